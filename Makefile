@@ -1,0 +1,54 @@
+# Everything runs in .venv, made from the lock file the first time it is needed.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3 python3.13 python3.12 python3.11 2>/dev/null | while read p; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+LOCK := requirements$(if $(GPU),-gpu).lock
+VENV := .venv
+STAMP := $(VENV)/.made-from-$(LOCK)
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export GX_ANALYTICS_ENABLED := false
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint format repro ui lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv from the lock file (GPU=1: with CUDA); `. .venv/bin/activate` to use it
+
+$(STAMP): $(LOCK)
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed and none is on PATH; install one or give PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version) from $(LOCK) (one to four minutes, 3 GB; only this once)"
+	@rm -f $(VENV)/.made-from-*
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r $(LOCK)
+	@touch $@
+
+demo: $(STAMP) ## The main job: four cycles on handwritten digits in a scratch workspace
+	@python -m benchmarks.demo
+
+test: $(STAMP) ## Lint-free test suite, no network (slow ones: make test-slow)
+	@python -m pytest
+
+test-slow: $(STAMP) ## The tests that take minutes: both workflows run for real
+	@python -m pytest -m slow
+
+lint: $(STAMP) ## Lint, format and type checks
+	@ruff check . && ruff format --check . && mypy
+
+format: $(STAMP) ## Format the code
+	@ruff check --fix . && ruff format .
+
+repro: $(STAMP) ## One cycle on the data of this checkout: the same as `dvc repro`
+	@dvc repro
+
+ui: $(STAMP) ## Open the MLflow UI on the registry (PORT=5000)
+	@python -m pipeline ui --port $(or $(PORT),5000)
+
+lock: $(STAMP) ## Resolve the newest releases into the lock files
+	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements.lock
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --group dev --extra gpu -c requirements.lock pyproject.toml -o requirements-gpu.lock
+
+clean: ## Remove .venv and what the demo left (never images, models or the registry)
+	@rm -rf $(VENV) .demo

@@ -1,0 +1,1 @@
+"""`python -m benchmarks.NAME`: figures that anyone can measure again; and the demo."""

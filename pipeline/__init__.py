@@ -1,0 +1,1 @@
+"""Evergreen: things in this folder, one verb per DVC stage in `stages`."""

@@ -1,0 +1,117 @@
+"""`python -m pipeline STAGE --help`: the stages as commands. A user's mistake is one line, not a traceback."""
+
+import argparse
+import importlib
+import inspect
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import PipelineError
+
+STAGES = ("resolve", "detect", "validate", "prepare", "train", "evaluate", "promote")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0, or the error's own (see `pipeline.errors`)."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("TQDM_MININTERVAL", "0.5")
+    arguments = vars(_parser().parse_args(argv))
+    command = arguments.pop("command")
+    try:
+        if command == "ui":
+            return _ui(arguments["port"])
+        importlib.import_module(f"pipeline.stages.{command}").run(**arguments)
+    except PipelineError as error:
+        print(f"{command}: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("pipeline"):
+            raise
+        print(
+            f"{command}: error: {sys.executable} has no {error.name}; `make setup` and `. .venv/bin/activate` first",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print(f"{command}: interrupted; run `dvc repro` to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline",
+        description="The stages of dvc.yaml as commands. `dvc repro` runs them in order; this is for one alone.",
+        epilog="example: python -m pipeline ui --port 5000",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for stage in STAGES:
+        run = importlib.import_module(f"pipeline.stages.{stage}").run
+        what = inspect.getdoc(run) or ""
+        command = commands.add_parser(
+            stage,
+            help=what.splitlines()[0],
+            description=what,
+            epilog=f"example: {_example(stage)}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for name in inspect.signature(run).parameters:
+            default = Path("params.yaml") if name == "settings" else None
+            flag = "--params" if name == "settings" else f"--{name.replace('_', '-')}"
+            command.add_argument(
+                flag,
+                dest=name,
+                type=Path,
+                metavar="PATH",
+                default=default,
+                required=default is None,
+                help="params.yaml" if default else f"as in dvc.yaml, stage {stage}",
+            )
+    ui = commands.add_parser(
+        "ui",
+        help="open the MLflow UI on the registry",
+        epilog="example: python -m pipeline ui --port 5000",
+    )
+    ui.add_argument("--port", type=int, default=5000, help="TCP port on 127.0.0.1 (default: 5000)")
+    return parser
+
+
+def _example(stage: str) -> str:
+    """The stage's own command, from dvc.yaml."""
+    import yaml
+
+    try:
+        content: Any = yaml.safe_load(Path("dvc.yaml").read_text("utf-8"))
+        return " ".join(content["stages"][stage]["cmd"].split())
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return f"dvc repro {stage}"
+
+
+def _ui(port: int) -> int:
+    from pipeline.registry import LOCAL_STORE, tracking_uri
+
+    uri = tracking_uri()
+    if uri.startswith(("http://", "https://")):
+        print(f"the registry is a server with a UI of its own: {uri}")
+        return 0
+    (LOCAL_STORE).mkdir(exist_ok=True)
+    print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "ui",
+        "--backend-store-uri",
+        uri,
+        "--host",
+        "127.0.0.1",
+    ]
+    return subprocess.run([*command, "--port", str(port)], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""The card: what a reviewer needs to decide, in Markdown. Pure.
+
+Labels and names come from outside, so everything is escaped: the card is shown in the MLflow UI and
+in GitHub's job summary.
+"""
+
+import html
+import re
+from collections.abc import Mapping
+from typing import Any
+
+
+def escape(text: object) -> str:
+    """Text that stays text in Markdown and in the HTML made from it."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", html.escape(" ".join(str(text).split())))
+
+
+def card(
+    *,
+    training: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+    verdict: Mapping[str, Any],
+    delta: Mapping[str, Any],
+    promotion: str,
+) -> str:
+    """One screen: the verdict and why, the numbers, what was new, how training went.
+
+    Args:
+        training: `training.json` of the train stage.
+        evaluation: the metrics of the evaluate stage.
+        verdict: `verdict.json` of the evaluate stage.
+        delta: `summary.json` of the detect stage.
+        promotion: one sentence on what was done.
+    """
+    challenger, champion = evaluation["challenger"], evaluation["champion"]
+    best = training["history"][training["best_epoch"]]
+    first = training["history"][0]
+    rival = f"v{verdict['rival']}" if verdict["rival"] else "none"
+    rows = [
+        ("holdout accuracy", _number(champion.get("accuracy")), _number(challenger["accuracy"])),
+        ("holdout loss", _number(champion.get("loss")), _number(challenger["loss"])),
+    ]
+    weakest = sorted(challenger["recall"].items(), key=lambda item: item[1])[:3]
+    new = ", ".join(f"{escape(label)} {count}" for label, count in delta["added_by_label"].items())
+    return "\n".join(
+        [
+            f"## Verdict: {verdict['decision']}",
+            "",
+            *(f"- {escape(reason)}" for reason in verdict["reasons"]),
+            f"- {escape(promotion)}",
+            "",
+            f"| {evaluation['holdout_images']} holdout images | champion ({rival}) | challenger |",
+            "|---|---|---|",
+            *(f"| {name} | {old} | {now} |" for name, old, now in rows),
+            "",
+            f"**Data**: {training['num_images']} images; {delta['added']} added"
+            f"{f' ({new})' if new else ''}, {delta['removed']} removed, {delta['relabelled']} relabelled.",
+            "",
+            f"**Training**: {training['start']} start, {escape(training['start_reason'])}. Validation loss "
+            f"{first['val_loss']:.4f} before the first step, {best['val_loss']:.4f} at the best epoch "
+            f"{training['best_epoch']} of {training['epochs']} (at most {training['max_epochs']}). Stopped by "
+            f"{escape(training['stop_reason'])}.",
+            "",
+            "**Weakest labels** (recall): " + ", ".join(f"{escape(label)} {value:.3f}" for label, value in weakest),
+            "",
+        ]
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

@@ -1,0 +1,45 @@
+"""What can go wrong, as a user would sort it; each has its own exit code.
+
+PipelineError (1)
+├── ParamsError (3)      params.yaml says something it cannot mean
+├── DataError (4)        the images, or how DVC tracks them
+│   └── ExpectationError Great Expectations refused the new images
+├── RegistryError (5)    the MLflow registry does not answer, or answers nonsense
+└── ModelError (6)       the model cannot be built, continued or trained
+
+A message is one line: what happened, what was expected, what to do. Exit code 2 is argparse's.
+"""
+
+
+class PipelineError(Exception):
+    """Anything that a user can mend; printed as one line, never as a traceback."""
+
+    exit_code = 1
+
+
+class ParamsError(PipelineError):
+    """params.yaml is missing, unreadable, or has a key or value that it must not have."""
+
+    exit_code = 3
+
+
+class DataError(PipelineError):
+    """The images or their DVC pointers cannot be used as they are."""
+
+    exit_code = 4
+
+
+class ExpectationError(DataError):
+    """New images fail a Great Expectations expectation."""
+
+
+class RegistryError(PipelineError):
+    """The MLflow registry cannot be reached or does not hold what it should."""
+
+    exit_code = 5
+
+
+class ModelError(PipelineError):
+    """A model cannot be built, cannot take over its parent's weights, or cannot be trained."""
+
+    exit_code = 6

@@ -1,0 +1,95 @@
+"""The gate: does the challenger deserve the champion's place? Decided on the same images, paired. Pure."""
+
+import math
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any, Literal
+
+from pipeline.params import Evaluate
+
+Decision = Literal["promote", "reject", "not enough evidence"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How champion and challenger did on the same images."""
+
+    both: int
+    """Images that both got right."""
+    champion_only: int
+    challenger_only: int
+    neither: int
+
+    @property
+    def total(self) -> int:
+        """All images of the holdout."""
+        return self.both + self.champion_only + self.challenger_only + self.neither
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The decision, always with reasons."""
+
+    decision: Decision
+    reasons: tuple[str, ...]
+    difference: float | None
+    """Accuracy of challenger minus champion; None without a champion."""
+    lower: float | None
+    """One-sided confidence bound of the difference."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self) | {"reasons": list(self.reasons)}
+
+
+def lower_bound(counts: Counts, confidence: float) -> float:
+    """One-sided lower confidence bound of the difference of two paired proportions.
+
+    The adjusted Wald interval of Agresti and Min (Statistics in Medicine 24, 2005): half an
+    observation is added to each cell, which keeps its coverage near nominal at small counts.
+    """
+    total = counts.total + 2
+    gained, lost = counts.challenger_only + 0.5, counts.champion_only + 0.5
+    difference = (gained - lost) / total
+    variance = ((gained + lost) / total - difference**2) / total
+    return difference - NormalDist().inv_cdf(confidence) * math.sqrt(variance)
+
+
+def more_needed(counts: Counts, settings: Evaluate) -> int:
+    """About how many more holdout images would settle it, if the rates stayed as they are."""
+    difference = (counts.challenger_only - counts.champion_only) / counts.total
+    discordance = (counts.challenger_only + counts.champion_only) / counts.total
+    z = NormalDist().inv_cdf(settings.confidence)
+    needed = z**2 * (discordance - difference**2) / (difference + settings.margin) ** 2
+    return max(1, math.ceil(needed) - counts.total)
+
+
+def decide(counts: Counts, settings: Evaluate) -> Verdict:
+    """Judge a challenger against a champion.
+
+    Promote if it gained (more images right than lost) and is, with the stated confidence, not worse
+    by more than the margin. Reject if it gained nothing. Otherwise there is not enough evidence.
+    """
+    gained, lost, total = counts.challenger_only, counts.champion_only, counts.total
+    difference, lower = (gained - lost) / total, lower_bound(counts, settings.confidence)
+    facts = (
+        f"of {total} holdout images the challenger gets {gained} right that the champion gets wrong, and {lost} "
+        f"the other way round: accuracy {100 * difference:+.2f} points, at least {100 * lower:+.2f} at "
+        f"{settings.confidence:.0%} confidence"
+    )
+    if gained <= lost:
+        return Verdict("reject", (facts, "it is not better than the champion"), difference, lower)
+    if lower < -settings.margin:
+        wanted = (
+            f"it may be worse by more than the margin of {100 * settings.margin:g} points; about "
+            f"{more_needed(counts, settings)} more holdout images would settle it"
+        )
+        return Verdict("not enough evidence", (facts, wanted), difference, lower)
+    return Verdict("promote", (facts, "it is better, and not worse by more than the margin"), difference, lower)
+
+
+def decide_first(accuracy: float, num_labels: int, settings: Evaluate) -> Verdict:
+    """Judge a challenger where there is no champion: it must be good enough by itself."""
+    needed = max(settings.min_accuracy, 1 / num_labels)
+    facts = f"no champion yet; holdout accuracy {accuracy:.4f}, at least {needed:.4f} is needed (evaluate.min_accuracy)"
+    return Verdict("promote" if accuracy >= needed else "reject", (facts,), None, None)

@@ -1,0 +1,175 @@
+"""params.yaml as frozen values: one class per section, unknown or missing keys are errors."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import ParamsError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+OpenShare = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Metric = Literal["val_loss", "val_accuracy", "loss", "accuracy"]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: every key is required and nothing else is allowed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Resolve(Section):
+    """Where the registered model is."""
+
+    registered_model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}$")]
+    alias: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$")]
+
+
+class Detect(Section):
+    """What counts as an image."""
+
+    ignore: tuple[str, ...]
+
+
+class Validate(Section):
+    """What the new images must satisfy."""
+
+    min_side: Count
+    max_side: Count
+    modes: tuple[str, ...]
+    max_duplicates: Share
+    min_images_per_label: Count
+    new_labels: Literal["refuse", "allow"]
+
+
+class Prepare(Section):
+    """Splits, replay and canonical pixels."""
+
+    image_size: Annotated[int, Field(ge=8, le=2048)]
+    channels: Literal[1, 3]
+    val_fraction: OpenShare
+    holdout_fraction: OpenShare
+    max_val: Count
+    max_holdout: Count
+    min_split: Count
+    replay: Literal["all"] | Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _leaves_training_images(self) -> "Prepare":
+        if self.val_fraction + self.holdout_fraction >= 0.9:
+            raise ValueError("val_fraction + holdout_fraction must be below 0.9, or nothing is left to train on")
+        return self
+
+
+class Train(Section):
+    """How training starts, goes on and stops; the words are Keras' own."""
+
+    start: Literal["warm", "cold"]
+    restore: tuple[Literal["optimizer", "learning_rate"], ...]
+    architecture: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$")]
+    pretrained: Literal["imagenet"] | None
+    max_epochs: Count
+    batch_size: Count
+    optimizer: Literal["adamw", "adam", "sgd"]
+    learning_rate: Annotated[float, Field(gt=0, le=10)]
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
+    monitor: Metric
+    mode: Literal["auto", "min", "max"]
+    patience: Annotated[int, Field(ge=0)]
+    min_delta: Annotated[float, Field(ge=0)]
+    start_from_epoch: Annotated[int, Field(ge=0)]
+    target: float | None
+    reduce_patience: Annotated[int, Field(ge=0)]
+    reduce_factor: OpenShare
+    min_learning_rate: Annotated[float, Field(gt=0)]
+    checkpoint_every: Count
+    threads: Annotated[int, Field(ge=1, le=256)]
+    seed: Annotated[int, Field(ge=0)]
+
+
+class Evaluate(Section):
+    """When a challenger has earned promotion."""
+
+    margin: Share
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    min_accuracy: Share
+    batch_size: Count
+
+
+class Promote(Section):
+    """Who moves the alias."""
+
+    automatic: bool
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    resolve: Resolve
+    detect: Detect
+    validate_: Validate = Field(alias="validate")  # BaseModel has a method of that name
+    prepare: Prepare
+    train: Train
+    evaluate: Evaluate
+    promote: Promote
+
+
+def load(path: Path) -> Params:
+    """Read and check the whole of params.yaml.
+
+    Raises:
+        ParamsError: one line that names the key, what was found, what was expected, and the
+            nearest valid key where one is close.
+    """
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(
+            f"{path}: no such file; run this in the folder that holds params.yaml, or give --params"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ParamsError(
+            f"{path}: not valid YAML ({reason}); mend it, or restore it with `git checkout {path}`"
+        ) from None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path}: expected the sections {', '.join(_keys(Params))}; found {type(content).__name__}")
+    try:
+        return Params.model_validate(_tuples(content))
+    except ValidationError as error:
+        # A misspelt key is also a missing one: the unknown key is the one to name.
+        found = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        key = found[0]["loc"][:2]
+        same = [error for error in found if error["loc"][:2] == key]  # one per choice of a union
+        raise ParamsError(f"{path}: {' or '.join(dict.fromkeys(map(_sentence, same)))}") from None
+
+
+def _tuples(value: Any) -> Any:
+    """YAML lists as tuples, which strict frozen sections ask for."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _keys(section: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in section.model_fields.items()]
+
+
+def _sentence(error: Any) -> str:
+    where = [str(part) for part in error["loc"]]
+    section, key = where[0] if where else "", ".".join(where[:2])
+    fields = {f.alias or n: f.annotation for n, f in Params.model_fields.items()}
+    if error["type"] == "extra_forbidden":
+        known = _keys(fields[section]) if len(where) > 1 else list(fields)  # type: ignore[arg-type]
+        near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.0)[0]
+        near = ".".join([*where[:-1], near])
+        return f"{key} is not a setting; did you mean {near}?"
+    if error["type"] == "missing":
+        return f"{key} is missing; every setting has to be there (`git diff` shows what went)"
+    if error["type"] == "value_error":
+        return f"{key}: {error['ctx']['error']!s}"
+    return f"{key} is {error['input']!r}; expected {error['msg'].removeprefix('Input should be ')}"

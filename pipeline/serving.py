@@ -1,0 +1,52 @@
+"""The model as MLflow serves it: encoded images in, labels and probabilities out.
+
+MLflow runs this file when it loads a version (`models from code`), with the package beside it.
+"""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+
+from pipeline import files, images, model
+
+
+class Classifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    """Decodes with the one decoder of the pipeline, so that it sees what training saw."""
+
+    def load_context(self, context: Any) -> None:
+        """Build the model from its description and fill in its weights."""
+        description = model.describe(files.read_json(Path(context.artifacts["model"])))
+        self._network = model.build(description)
+        model.fill(
+            self._network.weights,
+            files.read_arrays(Path(context.artifacts["weights"])),
+            "registered model",
+        )
+        self._description = description
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
+        """Classify a column `image` of bytes, or of base64 text as REST clients send it."""
+        size, _, channels = self._description.image_shape
+        content = [_bytes(value) for value in model_input["image"]]
+        pixels = np.stack([images.decode(value, size, channels) for value in content])
+        logits = model.logits(self._network, pixels, 256).astype(np.float64)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities = odds / odds.sum(axis=1, keepdims=True)
+        best = probabilities.argmax(axis=1)
+        return pd.DataFrame(
+            {
+                "label": [self._description.labels[index] for index in best],
+                "probability": probabilities[np.arange(len(best)), best],
+            }
+        )
+
+
+def _bytes(value: bytes | str) -> bytes:
+    return base64.b64decode(value) if isinstance(value, str) else value
+
+
+mlflow.models.set_model(Classifier())

@@ -1,0 +1,220 @@
+"""Register the challenger and, if the verdict says so, move the alias. Runs each time; does it once."""
+
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pipeline import card, files
+from pipeline import params as parameters
+from pipeline.errors import RegistryError
+from pipeline.params import Params
+
+SERVING = ("tensorflow", "keras", "pillow", "numpy", "pandas", "pydantic", "pyyaml", "mlflow")
+"""What `pipeline.serving` imports, pinned in the registered model at today's versions."""
+
+
+def run(
+    *,
+    challenger: Path,
+    evaluation: Path,
+    evaluation_metrics: Path,
+    delta: Path,
+    validation: Path,
+    parent: Path,
+    batches: Path,
+    ledger: Path,
+    data: Path,
+    snapshot: Path,
+    scratch: Path,
+    out: Path,
+    report: Path,
+    settings: Path,
+) -> None:
+    """Bring the registry to what the verdict says, unless it is there already."""
+    chosen = parameters.load(settings)
+    trained, verdict = (
+        files.read_json(challenger / "training.json"),
+        files.read_json(evaluation / "verdict.json"),
+    )
+    judged = files.sha256_json([verdict, chosen.promote.automatic])
+    known = files.read_json(snapshot)["known"].get(trained["run_key"])
+
+    if known and known["verdict_digest"] == judged:
+        done = {"version": known["version"], "promoted": known["promoted"]}
+        said = f"nothing to do: v{known['version']} is registered with this verdict"
+    else:
+        # Uploaded in this order; the lineage, which lists them all, last.
+        uploads = {
+            **{f"model/{path.name}": path for path in sorted(challenger.iterdir())},
+            "ledger/ledger.parquet": ledger,
+            "data/images.parquet": delta / "images.parquet",
+            "data/validation.json": validation,
+            **{f"plots/{path.name}": path for path in sorted(evaluation.glob("*.png"))},
+        }
+        lineage = _lineage(chosen, trained, verdict, uploads, parent, batches, data, ledger, snapshot)
+        texts = {
+            "training": trained,
+            "evaluation": files.read_json(evaluation_metrics),
+            "verdict": verdict,
+            "delta": files.read_json(delta / "summary.json"),
+        }
+        done, said = _act(chosen, lineage, uploads, judged, texts, challenger, scratch)
+
+    files.write_json(out, {"decision": verdict["decision"], "run_key": trained["run_key"], "said": said} | done)
+    files.write(
+        report,
+        card.card(
+            training=trained,
+            evaluation=files.read_json(evaluation_metrics),
+            verdict=verdict,
+            delta=files.read_json(delta / "summary.json"),
+            promotion=said,
+        ).encode(),
+    )
+    print(f"promote: {said}")
+
+
+def _lineage(
+    chosen: Params,
+    trained: dict[str, Any],
+    verdict: dict[str, Any],
+    uploads: dict[str, Path],
+    parent: Path,
+    batches: Path,
+    data: Path,
+    ledger: Path,
+    snapshot: Path,
+) -> dict[str, Any]:
+    """What the version was made from: enough to make it again, and to start from it."""
+    rows = files.read_table(ledger)
+    counts = rows.loc[~rows["removed"], "label"].value_counts()
+    sources = files.read_json(batches)
+    return {
+        "run_key": trained["run_key"],
+        "recipe": files.read_json(snapshot)["recipe"],
+        "sources": sources["sources"],
+        "sources_digest": sources["digest"],
+        "dataset_digest": files.read_json(data / "dataset.json")["digest"],
+        "parent": files.read_json(parent)["version"],
+        "rival": verdict["rival"],
+        "model": files.read_json(uploads["model/model.json"]),
+        "optimizer": trained["optimizer"],
+        "label_counts": {str(label): int(count) for label, count in sorted(counts.items())},
+        "params": chosen.model_dump(mode="json", by_alias=True),
+        "commit": _commit(),
+        "files": {artifact: files.sha256_file(path) for artifact, path in uploads.items()},
+    }
+
+
+def _act(
+    chosen: Params,
+    lineage: dict[str, Any],
+    uploads: dict[str, Path],
+    judged: str,
+    texts: dict[str, Any],
+    challenger: Path,
+    scratch: Path,
+) -> tuple[dict[str, Any], str]:
+    """Register, then move the alias if it is still where the verdict saw it."""
+    from pipeline import registry as registries
+
+    verdict, rival = texts["verdict"], texts["verdict"]["rival"]
+    registry = registries.Registry(chosen.resolve)
+    before, current = registry.newest(run_key=lineage["run_key"]), registry.champion()
+    number = current.number if current else None
+    wanted = verdict["decision"] == "promote" and chosen.promote.automatic
+    if wanted and before is None and number != rival:
+        raise RegistryError(
+            f"the champion moved from {_name(rival)} to {_name(number)} while this cycle ran, so its verdict is about "
+            "a champion that is no more; nothing was registered; run `dvc repro` again"
+        )
+
+    run = registry.run(lineage["run_key"], f"cycle {lineage['dataset_digest'][:8]}")
+    _log(run, lineage, texts)
+    listed = scratch / "lineage.json"
+    files.write_json(listed, lineage)
+    for artifact, path in uploads.items():
+        run.upload(path, artifact)
+    run.upload(listed, registries.LINEAGE)
+    # The next cycle on this machine need not download what this one has.
+    for artifact, sha256 in lineage["files"].items():
+        files.write(scratch / "objects" / sha256, uploads[artifact].read_bytes())
+    files.write(scratch / "objects" / files.sha256_file(listed), listed.read_bytes())
+
+    tags = {
+        "run_key": lineage["run_key"],
+        "recipe": lineage["recipe"],
+        "parent": str(lineage["parent"] or ""),
+        "rival": str(rival or ""),
+        "commit": lineage["commit"],
+        "lineage": files.sha256_file(listed),
+        "sources": lineage["sources_digest"],
+    }
+    requirements = [f"{name}=={metadata.version(name)}" for name in SERVING]
+    package = _package(challenger, scratch)
+    version = registry.register(run, package, tags, requirements, card.card(**texts, promotion="not decided yet"))
+    applied = version.tags.get("evergreen.promoted") == "true"
+    if wanted and not applied and number == rival:
+        registry.promote(version.number)
+        applied, said = True, f"v{version.number} is the new {registry.alias}"
+    elif wanted and not applied and number != version.number:
+        said = f"v{version.number} keeps its verdict, but {registry.alias} is {_name(number)} by now and stays"
+    else:
+        said = f"v{version.number} is registered; {registry.alias} stays {_name(number)}"
+        if verdict["decision"] == "promote" and not chosen.promote.automatic:
+            said += f"; promote.automatic is false: set the alias {registry.alias} in the MLflow UI to promote it"
+    outcome = {
+        "verdict": verdict["decision"],
+        "verdict_digest": judged,
+        "promoted": str(applied).lower(),
+    }
+    registry.annotate(version.number, outcome, card.card(**texts, promotion=said))
+    run.end()
+    return {"version": version.number, "promoted": applied}, said
+
+
+def _log(run: Any, lineage: dict[str, Any], texts: dict[str, Any]) -> None:
+    """The run as reviewers find it in the MLflow UI."""
+    training, evaluation, verdict = texts["training"], texts["evaluation"], texts["verdict"]
+    run.log_history(training["history"])
+    best = training["history"][training["best_epoch"]]
+    metrics = {f"best_{name}": value for name, value in best.items() if name.startswith("val_")}
+    metrics["best_epoch"] = training["best_epoch"]
+    for who in ("champion", "challenger"):
+        for name in ("accuracy", "loss"):
+            if name in evaluation[who]:
+                metrics[f"holdout_{name}_{who}"] = evaluation[who][name]
+    params = {f"{section}.{key}": v for section, keys in lineage["params"].items() for key, v in keys.items()}
+    tags = {
+        "evergreen.verdict": verdict["decision"],
+        "evergreen.start": f"{training['start']}: {training['start_reason']}",
+        "evergreen.stop": training["stop_reason"],
+        "evergreen.parent": str(lineage["parent"] or ""),
+        "evergreen.sources": lineage["sources_digest"],
+        "mlflow.source.git.commit": lineage["commit"],
+        "mlflow.note.content": card.card(**texts, promotion="see the registered version"),
+    }
+    run.log(metrics, params, tags)
+
+
+def _package(challenger: Path, scratch: Path) -> Path:
+    """What serving needs, alone in a folder."""
+    folder = scratch / "package"
+    for name in ("model.json", "weights.npz"):
+        files.write(folder / name, (challenger / name).read_bytes())
+    return folder
+
+
+def _commit() -> str:
+    """The commit of the checkout, with a + if it has uncommitted changes; empty outside Git."""
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return head + ("+" if changed.stdout.strip() else "")
+
+
+def _name(number: int | None) -> str:
+    return f"v{number}" if number else "none"

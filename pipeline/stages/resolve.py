@@ -1,0 +1,107 @@
+"""Look at the registry and at the pointers: what to start from, what to beat, what the data is.
+
+The only stage that looks at mutable outside state, so it runs each time; the stages after it run
+only if the bytes of its outputs change. That a promotion moves the alias must not cause the next
+training, hence the pin: the parent is that of the newest version trained on exactly this data, if
+there is one; else the champion. The champion to beat is pinned in the same way.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline import files, params, recipe, sources
+from pipeline.errors import DataError
+from pipeline.registry import Registry, Version
+from pipeline.store import Store
+
+
+def run(
+    *,
+    images: Path,
+    parent: Path,
+    champion: Path,
+    batches: Path,
+    snapshot: Path,
+    scratch: Path,
+    settings: Path,
+) -> None:
+    """Pin what this cycle starts from and what it has to beat."""
+    chosen = params.load(settings)
+    found = sources.find(images)
+    _refuse_untracked(images, found, chosen.detect.ignore)
+    registry = Registry(chosen.resolve)
+
+    data, how = sources.digest(found), recipe.digest(chosen)
+    current = registry.champion()
+    on_data = registry.newest(sources=data)
+    on_recipe = registry.newest(sources=data, recipe=how)
+    start = _number(registry, on_data.parent) if on_data else current
+    rival = _number(registry, on_recipe.rival) if on_recipe else current
+
+    files.write_json(batches, {"digest": data, "sources": sources.to_json(found)})
+    files.write_json(parent, _pinned(registry, start, scratch))
+    files.write_json(champion, _pinned(registry, rival, scratch))
+    files.write_json(snapshot, {"recipe": how, "known": _known(registry, data)})
+    _say(found, current, on_data, start)
+
+
+def _number(registry: Registry, number: int | None) -> Version | None:
+    return None if number is None else registry.version(number)
+
+
+def _pinned(registry: Registry, version: Version | None, scratch: Path) -> dict[str, Any]:
+    if version is None:
+        return {"version": None}
+    lineage = registry.lineage(version, scratch / "objects")
+    return {"version": version.number, "run_id": version.run_id, "lineage": lineage}
+
+
+def _known(registry: Registry, data: str) -> dict[str, dict[str, Any]]:
+    """By run key, the versions on this data as they are: what `promote` need not do again."""
+    return {
+        version.run_key: {
+            "version": version.number,
+            "verdict_digest": version.tags.get("evergreen.verdict_digest", ""),
+            "promoted": version.tags.get("evergreen.promoted") == "true",
+        }
+        for version in reversed(registry.all(sources=data))
+    }
+
+
+def _refuse_untracked(images: Path, found: tuple[sources.Source, ...], ignore: tuple[str, ...]) -> None:
+    store = Store(Path())
+    tracked = {path for source in found if Path(source.path).is_dir() for path in store.listing(source)}
+    strays = sources.untracked(images, tracked, ignore)
+    if strays:
+        batches = {stray: _batch(stray, images, found) for stray in strays}
+        commands = " && ".join(f"dvc add '{batch}'" for batch in sorted(set(batches.values())))
+        raise DataError(
+            f"{len(strays)} files below {images} are not tracked by DVC, e.g. {strays[0]!a}; expected every image in a "
+            f"batch; run: {commands} (or delete them, or list them in detect.ignore)"
+        )
+
+
+def _batch(stray: str, images: Path, found: tuple[sources.Source, ...]) -> str:
+    """The directory to `dvc add` for a file: its batch, or the folder directly below `images`."""
+    for source in found:
+        if stray.startswith(f"{source.path}/"):
+            return source.path
+    return (images / Path(stray).relative_to(images).parts[0]).as_posix()
+
+
+def _say(
+    found: tuple[sources.Source, ...],
+    current: Version | None,
+    on_data: Version | None,
+    start: Version | None,
+) -> None:
+    files_count = sum(source.num_files for source in found)
+    print(f"resolve: {len(found)} batches, {files_count} files; champion {_name(current)}", end="; ")
+    if on_data:
+        print(f"v{on_data.number} was trained on exactly this data, from {_name(start)}")
+    else:
+        print(f"new data: this cycle starts from {_name(start)}")
+
+
+def _name(version: Version | None) -> str:
+    return f"v{version.number}" if version else "none"

@@ -1,0 +1,91 @@
+"""When training stops, which epoch was best, what the learning rate is: folds over the history. Pure.
+
+Keras' own callbacks keep `wait` and `best` in memory and lose them when a killed training goes on
+(keras-team/tf-keras#430, keras#17012); what is computed anew from the history cannot be lost. The
+words and their meaning are those of `keras.callbacks.EarlyStopping` and `ReduceLROnPlateau`, with
+these differences: NaN is never best; row 0 is the score before the first step and may be best; the
+best epoch is always what is kept.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.params import Train
+
+Row = Mapping[str, float]
+"""What is logged after an epoch: metric name to value; row 0 has no training metrics."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands."""
+
+    best_epoch: int | None
+    """None while no epoch had a finite value of the monitored metric."""
+    best: float
+    wait: int
+    """Epochs since the last improvement that counted."""
+    reductions: int
+    """How often the learning rate was reduced."""
+
+
+def mode_of(monitor: str, mode: str) -> str:
+    """min or max; with auto, an accuracy is better when it is greater, anything else when less."""
+    if mode != "auto":
+        return mode
+    return "max" if monitor.endswith("accuracy") else "min"
+
+
+def is_improvement(value: float, best: float | None, mode: str, min_delta: float) -> bool:
+    """Whether a value beats the best by more than `min_delta`; NaN never does, anything beats None."""
+    if not math.isfinite(value):
+        return False
+    if best is None:
+        return True
+    return value > best + min_delta if mode == "max" else value < best - min_delta
+
+
+def progress(history: Sequence[Row], train: Train) -> Progress:
+    """Fold the history."""
+    mode = mode_of(train.monitor, train.mode)
+    best: float | None = None  # the best by any margin: what is kept
+    best_epoch: int | None = None
+    reference: float | None = None  # the best by min_delta: what patience is measured from
+    wait = plateau = reductions = 0
+    for epoch, row in enumerate(history):
+        value = row.get(train.monitor, math.nan)
+        if is_improvement(value, best, mode, 0.0):
+            best, best_epoch = value, epoch
+        if is_improvement(value, reference, mode, train.min_delta):
+            reference, wait, plateau = value, 0, 0
+        elif epoch > 0:
+            wait = wait + 1 if epoch > train.start_from_epoch else 0
+            plateau += 1
+            if train.reduce_patience and plateau >= train.reduce_patience:
+                plateau, reductions = 0, reductions + 1
+    return Progress(best_epoch, math.nan if best is None else best, wait, reductions)
+
+
+def learning_rate(history: Sequence[Row], start: float, train: Train) -> float:
+    """The learning rate of the next epoch; reductions never raise it and never pass the minimum."""
+    reduced = start * train.reduce_factor ** progress(history, train).reductions
+    return max(reduced, min(start, train.min_learning_rate))
+
+
+def reason_to_stop(history: Sequence[Row], train: Train) -> str | None:
+    """Why training is over after this history, in words; None while it goes on."""
+    now = progress(history, train)
+    mode = mode_of(train.monitor, train.mode)
+    epochs = len(history) - 1
+    if now.best_epoch is not None and train.target is not None:
+        reached = now.best >= train.target if mode == "max" else now.best <= train.target
+        if reached:
+            return f"target: {train.monitor} {now.best:.4f} reached {train.target:g}"
+    if epochs > 0 and not math.isfinite(history[-1].get("loss", 0.0)):
+        return f"diverged: the loss of epoch {epochs} is not finite"
+    if epochs >= train.max_epochs:
+        return f"max_epochs: {train.max_epochs}"
+    if epochs > 0 and now.wait >= max(train.patience, 1):
+        return f"patience: {now.wait} epochs without improvement of {train.monitor}"
+    return None
