@@ -61,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"\n{table(rows)}\n")
     held = not space.read("promotion.json")["promoted"]
     ok = not trained and held and all(row.verdict != "failed" for row in rows)
-    print(f"The broken batch {'did not become' if held else 'BECAME'} champion; v{champion} was the last promotion before.")
+    print(
+        f"The broken batch {'did not become' if held else 'BECAME'} champion; v{champion} was the last promotion before."
+    )
     print(
         "\nLook further (in the workspace, with this checkout's tools on PATH):\n"
         f"  cd {folder} && . {Path(sys.prefix)}/bin/activate\n"

@@ -19,9 +19,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, or the error's own (see `pipeline.errors`)."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("TQDM_MININTERVAL", "0.5")
-    arguments = vars(_parser().parse_args(argv))
-    command = arguments.pop("command")
+    command = "pipeline"
     try:
+        arguments = vars(_parser().parse_args(argv))
+        command = arguments.pop("command")
         if command == "ui":
             return _ui(arguments["port"])
         importlib.import_module(f"pipeline.stages.{command}").run(**arguments)

@@ -1,6 +1,6 @@
 """The dataset of a cycle: canonical pixels of what was picked, on disk, read by memory map."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,8 @@ class Part:
     pixels: "np.ndarray"
     labels: "np.ndarray"
     digests: tuple[str, ...]
+    is_new: "np.ndarray | None" = None
+    """bool (images,): which ones the parent's cycle did not have."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,7 +63,8 @@ class Dataset:
             raise DataError(
                 f"{self.folder / name}: cannot be read ({error}); delete {self.folder} and run `dvc repro`"
             ) from None
-        return Part(pixels, index["label"].to_numpy(np.int64), tuple(index["digest"]))
+        labels, is_new = index["label"].to_numpy(np.int64), index["is_new"].to_numpy(bool)
+        return Part(pixels, labels, tuple(index["digest"]), is_new)
 
 
 def write(
@@ -71,6 +74,7 @@ def write(
     *,
     labels: Sequence[str],
     image_shape: tuple[int, int, int],
+    known: Collection[str] = (),
     num_images: int,
     num_added: int,
     is_unchanged: bool,
@@ -83,6 +87,7 @@ def write(
         pixels: arrays (split, size, channels, uint8 (images, size, size, channels)).
         labels: the label map.
         image_shape: (height, width, channels) that the model will see.
+        known: digests that the parent's cycle had.
         num_images, num_added, is_unchanged: see `Dataset`.
     """
     import io
@@ -90,7 +95,8 @@ def write(
     import numpy as np
 
     for split, (digests, numbers) in parts.items():
-        files.write_table(folder / f"{split}.parquet", {"digest": digests, "label": numbers})
+        new = [digest not in known for digest in digests]
+        files.write_table(folder / f"{split}.parquet", {"digest": digests, "label": numbers, "is_new": new})
     for split, size, channels, array in pixels:
         sink = io.BytesIO()
         np.save(sink, array, allow_pickle=False)

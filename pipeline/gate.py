@@ -27,6 +27,14 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Hits:
+    """How many of some images a model got right."""
+
+    right: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The decision, always with reasons."""
 
@@ -64,11 +72,28 @@ def more_needed(counts: Counts, settings: Evaluate) -> int:
     return max(1, math.ceil(needed) - counts.total)
 
 
-def decide(counts: Counts, settings: Evaluate) -> Verdict:
+def upper_bound(hits: Hits, confidence: float) -> float:
+    """One-sided upper confidence bound of a proportion, by Wilson's score (JASA 22, 1927)."""
+    if not hits.total:
+        return 1.0
+    z, share = NormalDist().inv_cdf(confidence), hits.right / hits.total
+    centre = share + z**2 / (2 * hits.total)
+    spread = z * math.sqrt(share * (1 - share) / hits.total + z**2 / (4 * hits.total**2))
+    return (centre + spread) / (1 + z**2 / hits.total)
+
+
+def decide(counts: Counts, settings: Evaluate, new: Hits | None = None) -> Verdict:
     """Judge a challenger against a champion.
 
     Promote if it gained (more images right than lost) and is, with the stated confidence, not worse
-    by more than the margin. Reject if it gained nothing. Otherwise there is not enough evidence.
+    by more than the margin. Reject if it gained nothing, or if it surely fails on the new images: it
+    has just been trained on their like, so their labels are then more likely wrong than the model.
+    Otherwise there is not enough evidence.
+
+    Args:
+        counts: on the whole holdout.
+        settings: section `evaluate` of params.yaml.
+        new: the challenger on those holdout images that the parent's cycle did not have.
     """
     gained, lost, total = counts.challenger_only, counts.champion_only, counts.total
     difference, lower = (gained - lost) / total, lower_bound(counts, settings.confidence)
@@ -77,6 +102,12 @@ def decide(counts: Counts, settings: Evaluate) -> Verdict:
         f"the other way round: accuracy {100 * difference:+.2f} points, at least {100 * lower:+.2f} at "
         f"{settings.confidence:.0%} confidence"
     )
+    if new and upper_bound(new, settings.confidence) < settings.min_accuracy:
+        doubt = (
+            f"it gets {new.right} of the {new.total} new holdout images right, surely below the "
+            f"{settings.min_accuracy:.0%} of evaluate.min_accuracy: look at the labels of the new images"
+        )
+        return Verdict("reject", (facts, doubt), difference, lower)
     if gained <= lost:
         return Verdict("reject", (facts, "it is not better than the champion"), difference, lower)
     if lower < -settings.margin:

@@ -5,7 +5,6 @@ MLflow runs this file when it loads a version (`models from code`), with the pac
 
 import base64
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import numpy as np
@@ -17,7 +16,7 @@ from pipeline import files, images, model
 class Classifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """Decodes with the one decoder of the pipeline, so that it sees what training saw."""
 
-    def load_context(self, context: Any) -> None:
+    def load_context(self, context: mlflow.pyfunc.PythonModelContext) -> None:
         """Build the model from its description and fill in its weights."""
         description = model.describe(files.read_json(Path(context.artifacts["model"])))
         self._network = model.build(description)
@@ -28,7 +27,12 @@ class Classifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         )
         self._description = description
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
+    def predict(  # type: ignore[no-untyped-def] # MLflow reads hints here as a schema, and warns of this one
+        self,
+        context,  # noqa: ARG002 - MLflow passes it
+        model_input,
+        params=None,  # noqa: ARG002 - MLflow passes it
+    ):
         """Classify a column `image` of bytes, or of base64 text as REST clients send it."""
         size, _, channels = self._description.image_shape
         content = [_bytes(value) for value in model_input["image"]]

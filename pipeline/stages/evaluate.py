@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import dataset, files, gate, metrics, model, plots
 from pipeline import params as parameters
-from pipeline.dataset import Dataset
+from pipeline.dataset import Dataset, Part
 from pipeline.metrics import Scores
-from pipeline.params import Params
+from pipeline.params import Evaluate, Params
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,17 +31,13 @@ def run(
     images, rival = dataset.read(data), files.read_json(champion)
     trained = files.read_json(challenger / "training.json")
     print("evaluate: loading TensorFlow", flush=True)
-    labels = images.part("holdout").labels
+    holdout = images.part("holdout")
     new = _logits(challenger / "model.json", challenger / "weights.npz", images, chosen)
     old = _champions_logits(rival, images, chosen, scratch) if rival["version"] else None
 
-    ours = metrics.scores(labels, new)
-    theirs = None if old is None else metrics.scores(labels, old)
-    verdict = (
-        gate.decide_first(ours.accuracy, len(images.labels), chosen.evaluate)
-        if old is None
-        else gate.decide(metrics.paired(labels, old.argmax(axis=1), new.argmax(axis=1)), chosen.evaluate)
-    )
+    ours = metrics.scores(holdout.labels, new)
+    theirs = None if old is None else metrics.scores(holdout.labels, old)
+    verdict = _judge(holdout, new, old, chosen.evaluate)
 
     files.write_json(out / "verdict.json", verdict.to_json() | {"rival": rival["version"]})
     files.write(
@@ -49,9 +45,18 @@ def run(
         plots.curves(trained["history"], trained["best_epoch"], trained["stop_reason"]),
     )
     files.write(out / "confusion.png", plots.confusion(ours.confusion, images.labels))
-    files.write(confusion, _csv(labels, new.argmax(axis=1), images.labels).encode())
+    files.write(confusion, _csv(holdout.labels, new.argmax(axis=1), images.labels).encode())
     files.write_json(metrics_out, _summary(ours, theirs, images))
     _say(verdict, rival["version"])
+
+
+def _judge(holdout: Part, challenger: "np.ndarray", champion: "np.ndarray | None", settings: Evaluate) -> gate.Verdict:
+    right = challenger.argmax(axis=1) == holdout.labels
+    if champion is None:
+        return gate.decide_first(float(right.mean()), challenger.shape[1], settings)
+    counts = metrics.paired(holdout.labels, champion.argmax(axis=1), challenger.argmax(axis=1))
+    new = gate.Hits(int(right[holdout.is_new].sum()), int(holdout.is_new.sum())) if holdout.is_new is not None else None
+    return gate.decide(counts, settings, new)
 
 
 def _logits(description: Path, weights: Path, images: Dataset, chosen: Params) -> "np.ndarray":

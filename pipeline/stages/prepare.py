@@ -59,6 +59,7 @@ def run(
         _pixels(parts, by_digest, {(size, channels)}, _shapes(rival)),
         labels=labels,
         image_shape=(size, size, channels),
+        known=set(before["digest"]),
         num_images=int((~rows["removed"]).sum()),
         num_added=len(rows) - len(before),
         is_unchanged=changes.empty,

@@ -24,7 +24,6 @@ def run(
     parent: Path,
     batches: Path,
     ledger: Path,
-    data: Path,
     snapshot: Path,
     scratch: Path,
     out: Path,
@@ -52,7 +51,7 @@ def run(
             "data/validation.json": validation,
             **{f"plots/{path.name}": path for path in sorted(evaluation.glob("*.png"))},
         }
-        lineage = _lineage(chosen, trained, verdict, uploads, parent, batches, data, ledger, snapshot)
+        lineage = _lineage(chosen, trained, verdict, uploads, parent, batches, ledger, snapshot)
         texts = {
             "training": trained,
             "evaluation": files.read_json(evaluation_metrics),
@@ -82,7 +81,6 @@ def _lineage(
     uploads: dict[str, Path],
     parent: Path,
     batches: Path,
-    data: Path,
     ledger: Path,
     snapshot: Path,
 ) -> dict[str, Any]:
@@ -95,7 +93,7 @@ def _lineage(
         "recipe": files.read_json(snapshot)["recipe"],
         "sources": sources["sources"],
         "sources_digest": sources["digest"],
-        "dataset_digest": files.read_json(data / "dataset.json")["digest"],
+        "dataset_digest": trained["dataset_digest"],
         "parent": files.read_json(parent)["version"],
         "rival": verdict["rival"],
         "model": files.read_json(uploads["model/model.json"]),

@@ -6,6 +6,7 @@ training, hence the pin: the parent is that of the newest version trained on exa
 there is one; else the champion. The champion to beat is pinned in the same way.
 """
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -69,16 +70,32 @@ def _known(registry: Registry, data: str) -> dict[str, dict[str, Any]]:
 
 
 def _refuse_untracked(images: Path, found: tuple[sources.Source, ...], ignore: tuple[str, ...]) -> None:
+    """Images on disk that no pointer names are never silently ignored."""
     store = Store(Path())
     tracked = {path for source in found if Path(source.path).is_dir() for path in store.listing(source)}
-    strays = sources.untracked(images, tracked, ignore)
-    if strays:
-        batches = {stray: _batch(stray, images, found) for stray in strays}
-        commands = " && ".join(f"dvc add '{batch}'" for batch in sorted(set(batches.values())))
-        raise DataError(
-            f"{len(strays)} files below {images} are not tracked by DVC, e.g. {strays[0]!a}; expected every image in a "
-            f"batch; run: {commands} (or delete them, or list them in detect.ignore)"
+    strays: dict[str, list[str]] = {}
+    for stray in sources.untracked(images, tracked, ignore):
+        strays.setdefault(_batch(stray, images, found), []).append(stray)
+    batches = {source.path for source in found}
+    for batch in [batch for batch in strays if batch not in batches and _was_tracked(batch)]:
+        count = len(strays.pop(batch))
+        print(
+            f"resolve: warning: {count} files in {batch} are left over from a batch whose pointer is gone from Git and "
+            f"take no part; `dvc checkout` deletes them, `dvc add {batch}` takes them back"
         )
+    if strays:
+        first = next(iter(strays.values()))[0]
+        commands = " ".join(f"'{batch}'" for batch in sorted(strays))
+        raise DataError(
+            f"{sum(map(len, strays.values()))} files below {images} are not tracked by DVC, e.g. {first!a}; expected "
+            f"every image in a batch; run `dvc add {commands}`, or delete them, or name them in detect.ignore"
+        )
+
+
+def _was_tracked(batch: str) -> bool:
+    """Whether Git once had a pointer for this folder, as after `git revert` of a push."""
+    command = ["git", "log", "--max-count=1", "--format=%H", "--", f"{batch}.dvc"]
+    return bool(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip())
 
 
 def _batch(stray: str, images: Path, found: tuple[sources.Source, ...]) -> str:

@@ -148,6 +148,7 @@ def _train(
             "stop_reason": reason,
             "monitor": train.monitor,
             "optimizer": train.optimizer,
+            "dataset_digest": images.digest,
             "num_images": images.num_images,
             "num_added": images.num_added,
         },
@@ -163,8 +164,8 @@ def _start(own: Path, pinned: dict[str, Any], train: Train) -> Start:
     if unfinished:
         return Start("resume", f"checkpoint of epoch {len(unfinished.history) - 1} in {own}")
     if pinned["version"] and train.start == "warm":
-        taken = " and ".join(["weights", *train.restore])
-        return Start("warm", f"from v{pinned['version']}: its {taken} (no checkpoint in {own})")
+        taken = ", ".join(["weights", *train.restore])
+        return Start("warm", f"from v{pinned['version']}, its {taken}; no checkpoint in {own}")
     why = "train.start is cold" if pinned["version"] else "no version to start from"
     return Start("cold", f"{train.pretrained or 'fresh'} weights: {why}")
 
@@ -210,10 +211,10 @@ def _report(run: Run, history: list[dict[str, float]], epoch: int, train: Train)
     """One line for people, the same numbers live to the registry."""
     row = history[-1]
     best = stopping.progress(history, train)
-    trained = f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  " if "loss" in row else " " * 32
+    trained = f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}" if epoch else "before the first step".ljust(29)
     mark = "  best so far" if best.best_epoch == epoch else ""
     print(
-        f"train: epoch {epoch:3d}/{train.max_epochs}  {trained}val_loss {row['val_loss']:.4f}  "
+        f"train: epoch {epoch:3d}/{train.max_epochs}  {trained}  val_loss {row['val_loss']:.4f}  "
         f"val_accuracy {row['val_accuracy']:.4f}  learning_rate {row['learning_rate']:.2g}{mark}",
         flush=True,
     )

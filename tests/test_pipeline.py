@@ -1,0 +1,299 @@
+"""`dvc repro` for real, as one story: each test reads what its steps left behind."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks import digits, workspace
+from benchmarks.workspace import Repro, Workspace
+
+
+@dataclass
+class Story:
+    """The workspace as it is now, and how each `dvc repro` went."""
+
+    space: Workspace
+    first: Repro
+    again: Repro
+    second: Repro
+    after: Repro
+    facts: dict[str, dict]
+
+    def versions(self) -> list[tuple[int, str]]:
+        """Version number and the verdict registered with it, straight from the database."""
+        with sqlite3.connect(self.space.root / "store/mlflow.db") as database:
+            return database.execute(
+                "select version, value from model_version_tags where key = 'evergreen.verdict' order by version"
+            ).fetchall()
+
+    def champion(self) -> int:
+        with sqlite3.connect(self.space.root / "store/mlflow.db") as database:
+            ((version,),) = database.execute("select version from registered_model_aliases where alias = 'champion'")
+            return version
+
+
+def facts(space: Workspace) -> dict[str, dict]:
+    names = ("parent", "model/training", "delta/summary", "promotion", "evaluation", "evaluation/verdict")
+    return {name: space.read(f"{name}.json") for name in names}
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    space = workspace.create(tmp_path_factory.mktemp("story") / "clone")
+    space.params(train={"max_epochs": 12})
+    space.put("first", digits.batch(0, 400))
+    space.push("first", "First batch")
+    first = space.repro(quiet=True)
+    assert first.code == 0, first.output
+    found = {"first": facts(space)}
+    again = space.repro(quiet=True)
+    space.commit("First cycle")
+    space.put("second", digits.batch(400, 900))
+    space.push("second", "Second batch")
+    second = space.repro(quiet=True)
+    assert second.code == 0, second.output
+    found["second"] = facts(space)
+    after = space.repro(quiet=True)
+    space.commit("Second cycle")
+    space.dvc("push", "--quiet")
+    return Story(space, first, again, second, after, found)
+
+
+def ran(repro: Repro) -> set[str]:
+    """Stages that a `dvc repro` executed, those that always run left out."""
+    stages = {stage for stage in workspace.STAGES if f"Running stage '{stage}'" in repro.output}
+    return stages - {"resolve", "promote"}
+
+
+def test_first_cycle_starts_cold_and_makes_the_first_champion(story: Story) -> None:
+    first = story.facts["first"]
+    assert first["parent"] == {"version": None}
+    assert first["delta/summary"]["added"] == 400
+    assert first["model/training"]["start"] == "cold"
+    assert first["promotion"]["promoted"]
+    assert first["promotion"]["version"] == 1
+
+
+def test_second_cycle_detects_exactly_the_new_images(story: Story) -> None:
+    import pandas as pd
+
+    delta = pd.read_parquet(story.space.root / "data/cycle/delta/images.parquet")
+    on_disk = {p.relative_to(story.space.root).as_posix() for p in story.space.root.glob("data/images/second/*/*.png")}
+    assert set(delta["path"]) == on_disk
+    assert set(delta["kind"]) == {"added"}
+
+
+def test_second_cycle_warm_starts_from_the_champion_and_says_so(story: Story) -> None:
+    assert story.facts["second"]["model/training"]["start"] == "warm"
+    assert "warm start: from v1" in story.second.output
+
+
+def test_validation_loss_before_the_first_step_is_the_champions(story: Story) -> None:
+    """Scored here anew with the champion's registered weights on the second cycle's val images."""
+    from pipeline import dataset, files, metrics, model
+
+    root = story.space.root
+    pinned = story.facts["second"]["parent"]
+    images = dataset.read(root / "data/cycle/dataset")
+    network = model.build(model.describe(pinned["lineage"]["model"]))
+    stored = root / "data/scratch/objects" / pinned["lineage"]["files"]["model/weights.npz"]
+    model.fill(network.weights, files.read_arrays(stored), "v1")
+    val = images.part("val")
+    champions = metrics.scores(val.labels, model.logits(network, val.pixels, 64)).loss
+    history = story.facts["second"]["model/training"]["history"]
+    fresh = story.facts["first"]["model/training"]["history"][0]["val_loss"]
+    assert history[0]["val_loss"] == pytest.approx(champions, rel=1e-3)
+    assert history[0]["val_loss"] < fresh / 2
+
+
+def test_dynamic_hyperparameters_go_on_where_the_parent_left_off(story: Story) -> None:
+    first, second = (story.facts[name]["model/training"] for name in ("first", "second"))
+    assert second["history"][0]["learning_rate"] == first["history"][first["best_epoch"]]["learning_rate"]
+
+
+def test_the_best_epoch_is_registered_not_the_last(story: Story) -> None:
+    for cycle in ("first", "second"):
+        training = story.facts[cycle]["model/training"]
+        losses = [row["val_loss"] for row in training["history"]]
+        assert training["best_epoch"] == losses.index(min(losses))
+
+
+@pytest.mark.parametrize("when", ["again", "after"], ids=["same data again", "right after a promotion"])
+def test_unchanged_data_trains_and_registers_nothing(story: Story, when: str) -> None:
+    repro = getattr(story, when)
+    assert repro.code == 0
+    assert ran(repro) == set()
+    assert "nothing to do" in repro.output
+
+
+@pytest.mark.parametrize("options", [[], ["--pull", "--allow-missing"]], ids=["plain", "pull"])
+def test_a_fresh_clone_trains_and_registers_nothing(story: Story, tmp_path: Path, options: list[str]) -> None:
+    before = story.versions()
+    clone = story.space.clone(tmp_path / "clone")
+    repro = clone.repro(*options, quiet=True)
+    assert repro.code == 0, repro.output
+    assert "train: epoch" not in repro.output
+    assert "nothing to do" in repro.output
+    assert story.versions() == before
+    assert not (clone.root / "data/images/first").exists(), "a no-op needs no image"
+    if options:
+        assert ran(repro) == set()
+
+
+def test_after_a_revert_of_the_last_push_nothing_is_trained(story: Story) -> None:
+    before, space = story.versions(), story.space
+    pushed = space.git("log", "--format=%H", "--max-count=1", "--", "data/images/second.dvc").strip()
+    space.git("revert", "--no-edit", pushed)
+    try:
+        repro = space.repro(quiet=True)
+        assert repro.code == 0, repro.output
+        assert "500 files in data/images/second are left over" in repro.output
+        assert "train: epoch" not in repro.output
+        assert story.versions() == before
+        assert story.champion() == before[-1][0]
+    finally:
+        space.git("reset", "--hard", "--quiet", "HEAD~1")
+        assert space.repro(quiet=True).code == 0
+
+
+def test_versions_carry_lineage_and_verdict(story: Story) -> None:
+    with sqlite3.connect(story.space.root / "store/mlflow.db") as database:
+        tags = dict(database.execute("select key, value from model_version_tags where version = 2").fetchall())
+        (card,) = database.execute("select description from model_versions where version = 2").fetchone()
+    assert tags["evergreen.parent"] == "1"
+    assert tags["evergreen.sources"] == story.space.read("sources.json")["digest"]
+    assert tags["evergreen.commit"].startswith(story.space.git("rev-parse", "HEAD~1").strip())
+    assert f"Verdict: {tags['evergreen.verdict']}" in card
+    assert "warm start" in card
+
+
+def test_the_run_carries_curves_plots_and_params(story: Story) -> None:
+    with sqlite3.connect(story.space.root / "store/mlflow.db") as database:
+        run = database.execute("select run_id from model_versions where version = 2").fetchone()
+        steps = database.execute("select step from metrics where run_uuid = ? and key = 'val_loss'", run).fetchall()
+        params = dict(database.execute("select key, value from params where run_uuid = ?", run).fetchall())
+        ((status, artifacts),) = database.execute("select status, artifact_uri from runs where run_uuid = ?", run)
+    history = story.facts["second"]["model/training"]["history"]
+    assert sorted(step for (step,) in steps) == list(range(len(history)))
+    assert params["train.monitor"] == "val_loss"
+    assert status == "FINISHED"
+    uploaded = {p.name for p in Path(artifacts.removeprefix("file://")).rglob("*") if p.is_file()}
+    assert uploaded >= {"curves.png", "confusion.png", "ledger.parquet", "lineage.json", "state.npz", "weights.npz"}
+
+
+def test_the_registered_model_classifies_encoded_images(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+    import pandas as pd
+
+    monkeypatch.chdir(story.space.root)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", story.space.env["MLFLOW_TRACKING_URI"])
+    mlflow.set_tracking_uri(story.space.env["MLFLOW_TRACKING_URI"])
+    try:
+        served = mlflow.pyfunc.load_model("models:/evergreen@champion")
+    finally:
+        mlflow.set_tracking_uri(None)
+    truth = [(label, content) for label, images in digits.batch(0, 100).items() for content in images.values()]
+    found = served.predict(pd.DataFrame({"image": [content for _, content in truth]}))
+    right = sum(label == truth[row][0] for row, label in enumerate(found["label"]))
+    assert right > 80
+    assert found["probability"].between(0, 1).all()
+
+
+def test_metrics_and_plots_are_shown_by_dvc(story: Story) -> None:
+    shown = json.loads(story.space.dvc("metrics", "show", "--json"))
+    values = shown[""]["data"]
+    assert values["data/cycle/training.json"]["data"]["best_epoch"] >= 1
+    assert "accuracy" in values["data/cycle/evaluation.json"]["data"]["challenger"]
+    changed = json.loads(story.space.dvc("metrics", "diff", "HEAD~2", "--json"))
+    assert "val_loss" in json.dumps(changed)
+    story.space.dvc("plots", "show", "--out", "page")
+    page = (story.space.root / "page/index.html").read_text()
+    for title in ("Loss by epoch", "Accuracy by epoch", "Challenger on the holdout images"):
+        assert title in page
+    assert "best" in page
+    assert "stopped" in page
+
+
+def refused(story: Story, repro: Repro, stage: str, *words: str) -> None:
+    """One line that says it all, no traceback, nothing promoted, nothing lost."""
+    lines = [line for line in repro.output.splitlines() if line.startswith(f"{stage}: error:")]
+    assert repro.code != 0
+    assert len(lines) == 1, repro.output
+    assert "Traceback" not in repro.output
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.fixture
+def undisturbed(story: Story) -> Iterator[Story]:
+    """The story, put back as it was; registry and champion must not have changed."""
+    before, champion = story.versions(), story.champion()
+    head = story.space.git("rev-parse", "HEAD").strip()
+    yield story
+    story.space.git("reset", "--hard", "--quiet", head)
+    story.space.git("clean", "-ffdq", "data/images")
+    story.space.dvc("checkout", "--quiet", "--force", "--allow-missing")
+    assert story.versions() == before
+    assert story.champion() == champion
+
+
+def test_an_unreadable_image_stops_the_cycle_by_name(undisturbed: Story) -> None:
+    space = undisturbed.space
+    space.put("bad", {"3": {"torn.png": next(iter(digits.batch(900, 901).values()))["0900.png"][:60]}})
+    space.push("bad", "Torn image")
+    refused(undisturbed, space.repro(quiet=True), "validate", "bad/3/torn.png", "decoded", "export it again")
+
+
+def test_a_batch_that_is_not_tracked_is_refused_with_the_command(undisturbed: Story) -> None:
+    undisturbed.space.put("loose", {"3": {"a.png": b"x"}})
+    repro = undisturbed.space.repro(quiet=True)
+    refused(undisturbed, repro, "resolve", "data/images/loose/3/a.png", "dvc add 'data/images/loose'")
+
+
+def test_a_label_that_the_parent_does_not_know_is_refused(undisturbed: Story) -> None:
+    space = undisturbed.space
+    space.put("new", {"eleven": digits.batch(900, 960)[str(3)]})
+    space.push("new", "New label")
+    refused(undisturbed, space.repro(quiet=True), "validate", "eleven", "train.start: cold")
+
+
+def test_a_registry_that_does_not_answer_is_an_error(undisturbed: Story) -> None:
+    environment = {**undisturbed.space.env, "MLFLOW_TRACKING_URI": "http://user:secret@127.0.0.1:9"}
+    environment["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
+    repro = replace(undisturbed.space, env=environment).repro(quiet=True)
+    refused(undisturbed, repro, "resolve", "does not answer", "MLFLOW_TRACKING_URI", "***@127.0.0.1")
+    assert "secret" not in repro.output
+
+
+def test_a_parent_of_another_input_size_is_refused(undisturbed: Story) -> None:
+    space = undisturbed.space
+    space.params(prepare={"image_size": 16})
+    refused(undisturbed, space.repro(quiet=True), "train", "(32, 32, 3)", "(16, 16, 3)", "train.start: cold")
+
+
+def test_a_misspelt_parameter_is_refused(undisturbed: Story) -> None:
+    path = undisturbed.space.root / "params.yaml"
+    path.write_text(path.read_text().replace("patience:", "patiance:"))
+    repro = undisturbed.space.repro(quiet=True)
+    assert repro.code != 0
+    assert "train.patiance is not a setting; did you mean train.patience?" in repro.output
+
+
+def test_stages_say_which_environment_is_missing() -> None:
+    """`dvc repro` outside the virtual environment finds a Python without TensorFlow and the rest."""
+    import subprocess
+    import sys
+
+    bare = {"PATH": os.defpath, "PYTHONPATH": str(workspace.CHECKOUT), "PYTHONNOUSERSITE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "pipeline", "resolve", "--help"],
+        cwd=workspace.CHECKOUT, env=bare, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "make setup" in done.stderr
+    assert "Traceback" not in done.stderr
