@@ -61,9 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"\n{table(rows)}\n")
     held = not space.read("promotion.json")["promoted"]
     ok = not trained and held and all(row.verdict != "failed" for row in rows)
-    print(
-        f"The broken batch {'did not become' if held else 'BECAME'} champion; v{champion} was the last promotion before."
-    )
+    outcome = "did not become" if held else "BECAME"
+    print(f"The broken batch {outcome} champion; v{champion} was the last version before it.")
     print(
         "\nLook further (in the workspace, with this checkout's tools on PATH):\n"
         f"  cd {folder} && . {Path(sys.prefix)}/bin/activate\n"

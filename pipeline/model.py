@@ -165,7 +165,8 @@ def arrays(variables: list[Any]) -> "dict[str, np.ndarray]":
     """Copies of variables by position: names change from one process to the next, order does not."""
     import numpy as np
 
-    return {f"{number:04d}": np.array(variable) for number, variable in enumerate(variables)}
+    convert = keras().ops.convert_to_numpy
+    return {f"{number:04d}": np.array(convert(variable)) for number, variable in enumerate(variables)}
 
 
 def fill(variables: list[Any], values: "dict[str, np.ndarray]", whose: str) -> None:

@@ -27,12 +27,12 @@ class Classifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         )
         self._description = description
 
-    def predict(  # type: ignore[no-untyped-def] # MLflow reads hints here as a schema, and warns of this one
+    def predict(
         self,
-        context,  # noqa: ARG002 - MLflow passes it
-        model_input,
-        params=None,  # noqa: ARG002 - MLflow passes it
-    ):
+        context: mlflow.pyfunc.PythonModelContext,  # noqa: ARG002 - MLflow passes it
+        model_input: pd.DataFrame,
+        params: dict[str, object] | None = None,  # noqa: ARG002 - MLflow passes it
+    ) -> pd.DataFrame:
         """Classify a column `image` of bytes, or of base64 text as REST clients send it."""
         size, _, channels = self._description.image_shape
         content = [_bytes(value) for value in model_input["image"]]

@@ -219,7 +219,7 @@ def test_metrics_and_plots_are_shown_by_dvc(story: Story) -> None:
     assert "stopped" in page
 
 
-def refused(story: Story, repro: Repro, stage: str, *words: str) -> None:
+def refused(repro: Repro, stage: str, *words: str) -> None:
     """One line that says it all, no traceback, nothing promoted, nothing lost."""
     lines = [line for line in repro.output.splitlines() if line.startswith(f"{stage}: error:")]
     assert repro.code != 0
@@ -246,34 +246,34 @@ def test_an_unreadable_image_stops_the_cycle_by_name(undisturbed: Story) -> None
     space = undisturbed.space
     space.put("bad", {"3": {"torn.png": next(iter(digits.batch(900, 901).values()))["0900.png"][:60]}})
     space.push("bad", "Torn image")
-    refused(undisturbed, space.repro(quiet=True), "validate", "bad/3/torn.png", "decoded", "export it again")
+    refused(space.repro(quiet=True), "validate", "bad/3/torn.png", "decoded", "export it again")
 
 
 def test_a_batch_that_is_not_tracked_is_refused_with_the_command(undisturbed: Story) -> None:
     undisturbed.space.put("loose", {"3": {"a.png": b"x"}})
     repro = undisturbed.space.repro(quiet=True)
-    refused(undisturbed, repro, "resolve", "data/images/loose/3/a.png", "dvc add 'data/images/loose'")
+    refused(repro, "resolve", "data/images/loose/3/a.png", "dvc add 'data/images/loose'")
 
 
 def test_a_label_that_the_parent_does_not_know_is_refused(undisturbed: Story) -> None:
     space = undisturbed.space
     space.put("new", {"eleven": digits.batch(900, 960)[str(3)]})
     space.push("new", "New label")
-    refused(undisturbed, space.repro(quiet=True), "validate", "eleven", "train.start: cold")
+    refused(space.repro(quiet=True), "validate", "eleven", "train.start: cold")
 
 
 def test_a_registry_that_does_not_answer_is_an_error(undisturbed: Story) -> None:
     environment = {**undisturbed.space.env, "MLFLOW_TRACKING_URI": "http://user:secret@127.0.0.1:9"}
     environment["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
     repro = replace(undisturbed.space, env=environment).repro(quiet=True)
-    refused(undisturbed, repro, "resolve", "does not answer", "MLFLOW_TRACKING_URI", "***@127.0.0.1")
+    refused(repro, "resolve", "does not answer", "MLFLOW_TRACKING_URI", "***@127.0.0.1")
     assert "secret" not in repro.output
 
 
 def test_a_parent_of_another_input_size_is_refused(undisturbed: Story) -> None:
     space = undisturbed.space
     space.params(prepare={"image_size": 16})
-    refused(undisturbed, space.repro(quiet=True), "train", "(32, 32, 3)", "(16, 16, 3)", "train.start: cold")
+    refused(space.repro(quiet=True), "train", "(32, 32, 3)", "(16, 16, 3)", "train.start: cold")
 
 
 def test_a_misspelt_parameter_is_refused(undisturbed: Story) -> None:
