@@ -1,6 +1,7 @@
 """The model registry: runs, versions and the champion's alias. Home of MLflow."""
 
 import contextlib
+import functools
 import os
 import re
 import warnings
@@ -54,8 +55,11 @@ class Registry:
         self.name = settings.registered_model
         self.alias = settings.alias
         self.uri = tracking_uri()
-        with self._reach():
-            self._client = _client(self.uri)
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        """MLflow takes a second to import: only where the registry is really asked."""
+        return _client(self.uri)
 
     def champion(self) -> Version | None:
         """The version under the alias; None if the registry answers that there is none."""

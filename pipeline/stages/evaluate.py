@@ -10,6 +10,7 @@ from pipeline import params as parameters
 from pipeline.dataset import Dataset, Part
 from pipeline.metrics import Scores
 from pipeline.params import Evaluate, Params
+from pipeline.registry import Registry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,8 +74,6 @@ def _logits(description: Path, weights: Path, images: Dataset, chosen: Params) -
 def _champions_logits(rival: dict[str, Any], images: Dataset, chosen: Params, scratch: Path) -> "np.ndarray":
     """The champion's, with its outputs at the places of today's label map; one it lacks scores -inf."""
     import numpy as np
-
-    from pipeline.registry import Registry
 
     registry, listed = Registry(chosen.resolve), rival["lineage"]["files"]
     description, weights = (

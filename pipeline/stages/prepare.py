@@ -11,6 +11,7 @@ from pipeline import params as parameters
 from pipeline.errors import DataError
 from pipeline.ledger import Accepted
 from pipeline.params import Prepare, Resolve
+from pipeline.registry import Registry
 from pipeline.splits import Split
 from pipeline.store import Store
 
@@ -71,13 +72,9 @@ def run(
 def _parents_ledger(pinned: dict[str, Any], scratch: Path, where: Resolve) -> "pd.DataFrame":
     if not pinned["version"]:
         return ledger.empty()
-    sha256 = pinned["lineage"]["files"]["ledger/ledger.parquet"]
-    kept = scratch / "objects" / sha256
-    if not kept.is_file():
-        from pipeline.registry import Registry
-
-        kept = Registry(where).download(pinned["run_id"], "ledger/ledger.parquet", sha256, scratch / "objects")
-    return files.read_table(kept)
+    artifact = "ledger/ledger.parquet"
+    sha256 = pinned["lineage"]["files"][artifact]
+    return files.read_table(Registry(where).download(pinned["run_id"], artifact, sha256, scratch / "objects"))
 
 
 def _extend(before: "pd.DataFrame", changes: "pd.DataFrame", cycle: str, chosen: Prepare) -> "pd.DataFrame":
