@@ -1,0 +1,44 @@
+"""A real project for the stages: its own clone, DVC remote and registry, each stage run by its own command."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from benchmarks import workspace
+from benchmarks.workspace import STAGES, Workspace
+from pipeline import __main__ as command
+
+
+@pytest.fixture
+def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    made = workspace.create(tmp_path / "clone")
+    monkeypatch.chdir(made.root)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("DVC_SITE_CACHE_DIR", "DVC_NO_ANALYTICS", "MLFLOW_DISABLE_TELEMETRY", "GX_ANALYTICS_ENABLED"):
+        monkeypatch.setenv(name, made.env[name])
+    return made
+
+
+@pytest.fixture
+def run(space: Workspace) -> Callable[..., int]:
+    """Run stages by their commands in dvc.yaml, in this process; the exit code of the last."""
+
+    def stages(*names: str) -> int:
+        cmds = yaml.safe_load((space.root / "dvc.yaml").read_text())["stages"]
+        code = 0
+        for name in names:
+            code = command.main(shlex.split(cmds[name]["cmd"])[3:])
+            if code:
+                break
+        return code
+
+    return stages
+
+
+@pytest.fixture
+def upto(run: Callable[..., int]) -> Callable[[str], int]:
+    """Run all stages up to this one."""
+    return lambda last: run(*STAGES[: STAGES.index(last) + 1])

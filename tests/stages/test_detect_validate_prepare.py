@@ -1,0 +1,139 @@
+"""The data half of a cycle, stage after stage, on real DVC batches."""
+
+import io
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from benchmarks import digits
+from benchmarks.workspace import Workspace
+from pipeline import dataset
+
+Upto = Callable[[str], int]
+
+
+def error(capsys: pytest.CaptureFixture[str], stage: str) -> str:
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"{stage}: error:")]
+    return line
+
+
+def png(shade: int, size: tuple[int, int] = (8, 8)) -> bytes:
+    sink = io.BytesIO()
+    Image.new("L", size, shade).save(sink, "PNG")
+    return sink.getvalue()
+
+
+def test_two_batches_become_one_dataset_with_every_image_once(space: Workspace, upto: Upto) -> None:
+    space.put("first", digits.batch(0, 300))
+    space.put("copies", digits.batch(0, 20))
+    space.dvc("add", "--quiet", "data/images/first", "data/images/copies")
+    space.commit("Two")
+    assert upto("prepare") == 0
+    images = dataset.read(space.root / "data/cycle/dataset")
+    digests = [digest for split in dataset.SPLITS for digest in images.part(split).digests]
+    assert len(digests) == len(set(digests)) == 300
+    assert images.labels == tuple("0123456789")
+    assert images.part("train").pixels.shape[1:] == (32, 32, 3)
+    ledger = pd.read_parquet(space.root / "data/cycle/ledger.parquet")
+    assert sorted(ledger["digest"]) == sorted(digests)
+
+
+def test_images_come_from_the_remote_where_they_are_not_on_disk(space: Workspace, upto: Upto) -> None:
+    import shutil
+
+    space.put("first", digits.batch(0, 300))
+    space.push("first", "First")
+    shutil.rmtree(space.root / "data/images/first")
+    shutil.rmtree(space.root / ".dvc/cache")
+    assert upto("prepare") == 0
+    assert not (space.root / "data/images/first").exists()
+
+
+def test_one_label_only_is_refused(space: Workspace, upto: Upto, capsys: pytest.CaptureFixture[str]) -> None:
+    space.put("first", {"cat": {f"{n}.png": png(n) for n in range(60)}})
+    space.push("first", "First")
+    assert upto("validate") == 4
+    assert "ExpectTableRowCountToBeBetween (there are at least two labels), found 1; add images of" in error(
+        capsys, "validate"
+    )
+
+
+def test_one_image_under_two_labels_is_refused_by_name(
+    space: Workspace, upto: Upto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = {"cat": {f"{n}.png": png(n) for n in range(30)}, "dog": {f"{n}.png": png(n + 100) for n in range(30)}}
+    images["dog"]["cat.png"] = png(7)
+    space.put("first", images)
+    space.push("first", "First")
+    assert upto("validate") == 4
+    line = error(capsys, "validate")
+    assert "2 of 61 new images fail" in line
+    assert "'data/images/first/cat/7.png', 'data/images/first/dog/cat.png'" in line
+    assert "keep the copy with the right label" in line
+
+
+def test_too_small_an_image_is_refused_with_the_setting(
+    space: Workspace, upto: Upto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = {"cat": {f"{n}.png": png(n) for n in range(30)}, "dog": {f"{n}.png": png(n + 100) for n in range(30)}}
+    images["dog"]["tiny.png"] = png(1, (8, 3))
+    space.put("first", images)
+    space.push("first", "First")
+    assert upto("validate") == 4
+    line = error(capsys, "validate")
+    assert "dog/tiny.png" in line
+    assert "validate.min_side" in line
+    assert not space.read("validation.json")["success"], "the full result is kept as a file"
+
+
+def test_fewer_images_than_a_split_needs_is_refused(
+    space: Workspace, upto: Upto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space.put(
+        "first", {label: {f"{n}.png": png(n + 100 * (label == "dog")) for n in range(15)} for label in ("cat", "dog")}
+    )
+    space.push("first", "First")
+    assert upto("prepare") == 4
+    line = error(capsys, "prepare")
+    assert "of 30 images fall to" in line
+    assert "expected at least 10 (prepare.min_split); add images, about 101 in all" in line
+
+
+def test_an_image_in_no_label_folder_is_refused(
+    space: Workspace, upto: Upto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space.put(".", {".": {"loose.png": png(1)}, "cat": {"a.png": png(2)}})
+    space.dvc("add", "--quiet", "data/images")
+    space.commit("All")
+    assert upto("detect") == 4
+    assert "data/images/loose.png: lies in no label folder; move it to data/images/<batch>/<label>/" in error(
+        capsys, "detect"
+    )
+
+
+def test_an_image_that_was_never_pushed_is_named(
+    space: Workspace, upto: Upto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    space.put("first", digits.batch(0, 30))
+    space.dvc("add", "--quiet", "data/images/first")
+    shutil.rmtree(space.root / "data/images/first")
+    listing = next(path for path in (space.root / ".dvc/cache/files/md5").rglob("*.dir"))
+    for path in (space.root / ".dvc/cache/files/md5").rglob("*"):
+        if path.is_file() and path != listing:
+            path.unlink()
+    assert upto("validate") == 4
+    line = error(capsys, "validate")
+    assert "not in the workspace, the DVC cache or the DVC remote" in line
+    assert "run `dvc push` where it was added" in line
+
+
+def test_a_grey_dataset_is_written_grey(space: Workspace, upto: Upto) -> None:
+    space.params(prepare={"channels": 1, "image_size": 8})
+    space.put("first", digits.batch(0, 300))
+    space.push("first", "First")
+    assert upto("prepare") == 0
+    assert dataset.read(space.root / "data/cycle/dataset").part("val").pixels.shape[1:] == (8, 8, 1)
