@@ -93,13 +93,13 @@ def _example(stage: str) -> str:
 
 
 def _ui(port: int) -> int:
-    from pipeline.registry import LOCAL_STORE, tracking_uri
+    from pipeline.registry import LOCAL_STORE, shown, tracking_uri
 
     uri = tracking_uri()
     if uri.startswith(("http://", "https://")):
-        print(f"the registry is a server with a UI of its own: {uri}")
+        print(f"the registry is a server with a UI of its own: {shown(uri)}")
         return 0
-    (LOCAL_STORE).mkdir(exist_ok=True)
+    LOCAL_STORE.mkdir(exist_ok=True)
     print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
     command = [
         sys.executable,

@@ -22,6 +22,7 @@ def card(
     verdict: Mapping[str, Any],
     delta: Mapping[str, Any],
     promotion: str,
+    lineage: Mapping[str, Any] | None = None,
 ) -> str:
     """One screen: the verdict and why, the numbers, what was new, how training went.
 
@@ -31,6 +32,7 @@ def card(
         verdict: `verdict.json` of the evaluate stage.
         delta: `summary.json` of the detect stage.
         promotion: one sentence on what was done.
+        lineage: parent, sources_digest and commit, where they are known.
     """
     challenger, champion = evaluation["challenger"], evaluation["champion"]
     best = training["history"][training["best_epoch"]]
@@ -41,7 +43,7 @@ def card(
         ("holdout loss", _number(champion.get("loss")), _number(challenger["loss"])),
     ]
     weakest = sorted(challenger["recall"].items(), key=lambda item: item[1])[:3]
-    new = ", ".join(f"{escape(label)} {count}" for label, count in delta["added_by_label"].items())
+    new = ", ".join(f"{escape(label)}: {count}" for label, count in delta["added_by_label"].items())
     return "\n".join(
         [
             f"## Verdict: {verdict['decision']}",
@@ -61,10 +63,17 @@ def card(
             f"{training['best_epoch']} of {training['epochs']} (at most {training['max_epochs']}). Stopped by "
             f"{escape(training['stop_reason'])}.",
             "",
-            "**Weakest labels** (recall): " + ", ".join(f"{escape(label)} {value:.3f}" for label, value in weakest),
+            "**Weakest labels** (recall): " + ", ".join(f"{escape(label)}: {value:.3f}" for label, value in weakest),
             "",
+            *([_lineage(lineage), ""] if lineage else []),
         ]
     )
+
+
+def _lineage(lineage: Mapping[str, Any]) -> str:
+    parent = f"v{lineage['parent']}" if lineage["parent"] else "none"
+    data, commit = lineage["sources_digest"][:12], escape(lineage["commit"][:12] or "none")
+    return f"**Lineage**: parent {parent}, data {data}, commit {commit}."
 
 
 def _number(value: float | None) -> str:

@@ -147,8 +147,9 @@ class Registry:
             return Run(self, created.info.run_id)
 
     def _create_experiment(self) -> str:
-        # A server knows where its artifacts go; the local database would use the folder it runs in.
-        place = (LOCAL_STORE.resolve() / "artifacts").as_uri() if self.uri.startswith("sqlite:") else None
+        # A server knows where its artifacts go; a local database would use the folder it runs in.
+        database = self.uri.removeprefix("sqlite:///") if self.uri.startswith("sqlite:///") else None
+        place = (Path(database).resolve().parent / "artifacts").as_uri() if database else None
         return str(self._client.create_experiment(self.name, artifact_location=place))
 
     def register(
@@ -213,7 +214,7 @@ class Registry:
         except Exception as error:  # noqa: BLE001 - MLflow, SQLAlchemy, requests, a missing driver
             reason = re.sub(r"//[^/@\s]+@", "//***@", " ".join(str(error).split()))[:300]
             raise RegistryError(
-                f"the MLflow registry at {_shown(self.uri)} does not answer: {reason}; nothing was changed; check "
+                f"the MLflow registry at {shown(self.uri)} does not answer: {reason}; nothing was changed; check "
                 "MLFLOW_TRACKING_URI and that the server runs, then run `dvc repro` again"
             ) from None
 
@@ -315,6 +316,6 @@ def _milliseconds() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _shown(uri: str) -> str:
+def shown(uri: str) -> str:
     """A URI without the password that it may carry."""
     return re.sub(r"//[^/@]+@", "//***@", uri)

@@ -22,6 +22,7 @@ class Story:
     again: Repro
     second: Repro
     after: Repro
+    dirty: str
     facts: dict[str, dict]
 
     def versions(self) -> list[tuple[int, str]]:
@@ -58,10 +59,11 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     second = space.repro(quiet=True)
     assert second.code == 0, second.output
     found["second"] = facts(space)
-    after = space.repro(quiet=True)
     space.commit("Second cycle")
+    after = space.repro(quiet=True)
+    dirty = space.git("status", "--porcelain")
     space.dvc("push", "--quiet")
-    return Story(space, first, again, second, after, found)
+    return Story(space, first, again, second, after, dirty, found)
 
 
 def ran(repro: Repro) -> set[str]:
@@ -129,6 +131,20 @@ def test_unchanged_data_trains_and_registers_nothing(story: Story, when: str) ->
     assert repro.code == 0
     assert ran(repro) == set()
     assert "nothing to do" in repro.output
+
+
+def test_a_no_op_changes_no_tracked_file(story: Story) -> None:
+    assert story.dirty == ""
+
+
+def test_a_fresh_clone_can_judge_anew_without_the_images(story: Story, tmp_path: Path) -> None:
+    before, champion = story.versions(), story.champion()
+    clone = story.space.clone(tmp_path / "clone")
+    clone.params(evaluate={"margin": 0.02})
+    repro = clone.repro("--pull", "--allow-missing", quiet=True)
+    assert repro.code == 0, repro.output
+    assert ran(repro) == {"evaluate"}
+    assert (story.versions(), story.champion()) == (before, champion)
 
 
 @pytest.mark.parametrize("options", [[], ["--pull", "--allow-missing"]], ids=["plain", "pull"])
@@ -217,6 +233,40 @@ def test_metrics_and_plots_are_shown_by_dvc(story: Story) -> None:
         assert title in page
     assert "best" in page
     assert "stopped" in page
+
+
+def test_a_persons_rollback_is_not_undone(story: Story) -> None:
+    import mlflow
+
+    client, version = mlflow.MlflowClient(story.space.env["MLFLOW_TRACKING_URI"]), story.champion()
+    client.set_registered_model_alias("evergreen", "champion", "1")
+    try:
+        repro = story.space.repro(quiet=True)
+        assert repro.code == 0, repro.output
+        assert story.champion() == 1
+        assert ran(repro) == set()
+    finally:
+        client.set_registered_model_alias("evergreen", "champion", str(version))
+
+
+def test_other_settings_on_the_same_data_are_judged_against_the_champion_of_today(story: Story) -> None:
+    """The parent stays pinned to the data; the one to beat is whoever is champion when the settings are new."""
+    before, space = story.versions(), story.space
+    space.params(train={"learning_rate": 0.002, "restore": [], "max_epochs": 2})
+    repro = space.repro(quiet=True)
+    try:
+        assert repro.code == 0, repro.output
+        assert "warm start: from v1" in repro.output
+        assert "against v2" in repro.output
+        assert len(story.versions()) == len(before) + 1
+        again = space.repro(quiet=True)
+        assert ran(again) == set()
+        assert len(story.versions()) == len(before) + 1
+    finally:
+        space.git("checkout", "--quiet", "params.yaml", "dvc.lock")
+        back = space.repro(quiet=True)
+        assert "train: epoch" not in back.output
+        assert "nothing to do" in back.output
 
 
 def refused(repro: Repro, stage: str, *words: str) -> None:

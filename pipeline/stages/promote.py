@@ -32,10 +32,13 @@ def run(
 ) -> None:
     """Bring the registry to what the verdict says, unless it is there already."""
     chosen = parameters.load(settings)
-    trained, verdict = (
-        files.read_json(challenger / "training.json"),
-        files.read_json(evaluation / "verdict.json"),
-    )
+    texts = {
+        "training": files.read_json(challenger / "training.json"),
+        "evaluation": files.read_json(evaluation_metrics),
+        "verdict": files.read_json(evaluation / "verdict.json"),
+        "delta": files.read_json(delta / "summary.json"),
+    }
+    trained, verdict = texts["training"], texts["verdict"]
     judged = files.sha256_json([verdict, chosen.promote.automatic])
     known = files.read_json(snapshot)["known"].get(trained["run_key"])
 
@@ -51,26 +54,11 @@ def run(
             "data/validation.json": validation,
             **{f"plots/{path.name}": path for path in sorted(evaluation.glob("*.png"))},
         }
-        lineage = _lineage(chosen, trained, verdict, uploads, parent, batches, ledger, snapshot)
-        texts = {
-            "training": trained,
-            "evaluation": files.read_json(evaluation_metrics),
-            "verdict": verdict,
-            "delta": files.read_json(delta / "summary.json"),
-        }
-        done, said = _act(chosen, lineage, uploads, judged, texts, challenger, scratch)
+        texts["lineage"] = _lineage(chosen, trained, verdict, uploads, parent, batches, ledger, snapshot)
+        done, said = _act(chosen, uploads, judged, texts, challenger, scratch)
 
     files.write_json(out, {"decision": verdict["decision"], "run_key": trained["run_key"], "said": said} | done)
-    files.write(
-        report,
-        card.card(
-            training=trained,
-            evaluation=files.read_json(evaluation_metrics),
-            verdict=verdict,
-            delta=files.read_json(delta / "summary.json"),
-            promotion=said,
-        ).encode(),
-    )
+    files.write(report, card.card(**texts, promotion=said).encode())
     print(f"promote: {said}")
 
 
@@ -107,7 +95,6 @@ def _lineage(
 
 def _act(
     chosen: Params,
-    lineage: dict[str, Any],
     uploads: dict[str, Path],
     judged: str,
     texts: dict[str, Any],
@@ -117,7 +104,7 @@ def _act(
     """Register, then move the alias if it is still where the verdict saw it."""
     from pipeline import registry as registries
 
-    verdict, rival = texts["verdict"], texts["verdict"]["rival"]
+    lineage, verdict, rival = texts["lineage"], texts["verdict"], texts["verdict"]["rival"]
     registry = registries.Registry(chosen.resolve)
     before, current = registry.newest(run_key=lineage["run_key"]), registry.champion()
     number = current.number if current else None
@@ -129,7 +116,7 @@ def _act(
         )
 
     run = registry.run(lineage["run_key"], f"cycle {lineage['dataset_digest'][:8]}")
-    _log(run, lineage, texts)
+    _log(run, texts)
     listed = scratch / "lineage.json"
     files.write_json(listed, lineage)
     for artifact, path in uploads.items():
@@ -172,9 +159,9 @@ def _act(
     return {"version": version.number, "promoted": applied}, said
 
 
-def _log(run: Any, lineage: dict[str, Any], texts: dict[str, Any]) -> None:
+def _log(run: Any, texts: dict[str, Any]) -> None:
     """The run as reviewers find it in the MLflow UI."""
-    training, evaluation, verdict = texts["training"], texts["evaluation"], texts["verdict"]
+    training, evaluation, verdict, lineage = (texts[name] for name in ("training", "evaluation", "verdict", "lineage"))
     run.log_history(training["history"])
     best = training["history"][training["best_epoch"]]
     metrics = {f"best_{name}": value for name, value in best.items() if name.startswith("val_")}

@@ -1,0 +1,52 @@
+"""What the tests share: the settings of this repository, and pictures drawn in memory."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import params
+from pipeline.params import Params
+
+ROOT = Path(__file__).parents[1]
+
+# The same examples in every run: a test that fails, fails for the person who reads the log too.
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=60)
+hypothesis.settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def settings() -> Params:
+    return params.load(ROOT / "params.yaml")
+
+
+@pytest.fixture(scope="session")
+def draw(encode: Callable[..., bytes]) -> Callable[..., bytes]:
+    """An encoded picture, no two pixels of which are alike: `draw("JPEG", mode="L", quality=90)`."""
+
+    def encoded(kind: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (12, 8), **options: object) -> bytes:
+        width, height = size
+        across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+        pixels = np.stack([across, down, 255 - across], axis=2).astype(np.uint8)
+        image = Image.fromarray(pixels).convert(mode)
+        if mode.endswith("A"):
+            image.putalpha(Image.fromarray(pixels[..., 0]))
+        return encode(image, kind, **options)
+
+    return encoded
+
+
+@pytest.fixture(scope="session")
+def encode() -> Callable[..., bytes]:
+    """An image of Pillow's, or an array of pixels, as the bytes of a file."""
+
+    def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **options: object) -> bytes:
+        sink = io.BytesIO()
+        (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(sink, kind, **options)
+        return sink.getvalue()
+
+    return encoded

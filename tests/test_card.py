@@ -1,0 +1,132 @@
+import html
+import re
+from html.parser import HTMLParser
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from pipeline.card import card, escape
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '<img src=x onerror="alert(1)">',
+    "a|b|c",
+    "[x](http://evil.example)",
+    "![x](http://evil.example/x.png)",
+    "x](http://evil.example",
+    "`code`",
+    "**bold** _it_ ~gone~",
+    "line\nbreak\r\n\n# heading\n| a | b |",
+    "&lt;b&gt;",
+    "back\\slash",
+    'the parent\'s "own"',
+]
+
+
+class Tags(HTMLParser):
+    """The elements that a browser would see."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, *_: object) -> None:
+        self.found.append(tag)
+
+    handle_endtag = handle_comment = handle_decl = handle_pi = lambda self, tag: self.found.append(tag)
+
+
+def shown(markdown: str) -> str:
+    """What Markdown shows for text without markup: escapes and entities resolved, once, from left to right."""
+    one = r"\\([!-/:-@\[-`{-~])|(&(?:#[0-9]+|#x[0-9a-fA-F]+|\w+);)"
+    return re.sub(one, lambda match: match[1] or html.unescape(match[2]), markdown)
+
+
+def drawn(label: str = "cat", reason: str = "it is better", rival: int | None = 3, **changes: object) -> str:
+    parts = {
+        "training": {
+            "history": [{"val_loss": 2.5}, {"val_loss": 0.75}, {"val_loss": 0.875}],
+            "best_epoch": 1,
+            "epochs": 2,
+            "max_epochs": 30,
+            "num_images": 1234,
+            "start": "warm",
+            "start_reason": reason,
+            "stop_reason": reason,
+        },
+        "evaluation": {
+            "holdout_images": 100,
+            "challenger": {"accuracy": 0.91, "loss": 0.31, "recall": {label: 0.5, "a": 0.9, "b": 0.6, "c": 0.7}},
+            "champion": {"accuracy": 0.88, "loss": 0.4} if rival else {},
+        },
+        "verdict": {"decision": "promote", "reasons": [reason, "second reason"], "rival": rival},
+        "delta": {"added": 12, "removed": 2, "relabelled": 1, "added_by_label": {label: 12}},
+        "promotion": reason,
+    }
+    return card(**(parts | changes))
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_escaped_text_is_shown_as_it_is(text):
+    assert shown(escape(text)) == " ".join(text.split())
+
+
+@hypothesis.given(st.text())
+def test_any_escaped_text_is_shown_as_it_is_with_no_markup_left(text):
+    escaped = escape(text)
+    assert shown(escaped) == " ".join(text.split())
+    assert Tags(escaped).found == []
+    assert not re.search(r"(?<!\\)(\\\\)*[`*_\[\]|~]", escaped)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_labels_and_reasons_become_no_element_no_link_and_no_table(text):
+    plain, hostile = drawn(), drawn(label=text, reason=text)
+    assert Tags(hostile).found == []
+    assert not re.search(r"(?<!\\)\]\(", hostile)
+    assert len(hostile.splitlines()) == len(plain.splitlines())
+    assert [bars(line) for line in hostile.splitlines()] == [bars(line) for line in plain.splitlines()]
+
+
+def bars(line: str) -> int:
+    """Borders of table cells in a line."""
+    return len(re.findall(r"(?<!\\)\|", line))
+
+
+def test_the_table_has_the_numbers_of_both_models():
+    lines = [line for line in drawn().splitlines() if line.startswith("|")]
+    assert lines == [
+        "| 100 holdout images | champion (v3) | challenger |",
+        "|---|---|---|",
+        "| holdout accuracy | 0.8800 | 0.9100 |",
+        "| holdout loss | 0.4000 | 0.3100 |",
+    ]
+
+
+def test_without_a_champion_its_column_is_empty():
+    text = drawn(rival=None)
+    assert "champion (none)" in text
+    assert "| holdout accuracy |  | 0.9100 |" in text
+
+
+def test_the_verdict_comes_first_with_every_reason():
+    lines = drawn(reason="so it is").splitlines()
+    assert lines[:5] == ["## Verdict: promote", "", "- so it is", "- second reason", "- so it is"]
+
+
+def test_the_data_and_the_training_are_told_in_numbers():
+    text = drawn()
+    assert "1234 images; 12 added (cat 12), 2 removed, 1 relabelled." in text
+    assert "2.5000 before the first step, 0.7500 at the best epoch 1 of 2 (at most 30)" in text
+
+
+def test_the_three_weakest_labels_are_named_weakest_first():
+    assert drawn().splitlines()[-1].endswith("(recall): cat 0.500, b 0.600, c 0.700")
+
+
+def test_nothing_added_is_told_without_an_empty_bracket():
+    text = drawn(delta={"added": 0, "removed": 2, "relabelled": 0, "added_by_label": {}})
+    assert "0 added, 2 removed" in text

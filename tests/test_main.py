@@ -1,0 +1,77 @@
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import __main__ as command
+from pipeline import errors
+from pipeline.errors import PipelineError
+
+KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, PipelineError)]
+
+
+def detect(monkeypatch: pytest.MonkeyPatch, raised: BaseException) -> int:
+    """Run the detect command with a stage that raises."""
+
+    def fail(**_: Path) -> None:
+        raise raised
+
+    stage = importlib.import_module("pipeline.stages.detect")
+    parser = command._parser()
+    monkeypatch.setattr(command, "_parser", lambda: parser)
+    monkeypatch.setattr(stage, "run", fail)
+    return command.main(["detect", "--batches", "a", "--parent", "b", "--images", "c", "--out", "d"])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_users_mistake_is_one_line_and_an_exit_code(
+    kind: type[PipelineError], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert detect(monkeypatch, kind("what, expected, do")) == kind.exit_code != 0
+    assert capsys.readouterr().err == "detect: error: what, expected, do\n"
+
+
+def test_kinds_of_mistakes_have_exit_codes_of_their_own() -> None:
+    codes = [kind.exit_code for kind in KINDS if kind is not errors.ExpectationError]
+    assert len(codes) == len(set(codes))
+    assert not {0, 2, 130} & set(codes)
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ZeroDivisionError):
+        detect(monkeypatch, ZeroDivisionError())
+
+
+def test_an_interrupt_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert detect(monkeypatch, KeyboardInterrupt()) == 130
+    assert "run `dvc repro` to go on" in capsys.readouterr().err
+
+
+def test_a_python_without_the_libraries_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert detect(monkeypatch, ModuleNotFoundError("No module named 'mlflow'", name="mlflow")) == 1
+    line = capsys.readouterr().err
+    assert f"{sys.executable} has no mlflow" in line
+    assert "make setup" in line
+
+
+def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["retrain"])
+    assert "invalid choice: 'retrain'" in capsys.readouterr().err
+
+
+def test_help_ends_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        command.main(["--help"])
+    assert "example: python -m pipeline ui --port 5000" in capsys.readouterr().out
+
+
+def test_the_ui_of_a_server_is_the_servers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://user:secret@mlflow.example.org")
+    assert command.main(["ui"]) == 0
+    shown = capsys.readouterr().out
+    assert "mlflow.example.org" in shown
+    assert "secret" not in shown

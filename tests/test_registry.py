@@ -1,0 +1,148 @@
+"""The registry on a real SQLite file; the server's side of it is MLflow's own."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import files, registry
+from pipeline.errors import RegistryError
+from pipeline.params import Params
+from pipeline.registry import Registry, Run
+
+
+@pytest.fixture
+def reg(settings: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return Registry(settings.resolve)
+
+
+def register(reg: Registry, key: str, monkeypatch: pytest.MonkeyPatch, **tags: str) -> registry.Version:
+    """A version without uploading a model, which takes seconds and is tested with the pipeline."""
+    monkeypatch.setattr(Run, "log_model", lambda *_: "runs:/0/model")
+    return reg.register(reg.run(key, "cycle"), Path(), {"run_key": key, **tags}, [], "a card")
+
+
+def test_the_default_is_an_sqlite_file_in_the_project(reg: Registry, tmp_path: Path) -> None:
+    assert reg.champion() is None
+    assert (tmp_path / "store/mlflow.db").is_file()
+
+
+def test_the_environment_names_another_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere:5000")
+    assert registry.tracking_uri() == "http://elsewhere:5000"
+
+
+def test_promotion_moves_the_alias_and_reads_it_back(reg: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = register(reg, "a", monkeypatch), register(reg, "b", monkeypatch)
+    for version in (first, second, first):
+        reg.promote(version.number)
+        champion = reg.champion()
+        assert champion is not None
+        assert champion.number == version.number
+
+
+def test_the_same_inputs_never_make_two_runs_or_versions(reg: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reg.run("a", "cycle").run_id == reg.run("a", "cycle").run_id
+    assert register(reg, "a", monkeypatch).number == register(reg, "a", monkeypatch).number
+    assert register(reg, "b", monkeypatch).number == 2
+
+
+def test_the_newest_version_with_all_the_tags_is_found(reg: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reg.newest(sources="s") is None
+    for key, recipe in (("a", "r"), ("b", "q"), ("c", "q")):
+        register(reg, key, monkeypatch, sources="s", recipe=recipe, parent="" if key == "a" else "1")
+    found = reg.newest(sources="s", recipe="q")
+    assert found is not None
+    assert (found.number, found.run_key, found.parent) == (3, "c", 1)
+    oldest = reg.newest(sources="s", recipe="r")
+    assert oldest is not None
+    assert (oldest.number, oldest.parent, oldest.rival) == (1, None, None)
+    assert reg.newest(sources="other") is None
+
+
+def test_history_is_logged_once_per_epoch(reg: Registry) -> None:
+    run = reg.run("a", "cycle")
+    history = [{"val_loss": 2.0}, {"val_loss": 1.0, "loss": 1.5}]
+    run.log_history(history[:1])
+    run.log_history(history)
+    run.log_history(history)
+    import mlflow
+
+    logged = mlflow.MlflowClient(reg.uri).get_metric_history(run.run_id, "val_loss")
+    assert [(metric.step, metric.value) for metric in logged] == [(0, 2.0), (1, 1.0)]
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
+def test_a_run_ends_as_it_is_told_and_goes_on_when_found_again(reg: Registry, status: str) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(reg.uri)
+    run = reg.run("a", "cycle")
+    run.end(status)
+    assert client.get_run(run.run_id).info.status == status
+    assert client.get_run(reg.run("a", "cycle").run_id).info.status == "RUNNING"
+
+
+def test_params_of_a_run_are_logged_once(reg: Registry) -> None:
+    run = reg.run("a", "cycle")
+    run.log({"best_val_loss": 1.0}, {"train.seed": 7}, {"kind": "x"})
+    run.log({"best_val_loss": 2.0}, {"train.seed": 7, "train.threads": 2}, {"kind": "y"})
+
+
+def test_artifacts_come_back_checked_and_are_kept(reg: Registry, tmp_path: Path) -> None:
+    source, objects = tmp_path / "weights.npz", tmp_path / "objects"
+    source.write_bytes(b"weights")
+    run = reg.run("a", "cycle")
+    run.upload(source, "model/weights.npz")
+    digest = files.sha256(b"weights")
+    assert reg.download(run.run_id, "model/weights.npz", digest, objects).read_bytes() == b"weights"
+    (stored,) = (tmp_path / "store/artifacts").rglob("weights.npz")
+    stored.write_bytes(b"tampered")
+    assert reg.download(run.run_id, "model/weights.npz", digest, objects).read_bytes() == b"weights"
+    (objects / digest).write_bytes(b"bit rot")
+    with pytest.raises(RegistryError, match=r"model/weights.npz of run \w+ is damaged: .*restore it from a backup"):
+        reg.download(run.run_id, "model/weights.npz", digest, objects)
+
+
+def test_a_missing_artifact_is_a_registry_error(reg: Registry, tmp_path: Path) -> None:
+    run = reg.run("a", "cycle")
+    with pytest.raises(RegistryError, match="does not answer"):
+        reg.download(run.run_id, "model/weights.npz", "0" * 64, tmp_path / "objects")
+
+
+def test_a_version_of_other_origin_has_no_lineage(reg: Registry, tmp_path: Path) -> None:
+    stranger = registry.Version(3, "run", {})
+    with pytest.raises(RegistryError, match=r"evergreen v3 was not registered by Evergreen.*move the alias champion"):
+        reg.lineage(stranger, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://user:secret@127.0.0.1:9", "postgresql://user:secret@127.0.0.1:9/db"], ids=["server", "database"]
+)
+def test_no_answer_is_an_error_without_the_password(
+    settings: Params, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(
+        RegistryError, match=r"does not answer.*nothing was changed; check MLFLOW_TRACKING_URI"
+    ) as raised:
+        Registry(settings.resolve).champion()
+    assert "secret" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_alias_that_someone_else_moves_at_the_same_moment_is_noticed(
+    reg: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = register(reg, "a", monkeypatch), register(reg, "b", monkeypatch)
+    client = reg._client
+    move = client.set_registered_model_alias
+
+    def race(name: str, alias: str, _: str) -> None:
+        move(name, alias, str(first.number))
+
+    monkeypatch.setattr(client, "set_registered_model_alias", race)
+    with pytest.raises(RegistryError, match=r"was set to v2 and reads v1; someone else moved it"):
+        reg.promote(second.number)
