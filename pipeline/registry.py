@@ -177,9 +177,9 @@ class Registry:
                         self.name,
                         description="Kept up to date by Evergreen; see each version's description.",
                     )
-                source = run.log_model(package, requirements)
+                source, model_id = run.log_model(package, requirements)
                 key = {"evergreen.run_key": tags["run_key"]}
-                created = self._client.create_model_version(self.name, source, run.run_id, tags=key)
+                created = self._client.create_model_version(self.name, source, run.run_id, tags=key, model_id=model_id)
             version = Version(int(created.version), run.run_id, {})
         self.annotate(version.number, tags, describe)
         return self.version(version.number)
@@ -212,10 +212,13 @@ class Registry:
         except PipelineError:
             raise
         except Exception as error:  # noqa: BLE001 - MLflow, SQLAlchemy, requests, a missing driver
-            reason = re.sub(r"//[^/@\s]+@", "//***@", " ".join(str(error).split()))[:300]
+            reason = shown(" ".join(str(error).split()))[:300]
+            # What MLflow has an error code for, it has understood; the rest is a connection, a disk or a driver.
+            code = getattr(error, "error_code", "INTERNAL_ERROR")
+            silent = code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "ENDPOINT_NOT_FOUND")
             raise RegistryError(
-                f"the MLflow registry at {shown(self.uri)} does not answer: {reason}; nothing was changed; check "
-                "MLFLOW_TRACKING_URI and that the server runs, then run `dvc repro` again"
+                f"the MLflow registry at {shown(self.uri)} {'does not answer' if silent else 'refused'}: {reason}; "
+                "nothing was changed; check MLFLOW_TRACKING_URI and that the server runs, then run `dvc repro` again"
             ) from None
 
 
@@ -261,8 +264,8 @@ class Run:
         with self._registry._reach():
             self._client.log_artifact(self.run_id, str(path), str(Path(artifact).parent))
 
-    def log_model(self, package: Path, requirements: Sequence[str]) -> str:
-        """Log the model that `pipeline.serving` serves; gives its URI."""
+    def log_model(self, package: Path, requirements: Sequence[str]) -> tuple[str, str]:
+        """Log the model that `pipeline.serving` serves; gives its URI and its id."""
         import mlflow
         from mlflow.models import ModelSignature
         from mlflow.types import ColSpec, Schema
@@ -281,7 +284,7 @@ class Run:
                     outputs=Schema([ColSpec("string", "label"), ColSpec("double", "probability")]),
                 ),
             )
-        return str(info.model_uri)
+        return info.model_uri, info.model_id
 
     def end(self, status: str = "FINISHED") -> None:
         """Close the run: FINISHED, FAILED or KILLED."""
@@ -299,6 +302,7 @@ def _client(uri: str) -> Any:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its 7 take minutes to say no
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     import logging
@@ -317,5 +321,5 @@ def _milliseconds() -> int:
 
 
 def shown(uri: str) -> str:
-    """A URI without the password that it may carry."""
-    return re.sub(r"//[^/@]+@", "//***@", uri)
+    """A URI, or a text with one, without the password that it may carry."""
+    return re.sub(r"//[^/@\s]+@", "//***@", uri)

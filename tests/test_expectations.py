@@ -220,6 +220,7 @@ def test_a_push_without_new_images_is_judged_by_its_labels_alone(bounds):
     assert [failure.labels for failure in result.failures] == [("dog",)]
 
 
-def test_the_report_is_json_and_the_same_for_the_same_images(bounds, sound):
+def test_the_report_is_json_and_the_same_for_the_same_images_and_nothing_is_printed(bounds, sound, capfd):
     again = expectations.check(table(), totals(cat=10, dog=10), KNOWN, bounds)
     assert json.dumps(again.report, sort_keys=True) == json.dumps(sound.report, sort_keys=True)
+    assert capfd.readouterr() == ("", "")

@@ -179,7 +179,8 @@ def test_splits_must_leave_images_to_train_on(edited):
 
 def test_the_shortest_side_cannot_exceed_the_longest(edited):
     with pytest.raises(ParamsError, match=r"min_side.*max_side"):
-        edited({"validate.min_side": 100, "validate.max_side": 10})
+        edited({"validate.min_side": 11, "validate.max_side": 10})
+    assert edited({"validate.min_side": 10, "validate.max_side": 10})
 
 
 @pytest.mark.parametrize("name", ["train.min_delta", "train.target"])

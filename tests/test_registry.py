@@ -1,30 +1,92 @@
-"""The registry on a real SQLite file; the server's side of it is MLflow's own."""
+"""The registry on a real SQLite file and on a real MLflow server."""
 
+import base64
+import itertools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline import files, registry
+from pipeline import files, model, registry
 from pipeline.errors import RegistryError
 from pipeline.params import Params
 from pipeline.registry import Registry, Run
 
+NUMBERS = itertools.count(1)
 
-@pytest.fixture
-def reg(settings: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+Draw = Callable[..., bytes]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real MLflow server on this machine; its address."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    places = [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        str(folder / "artifacts"),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), *places],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
+    while True:
+        try:
+            urllib.request.urlopen(f"{address}/health", timeout=5).close()  # noqa: S310 - our own server
+            break
+        except OSError:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    yield address
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait(30)
+
+
+@pytest.fixture(params=["file", "server"])
+def reg(
+    request: pytest.FixtureRequest,
+    settings: Params,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    empty_database: Path,
+) -> Registry:
+    """An empty registry: the default SQLite file, and a model of its own on a server."""
     monkeypatch.chdir(tmp_path)
+    if request.param == "server":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue("server"))
+        return Registry(settings.resolve.model_copy(update={"registered_model": f"evergreen {next(NUMBERS)}"}))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "store").mkdir()
+    shutil.copy(empty_database, tmp_path / "store/mlflow.db")
     return Registry(settings.resolve)
 
 
 def register(reg: Registry, key: str, monkeypatch: pytest.MonkeyPatch, **tags: str) -> registry.Version:
     """A version without uploading a model, which takes seconds and is tested with the pipeline."""
-    monkeypatch.setattr(Run, "log_model", lambda *_: "runs:/0/model")
+    monkeypatch.setattr(Run, "log_model", lambda run, *_: (f"runs:/{run.run_id}/model", None))
     return reg.register(reg.run(key, "cycle"), Path(), {"run_key": key, **tags}, [], "a card")
 
 
-def test_the_default_is_an_sqlite_file_in_the_project(reg: Registry, tmp_path: Path) -> None:
-    assert reg.champion() is None
+def test_the_default_is_an_sqlite_file_in_the_project(
+    settings: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert Registry(settings.resolve).champion() is None
     assert (tmp_path / "store/mlflow.db").is_file()
 
 
@@ -46,6 +108,33 @@ def test_the_same_inputs_never_make_two_runs_or_versions(reg: Registry, monkeypa
     assert reg.run("a", "cycle").run_id == reg.run("a", "cycle").run_id
     assert register(reg, "a", monkeypatch).number == register(reg, "a", monkeypatch).number
     assert register(reg, "b", monkeypatch).number == 2
+
+
+def test_a_registered_model_can_be_loaded_and_classifies(reg: Registry, tmp_path: Path, draw: Draw) -> None:
+    """Through the real upload, so that the server's own checks are passed."""
+    import mlflow
+    import pandas as pd
+
+    description = model.Description("small_cnn", (16, 16, 3), ("cat", "dog"))
+    network = model.build(description)
+    network.get_layer("logits").bias.assign([0.0, 50.0])
+    files.write_json(tmp_path / "package/model.json", description.to_json())
+    files.write_arrays(tmp_path / "package/weights.npz", model.arrays(network.weights))
+    version = reg.register(
+        reg.run("a", "cycle"), tmp_path / "package", {"run_key": "a", "sources": "s"}, ["keras"], "card"
+    )
+    reg.promote(version.number)
+    mlflow.set_tracking_uri(reg.uri)
+    try:
+        served = mlflow.pyfunc.load_model(f"models:/{reg.name}@champion")
+        image = draw("JPEG")
+        found = served.predict(pd.DataFrame({"image": [image, draw("PNG", mode="L")]}))
+        again = served.predict(pd.DataFrame({"image": [base64.b64encode(image).decode()]}))
+    finally:
+        mlflow.set_tracking_uri(None)
+    assert list(found["label"]) == ["dog", "dog"]
+    assert found["probability"].min() > 0.99
+    assert list(again["label"]) == ["dog"]
 
 
 def test_the_newest_version_with_all_the_tags_is_found(reg: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,12 +182,11 @@ def test_params_of_a_run_are_logged_once(reg: Registry) -> None:
 def test_artifacts_come_back_checked_and_are_kept(reg: Registry, tmp_path: Path) -> None:
     source, objects = tmp_path / "weights.npz", tmp_path / "objects"
     source.write_bytes(b"weights")
-    run = reg.run("a", "cycle")
+    run, digest = reg.run("a", "cycle"), files.sha256(b"weights")
     run.upload(source, "model/weights.npz")
-    digest = files.sha256(b"weights")
     assert reg.download(run.run_id, "model/weights.npz", digest, objects).read_bytes() == b"weights"
-    (stored,) = (tmp_path / "store/artifacts").rglob("weights.npz")
-    stored.write_bytes(b"tampered")
+    source.write_bytes(b"tampered")
+    run.upload(source, "model/weights.npz")
     assert reg.download(run.run_id, "model/weights.npz", digest, objects).read_bytes() == b"weights"
     (objects / digest).write_bytes(b"bit rot")
     with pytest.raises(RegistryError, match=r"model/weights.npz of run \w+ is damaged: .*restore it from a backup"):
@@ -107,13 +195,13 @@ def test_artifacts_come_back_checked_and_are_kept(reg: Registry, tmp_path: Path)
 
 def test_a_missing_artifact_is_a_registry_error(reg: Registry, tmp_path: Path) -> None:
     run = reg.run("a", "cycle")
-    with pytest.raises(RegistryError, match="does not answer"):
+    with pytest.raises(RegistryError, match=r"refused: Failed to download artifacts from path 'weights.npz'"):
         reg.download(run.run_id, "model/weights.npz", "0" * 64, tmp_path / "objects")
 
 
 def test_a_version_of_other_origin_has_no_lineage(reg: Registry, tmp_path: Path) -> None:
     stranger = registry.Version(3, "run", {})
-    with pytest.raises(RegistryError, match=r"evergreen v3 was not registered by Evergreen.*move the alias champion"):
+    with pytest.raises(RegistryError, match=r"evergreen.* v3 was not registered by Evergreen.*move the alias champion"):
         reg.lineage(stranger, tmp_path)
 
 
@@ -146,3 +234,8 @@ def test_an_alias_that_someone_else_moves_at_the_same_moment_is_noticed(
     monkeypatch.setattr(client, "set_registered_model_alias", race)
     with pytest.raises(RegistryError, match=r"was set to v2 and reads v1; someone else moved it"):
         reg.promote(second.number)
+
+
+def test_what_the_registry_refuses_is_not_called_silence(reg: Registry) -> None:
+    with pytest.raises(RegistryError, match=r"the MLflow registry at .* refused: .*not found"):
+        reg.version(99)

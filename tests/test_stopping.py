@@ -118,6 +118,7 @@ def test_training_goes_on_while_it_improves(train):
         ([0.1], {"target": 0.5}, "target: val_loss 0.1000 reached 0.5"),
         ([9, 0.4, 0.6], {"target": 0.5}, "target: val_loss 0.4000 reached 0.5"),
         ([0.1, 0.98], {"target": 0.97, "monitor": "val_accuracy"}, "target: val_accuracy 0.9800 reached 0.97"),
+        ([0.1, 0.97], {"target": 0.97, "monitor": "val_accuracy"}, "target: val_accuracy 0.9700 reached 0.97"),
         ([9, 0.6], {"target": 0.5}, None),
         ([0.1, 0.9], {"target": 0.97, "monitor": "val_accuracy"}, None),
         ([NAN, NAN], {"target": 0.5}, None),
@@ -131,9 +132,10 @@ def test_the_reason_to_stop_is_said_in_words(train, values, changes, reason):
 
 @pytest.mark.parametrize("loss", [NAN, math.inf, -math.inf], ids=str)
 def test_a_loss_that_is_not_finite_ends_training(train, loss):
-    history = [{"val_loss": 9.0}, {"val_loss": 8.0, "loss": 8.0}, {"val_loss": 7.0, "loss": loss}]
-    assert stopping.reason_to_stop(history[:2], train()) is None
-    assert stopping.reason_to_stop(history, train()) == "diverged: the loss of epoch 2 is not finite"
+    sound, diverged = {"val_loss": 8.0, "loss": 8.0}, {"val_loss": 7.0, "loss": loss}
+    assert stopping.reason_to_stop([{"val_loss": 9.0}, sound], train()) is None
+    assert stopping.reason_to_stop([{"val_loss": 9.0}, diverged], train()).startswith("diverged: the loss of epoch 1 ")
+    assert stopping.reason_to_stop([{}, sound, diverged], train()) == "diverged: the loss of epoch 2 is not finite"
 
 
 def test_patience_begins_to_count_after_start_from_epoch(train):
@@ -153,6 +155,12 @@ def test_an_improvement_starts_the_plateau_anew(train):
     chosen = train(reduce_patience=2, reduce_factor=0.1, min_learning_rate=1e-9)
     assert stopping.learning_rate(rows([9, 8, 8, 7, 7]), 1.0, chosen) == 1.0
     assert stopping.learning_rate(rows([9, 8, 8, 7, 7, 7]), 1.0, chosen) == pytest.approx(0.1)
+
+
+def test_the_score_before_training_is_no_epoch_of_a_plateau(train):
+    chosen = train(reduce_patience=2, reduce_factor=0.5, min_learning_rate=1e-9)
+    assert stopping.learning_rate(rows([NAN, NAN]), 1.0, chosen) == 1.0
+    assert stopping.learning_rate(rows([NAN, NAN, NAN]), 1.0, chosen) == 0.5
 
 
 def test_the_learning_rate_stays_without_reduce_patience(train):

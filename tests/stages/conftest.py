@@ -1,6 +1,7 @@
 """A real project for the stages: its own clone, DVC remote and registry, each stage run by its own command."""
 
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from pipeline import __main__ as command
 
 
 @pytest.fixture
-def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Workspace:
     made = workspace.create(tmp_path / "clone")
+    (made.root / "store").mkdir(exist_ok=True)
+    shutil.copy(empty_database, made.root / "store/mlflow.db")
     monkeypatch.chdir(made.root)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     for name in ("DVC_SITE_CACHE_DIR", "DVC_NO_ANALYTICS", "MLFLOW_DISABLE_TELEMETRY", "GX_ANALYTICS_ENABLED"):
