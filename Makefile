@@ -28,7 +28,7 @@ $(STAMP): $(LOCK)
 demo: $(STAMP) ## The main job: four cycles on handwritten digits in a scratch workspace
 	@python -m benchmarks.demo
 
-test: $(STAMP) ## Lint-free test suite, no network (slow ones: make test-slow)
+test: $(STAMP) ## The tests; no network, under ten minutes on two cores
 	@python -m pytest
 
 test-slow: $(STAMP) ## The tests that take minutes: both workflows run for real

@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -115,12 +116,10 @@ def _application(description: Description, pretrained: str | None) -> Any:
     inputs = layers.Input(description.image_shape, name="pixels")
     try:
         preprocess = sys.modules[constructor.__module__].preprocess_input
-        network = constructor(
-            include_top=False,
-            weights=pretrained,
-            input_shape=description.image_shape,
-            pooling="avg",
-        )
+        with warnings.catch_warnings(action="ignore"):  # that the weights were made at another image size is meant
+            network = constructor(
+                include_top=False, weights=pretrained, input_shape=description.image_shape, pooling="avg"
+            )
     except Exception as error:  # noqa: BLE001 - Keras raises many kinds, a failed download others
         raise ModelError(
             f"train.architecture {name} cannot be built for images of shape {description.image_shape}"

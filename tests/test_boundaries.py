@@ -63,7 +63,8 @@ def test_pure_modules_do_not_reach_outside(name: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_dvc_yaml_names_every_module_a_stage_runs_through(stage: str) -> None:
-    code_deps = {dep for dep in MAP[stage]["deps"] if dep.endswith(".py")}
+    """And no other of the package; a user's own architecture may stand beside them."""
+    code_deps = {dep for dep in MAP[stage]["deps"] if dep.startswith("pipeline/")}
     assert code_deps == {path.relative_to(CHECKOUT).as_posix() for path in code.modules(f"pipeline.stages.{stage}")}
 
 

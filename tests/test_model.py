@@ -24,15 +24,16 @@ def test_a_description_survives_json() -> None:
 
 def test_small_cnn_takes_raw_pixels_and_gives_logits() -> None:
     network = model.build(SMALL)
+    network.get_layer("logits").bias.assign([-5.0, 0.0, 5.0])
     pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
     found = model.logits(network, pixels, batch_size=2)
     assert found.shape == (5, 3)
-    assert (found < 0).any(), "logits, not probabilities"
-    assert not np.allclose(found.sum(axis=1), 1)
+    assert (found[:, 0] < 0).all(), "logits, not probabilities"
+    assert (found[:, 2] > 1).all(), "logits, not probabilities"
 
 
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "MobileNetV2", "ResNet50V2"])
-def test_keras_applications_are_built_with_their_own_preprocessing(name: str) -> None:
+def test_keras_applications_are_built_and_predict(name: str) -> None:
     network = model.build(other(architecture=name, image_shape=(64, 64, 3)))
     pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     found = model.logits(network, pixels, 1)
@@ -51,6 +52,18 @@ def test_an_architecture_that_does_not_fit_the_images_says_so() -> None:
         ModelError, match=r"VGG16 cannot be built for images of shape \(16, 16, 3\).*prepare.image_size"
     ):
         model.build(other(architecture="VGG16", image_shape=(16, 16, 3)))
+
+
+def test_pretrained_weights_that_cannot_be_fetched_are_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("URL fetch failure: no route\nto host")
+
+    application = sys.modules[model.keras().applications.MobileNetV3Small.__module__]
+    monkeypatch.setattr(application.file_utils, "get_file", offline)
+    with pytest.raises(
+        ModelError, match=r"with pretrained imagenet weights: URL fetch failure: no route to host; change"
+    ):
+        model.build(other(architecture="MobileNetV3Small"), "imagenet")
 
 
 @pytest.fixture

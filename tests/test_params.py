@@ -172,6 +172,12 @@ def test_a_union_names_the_key_once_and_every_choice(edited, value):
         edited({"prepare.replay": value})
 
 
+@pytest.mark.parametrize("alias", ["latest", "v1"])
+def test_an_alias_that_mlflow_keeps_for_itself_is_refused(edited, alias):
+    with pytest.raises(ParamsError, match=f"resolve.alias.*{alias}"):
+        edited({"resolve.alias": alias})
+
+
 def test_splits_must_leave_images_to_train_on(edited):
     with pytest.raises(ParamsError, match=r"prepare: val_fraction \+ holdout_fraction must be below 0\.9"):
         edited({"prepare.val_fraction": 0.5, "prepare.holdout_fraction": 0.4})

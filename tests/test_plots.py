@@ -78,3 +78,18 @@ def test_confusion_shows_shares_of_the_true_label():
 )
 def test_labels_are_drawn_as_they_are_written(labels):
     assert (drawn(plots.confusion(COUNTS, labels)) != drawn(plots.confusion(COUNTS, ["a", "b", "c"]))).any()
+
+
+def test_both_axes_carry_the_labels():
+    one, other = (drawn(plots.confusion(5 * np.eye(2, dtype=int), labels)) for labels in ("ab", "ba"))
+    height, width, _ = one.shape
+    rows, columns = np.nonzero((one != other).any(axis=2))
+    assert (columns[rows < 0.7 * height] < 0.2 * width).all()
+    assert (columns[rows > 0.8 * height] > 0.2 * width).all()
+    assert (rows < 0.7 * height).any()
+    assert (rows > 0.8 * height).any()
+
+
+def test_a_scale_explains_the_shades():
+    colours = np.unique(drawn(plots.confusion(0 * COUNTS, list("abc"))).reshape(-1, 3).astype(int), axis=0)
+    assert (colours[:, 1] > colours[:, 0] + 5).sum() > 100
