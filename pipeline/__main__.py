@@ -6,6 +6,7 @@ import inspect
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, or the error's own (see `pipeline.errors`)."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("TQDM_MININTERVAL", "0.5")
+    warnings.filterwarnings("ignore", module="PIL")  # of odd metadata, one per image; faults are errors
     command = "pipeline"
     try:
         arguments = vars(_parser().parse_args(argv))

@@ -12,7 +12,7 @@ from typing import Any
 
 def escape(text: object) -> str:
     """Text that stays text in Markdown and in the HTML made from it."""
-    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", html.escape(" ".join(str(text).split())))
+    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", html.escape(" ".join(str(text).split()), quote=False))
 
 
 def card(

@@ -13,7 +13,12 @@ def modules(name: str) -> tuple[Path, ...]:
 
     Args:
         name: dotted, e.g. `pipeline.stages.train`; imports inside functions count.
+
+    Raises:
+        ValueError: there is no such module in this package.
     """
+    if _file(name) is None:
+        raise ValueError(f"{name} is not a module of {ROOT.name}")
     found: dict[str, Path] = {}
     waiting = [name]
     while waiting:

@@ -36,14 +36,19 @@ class Delta:
 def changed(before: Iterable[Source], now: Iterable[Source]) -> tuple[list[Source], list[Source]]:
     """The batches to open: those of either side whose directory hash the other side has not.
 
-    A batch that only moved keeps its hash and stays unopened.
+    A batch that only moved keeps hash and name and stays unopened; its name may be a label, so one
+    that was renamed is opened.
     """
     before, now = list(before), list(now)
-    old, new = {source.digest for source in before}, {source.digest for source in now}
+    old, new = {_contents(source) for source in before}, {_contents(source) for source in now}
     return (
-        [source for source in before if source.digest not in new],
-        [source for source in now if source.digest not in old],
+        [source for source in before if _contents(source) not in new],
+        [source for source in now if _contents(source) not in old],
     )
+
+
+def _contents(source: Source) -> tuple[str, str]:
+    return source.digest, source.path.rpartition("/")[2]
 
 
 def diff(before: Iterable[Image], now: Iterable[Image], kept: Iterable[str] = ()) -> Delta:

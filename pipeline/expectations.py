@@ -116,7 +116,7 @@ def _of_images(known: Sequence[str], bounds: Validate) -> list[Any]:
         ),
         gxe.ExpectColumnProportionOfUniqueValuesToBeBetween(
             column="digest",
-            min_value=1 - bounds.max_duplicates,
+            min_value=round(1 - bounds.max_duplicates, 9),  # 1 - 0.7 is more than 0.3
             meta=_meta(
                 f"at most {bounds.max_duplicates:.0%} of the images are copies of others (validate.max_duplicates)",
                 "remove the copies or raise the limit",

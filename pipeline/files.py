@@ -86,7 +86,7 @@ def read_table(path: Path) -> "pd.DataFrame":
         return pd.read_parquet(path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; a stage before this one writes it, so run `dvc repro`") from None
-    except pyarrow.ArrowInvalid as error:
+    except (pyarrow.ArrowException, ValueError, OSError) as error:
         raise DataError(f"{path}: not a Parquet table ({error}); delete it and run `dvc repro`") from None
 
 
@@ -114,7 +114,7 @@ def read_arrays(path: Path) -> "dict[str, np.ndarray]":
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; a stage before this one writes it, so run `dvc repro`") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a whole .npz of plain arrays ({error}); delete it and run `dvc repro`") from None
 
 

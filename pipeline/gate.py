@@ -1,7 +1,7 @@
 """The gate: does the challenger deserve the champion's place? Decided on the same images, paired. Pure."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -65,11 +65,18 @@ def lower_bound(counts: Counts, confidence: float) -> float:
 
 def more_needed(counts: Counts, settings: Evaluate) -> int:
     """About how many more holdout images would settle it, if the rates stayed as they are."""
-    difference = (counts.challenger_only - counts.champion_only) / counts.total
-    discordance = (counts.challenger_only + counts.champion_only) / counts.total
-    z = NormalDist().inv_cdf(settings.confidence)
-    needed = z**2 * (discordance - difference**2) / (difference + settings.margin) ** 2
-    return max(1, math.ceil(needed) - counts.total)
+
+    def settles(factor: float) -> bool:
+        grown = Counts(*(count * factor for count in astuple(counts)))  # fractions of images: rates matter here
+        return lower_bound(grown, settings.confidence) >= -settings.margin
+
+    low, high = 1.0, 2.0
+    while not settles(high) and high < 2**20:
+        low, high = high, high * 2
+    while (high - low) * counts.total > 0.5:
+        middle = (low + high) / 2
+        low, high = (low, middle) if settles(middle) else (middle, high)
+    return max(1, math.ceil((high - 1) * counts.total))
 
 
 def upper_bound(hits: Hits, confidence: float) -> float:

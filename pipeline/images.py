@@ -46,7 +46,7 @@ def decode(content: bytes, size: int, channels: int) -> "np.ndarray":
     import numpy as np
     from PIL import Image, ImageOps
 
-    image = ImageOps.exif_transpose(_open(content))
+    image = _upright(_open(content))
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8))
     if image.has_transparency_data:
@@ -56,6 +56,27 @@ def decode(content: bytes, size: int, channels: int) -> "np.ndarray":
     image = image.convert("RGB" if channels == 3 else "L")
     image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
     return np.asarray(image, dtype=np.uint8).reshape(size, size, channels)
+
+
+def _upright(image: Any) -> Any:
+    """Turned as its EXIF says; only the one tag is read, for the rest of the block may be broken."""
+    from PIL.Image import Transpose
+
+    try:
+        orientation = image.getexif().get(0x0112)
+    except Exception:  # noqa: BLE001 - parsers of metadata raise anything on hostile bytes
+        orientation = None
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    turn = turns.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
 
 
 def _open(content: bytes) -> Any:
@@ -74,5 +95,5 @@ def _reason(content: bytes, error: Exception) -> str:
     if not content:
         return "empty file"
     if isinstance(error, UnidentifiedImageError):
-        return f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
+        return f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file, or damaged"
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,11 +1,12 @@
 """params.yaml as frozen values: one class per section, unknown or missing keys are errors."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipeline.errors import ParamsError
 
@@ -18,7 +19,7 @@ Metric = Literal["val_loss", "val_accuracy", "loss", "accuracy"]
 class Section(BaseModel):
     """A section of params.yaml: every key is required and nothing else is allowed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Resolve(Section):
@@ -26,6 +27,13 @@ class Resolve(Section):
 
     registered_model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}$")]
     alias: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$")]
+
+    @field_validator("alias")
+    @classmethod
+    def _is_not_mlflows_own(cls, alias: str) -> str:
+        if re.fullmatch(r"latest|v\d+", alias):
+            raise ValueError(f"{alias} is an alias that MLflow keeps for itself; choose another, e.g. champion")
+        return alias
 
 
 class Detect(Section):
@@ -43,6 +51,12 @@ class Validate(Section):
     max_duplicates: Share
     min_images_per_label: Count
     new_labels: Literal["refuse", "allow"]
+
+    @model_validator(mode="after")
+    def _leaves_a_range(self) -> "Validate":
+        if self.min_side > self.max_side:
+            raise ValueError(f"min_side is {self.min_side}, more than max_side, {self.max_side}; no image would pass")
+        return self
 
 
 class Prepare(Section):
@@ -145,7 +159,9 @@ def load(path: Path) -> Params:
         found = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         key = found[0]["loc"][:2]
         same = [error for error in found if error["loc"][:2] == key]  # one per choice of a union
-        raise ParamsError(f"{path}: {' or '.join(dict.fromkeys(map(_sentence, same)))}") from None
+        first, *others = dict.fromkeys(map(_sentence, same))
+        choices = [first, *(other.partition("; expected ")[2] for other in others)]
+        raise ParamsError(f"{path}: {' or '.join(choices)}") from None
 
 
 def _tuples(value: Any) -> Any:
@@ -172,4 +188,6 @@ def _sentence(error: Any) -> str:
         return f"{key} is missing; every setting has to be there (`git diff` shows what went)"
     if error["type"] == "value_error":
         return f"{key}: {error['ctx']['error']!s}"
+    if error["type"] == "model_type":
+        return f"{key} is {error['input']!r}; expected its settings, one on each line below it"
     return f"{key} is {error['input']!r}; expected {error['msg'].removeprefix('Input should be ')}"

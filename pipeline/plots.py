@@ -50,7 +50,7 @@ def confusion(counts: np.ndarray, labels: Sequence[str]) -> bytes:
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, counts[row, column], ha="center", va="center", fontsize=8, color=colour)
     # A label is shown as it is written: `$` would begin a formula.
-    names = [label.replace("$", r"\$") for label in labels]
+    names = [(label if len(label) <= 24 else f"{label[:23]}…").replace("$", r"\$") for label in labels]
     axes.set_xticks(range(len(labels)), names, rotation=90)
     axes.set_yticks(range(len(labels)), names)
     axes.set_xlabel("predicted")

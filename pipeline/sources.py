@@ -2,7 +2,7 @@
 
 import fnmatch
 import os
-import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -12,8 +12,8 @@ import yaml
 from pipeline import files
 from pipeline.errors import DataError
 
-LABEL = re.compile(r"\w[\w .+-]{0,63}\Z")
-"""A label is a folder name: letters, digits, space and `_.+-`; so it is safe on any page."""
+MAX_LABEL = 64
+"""Characters of a label, which is a folder's name."""
 
 
 @dataclass(frozen=True, order=True)
@@ -58,6 +58,8 @@ def _read(pointer: Path) -> Source:
     try:
         (out,) = yaml.safe_load(pointer.read_text("utf-8"))["outs"]
         path, digest, kind = out["path"], out["md5"], out.get("hash")
+        if not isinstance(path, str) or not isinstance(digest, str):
+            raise TypeError
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError):
         raise DataError(
             f"{pointer}: not a DVC pointer with one output (a merge conflict?); restore it with "
@@ -86,6 +88,13 @@ def digest(sources: Iterable[Source]) -> str:
     return files.sha256_json(sorted([source.path, source.digest] for source in sources))
 
 
+def is_label(name: str) -> bool:
+    """Whether a folder's name can be a label: what is left is safe on any page and in any terminal."""
+    kinds = [unicodedata.category(character)[0] for character in name]  # L letter, N number, M mark on a letter
+    inside = all(kind in "LNM" or character in " _.+-" for kind, character in zip(kinds, name, strict=True))
+    return 0 < len(name) <= MAX_LABEL and inside and (kinds[0] in "LN" or name[0] == "_")
+
+
 def label_of(path: str, images: str) -> str:
     """The name of the folder that holds the image.
 
@@ -95,10 +104,10 @@ def label_of(path: str, images: str) -> str:
     parent = PurePosixPath(path).parent
     if parent.as_posix() == images:
         raise DataError(f"{path}: lies in no label folder; move it to {images}/<batch>/<label>/ and `dvc add` again")
-    if not LABEL.match(parent.name):
+    if not is_label(parent.name):
         raise DataError(
-            f"{str(parent)!a}: not a label; expected 1 to 64 letters, digits, spaces or any of _.+- "
-            "in the name of a folder of images; rename the folder and `dvc add` again"
+            f"{str(parent)!a}: not a label; expected 1 to {MAX_LABEL} letters, digits, spaces or any of _.+-, beginning "
+            "with a letter, digit or _, as the name of a folder of images; rename the folder and `dvc add` again"
         )
     return parent.name
 

@@ -4,7 +4,8 @@ Keras' own callbacks keep `wait` and `best` in memory and lose them when a kille
 (keras-team/tf-keras#430, keras#17012); what is computed anew from the history cannot be lost. The
 words and their meaning are those of `keras.callbacks.EarlyStopping` and `ReduceLROnPlateau`, with
 these differences: NaN is never best; row 0 is the score before the first step and may be best; the
-best epoch is always what is kept.
+best epoch by any margin is what is kept, `min_delta` only resets the wait; `start_from_epoch` delays
+the wait and nothing else.
 """
 
 import math

@@ -51,8 +51,9 @@ class Store:
                 self._open()
         cached = Path(self._repo.cache.local.oid_to_path(digest))
         if cached.is_file():
-            return _verified(cached.read_bytes(), digest, str(cached))
-        return _verified(self._fetch(digest, name), digest, name)
+            return _verified(cached.read_bytes(), digest, str(cached), "delete it and run `dvc fetch`")
+        remedy = "delete that object there and run `dvc push` where the image was added"
+        return _verified(self._fetch(digest, name), digest, f"{name} in the DVC remote", remedy)
 
     def _open(self) -> None:
         from dvc.exceptions import DvcException
@@ -89,9 +90,9 @@ def _md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def _verified(content: bytes, digest: str, where: str) -> bytes:
+def _verified(content: bytes, digest: str, where: str, remedy: str) -> bytes:
     if _md5(content) != digest.removesuffix(".dir"):
-        raise DataError(f"{where}: damaged, its bytes do not have the hash {digest}; delete it and run `dvc fetch`")
+        raise DataError(f"{where}: damaged, its bytes do not have the hash {digest}; {remedy}")
     return content
 
 

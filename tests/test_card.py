@@ -119,14 +119,28 @@ def test_the_verdict_comes_first_with_every_reason():
 
 def test_the_data_and_the_training_are_told_in_numbers():
     text = drawn()
-    assert "1234 images; 12 added (cat 12), 2 removed, 1 relabelled." in text
+    assert "1234 images; 12 added (cat: 12), 2 removed, 1 relabelled." in text
     assert "2.5000 before the first step, 0.7500 at the best epoch 1 of 2 (at most 30)" in text
 
 
 def test_the_three_weakest_labels_are_named_weakest_first():
-    assert drawn().splitlines()[-1].endswith("(recall): cat 0.500, b 0.600, c 0.700")
+    assert drawn().splitlines()[-1].endswith("(recall): cat: 0.500, b: 0.600, c: 0.700")
 
 
 def test_nothing_added_is_told_without_an_empty_bracket():
     text = drawn(delta={"added": 0, "removed": 2, "relabelled": 0, "added_by_label": {}})
     assert "0 added, 2 removed" in text
+
+
+@pytest.mark.parametrize(
+    ("parent", "commit", "expected"),
+    [
+        (3, "b" * 40, "**Lineage**: parent v3, data aaaaaaaaaaaa, commit bbbbbbbbbbbb."),
+        (None, "", "**Lineage**: parent none, data aaaaaaaaaaaa, commit none."),
+    ],
+    ids=["all known", "first version, no Git"],
+)
+def test_the_lineage_comes_last_where_it_is_known(parent, commit, expected):
+    lineage = {"parent": parent, "sources_digest": "a" * 64, "commit": commit}
+    assert drawn(lineage=lineage).splitlines()[-1] == expected
+    assert "Lineage" not in drawn()

@@ -6,7 +6,7 @@ import pytest
 from pipeline import expectations
 from pipeline.expectations import Failure, Result
 
-KNOWN = ["cat", "dog"]
+KNOWN = ["dog", "cat"]
 
 
 def table(*rows: dict[str, object]) -> pd.DataFrame:
@@ -192,6 +192,13 @@ def test_no_file_name_reaches_great_expectations(bounds):
     images = table({"mode": "F"}).assign(path="<b>.png", error="<i>")
     report = expectations.check(images, totals(cat=10, dog=10), KNOWN, bounds).report
     assert "<b>" not in json.dumps(report)
+
+
+def test_at_most_five_values_are_shown_of_all_that_fail(bounds):
+    images = table(*({"mode": f"mode {number}"} for number in range(7)))
+    (failure,) = expectations.check(images, totals(cat=10, dog=10), KNOWN, bounds).failures
+    assert failure.found == "mode 0, mode 1, mode 2, mode 3, mode 4"
+    assert len(failure.digests) == 7
 
 
 def test_an_image_that_cannot_be_decoded_fails_once_even_if_all_cannot(bounds):

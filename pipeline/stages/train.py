@@ -114,7 +114,9 @@ def _train(
     print(f"train: {start.kind} start: {start.reason}", flush=True)
 
     run = registry.run(key, f"cycle {images.digest[:8]}")
-    limit = train if not images.is_unchanged else train.model_copy(update={"max_epochs": 0})
+    # Nothing to learn: only the score before the first step, which has no training metrics.
+    nothing = {"max_epochs": 0, "monitor": "val_loss", "mode": "auto", "target": None}
+    limit = train.model_copy(update=nothing) if images.is_unchanged else train
     try:
         outcome = training.fit(
             network,

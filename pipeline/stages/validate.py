@@ -85,7 +85,8 @@ def _totals(changes: "pd.DataFrame", lineage: dict[str, Any] | None) -> "pd.Data
     distinct = changes[changes["kind"] != "relabelled"].drop_duplicates(["kind", "digest"])
     for kind, label in zip(distinct["kind"], distinct["label"], strict=True):
         total[label] += 1 if kind == "added" else -1
-    return pd.DataFrame({"label": sorted(total), "total": [total[label] for label in sorted(total)]})
+    kept = sorted(label for label in total if total[label] > 0)  # a label whose images all went is retired
+    return pd.DataFrame({"label": kept, "total": [total[label] for label in kept]})
 
 
 def _sentence(failure: "Failure", facts: "pd.DataFrame") -> str:
