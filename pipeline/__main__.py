@@ -16,6 +16,33 @@ from pipeline.errors import PipelineError
 STAGES = ("resolve", "detect", "validate", "prepare", "train", "evaluate", "promote")
 
 
+PATHS = {
+    "accepted": "the delta, once validation has accepted it",
+    "batches": "the batches that DVC tracks now, with their hashes",
+    "challenger": "folder of the model just trained",
+    "champion": "the version to beat, pinned",
+    "confusion": "true and predicted label of each holdout image, for dvc plots",
+    "curves": "metrics by epoch, for dvc plots",
+    "data": "folder of the dataset: canonical pixels by split",
+    "delta": "folder of what detect found",
+    "evaluation": "folder of verdict and pictures",
+    "evaluation_metrics": "metrics of champion and challenger",
+    "images": "folder of images, whose batches have DVC pointers",
+    "ledger": "one row per image ever accepted",
+    "ledger_out": "where the ledger goes",
+    "metrics": "where the metrics of the best epoch go",
+    "metrics_out": "where the metrics of champion and challenger go",
+    "out": "where the stage's main result goes",
+    "parent": "the version to start from, pinned",
+    "report": "where the report for people goes",
+    "scratch": "folder of checkpoints and downloads, outside DVC and Git",
+    "settings": "the settings (default: params.yaml)",
+    "snapshot": "what the registry held when resolve looked",
+    "validation": "the full result of Great Expectations",
+}
+"""What each option of a stage names; all are paths."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, or the error's own (see `pipeline.errors`)."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -72,14 +99,21 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="PATH",
                 default=default,
                 required=default is None,
-                help="params.yaml" if default else f"as in dvc.yaml, stage {stage}",
+                help=PATHS[name],
             )
     ui = commands.add_parser(
         "ui",
         help="open the MLflow UI on the registry",
         epilog="example: python -m pipeline ui --port 5000",
     )
-    ui.add_argument("--port", type=int, default=5000, help="TCP port on 127.0.0.1 (default: 5000)")
+    ui.add_argument(
+        "--port",
+        type=int,
+        default=5000,
+        choices=range(1, 65536),
+        metavar="PORT",
+        help="TCP port on 127.0.0.1 (default: 5000)",
+    )
     return parser
 
 
@@ -103,17 +137,12 @@ def _ui(port: int) -> int:
         return 0
     LOCAL_STORE.mkdir(exist_ok=True)
     print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "ui",
-        "--backend-store-uri",
-        uri,
-        "--host",
-        "127.0.0.1",
-    ]
-    return subprocess.run([*command, "--port", str(port)], check=False).returncode
+    env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # workers that a review does not need
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]
+    try:
+        return subprocess.run([*command, "--port", str(port)], env=env, check=False).returncode
+    except KeyboardInterrupt:
+        return 0
 
 
 def _leave(code: int) -> None:

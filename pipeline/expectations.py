@@ -13,6 +13,8 @@ from pipeline.params import Validate
 if TYPE_CHECKING:
     import pandas as pd
 
+AGAIN = ", `dvc add` the batch and `dvc repro`"
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -90,20 +92,20 @@ def _of_images(known: Sequence[str], bounds: Validate) -> list[Any]:
         gxe.ExpectColumnValuesToBeInSet(
             column="readable",
             value_set=[True],
-            meta=_meta("every image can be decoded", "export it again or remove it"),
+            meta=_meta("every image can be decoded", f"export it again or remove it{AGAIN}"),
         ),
         gxe.ExpectColumnValuesToBeBetween(
-            column="width", **side, meta=_meta(f"widths are {allowed}", "resize or remove it")
+            column="width", **side, meta=_meta(f"widths are {allowed}", f"resize or remove it{AGAIN}")
         ),
         gxe.ExpectColumnValuesToBeBetween(
-            column="height", **side, meta=_meta(f"heights are {allowed}", "resize or remove it")
+            column="height", **side, meta=_meta(f"heights are {allowed}", f"resize or remove it{AGAIN}")
         ),
         gxe.ExpectColumnValuesToBeInSet(
             column="mode",
             value_set=list(bounds.modes),
             meta=_meta(
                 f"pixel modes are among {', '.join(bounds.modes)} (validate.modes)",
-                "export it as RGB or remove it",
+                f"export it as RGB or remove it{AGAIN}",
             ),
         ),
         gxe.ExpectColumnValuesToBeInSet(
@@ -111,7 +113,7 @@ def _of_images(known: Sequence[str], bounds: Validate) -> list[Any]:
             value_set=[1],
             meta=_meta(
                 "copies of an image carry one label",
-                "keep the copy with the right label, remove the others",
+                f"keep the copy with the right label, remove the others{AGAIN}",
             ),
         ),
         gxe.ExpectColumnProportionOfUniqueValuesToBeBetween(
@@ -119,7 +121,7 @@ def _of_images(known: Sequence[str], bounds: Validate) -> list[Any]:
             min_value=round(1 - bounds.max_duplicates, 9),  # 1 - 0.7 is more than 0.3
             meta=_meta(
                 f"at most {bounds.max_duplicates:.0%} of the images are copies of others (validate.max_duplicates)",
-                "remove the copies or raise the limit",
+                f"remove the copies{AGAIN}, or raise the limit in params.yaml",
             ),
         ),
     ]
@@ -130,7 +132,8 @@ def _of_images(known: Sequence[str], bounds: Validate) -> list[Any]:
                 value_set=sorted(known),
                 meta=_meta(
                     f"labels are known to the parent: {', '.join(sorted(known))}",
-                    "rename the folder, or set validate.new_labels: allow and train.start: cold",
+                    f"rename the folder{AGAIN}; or set validate.new_labels: allow and, for this one cycle, "
+                    "train.start: cold in params.yaml",
                 ),
             )
         )
@@ -145,7 +148,7 @@ def _of_labels(bounds: Validate) -> list[Any]:
             min_value=2,
             meta=_meta(
                 "there are at least two labels",
-                "add images of another label, in a folder of its name",
+                f"add images of another label, in a folder of its name{AGAIN}",
             ),
         ),
         gxe.ExpectColumnValuesToBeBetween(
@@ -153,7 +156,7 @@ def _of_labels(bounds: Validate) -> list[Any]:
             min_value=bounds.min_images_per_label,
             meta=_meta(
                 f"each label has at least {bounds.min_images_per_label} images (validate.min_images_per_label)",
-                "add images of this label or lower the limit",
+                f"add images of this label{AGAIN}, or lower the limit in params.yaml",
             ),
         ),
     ]

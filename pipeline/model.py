@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+MOMENTUM = 0.9
+"""Of batch normalisation's moving averages: they follow within some ten steps."""
+
+
 @dataclass(frozen=True)
 class Description:
     """All that is needed to build a model again."""
@@ -90,7 +94,7 @@ def _small_cnn(description: Description) -> Any:
     x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(inputs)
     for number, filters in enumerate((24, 48, 96)):
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv{number}")(x)
-        x = layers.BatchNormalization(momentum=0.9, name=f"norm{number}")(x)
+        x = layers.BatchNormalization(momentum=MOMENTUM, name=f"norm{number}")(x)
         x = layers.ReLU(name=f"relu{number}")(x)
         if number < 2:
             x = layers.MaxPooling2D(name=f"pool{number}")(x)
@@ -121,11 +125,18 @@ def _application(description: Description, pretrained: str | None) -> Any:
                 include_top=False, weights=pretrained, input_shape=description.image_shape, pooling="avg"
             )
     except Exception as error:  # noqa: BLE001 - Keras raises many kinds, a failed download others
+        with_what = f" with pretrained {pretrained} weights" if pretrained else ""
+        remedy = "change prepare.image_size or prepare.channels"
+        if "URL fetch failure" in str(error):
+            remedy = "run it once with network, which keeps them in ~/.keras, or set train.pretrained: null"
         raise ModelError(
-            f"train.architecture {name} cannot be built for images of shape {description.image_shape}"
-            f"{f' with pretrained {pretrained} weights' if pretrained else ''}: {_line(error)}; change "
-            "prepare.image_size, prepare.channels or train.pretrained"
+            f"train.architecture {name} cannot be built for images of shape {description.image_shape}{with_what}: "
+            f"{_line(error)}; {remedy}"
         ) from None
+    for layer in network.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            # Made for a million steps (up to 0.999), averages that slow never arrive in a cycle's few hundred.
+            layer.momentum = min(layer.momentum, MOMENTUM)
     outputs = layers.Dense(len(description.labels), name="logits")(network(preprocess(inputs)))
     return keras().Model(inputs, outputs, name=name)
 

@@ -8,14 +8,20 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline import files
+from pipeline import files, ledger
 from pipeline.errors import PipelineError, RegistryError
 from pipeline.params import Resolve
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 LOCAL_STORE = Path("store")
 """Default registry beside the project: an SQLite file and a folder of artifacts; never in Git."""
+
+LEDGER = "ledger/ledger.parquet"
+"""Run artifact: see `pipeline.ledger`."""
 
 LINEAGE = "lineage/lineage.json"
 """Run artifact, uploaded last: a run that has one is whole."""
@@ -128,6 +134,13 @@ class Registry:
             )
         files.write(kept, content)
         return kept
+
+    def parents_ledger(self, pinned: Mapping[str, Any], objects: Path) -> "pd.DataFrame":
+        """The ledger that the pinned parent's cycle left; empty without a parent."""
+        if not pinned["version"]:
+            return ledger.empty()
+        sha256 = pinned["lineage"]["files"][LEDGER]
+        return files.read_table(self.download(pinned["run_id"], LEDGER, sha256, objects))
 
     def run(self, run_key: str, name: str) -> "Run":
         """The run of this key, or a new one: the same inputs never make two."""

@@ -36,6 +36,9 @@ class Classifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         """Classify a column `image` of bytes, or of base64 text as REST clients send it."""
         size, _, channels = self._description.image_shape
         content = [_bytes(value) for value in model_input["image"]]
+        faults = [f"row {row}: {fact.error}" for row, fact in enumerate(map(images.inspect, content)) if fact.error]
+        if faults:
+            raise ValueError(f"{len(faults)} of {len(content)} images cannot be decoded: {'; '.join(faults[:3])}")
         pixels = np.stack([images.decode(value, size, channels) for value in content])
         logits = model.logits(self._network, pixels, 256).astype(np.float64)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -106,7 +106,7 @@ def label_of(path: str, images: str) -> str:
         raise DataError(f"{path}: lies in no label folder; move it to {images}/<batch>/<label>/ and `dvc add` again")
     if not is_label(parent.name):
         raise DataError(
-            f"{str(parent)!a}: not a label; expected 1 to {MAX_LABEL} letters, digits, spaces or any of _.+-, beginning "
+            f"{str(parent)!a}: not a label; expected 1 to {MAX_LABEL} letters, digits, spaces or any of _.+-, starting "
             "with a letter, digit or _, as the name of a folder of images; rename the folder and `dvc add` again"
         )
     return parent.name

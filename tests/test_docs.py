@@ -76,6 +76,22 @@ def test_the_walk_through_with_own_images_works_to_the_letter(space: Workspace, 
     assert len(list((space.root / "data/images/first").rglob("*.JPG"))) == 120, "dvc push sent the images"
 
 
+def test_the_champion_is_used_as_the_readme_says(space: Workspace, tmp_path: Path) -> None:
+    space.params(train={"max_epochs": 1}, evaluate={"min_accuracy": 0.0})
+    shutil.copytree(tmp_path / "photos", space.root / "data/images/first")
+    space.dvc("add", "--quiet", "data/images/first")
+    assert space.repro(quiet=True).code == 0
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    (space.root / "photo.jpg").write_bytes(photograph("sea", 1))
+    script = code.replace("champion.predict", "found = champion.predict") + "print(found.to_dict('list'))"
+    env = {key: value for key, value in space.env.items() if not key.startswith("MLFLOW_TRACKING")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=space.root, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"'label': \['(sea|forest)'\], 'probability': \[[01]\.", done.stdout)
+
+
 def test_make_ui_opens_the_mlflow_ui(space: Workspace) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -78,7 +78,7 @@ def test_what_great_expectations_said_is_kept(sound, refused):
                 "False",
                 ("i0",),
                 (),
-                "export it again or remove it",
+                "export it again or remove it, `dvc add` the batch and `dvc repro`",
             ),
         ),
         (
@@ -90,7 +90,7 @@ def test_what_great_expectations_said_is_kept(sound, refused):
                 "101, 7",
                 ("i1", "i2"),
                 (),
-                "resize or remove it",
+                "resize or remove it, `dvc add` the batch and `dvc repro`",
             ),
         ),
         (
@@ -102,7 +102,7 @@ def test_what_great_expectations_said_is_kept(sound, refused):
                 "101, 7",
                 ("i3", "i4"),
                 (),
-                "resize or remove it",
+                "resize or remove it, `dvc add` the batch and `dvc repro`",
             ),
         ),
         (
@@ -114,7 +114,7 @@ def test_what_great_expectations_said_is_kept(sound, refused):
                 "CMYK, F",
                 ("i5", "i6"),
                 (),
-                "export it as RGB or remove it",
+                "export it as RGB or remove it, `dvc add` the batch and `dvc repro`",
             ),
         ),
         (
@@ -126,7 +126,7 @@ def test_what_great_expectations_said_is_kept(sound, refused):
                 "2",
                 ("twice",),
                 (),
-                "keep the copy with the right label, remove the others",
+                "keep the copy with the right label, remove the others, `dvc add` the batch and `dvc repro`",
             ),
         ),
         (
@@ -138,7 +138,7 @@ def test_what_great_expectations_said_is_kept(sound, refused):
                 "0.864",
                 (),
                 (),
-                "remove the copies or raise the limit",
+                "remove the copies, `dvc add` the batch and `dvc repro`, or raise the limit in params.yaml",
             ),
         ),
         (
@@ -150,7 +150,8 @@ def test_what_great_expectations_said_is_kept(sound, refused):
                 "fox",
                 ("i7",),
                 (),
-                "rename the folder, or set validate.new_labels: allow and train.start: cold",
+                "rename the folder, `dvc add` the batch and `dvc repro`; or set validate.new_labels: allow and, for "
+                "this one cycle, train.start: cold in params.yaml",
             ),
         ),
         (
@@ -162,7 +163,7 @@ def test_what_great_expectations_said_is_kept(sound, refused):
                 "1",
                 (),
                 (),
-                "add images of another label, in a folder of its name",
+                "add images of another label, in a folder of its name, `dvc add` the batch and `dvc repro`",
             ),
         ),
         (
@@ -174,7 +175,7 @@ def test_what_great_expectations_said_is_kept(sound, refused):
                 "9",
                 (),
                 ("cat",),
-                "add images of this label or lower the limit",
+                "add images of this label, `dvc add` the batch and `dvc repro`, or lower the limit in params.yaml",
             ),
         ),
     ],

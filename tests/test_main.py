@@ -1,4 +1,5 @@
 import importlib
+import inspect
 import sys
 from pathlib import Path
 
@@ -67,6 +68,24 @@ def test_help_ends_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         command.main(["--help"])
     assert "example: python -m pipeline ui --port 5000" in capsys.readouterr().out
+
+
+def test_every_option_of_every_stage_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    for stage in command.STAGES:
+        with pytest.raises(SystemExit, match="0"):
+            command.main([stage, "--help"])
+    assert set(command.PATHS) == {
+        name
+        for stage in command.STAGES
+        for name in inspect.signature(importlib.import_module(f"pipeline.stages.{stage}").run).parameters
+    }
+    assert "the version to start from, pinned" in capsys.readouterr().out
+
+
+def test_a_port_that_is_none_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["ui", "--port", "99999"])
+    assert "invalid choice: 99999" in capsys.readouterr().err
 
 
 def test_the_ui_of_a_server_is_the_servers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

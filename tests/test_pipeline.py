@@ -299,6 +299,17 @@ def test_an_unreadable_image_stops_the_cycle_by_name(undisturbed: Story) -> None
     refused(space.repro(quiet=True), "validate", "bad/3/torn.png", "decoded", "export it again")
 
 
+def test_a_copy_under_another_label_in_a_new_batch_is_refused(undisturbed: Story) -> None:
+    space = undisturbed.space
+    name, content = next(iter(digits.batch(0, 100)["3"].items()))
+    space.put("copies", {"5": {"copy.png": content}})
+    space.push("copies", "A copy with another label")
+    repro = space.repro(quiet=True)
+    refused(
+        repro, "validate", "data/images/copies/5/copy.png", f"the same as 'data/images/first/3/{name}'", "keep the copy"
+    )
+
+
 def test_a_batch_that_is_not_tracked_is_refused_with_the_command(undisturbed: Story) -> None:
     undisturbed.space.put("loose", {"3": {"a.png": b"x"}})
     repro = undisturbed.space.repro(quiet=True)

@@ -130,6 +130,10 @@ def test_a_registered_model_can_be_loaded_and_classifies(reg: Registry, tmp_path
         image = draw("JPEG")
         found = served.predict(pd.DataFrame({"image": [image, draw("PNG", mode="L")]}))
         again = served.predict(pd.DataFrame({"image": [base64.b64encode(image).decode()]}))
+        with pytest.raises(
+            Exception, match=r"1 of 2 images cannot be decoded: row 1: not a JPEG, PNG, WEBP or BMP file"
+        ):
+            served.predict(pd.DataFrame({"image": [image, b"no image"]}))
     finally:
         mlflow.set_tracking_uri(None)
     assert list(found["label"]) == ["dog", "dog"]

@@ -28,7 +28,7 @@ def run(*, batches: Path, parent: Path, images: Path, out: Path, settings: Path)
         found = delta.diff(read(old), read(new), kept={image.digest for image in read(unchanged)})
 
     _write(out, found)
-    _say(found, pinned["version"], len(old) + len(new), len(now))
+    _say(found, pinned["version"], len(new), len(now))
 
 
 def _images(store: Store, source: Source, images: Path, ignore: tuple[str, ...]) -> list[Image]:
@@ -51,8 +51,8 @@ def _write(out: Path, found: Delta) -> None:
 
 
 def _say(found: Delta, parent: int | None, opened: int, total: int) -> None:
-    since = f"since v{parent}" if parent else "and no parent"
+    since = f"since v{parent}" if parent else "in all"
     print(
         f"detect: {len(found.added)} added, {len(found.removed)} removed, {len(found.relabelled)} relabelled {since} "
-        f"({opened} batch listings opened, {total} batches)"
+        f"(opened {opened} of {total} batches)"
     )

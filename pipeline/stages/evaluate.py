@@ -47,7 +47,7 @@ def run(
     )
     files.write(out / "confusion.png", plots.confusion(ours.confusion, images.labels))
     files.write(confusion, _csv(holdout.labels, new.argmax(axis=1), images.labels).encode())
-    files.write_json(metrics_out, _summary(ours, theirs, images))
+    files.write_json(metrics_out, _summary(ours, theirs, images, rival))
     _say(verdict, rival["version"])
 
 
@@ -88,12 +88,17 @@ def _champions_logits(rival: dict[str, Any], images: Dataset, chosen: Params, sc
     return placed
 
 
-def _summary(ours: Scores, theirs: Scores | None, images: Dataset) -> dict[str, Any]:
+def _summary(ours: Scores, theirs: Scores | None, images: Dataset, rival: dict[str, Any]) -> dict[str, Any]:
+    champion = {}
+    if theirs:
+        champion["accuracy"] = theirs.accuracy
+        if set(images.labels) <= set(rival["lineage"]["model"]["labels"]):  # else its loss means nothing
+            champion["loss"] = theirs.loss
     recall = {label: value for label, value in zip(images.labels, ours.recall, strict=True) if value == value}
     return {
         "holdout_images": int(ours.confusion.sum()),
         "challenger": {"accuracy": ours.accuracy, "loss": ours.loss, "recall": recall},
-        "champion": {"accuracy": theirs.accuracy, "loss": theirs.loss} if theirs else {},
+        "champion": champion,
     }
 
 

@@ -10,7 +10,7 @@ from pipeline import dataset, files, images, ledger, replay, splits
 from pipeline import params as parameters
 from pipeline.errors import DataError
 from pipeline.ledger import Accepted
-from pipeline.params import Prepare, Resolve
+from pipeline.params import Prepare
 from pipeline.registry import Registry
 from pipeline.splits import Split
 from pipeline.store import Store
@@ -37,7 +37,7 @@ def run(
     chosen = parameters.load(settings)
     changes = files.read_table(accepted)
     pinned, rival = files.read_json(parent), files.read_json(champion)
-    before = _parents_ledger(pinned, scratch, chosen.resolve)
+    before = Registry(chosen.resolve).parents_ledger(pinned, scratch / "objects")
 
     rows = _extend(before, changes, files.read_json(batches)["digest"], chosen.prepare)
     labels = _label_map(pinned, rows)
@@ -67,14 +67,6 @@ def run(
     )
     counts = ", ".join(f"{len(digests)} {split}" for split, digests in parts.items())
     print(f"prepare: {counts}; {written.num_added} of {written.num_images} images are new, {len(labels)} labels")
-
-
-def _parents_ledger(pinned: dict[str, Any], scratch: Path, where: Resolve) -> "pd.DataFrame":
-    if not pinned["version"]:
-        return ledger.empty()
-    artifact = "ledger/ledger.parquet"
-    sha256 = pinned["lineage"]["files"][artifact]
-    return files.read_table(Registry(where).download(pinned["run_id"], artifact, sha256, scratch / "objects"))
 
 
 def _extend(before: "pd.DataFrame", changes: "pd.DataFrame", cycle: str, chosen: Prepare) -> "pd.DataFrame":

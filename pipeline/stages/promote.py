@@ -9,6 +9,7 @@ from pipeline import card, files
 from pipeline import params as parameters
 from pipeline.errors import RegistryError
 from pipeline.params import Params
+from pipeline.registry import LEDGER, LINEAGE, Registry, Run
 
 SERVING = ("tensorflow", "keras", "pillow", "numpy", "pandas", "pydantic", "pyyaml", "mlflow")
 """What `pipeline.serving` imports, pinned in the registered model at today's versions."""
@@ -49,7 +50,7 @@ def run(
         # Uploaded in this order; the lineage, which lists them all, last.
         uploads = {
             **{f"model/{path.name}": path for path in sorted(challenger.iterdir())},
-            "ledger/ledger.parquet": ledger,
+            LEDGER: ledger,
             "data/images.parquet": delta / "images.parquet",
             "data/validation.json": validation,
             **{f"plots/{path.name}": path for path in sorted(evaluation.glob("*.png"))},
@@ -102,10 +103,8 @@ def _act(
     scratch: Path,
 ) -> tuple[dict[str, Any], str]:
     """Register, then move the alias if it is still where the verdict saw it."""
-    from pipeline import registry as registries
-
     lineage, verdict, rival = texts["lineage"], texts["verdict"], texts["verdict"]["rival"]
-    registry = registries.Registry(chosen.resolve)
+    registry = Registry(chosen.resolve)
     before, current = registry.newest(run_key=lineage["run_key"]), registry.champion()
     number = current.number if current else None
     wanted = verdict["decision"] == "promote" and chosen.promote.automatic
@@ -121,7 +120,7 @@ def _act(
     files.write_json(listed, lineage)
     for artifact, path in uploads.items():
         run.upload(path, artifact)
-    run.upload(listed, registries.LINEAGE)
+    run.upload(listed, LINEAGE)
     # The next cycle on this machine need not download what this one has.
     for artifact, sha256 in lineage["files"].items():
         files.write(scratch / "objects" / sha256, uploads[artifact].read_bytes())
@@ -159,7 +158,7 @@ def _act(
     return {"version": version.number, "promoted": applied}, said
 
 
-def _log(run: Any, texts: dict[str, Any]) -> None:
+def _log(run: Run, texts: dict[str, Any]) -> None:
     """The run as reviewers find it in the MLflow UI."""
     training, evaluation, verdict, lineage = (texts[name] for name in ("training", "evaluation", "verdict", "lineage"))
     run.log_history(training["history"])

@@ -10,9 +10,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from pipeline import files, params, recipe, sources
-from pipeline.errors import DataError
-from pipeline.registry import Registry, Version
+from pipeline.errors import DataError, RegistryError
+from pipeline.registry import Registry, Version, shown
 from pipeline.store import Store
 
 
@@ -32,6 +34,7 @@ def run(
     _refuse_untracked(images, found, chosen.detect.ignore)
     registry = Registry(chosen.resolve)
 
+    _refuse_empty(registry)
     data, how = sources.digest(found), recipe.digest(chosen)
     current = registry.champion()
     on_data = registry.newest(sources=data)
@@ -43,7 +46,7 @@ def run(
     files.write_json(parent, _pinned(registry, start, scratch))
     files.write_json(champion, _pinned(registry, rival, scratch))
     files.write_json(snapshot, {"recipe": how, "known": _known(registry, data)})
-    _say(found, current, on_data, start)
+    _say(found, current, on_recipe, start, is_known=on_data is not None)
 
 
 def _number(registry: Registry, number: int | None) -> Version | None:
@@ -69,6 +72,17 @@ def _known(registry: Registry, data: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def _refuse_empty(registry: Registry) -> None:
+    """A clone that forgot to name the registry must not begin anew: dvc.lock knows that a cycle was registered."""
+    lock = Path("dvc.lock")
+    registered = lock.is_file() and "promote" in (yaml.safe_load(lock.read_text("utf-8")) or {}).get("stages", {})
+    if registered and registry.newest() is None:
+        raise RegistryError(
+            f"dvc.lock says that a cycle was registered, and the registry at {shown(registry.uri)} has no version of "
+            f"{registry.name}; set MLFLOW_TRACKING_URI to the registry that has it, or begin anew with `rm dvc.lock`"
+        )
+
+
 def _refuse_untracked(images: Path, found: tuple[sources.Source, ...], ignore: tuple[str, ...]) -> None:
     """Images on disk that no pointer names are never silently ignored."""
     store = Store(Path())
@@ -85,6 +99,12 @@ def _refuse_untracked(images: Path, found: tuple[sources.Source, ...], ignore: t
         )
     if strays:
         first = next(iter(strays.values()))[0]
+        loose = [batch for batch in strays if Path(batch).is_file()]
+        if loose:
+            raise DataError(
+                f"{len(loose)} files lie directly in {images}, e.g. {loose[0]!a}; expected each in a batch; move "
+                f"them to {images}/<batch>/<label>/ and `dvc add {images}/<batch>`, or name them in detect.ignore"
+            )
         commands = " ".join(f"'{batch}'" for batch in sorted(strays))
         raise DataError(
             f"{sum(map(len, strays.values()))} files below {images} are not tracked by DVC, e.g. {first!a}; expected "
@@ -109,15 +129,20 @@ def _batch(stray: str, images: Path, found: tuple[sources.Source, ...]) -> str:
 def _say(
     found: tuple[sources.Source, ...],
     current: Version | None,
-    on_data: Version | None,
+    same: Version | None,
     start: Version | None,
+    *,
+    is_known: bool,
 ) -> None:
-    files_count = sum(source.num_files for source in found)
-    print(f"resolve: {len(found)} batches, {files_count} files; champion {_name(current)}", end="; ")
-    if on_data:
-        print(f"v{on_data.number} was trained on exactly this data, from {_name(start)}")
+    batches = f"{len(found)} {'batch' if len(found) == 1 else 'batches'}"
+    num_files = sum(source.num_files for source in found)
+    print(f"resolve: {batches}, {num_files} files; champion: {_name(current)}", end="; ")
+    if same:
+        print(f"this data is known, v{same.number} was trained on it")
+    elif start:
+        print(f"{'known data, other settings' if is_known else 'new data'}: this cycle starts from {_name(start)}")
     else:
-        print(f"new data: this cycle starts from {_name(start)}")
+        print("nothing to start from yet")
 
 
 def _name(version: Version | None) -> str:

@@ -116,6 +116,33 @@ def test_a_champion_that_evergreen_did_not_register_is_refused(
     assert "evergreen v1 was not registered by Evergreen" in error(capsys, "resolve")
 
 
+def test_a_file_that_lies_directly_in_images_is_told_where_to_go(
+    space: Workspace, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space.put("first", digits.batch(0, 20))
+    space.push("first", "First")
+    (space.root / "data/images/loose.png").write_bytes(b"x")
+    assert run("resolve") == 4
+    assert "e.g. 'data/images/loose.png'; expected each in a batch; move them to data/images/<batch>/" in error(
+        capsys, "resolve"
+    )
+
+
+def test_a_clone_that_names_no_registry_does_not_begin_anew(
+    space: Workspace, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space.put("first", digits.batch(0, 20))
+    space.push("first", "First")
+    lock = space.root / "dvc.lock"
+    lock.write_text("schema: '2.0'\nstages:\n  promote:\n    cmd: python -m pipeline promote\n")
+    assert run("resolve") == 5
+    line = error(capsys, "resolve")
+    assert "dvc.lock says that a cycle was registered" in line
+    assert "set MLFLOW_TRACKING_URI to the registry that has it, or begin anew with `rm dvc.lock`" in line
+    lock.unlink()
+    assert run("resolve") == 0
+
+
 def test_snapshot_is_json_that_names_the_recipe(space: Workspace, run: Run) -> None:
     space.put("first", digits.batch(0, 20))
     space.push("first", "First")
