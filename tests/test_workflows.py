@@ -49,7 +49,7 @@ def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str
 
 
 def test_zizmor_finds_nothing_and_is_told_to_ignore_nothing() -> None:
-    done = run(BIN / "zizmor", "--offline", "--no-config", "--persona=auditor", ".github", cwd=ROOT)
+    done = run(BIN / "zizmor", "--offline", "--color=never", "--no-config", "--persona=auditor", ".github", cwd=ROOT)
     assert done.returncode == 0, done.stdout
     assert done.stdout.strip() == "No findings to report. Good job!"  # it adds how many were ignored
     assert sum(line.count("completed .github/") for line in done.stderr.splitlines()) == len(WORKFLOWS) + 1
