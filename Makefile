@@ -31,7 +31,7 @@ demo: $(STAMP) ## The main job: four cycles on handwritten digits in a scratch w
 test: $(STAMP) ## The tests; no network, under ten minutes on two cores
 	@python -m pytest
 
-test-slow: $(STAMP) ## The tests that take minutes: both workflows run for real
+test-slow: $(STAMP) ## The tests that take minutes: the demo, the benchmark, both workflows run for real
 	@python -m pytest -m slow
 
 lint: $(STAMP) ## Lint, format and type checks
