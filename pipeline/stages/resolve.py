@@ -39,8 +39,8 @@ def run(
     current = registry.champion()
     on_data = registry.newest(sources=data)
     on_recipe = registry.newest(sources=data, recipe=how)
-    start = _number(registry, on_data.parent) if on_data else current
-    rival = _number(registry, on_recipe.rival) if on_recipe else current
+    start = _version(registry, on_data.parent) if on_data else current
+    rival = _version(registry, on_recipe.rival) if on_recipe else current
 
     files.write_json(batches, {"digest": data, "sources": sources.to_json(found)})
     files.write_json(parent, _pinned(registry, start, scratch))
@@ -49,7 +49,7 @@ def run(
     _say(found, current, on_recipe, start, is_known=on_data is not None)
 
 
-def _number(registry: Registry, number: int | None) -> Version | None:
+def _version(registry: Registry, number: int | None) -> Version | None:
     return None if number is None else registry.version(number)
 
 
