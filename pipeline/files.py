@@ -54,7 +54,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; a stage before this one writes it, so run `dvc repro`") from None
+        raise _missing(path) from None
     except ValueError as error:
         raise DataError(f"{path}: not valid JSON ({error}); delete it and run `dvc repro`") from None
 
@@ -85,7 +85,7 @@ def read_table(path: Path) -> "pd.DataFrame":
     try:
         return pd.read_parquet(path)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; a stage before this one writes it, so run `dvc repro`") from None
+        raise _missing(path) from None
     except (pyarrow.ArrowException, ValueError, OSError) as error:
         raise DataError(f"{path}: not a Parquet table ({error}); delete it and run `dvc repro`") from None
 
@@ -113,9 +113,13 @@ def read_arrays(path: Path) -> "dict[str, np.ndarray]":
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; a stage before this one writes it, so run `dvc repro`") from None
+        raise _missing(path) from None
     except (ValueError, TypeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a whole .npz of plain arrays ({error}); delete it and run `dvc repro`") from None
+
+
+def _missing(path: Path) -> DataError:
+    return DataError(f"{path}: no such file; a stage before this one writes it, so run `dvc repro`")
 
 
 def sha256(content: bytes) -> str:

@@ -34,9 +34,10 @@ def run(
     _refuse_untracked(images, found, chosen.detect.ignore)
     registry = Registry(chosen.resolve)
 
-    _refuse_empty(registry)
     data, how = sources.digest(found), recipe.digest(chosen)
     current = registry.champion()
+    if current is None:
+        _refuse_empty(registry)
     on_data = registry.newest(sources=data)
     on_recipe = registry.newest(sources=data, recipe=how)
     start = _version(registry, on_data.parent) if on_data else current

@@ -45,3 +45,14 @@ def run(space: Workspace) -> Callable[..., int]:
 def upto(run: Callable[..., int]) -> Callable[[str], int]:
     """Run all stages up to this one."""
     return lambda last: run(*STAGES[: STAGES.index(last) + 1])
+
+
+@pytest.fixture
+def error(capsys: pytest.CaptureFixture[str]) -> Callable[[str], str]:
+    """The one line of error that a stage printed."""
+
+    def line(stage: str) -> str:
+        (found,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"{stage}: error:")]
+        return found
+
+    return line

@@ -4,7 +4,6 @@ import io
 from collections.abc import Callable
 
 import pandas as pd
-import pytest
 from PIL import Image
 
 from benchmarks import digits
@@ -12,17 +11,19 @@ from benchmarks.workspace import Workspace
 from pipeline import dataset
 
 Upto = Callable[[str], int]
-
-
-def error(capsys: pytest.CaptureFixture[str], stage: str) -> str:
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"{stage}: error:")]
-    return line
+Error = Callable[[str], str]
 
 
 def png(shade: int, size: tuple[int, int] = (8, 8)) -> bytes:
     sink = io.BytesIO()
     Image.new("L", size, shade).save(sink, "PNG")
     return sink.getvalue()
+
+
+def cats_and_dogs(each: int) -> dict[str, dict[str, bytes]]:
+    """Two labels with so many images each, no two alike."""
+    shades = {"cat": range(each), "dog": range(100, 100 + each)}
+    return {label: {f"{number}.png": png(shade) for number, shade in enumerate(of)} for label, of in shades.items()}
 
 
 def test_two_batches_become_one_dataset_with_every_image_once(space: Workspace, upto: Upto) -> None:
@@ -51,71 +52,55 @@ def test_images_come_from_the_remote_where_they_are_not_on_disk(space: Workspace
     assert not (space.root / "data/images/first").exists()
 
 
-def test_one_label_only_is_refused(space: Workspace, upto: Upto, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_label_only_is_refused(space: Workspace, upto: Upto, error: Error) -> None:
     space.put("first", {"cat": {f"{n}.png": png(n) for n in range(60)}})
     space.push("first", "First")
     assert upto("validate") == 4
-    assert "ExpectTableRowCountToBeBetween (there are at least two labels), found 1; add images of" in error(
-        capsys, "validate"
-    )
+    assert "ExpectTableRowCountToBeBetween (there are at least two labels), found 1; add images of" in error("validate")
 
 
-def test_one_image_under_two_labels_is_refused_by_name(
-    space: Workspace, upto: Upto, capsys: pytest.CaptureFixture[str]
-) -> None:
-    images = {"cat": {f"{n}.png": png(n) for n in range(30)}, "dog": {f"{n}.png": png(n + 100) for n in range(30)}}
+def test_one_image_under_two_labels_is_refused_by_name(space: Workspace, upto: Upto, error: Error) -> None:
+    images = cats_and_dogs(30)
     images["dog"]["cat.png"] = png(7)
     space.put("first", images)
     space.push("first", "First")
     assert upto("validate") == 4
-    line = error(capsys, "validate")
+    line = error("validate")
     assert "2 of 61 new images fail" in line
     assert "'data/images/first/cat/7.png', 'data/images/first/dog/cat.png'" in line
     assert "keep the copy with the right label" in line
 
 
-def test_too_small_an_image_is_refused_with_the_setting(
-    space: Workspace, upto: Upto, capsys: pytest.CaptureFixture[str]
-) -> None:
-    images = {"cat": {f"{n}.png": png(n) for n in range(30)}, "dog": {f"{n}.png": png(n + 100) for n in range(30)}}
+def test_too_small_an_image_is_refused_with_the_setting(space: Workspace, upto: Upto, error: Error) -> None:
+    images = cats_and_dogs(30)
     images["dog"]["tiny.png"] = png(1, (8, 3))
     space.put("first", images)
     space.push("first", "First")
     assert upto("validate") == 4
-    line = error(capsys, "validate")
+    line = error("validate")
     assert "dog/tiny.png" in line
     assert "validate.min_side" in line
     assert not space.read("validation.json")["success"], "the full result is kept as a file"
 
 
-def test_fewer_images_than_a_split_needs_is_refused(
-    space: Workspace, upto: Upto, capsys: pytest.CaptureFixture[str]
-) -> None:
-    space.put(
-        "first", {label: {f"{n}.png": png(n + 100 * (label == "dog")) for n in range(15)} for label in ("cat", "dog")}
-    )
+def test_fewer_images_than_a_split_needs_is_refused(space: Workspace, upto: Upto, error: Error) -> None:
+    space.put("first", cats_and_dogs(15))
     space.push("first", "First")
     assert upto("prepare") == 4
-    line = error(capsys, "prepare")
+    line = error("prepare")
     assert "of 30 images fall to" in line
     assert "expected at least 10 (prepare.min_split); add images, about 101 in all" in line
 
 
-def test_an_image_in_no_label_folder_is_refused(
-    space: Workspace, upto: Upto, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_image_in_no_label_folder_is_refused(space: Workspace, upto: Upto, error: Error) -> None:
     space.put(".", {".": {"loose.png": png(1)}, "cat": {"a.png": png(2)}})
     space.dvc("add", "--quiet", "data/images")
     space.commit("All")
     assert upto("detect") == 4
-    assert "data/images/loose.png: lies in no label folder; move it to data/images/<batch>/<label>/" in error(
-        capsys, "detect"
-    )
+    assert "data/images/loose.png: lies in no label folder; move it to data/images/<batch>/<label>/" in error("detect")
 
 
-def test_an_image_that_was_never_pushed_is_named(
-    space: Workspace, upto: Upto, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_image_that_was_never_pushed_is_named(space: Workspace, upto: Upto, error: Error) -> None:
     import shutil
 
     space.put("first", digits.batch(0, 30))
@@ -126,7 +111,7 @@ def test_an_image_that_was_never_pushed_is_named(
         if path.is_file() and path != listing:
             path.unlink()
     assert upto("validate") == 4
-    line = error(capsys, "validate")
+    line = error("validate")
     assert "not in the workspace, the DVC cache or the DVC remote" in line
     assert "run `dvc push` where it was added" in line
 

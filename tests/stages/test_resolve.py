@@ -7,17 +7,13 @@ from benchmarks import digits
 from benchmarks.workspace import Workspace
 
 Run = Callable[..., int]
-
-
-def error(capsys: pytest.CaptureFixture[str], stage: str) -> str:
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"{stage}: error:")]
-    return line
+Error = Callable[[str], str]
 
 
 @pytest.mark.usefixtures("space")
-def test_no_images_at_all_is_an_error_that_says_how_to_add_some(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_images_at_all_is_an_error_that_says_how_to_add_some(run: Run, error: Error) -> None:
     assert run("resolve") == 4
-    line = error(capsys, "resolve")
+    line = error("resolve")
     assert "no images" in line
     assert "dvc add data/images/<batch>" in line
 
@@ -43,14 +39,12 @@ def test_outputs_are_the_same_bytes_on_unchanged_data(space: Workspace, run: Run
     assert [path.read_bytes() for path in outputs] == before
 
 
-def test_images_dropped_into_a_tracked_batch_are_not_ignored(
-    space: Workspace, run: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_images_dropped_into_a_tracked_batch_are_not_ignored(space: Workspace, run: Run, error: Error) -> None:
     space.put("first", digits.batch(0, 20))
     space.push("first", "First")
     space.put("first", {"3": {"new one.png": b"x"}})
     assert run("resolve") == 4
-    line = error(capsys, "resolve")
+    line = error("resolve")
     assert "1 files below data/images are not tracked by DVC, e.g. 'data/images/first/3/new one.png'" in line
     assert "dvc add 'data/images/first'" in line
 
@@ -73,7 +67,7 @@ def test_one_tracked_directory_of_labels_is_a_batch_too(space: Workspace, run: R
 
 
 def test_a_registry_of_other_software_is_not_mistaken_for_an_empty_one(
-    space: Workspace, run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    space: Workspace, run: Run, error: Error, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A web server that answers 404 to everything: 'not found' must not become 'no champion'."""
     import threading
@@ -96,13 +90,11 @@ def test_a_registry_of_other_software_is_not_mistaken_for_an_empty_one(
     finally:
         server.shutdown()
         server.server_close()
-    assert "does not answer" in error(capsys, "resolve")
+    assert "does not answer" in error("resolve")
     assert not (space.root / "data/cycle/parent.json").exists()
 
 
-def test_a_champion_that_evergreen_did_not_register_is_refused(
-    space: Workspace, run: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_champion_that_evergreen_did_not_register_is_refused(space: Workspace, run: Run, error: Error) -> None:
     import mlflow
 
     space.put("first", digits.batch(0, 20))
@@ -113,30 +105,26 @@ def test_a_champion_that_evergreen_did_not_register_is_refused(
     client.create_model_version("evergreen", "runs:/0/model")
     client.set_registered_model_alias("evergreen", "champion", "1")
     assert run("resolve") == 5
-    assert "evergreen v1 was not registered by Evergreen" in error(capsys, "resolve")
+    assert "evergreen v1 was not registered by Evergreen" in error("resolve")
 
 
-def test_a_file_that_lies_directly_in_images_is_told_where_to_go(
-    space: Workspace, run: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_that_lies_directly_in_images_is_told_where_to_go(space: Workspace, run: Run, error: Error) -> None:
     space.put("first", digits.batch(0, 20))
     space.push("first", "First")
     (space.root / "data/images/loose.png").write_bytes(b"x")
     assert run("resolve") == 4
     assert "e.g. 'data/images/loose.png'; expected each in a batch; move them to data/images/<batch>/" in error(
-        capsys, "resolve"
+        "resolve"
     )
 
 
-def test_a_clone_that_names_no_registry_does_not_begin_anew(
-    space: Workspace, run: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_clone_that_names_no_registry_does_not_begin_anew(space: Workspace, run: Run, error: Error) -> None:
     space.put("first", digits.batch(0, 20))
     space.push("first", "First")
     lock = space.root / "dvc.lock"
     lock.write_text("schema: '2.0'\nstages:\n  promote:\n    cmd: python -m pipeline promote\n")
     assert run("resolve") == 5
-    line = error(capsys, "resolve")
+    line = error("resolve")
     assert "dvc.lock says that a cycle was registered" in line
     assert "set MLFLOW_TRACKING_URI to the registry that has it, or begin anew with `rm dvc.lock`" in line
     lock.unlink()
