@@ -17,7 +17,7 @@ STAGES = ("resolve", "detect", "validate", "prepare", "train", "evaluate", "prom
 
 
 PATHS = {
-    "accepted": "the delta, once validation has accepted it",
+    "accepted": "folder of the delta that validation accepted, and of what it set aside",
     "batches": "the batches that DVC tracks now, with their hashes",
     "challenger": "folder of the model just trained",
     "champion": "the version to beat, pinned",
@@ -34,11 +34,11 @@ PATHS = {
     "metrics_out": "where the metrics of champion and challenger go",
     "out": "where the stage's main result goes",
     "parent": "the version to start from, pinned",
-    "report": "where the report for people goes",
+    "report": "where the report for people goes (of validate: a folder)",
     "scratch": "folder of checkpoints and downloads, outside DVC and Git",
     "settings": "the settings (default: params.yaml)",
     "snapshot": "what the registry held when resolve looked",
-    "validation": "the full result of Great Expectations",
+    "validation": "folder of the report on the new images",
 }
 """What each option of a stage names; all are paths."""
 

@@ -6,8 +6,11 @@ in GitHub's job summary.
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+MAX_REMARKS = 10
+"""Of each kind; the version's page has all."""
 
 
 def escape(text: object) -> str:
@@ -21,6 +24,8 @@ def card(
     evaluation: Mapping[str, Any],
     verdict: Mapping[str, Any],
     delta: Mapping[str, Any],
+    validation: Mapping[str, Any],
+    suspicious: Sequence[Mapping[str, Any]],
     promotion: str,
     lineage: Mapping[str, Any] | None = None,
 ) -> str:
@@ -31,6 +36,8 @@ def card(
         evaluation: the metrics of the evaluate stage.
         verdict: `verdict.json` of the evaluate stage.
         delta: `summary.json` of the detect stage.
+        validation: `report.json` of the validate stage.
+        suspicious: `suspicious.json` of the evaluate stage.
         promotion: one sentence on what was done.
         lineage: parent, sources_digest and commit, where they are known.
     """
@@ -56,8 +63,10 @@ def card(
             *(f"| {name} | {old} | {now} |" for name, old, now in rows),
             "",
             f"**Data**: {training['num_images']} images; {delta['added']} added"
-            f"{f' ({new})' if new else ''}, {delta['removed']} removed, {delta['relabelled']} relabelled.",
+            f"{f' ({new})' if new else ''}, {delta['removed']} removed, {delta['relabelled']} relabelled, "
+            f"{delta['renamed']} renamed.",
             "",
+            *_remarks(validation, suspicious),
             f"**Training**: {training['start']} start, {escape(training['start_reason'])}. Validation loss "
             f"{first['val_loss']:.4f} before the first step, {best['val_loss']:.4f} at the best epoch "
             f"{training['best_epoch']} of {training['epochs']} (at most {training['max_epochs']}). Stopped by "
@@ -68,6 +77,27 @@ def card(
             *([_lineage(lineage), ""] if lineage else []),
         ]
     )
+
+
+def _remarks(validation: Mapping[str, Any], suspicious: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was set aside, warned of or doubted: the first few, each list with its length."""
+    aside = [f"{row['path']}: {row['reason']}" for row in validation["quarantined"]]
+    doubted = [
+        f"{row['path']}: labelled {row['label']}, {row['found']} says the champion ({row['probability']:.3f})"
+        for row in suspicious
+    ]
+    parts = (
+        (f"{len(aside)} images set aside", aside),
+        (f"{len(validation['warnings'])} warnings", validation["warnings"]),
+        (f"{len(doubted)} suspicious labels", doubted),
+    )
+    lines = []
+    for title, remarks in parts:
+        if remarks:
+            lines += [f"**{title}**:", "", *(f"- {escape(remark)}" for remark in remarks[:MAX_REMARKS])]
+            more = len(remarks) - MAX_REMARKS
+            lines += [f"- and {more} more", ""] if more > 0 else [""]
+    return lines
 
 
 def _lineage(lineage: Mapping[str, Any]) -> str:

@@ -1,18 +1,17 @@
 """The dataset of a cycle: canonical pixels of what was picked, on disk, read by memory map."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import files
 from pipeline.errors import DataError
-from pipeline.splits import Split
+from pipeline.splits import SPLITS, Split
 
 if TYPE_CHECKING:
     import numpy as np
-
-SPLITS: tuple[Split, ...] = ("train", "val", "holdout")
+    import polars as pl
 
 
 @dataclass(frozen=True)
@@ -55,65 +54,69 @@ class Dataset:
         import numpy as np
 
         shape = (size or self.image_shape[0], channels or self.image_shape[2])
-        name = _file(split, *shape)
+        path = file(self.folder, split, *shape)
         index = files.read_table(self.folder / f"{split}.parquet")
         try:
-            pixels = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+            pixels = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise DataError(
-                f"{self.folder / name}: cannot be read ({error}); delete {self.folder} and run `dvc repro`"
-            ) from None
-        labels, is_new = index["label"].to_numpy(np.int64), index["is_new"].to_numpy(bool)
-        return Part(pixels, labels, tuple(index["digest"]), is_new)
+            raise DataError(f"{path}: cannot be read ({error}); delete {self.folder} and run `dvc repro`") from None
+        labels = index["label"].to_numpy().astype(np.int64)
+        return Part(pixels, labels, tuple(index["digest"]), index["is_new"].to_numpy().astype(bool))
+
+    def index(self) -> "pl.DataFrame":
+        """Every image of it: columns digest, split, is_new."""
+        import polars as pl
+
+        return pl.concat(
+            [
+                files.read_table(self.folder / f"{split}.parquet").select(
+                    "digest", pl.lit(split).alias("split"), "is_new"
+                )
+                for split in SPLITS
+            ]
+        )
+
+
+def file(folder: Path, split: Split, size: int, channels: int) -> Path:
+    """Where the pixels of a split lie: a .npy of uint8 (images, size, size, channels)."""
+    return folder / f"{split}-{size}x{size}x{channels}.npy"
 
 
 def write(
     folder: Path,
-    parts: "dict[Split, tuple[Sequence[str], Sequence[int]]]",
-    pixels: "Iterable[tuple[Split, int, int, np.ndarray]]",
+    parts: "Mapping[Split, pl.DataFrame]",
     *,
     labels: Sequence[str],
     image_shape: tuple[int, int, int],
-    known: Collection[str] = (),
     num_images: int,
     num_added: int,
     is_unchanged: bool,
 ) -> Dataset:
-    """Write a dataset; `dataset.json` comes last, so that a dataset that has one is whole.
+    """Describe the pixels that lie in `folder`; `dataset.json` comes last: a dataset that has one is whole.
 
     Args:
-        folder: where.
-        parts: for each split, digests and label numbers, in the order of its rows.
-        pixels: arrays (split, size, channels, uint8 (images, size, size, channels)).
+        folder: where; holds each split's pixels already.
+        parts: for each split, in the order of its pixels: columns digest, label (number) and is_new
+            (the parent's cycle did not have it).
         labels: the label map.
         image_shape: (height, width, channels) that the model will see.
-        known: digests that the parent's cycle had.
         num_images, num_added, is_unchanged: see `Dataset`.
     """
-    import io
-
-    import numpy as np
-
-    for split, (digests, numbers) in parts.items():
-        new = [digest not in known for digest in digests]
-        files.write_table(folder / f"{split}.parquet", {"digest": digests, "label": numbers, "is_new": new})
-    made = {}
-    for split, size, channels, array in pixels:
-        sink = io.BytesIO()
-        np.save(sink, array, allow_pickle=False)
-        files.write(folder / _file(split, size, channels), sink.getvalue())
-        if (size, size, channels) == tuple(image_shape):  # what the champion sees besides does not shape this model
-            made[split] = files.sha256(sink.getvalue())
+    size, _, channels = image_shape
+    for split, rows in parts.items():
+        files.write_table(folder / f"{split}.parquet", rows.select("digest", "label", "is_new"))
     content = {
         "labels": list(labels),
         "image_shape": list(image_shape),
         "num_images": num_images,
         "num_added": num_added,
         "is_unchanged": is_unchanged,
-        "counts": {split: len(numbers) for split, (_, numbers) in parts.items()},
+        "counts": {split: len(rows) for split, rows in parts.items()},
     }
-    rows = {split: [list(digests), list(numbers)] for split, (digests, numbers) in parts.items()}
-    files.write_json(folder / "dataset.json", content | {"digest": files.sha256_json([content, rows, made])})
+    listed = {split: [rows["digest"].to_list(), rows["label"].to_list()] for split, rows in parts.items()}
+    # What the champion sees besides, if it sees another shape, does not make this model another.
+    made = {split: files.sha256_file(file(folder, split, size, channels)) for split in parts}
+    files.write_json(folder / "dataset.json", content | {"digest": files.sha256_json([content, listed, made])})
     return read(folder)
 
 
@@ -134,7 +137,3 @@ def read(folder: Path) -> Dataset:
         num_added=content["num_added"],
         is_unchanged=content["is_unchanged"],
     )
-
-
-def _file(split: Split, size: int, channels: int) -> str:
-    return f"{split}-{size}x{size}x{channels}.npy"

@@ -1,109 +1,120 @@
 """What the new images must satisfy, judged by Great Expectations on tables of facts. Home of GX.
 
-Great Expectations sees digests, labels and numbers, never file names: its HTML pages do not escape
+Great Expectations sees numbers, labels and row numbers, never file names: its HTML pages do not escape
 what they show.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.params import Validate
+from pipeline.quarantine import EARLY
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import polars as pl
+
+Outcome = Literal["quarantine", "warn", "stop"]
+"""What a failed expectation means: set the row aside, only say so, end the cycle."""
 
 AGAIN = ", `dvc add` the batch and `dvc repro`"
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A failed expectation."""
+class Verdict:
+    """One expectation and what Great Expectations found."""
 
+    suite: str
     expectation: str
     """Its class in Great Expectations."""
     meaning: str
     column: str
+    outcome: Outcome
+    """What it means if it fails."""
+    success: bool
     found: str
-    digests: tuple[str, ...]
-    """The images that fail it; empty where it is about the whole table."""
-    labels: tuple[str, ...]
-    """The labels that fail it, where it is about labels."""
+    """What was observed, or the first few unexpected values."""
+    rows: tuple[int, ...]
+    """Numbers of the rows that fail it; empty where it is about the whole table."""
     remedy: str
 
 
-@dataclass(frozen=True)
-class Result:
-    """What Great Expectations said: failures in the order of the suites, and its full JSON."""
+class Judge:
+    """Great Expectations with its words for us; one for a whole stage, for setting it up takes a while."""
 
-    failures: tuple[Failure, ...]
-    num_expectations: int
-    report: dict[str, Any]
+    def __init__(self) -> None:
+        import logging
 
+        logging.getLogger("great_expectations").setLevel(logging.ERROR)
+        import great_expectations as gx
 
-def check(images: "pd.DataFrame", labels: "pd.DataFrame", known: Sequence[str], bounds: Validate) -> Result:
-    """Judge the new images and the labels that the data will then have.
+        self._gx = gx
+        self._context = gx.get_context(mode="ephemeral")
+        self._context.variables.progress_bars = {"globally": False}
+        self.verdicts: list[Verdict] = []
+        self.results: dict[str, Any] = {}
+        """The full result of each suite, as JSON."""
 
-    Args:
-        images: one row per new path; columns digest, label, readable, width, height, mode,
-            num_labels (different labels among the copies of this image).
-        labels: one row per label, old and new; columns label, total (images).
-        known: the parent's labels; empty for a first cycle.
-        bounds: section `validate` of params.yaml.
-    """
-    import logging
+    def check(self, suite: str, table: "pl.DataFrame", expectations: Sequence[Any]) -> list[Verdict]:
+        """Judge a table; gives the expectations that fail. An empty table fails none.
 
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
-    import great_expectations as gx
-
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    suites = {"images": (images, _of_images(known, bounds)), "labels": (labels, _of_labels(bounds))}
-    failures: list[Failure] = []
-    report: dict[str, Any] = {}
-    count = 0
-    for name, (table, expectations) in suites.items():
-        if table.empty:  # a push that only removes or renames brings no images to judge
-            continue
+        Args:
+            suite: name, each used once.
+            table: of facts.
+            expectations: of one of the functions below.
+        """
+        if table.is_empty():  # a push that only removes or renames brings no images to judge
+            return []
         batch = (
-            context.data_sources.add_pandas(name)
-            .add_dataframe_asset(name)
-            .add_batch_definition_whole_dataframe(name)
-            .get_batch({"dataframe": table})
+            self._context.data_sources.add_pandas(suite)
+            .add_dataframe_asset(suite)
+            .add_batch_definition_whole_dataframe(suite)
+            .get_batch({"dataframe": table.with_row_index("row").to_pandas()})
         )
-        suite = gx.ExpectationSuite(name, expectations=expectations)
-        key = "digest" if name == "images" else "label"
         result = batch.validate(
-            suite,
-            result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [key]},
+            self._gx.ExpectationSuite(suite, expectations=list(expectations)),
+            result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["row"]},
         )
-        report[name] = _stable(result.to_json_dict())
-        count += len(expectations)
-        failures += [_failure(one.to_json_dict(), key) for one in result.results if not one.success]
-    return Result(tuple(failures), count, report)
+        self.results[suite] = _stable(result.to_json_dict())
+        found = [_verdict(suite, one.to_json_dict()) for one in result.results]
+        self.verdicts += found
+        return [verdict for verdict in found if not verdict.success]
 
 
-def _of_images(known: Sequence[str], bounds: Validate) -> list[Any]:
+def of_images(bounds: Validate) -> list[Any]:
+    """Suite of the facts of each new image; columns readable, named, labelled, width, height, mode, num_labels."""
     from great_expectations import expectations as gxe
 
     side = {"min_value": bounds.min_side, "max_value": bounds.max_side}
     allowed = f"between {bounds.min_side} and {bounds.max_side} pixels (validate.min_side, validate.max_side)"
-    suite = [
+    true = {"value_set": [True]}
+    return [
+        gxe.ExpectColumnValuesToBeInSet(
+            column="named",
+            **true,
+            meta=_meta("quarantine", "names are safe on every machine and page", f"rename it{AGAIN}"),
+        ),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="labelled",
+            **true,
+            meta=_meta("quarantine", "every image of a batch is named in its labels.csv", f"add its line{AGAIN}"),
+        ),
         gxe.ExpectColumnValuesToBeInSet(
             column="readable",
-            value_set=[True],
-            meta=_meta("every image can be decoded", f"export it again or remove it{AGAIN}"),
+            **true,
+            meta=_meta("quarantine", "every image can be decoded", f"export it again or remove it{AGAIN}"),
         ),
         gxe.ExpectColumnValuesToBeBetween(
-            column="width", **side, meta=_meta(f"widths are {allowed}", f"resize or remove it{AGAIN}")
+            column="width", **side, meta=_meta("quarantine", f"widths are {allowed}", f"resize or remove it{AGAIN}")
         ),
         gxe.ExpectColumnValuesToBeBetween(
-            column="height", **side, meta=_meta(f"heights are {allowed}", f"resize or remove it{AGAIN}")
+            column="height", **side, meta=_meta("quarantine", f"heights are {allowed}", f"resize or remove it{AGAIN}")
         ),
         gxe.ExpectColumnValuesToBeInSet(
             column="mode",
             value_set=list(bounds.modes),
             meta=_meta(
+                "quarantine",
                 f"pixel modes are among {', '.join(bounds.modes)} (validate.modes)",
                 f"export it as RGB or remove it{AGAIN}",
             ),
@@ -112,75 +123,179 @@ def _of_images(known: Sequence[str], bounds: Validate) -> list[Any]:
             column="num_labels",
             value_set=[1],
             meta=_meta(
+                "quarantine",
                 "copies of an image carry one label",
                 f"keep the copy with the right label, remove the others{AGAIN}",
             ),
+        ),
+    ]
+
+
+def of_looks(bounds: Validate) -> list[Any]:
+    """Suite of how the accepted images look; columns extension, brightness, contrast, sharpness, aspect, digest."""
+    from great_expectations import expectations as gxe
+
+    low, high = bounds.brightness
+    look = "look at it in the contact sheet"
+    return [
+        gxe.ExpectColumnValuesToBeInSet(
+            column="extension",
+            value_set=[True],
+            meta=_meta("warn", "file names end as their contents are", "rename it; its content counts"),
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="brightness",
+            min_value=low,
+            max_value=high,
+            meta=_meta("warn", f"brightness is between {low} and {high} (validate.brightness)", look),
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="contrast",
+            min_value=bounds.min_contrast,
+            meta=_meta("warn", f"contrast is at least {bounds.min_contrast} (validate.min_contrast)", look),
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="sharpness",
+            min_value=bounds.min_sharpness,
+            meta=_meta("warn", f"sharpness is at least {bounds.min_sharpness} (validate.min_sharpness)", look),
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="aspect",
+            max_value=bounds.max_aspect,
+            meta=_meta("warn", f"sides are at most 1 : {bounds.max_aspect:g} (validate.max_aspect)", look),
         ),
         gxe.ExpectColumnProportionOfUniqueValuesToBeBetween(
             column="digest",
             min_value=round(1 - bounds.max_duplicates, 9),  # 1 - 0.7 is more than 0.3
             meta=_meta(
+                "warn",
                 f"at most {bounds.max_duplicates:.0%} of the images are copies of others (validate.max_duplicates)",
-                f"remove the copies{AGAIN}, or raise the limit in params.yaml",
+                "remove the copies; they count once",
             ),
         ),
     ]
-    if known and bounds.new_labels == "refuse":
+
+
+def of_labels(bounds: Validate, known: Sequence[str]) -> list[Any]:
+    """Suite of the labels that the data will have; columns label, total_if_new, total_if_known.
+
+    Args:
+        bounds: section `validate` of params.yaml.
+        known: the parent's labels; empty for a first cycle.
+    """
+    from great_expectations import expectations as gxe
+
+    enough = f"at least {bounds.min_images_per_label} images (validate.min_images_per_label)"
+    suite = [
+        gxe.ExpectColumnValuesToBeBetween(
+            column="total_if_new",
+            min_value=bounds.min_images_per_label,
+            meta=_meta("quarantine", f"a new label has {enough}", EARLY),
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="total_if_known",
+            min_value=bounds.min_images_per_label,
+            meta=_meta("warn", f"a known label keeps {enough}", "add images of it; the model goes on knowing it"),
+        ),
+    ]
+    if known and bounds.new_labels == "listed":
+        allowed = sorted({*known, *bounds.labels})
         suite.append(
             gxe.ExpectColumnValuesToBeInSet(
                 column="label",
-                value_set=sorted(known),
+                value_set=allowed,
                 meta=_meta(
-                    f"labels are known to the parent: {', '.join(sorted(known))}",
-                    f"rename the folder{AGAIN}; or set validate.new_labels: allow and, for this one cycle, "
-                    "train.start: cold in params.yaml",
+                    "stop",
+                    f"labels are known to the parent or listed in validate.labels: {', '.join(allowed)}",
+                    f"rename the folder{AGAIN}; or list the new label in validate.labels (or set validate.new_labels: "
+                    "allow) and, for this one cycle, set train.start: cold in params.yaml",
                 ),
             )
         )
     return suite
 
 
-def _of_labels(bounds: Validate) -> list[Any]:
+def of_cycle(bounds: Validate, at_most: int) -> list[Any]:
+    """Suite of the cycle as a whole, a table of one row; columns num_labels, imbalance, quarantined.
+
+    Args:
+        bounds: section `validate` of params.yaml.
+        at_most: images that may be set aside.
+    """
     from great_expectations import expectations as gxe
 
     return [
-        gxe.ExpectTableRowCountToBeBetween(
+        gxe.ExpectColumnValuesToBeBetween(
+            column="quarantined",
+            max_value=at_most,
+            meta=_meta(
+                "stop",
+                f"at most {at_most} images are set aside (validate.max_quarantined, validate.max_quarantined_images)",
+                f"mend or remove them{AGAIN}, or raise the limits in params.yaml",
+            ),
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="num_labels",
             min_value=2,
             meta=_meta(
+                "stop",
                 "there are at least two labels",
                 f"add images of another label, in a folder of its name{AGAIN}",
             ),
         ),
         gxe.ExpectColumnValuesToBeBetween(
-            column="total",
-            min_value=bounds.min_images_per_label,
+            column="imbalance",
+            max_value=bounds.max_imbalance,
             meta=_meta(
-                f"each label has at least {bounds.min_images_per_label} images (validate.min_images_per_label)",
-                f"add images of this label{AGAIN}, or lower the limit in params.yaml",
+                "warn",
+                f"the largest label has at most {bounds.max_imbalance:g} times the images of the smallest "
+                "(validate.max_imbalance)",
+                "add images of the smallest",
             ),
         ),
     ]
 
 
-def _meta(meaning: str, remedy: str) -> dict[str, str]:
-    return {"meaning": meaning, "remedy": remedy}
+def of_drift(bounds: Validate) -> list[Any]:
+    """Suite of the distances of the new images from the parent's; columns fact, distance."""
+    from great_expectations import expectations as gxe
+
+    return [
+        gxe.ExpectColumnValuesToBeBetween(
+            column="distance",
+            max_value=bounds.max_drift,
+            meta=_meta(
+                "warn",
+                f"the new images are within {bounds.max_drift} of those before (validate.max_drift)",
+                "look at the contact sheet: is it the same camera, the same task?",
+            ),
+        )
+    ]
 
 
-def _failure(result: Mapping[str, Any], key: str) -> Failure:
+def _meta(outcome: Outcome, meaning: str, remedy: str) -> dict[str, str]:
+    return {"outcome": outcome, "meaning": meaning, "remedy": remedy}
+
+
+def _verdict(suite: str, result: dict[str, Any]) -> Verdict:
     config, details = result["expectation_config"], result["result"]
-    keys = tuple(sorted({str(row[key]) for row in details.get("unexpected_index_list") or []}))
+    if result["exception_info"].get("raised_exception"):
+        raise RuntimeError(f"Great Expectations could not judge {suite}: {result['exception_info']}")
     found = details.get("observed_value")
     if found is None:
-        found = ", ".join(sorted({str(value) for value in details.get("unexpected_list", [])})[:5])
+        unexpected = details.get("unexpected_list") or []
+        found = ", ".join(sorted({f"{v:.3g}" if isinstance(v, float) else str(v) for v in unexpected})[:5])
     elif isinstance(found, float):
         found = f"{found:.3g}"
-    return Failure(
+    return Verdict(
+        suite=suite,
         expectation="".join(part.title() for part in config["type"].split("_")),
         meaning=config["meta"]["meaning"],
         column=config["kwargs"].get("column", ""),
+        outcome=config["meta"]["outcome"],
+        success=bool(result["success"]),
         found=str(found),
-        digests=keys if key == "digest" else (),
-        labels=keys if key == "label" else (),
+        rows=tuple(sorted({int(row["row"]) for row in details.get("unexpected_index_list") or []})),
         remedy=config["meta"]["remedy"],
     )
 

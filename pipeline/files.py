@@ -13,7 +13,7 @@ from pipeline.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
+    import polars as pl
 
 
 def write(path: Path, content: bytes) -> None:
@@ -59,35 +59,28 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: not valid JSON ({error}); delete it and run `dvc repro`") from None
 
 
-def write_table(path: Path, columns: "Mapping[str, Sequence[Any]] | pd.DataFrame") -> None:
-    """Write a table as Parquet, from columns of equal length or from a DataFrame."""
-    import pyarrow
-    import pyarrow.parquet
-
-    if isinstance(columns, Mapping):
-        table = pyarrow.table({name: list(values) for name, values in columns.items()})
-    else:
-        table = pyarrow.Table.from_pandas(columns, preserve_index=False)
+def write_table(path: Path, table: "pl.DataFrame") -> None:
+    """Write a table as Parquet."""
     sink = io.BytesIO()
-    pyarrow.parquet.write_table(table, sink, compression="zstd")
+    table.write_parquet(sink, compression="zstd")
     write(path, sink.getvalue())
 
 
-def read_table(path: Path) -> "pd.DataFrame":
-    """Read a Parquet table that a stage wrote.
+def read_table(path: Path, columns: Sequence[str] | None = None) -> "pl.DataFrame":
+    """Read a Parquet table that a stage wrote, or some of its columns.
 
     Raises:
         DataError: the file is missing or is not Parquet.
     """
-    import pandas as pd
-    import pyarrow
+    import polars as pl
 
     try:
-        return pd.read_parquet(path)
+        return pl.read_parquet(path, columns=list(columns) if columns else None)
     except FileNotFoundError:
         raise _missing(path) from None
-    except (pyarrow.ArrowException, ValueError, OSError) as error:
-        raise DataError(f"{path}: not a Parquet table ({error}); delete it and run `dvc repro`") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: not a Parquet table ({reason}); delete it and run `dvc repro`") from None
 
 
 def write_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:

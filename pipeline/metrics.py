@@ -40,6 +40,12 @@ def scores(labels: np.ndarray, logits: np.ndarray) -> Scores:
     )
 
 
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Softmax of float logits (images, labels); float64."""
+    odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+
 def paired(labels: np.ndarray, champion: np.ndarray, challenger: np.ndarray) -> Counts:
     """Compare two models' predicted labels, int (images,), on the same images."""
     old, new = champion == labels, challenger == labels

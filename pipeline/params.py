@@ -23,10 +23,15 @@ class Section(BaseModel):
 
 
 class Resolve(Section):
-    """Where the registered model is."""
+    """Where the registered model is, when a cycle starts, and from what after a removal."""
 
     registered_model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}$")]
     alias: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$")]
+    start_at: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
+    start_after_hours: Annotated[float, Field(ge=0)] | None
+    start_at_drift: OpenShare | None
+    start_at_new_label: bool
+    after_removal: Literal["warn", "retrain"]
 
     @field_validator("alias")
     @classmethod
@@ -37,9 +42,12 @@ class Resolve(Section):
 
 
 class Detect(Section):
-    """What counts as an image."""
+    """What counts as an image, and how many may vanish."""
 
     ignore: tuple[str, ...]
+    max_removed: Share
+    max_removed_of_label: Share
+    acknowledged: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")], ...]
 
 
 class Validate(Section):
@@ -47,15 +55,29 @@ class Validate(Section):
 
     min_side: Count
     max_side: Count
+    max_pixels: Annotated[int, Field(ge=1, le=500_000_000)]
+    max_seconds: Annotated[float, Field(ge=0.1, le=600)]
+    max_memory: Annotated[int, Field(ge=128)]
     modes: tuple[str, ...]
-    max_duplicates: Share
+    max_quarantined: Share
+    max_quarantined_images: Annotated[int, Field(ge=0)]
     min_images_per_label: Count
-    new_labels: Literal["refuse", "allow"]
+    new_labels: Literal["listed", "allow"]
+    labels: tuple[str, ...]
+    brightness: tuple[Share, Share]
+    min_contrast: Share
+    min_sharpness: Annotated[float, Field(ge=0)]
+    max_aspect: Annotated[float, Field(ge=1)]
+    max_duplicates: Share
+    max_imbalance: Annotated[float, Field(ge=1)]
+    max_drift: Share
 
     @model_validator(mode="after")
     def _leaves_a_range(self) -> "Validate":
         if self.min_side > self.max_side:
             raise ValueError(f"min_side is {self.min_side}, more than max_side, {self.max_side}; no image would pass")
+        if self.brightness[0] >= self.brightness[1]:
+            raise ValueError(f"brightness is {list(self.brightness)}; expected the darkest, then the brightest")
         return self
 
 
@@ -69,6 +91,7 @@ class Prepare(Section):
     max_val: Count
     max_holdout: Count
     min_split: Count
+    near_duplicates: OpenShare | None
     replay: Literal["all"] | Annotated[int, Field(ge=0)]
     seed: Annotated[int, Field(ge=0)]
 
@@ -111,6 +134,7 @@ class Evaluate(Section):
     margin: Share
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
     min_accuracy: Share
+    suspicious: OpenShare
     batch_size: Count
 
 

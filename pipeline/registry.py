@@ -2,10 +2,11 @@
 
 import contextlib
 import functools
+import json
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from pipeline.errors import PipelineError, RegistryError
 from pipeline.params import Resolve
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import polars as pl
 
 LOCAL_STORE = Path("store")
 """Default registry beside the project: an SQLite file and a folder of artifacts; never in Git."""
@@ -57,10 +58,18 @@ class Registry:
     Every method raises RegistryError where MLflow does not answer; no answer is never 'no champion'.
     """
 
-    def __init__(self, settings: Resolve) -> None:
+    def __init__(self, settings: Resolve, memory: Path | None = None) -> None:
+        """The registry that `MLFLOW_TRACKING_URI` names.
+
+        Args:
+            settings: section `resolve` of params.yaml.
+            memory: file for answers that hold as long as the database file is what it was; only for
+                a caller that changes nothing. Importing MLflow takes longer than all else in a no-op.
+        """
         self.name = settings.registered_model
         self.alias = settings.alias
         self.uri = tracking_uri()
+        self._memory = Memory(memory, self.uri) if memory else None
 
     @functools.cached_property
     def _client(self) -> Any:
@@ -69,33 +78,53 @@ class Registry:
 
     def champion(self) -> Version | None:
         """The version under the alias; None if the registry answers that there is none."""
-        with self._reach():
+
+        def ask() -> str | None:
             # A list that is empty is an answer; 'not found' may come from any web server.
             found = self._client.search_registered_models(f"name='{self.name}'")
-            number = found[0].aliases.get(self.alias) if found else None
-            return self.version(int(number)) if number else None
+            return found[0].aliases.get(self.alias) if found else None
+
+        number = self._remembered(["champion", self.name, self.alias], ask)
+        return self.version(int(number)) if number else None
 
     def version(self, number: int) -> Version:
         """A version by its number."""
-        with self._reach():
-            found = self._client.get_model_version(self.name, str(number))
-            return Version(int(found.version), found.run_id, dict(found.tags))
+
+        def ask() -> list[Any]:
+            return _plain(self._client.get_model_version(self.name, str(number)))
+
+        return Version(*self._remembered(["version", self.name, number], ask))
+
+    def _remembered(self, question: list[Any], ask: Callable[[], Any]) -> Any:
+        """The answer as a JSON value."""
+        if self._memory is None:
+            with self._reach():
+                return ask()
+
+        def reach() -> Any:
+            with self._reach():
+                return ask()
+
+        return self._memory.recall(question, reach)
 
     def newest(self, **tags: str) -> Version | None:
         """The newest version that carries all these tags (without their prefix)."""
         return next(iter(self.all(at_most=1, **tags)), None)
 
-    def all(self, at_most: int = 100, **tags: str) -> list[Version]:
+    def all(self, at_most: int = 1000, **tags: str) -> list[Version]:
         """Versions that carry all these tags (without their prefix), newest first."""
         conditions = [
             f"name='{self.name}'",
             *(f"tag.`evergreen.{key}`='{value}'" for key, value in tags.items()),
         ]
-        with self._reach():
+
+        def ask() -> list[list[Any]]:
             found = self._client.search_model_versions(
                 " and ".join(conditions), order_by=["version_number DESC"], max_results=at_most
             )
-            return [Version(int(version.version), version.run_id, dict(version.tags)) for version in found]
+            return [_plain(version) for version in found]
+
+        return [Version(*fields) for fields in self._remembered(["all", conditions, at_most], ask)]
 
     def lineage(self, version: Version, objects: Path) -> dict[str, Any]:
         """What a version was made from; `files` lists its artifacts with their SHA-256."""
@@ -135,7 +164,7 @@ class Registry:
         files.write(kept, content)
         return kept
 
-    def parents_ledger(self, pinned: Mapping[str, Any], objects: Path) -> "pd.DataFrame":
+    def parents_ledger(self, pinned: Mapping[str, Any], objects: Path) -> "pl.DataFrame":
         """The ledger that the pinned parent's cycle left; empty without a parent."""
         if not pinned["version"]:
             return ledger.empty()
@@ -303,6 +332,59 @@ class Run:
         """Close the run: FINISHED, FAILED or KILLED."""
         with self._registry._reach():
             self._client.set_terminated(self.run_id, status)
+
+
+class Memory:
+    """Answers of a registry in an SQLite file, kept while the file is what it was when they were given."""
+
+    def __init__(self, path: Path, uri: str) -> None:
+        self._path = path
+        self._uri = uri
+        self._answers: dict[str, Any] | None = None
+
+    def recall(self, question: list[Any], ask: Callable[[], Any]) -> Any:
+        """The answer from memory, else a fresh one."""
+        state, key = self._state(), json.dumps(question)
+        if state is None:
+            return ask()
+        if self._answers is None:
+            self._answers = self._read(state)
+        if key not in self._answers:
+            answer = ask()
+            if self._state() != state:  # written to meanwhile, or made just now
+                return answer
+            self._answers[key] = answer
+            files.write_json(self._path, {"state": state, "answers": self._answers})
+        return self._answers[key]
+
+    def _read(self, state: list[Any]) -> dict[str, Any]:
+        try:
+            kept = json.loads(self._path.read_bytes())
+            return dict(kept["answers"]) if kept["state"] == state else {}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+    def _state(self) -> list[Any] | None:
+        """What changes with every transaction; None where that cannot be told.
+
+        SQLite counts transactions in bytes 24 to 27 of the file (sqlite.org/fileformat2.html, 1.3.7), unless it
+        writes ahead to another file.
+        """
+        path = Path(self._uri.removeprefix("sqlite:///"))
+        beside = any(path.with_name(f"{path.name}{end}").exists() for end in ("-wal", "-journal"))
+        if not self._uri.startswith("sqlite:///") or beside:
+            return None
+        try:
+            with open(path, "rb") as file:
+                header, status = file.read(100), os.fstat(file.fileno())
+        except OSError:
+            return None
+        return [self._uri, header.hex(), status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+def _plain(version: Any) -> list[Any]:
+    """What `Version` is made of."""
+    return [int(version.version), version.run_id, dict(version.tags)]
 
 
 def tracking_uri() -> str:

@@ -10,7 +10,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from pipeline import files, images, model
+from pipeline import files, images, metrics, model
 
 
 class Classifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
@@ -40,9 +40,7 @@ class Classifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         if faults:
             raise ValueError(f"{len(faults)} of {len(content)} images cannot be decoded: {'; '.join(faults[:3])}")
         pixels = np.stack([images.decode(value, size, channels) for value in content])
-        logits = model.logits(self._network, pixels, 256).astype(np.float64)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities = odds / odds.sum(axis=1, keepdims=True)
+        probabilities = metrics.probabilities(model.logits(self._network, pixels, 256))
         best = probabilities.argmax(axis=1)
         return pd.DataFrame(
             {

@@ -5,26 +5,29 @@ never moves it: with a re-dealt split, warm starting trains on tomorrow's valida
 """
 
 import hashlib
-from collections.abc import Iterable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Split = Literal["train", "val", "holdout"]
 
+SPLITS: tuple[Split, ...] = ("train", "val", "holdout")
 
-def rank(digest: str) -> float:
-    """A number in [0, 1) that depends on the image alone and on nothing that it shows."""
-    content = hashlib.sha256(f"evergreen split {digest}".encode()).digest()
-    return int.from_bytes(content[:8], "big") / 2**64
+
+def rank(digest: str) -> int:
+    """A number in [0, 2**64) that depends on the image alone and on nothing that it shows."""
+    return int.from_bytes(hashlib.sha256(f"evergreen split {digest}".encode()).digest()[:8], "big")
 
 
 def assign(digest: str, val_fraction: float, holdout_fraction: float) -> Split:
     """The split of an image seen for the first time; the ledger remembers it from then on."""
-    number = rank(digest)
+    number = rank(digest) / 2**64
     if number < holdout_fraction:
         return "holdout"
     return "val" if number < holdout_fraction + val_fraction else "train"
 
 
-def cap(digests: Iterable[str], at_most: int) -> list[str]:
-    """At most so many, always the lowest ranked: the sample stays nearly the same as data grows."""
-    return sorted(sorted(digests, key=rank)[:at_most])
+def cap(rows: "pl.DataFrame", at_most: int) -> "pl.DataFrame":
+    """At most so many rows of a ledger, always the lowest ranked: the sample stays nearly the same as data grows."""
+    return rows.bottom_k(at_most, by="rank").sort("digest") if len(rows) > at_most else rows.sort("digest")

@@ -1,58 +1,60 @@
 """Find what is new: compare the data now with the data that the parent was trained on."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pipeline import delta, files, sources
 from pipeline import params as parameters
-from pipeline.delta import Delta
-from pipeline.sources import Image, Source
+from pipeline.errors import DataError
+from pipeline.inventory import Inventory
+from pipeline.params import Detect
 from pipeline.store import Store
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def run(*, batches: Path, parent: Path, images: Path, out: Path, settings: Path) -> None:
-    """List the images added, removed and relabelled since the parent; no image is opened."""
-    ignore = parameters.load(settings).detect.ignore
-    now = sources.from_json(files.read_json(batches)["sources"])
-    pinned = files.read_json(parent)
-    before = sources.from_json(pinned["lineage"]["sources"]) if pinned["version"] else ()
+    """List the images added, removed, relabelled and renamed since the parent; no image is opened."""
+    chosen = parameters.load(settings).detect
+    state, pinned = files.read_json(batches), files.read_json(parent)
+    now = sources.from_json(state["sources"])
+    lineage = pinned["lineage"] if pinned["version"] else {}
+    before = sources.from_json(lineage.get("sources", ()))
 
-    store = Store(Path())
-    old, new = delta.changed(before, now)
+    inventory = Inventory(Store(Path()), images, chosen.ignore)
+    compared = inventory.between(before, now, lineage.get("quarantine", []))
+    found, summary = compared.delta, delta.summary(compared.delta)
+    if state["digest"][:12] not in chosen.acknowledged:
+        _refuse_mass_removal(found, lineage, state["digest"], chosen)
 
-    def read(batch: list[Source]) -> list[Image]:
-        return [image for source in batch for image in _images(store, source, images, ignore)]
-
-    found = delta.diff(read(old), read(new))
-    if found.removed:  # a copy may lie in a batch that did not change
-        unchanged = [source for source in now if source not in new]
-        found = delta.diff(read(old), read(new), kept={image.digest for image in read(unchanged)})
-
-    _write(out, found)
-    _say(found, pinned["version"], len(new), len(now))
+    files.write_table(out / "images.parquet", found)
+    files.write_json(out / "summary.json", summary | {"warnings": list(compared.warnings)})
+    for warning in compared.warnings:
+        print(f"detect: warning: {warning}")
+    since = f"since v{pinned['version']}" if pinned["version"] else "in all"
+    kinds = ", ".join(f"{summary[kind]} {kind}" for kind in ("added", "removed", "relabelled", "renamed"))
+    again = f", {summary['retried']} set aside before are tried again" if summary["retried"] else ""
+    print(f"detect: {kinds} {since}{again} (opened {compared.opened} of {len(now)} batches)")
 
 
-def _images(store: Store, source: Source, images: Path, ignore: tuple[str, ...]) -> list[Image]:
-    return [
-        Image(digest, sources.label_of(path, images.as_posix()), path)
-        for path, digest in store.listing(source).items()
-        if not sources.is_ignored(path, ignore)
+def _refuse_mass_removal(found: "pl.DataFrame", lineage: Mapping[str, Any], digest: str, chosen: Detect) -> None:
+    """Many images gone at once are more often an accident than a wish."""
+    import polars as pl
+
+    counts = lineage.get("label_counts", {})
+    removed = found.filter(pl.col("kind") == "removed").unique("digest")
+    by_label = dict(removed.group_by("label").len().iter_rows())
+    shares = [("all images", len(removed), sum(counts.values()), chosen.max_removed, "detect.max_removed")]
+    shares += [
+        (f"label {label}", count, counts.get(label, count), chosen.max_removed_of_label, "detect.max_removed_of_label")
+        for label, count in sorted(by_label.items())
     ]
-
-
-def _write(out: Path, found: Delta) -> None:
-    rows = [
-        (kind, image.digest, image.label, image.path)
-        for kind in ("added", "removed", "relabelled")
-        for image in getattr(found, kind)
-    ]
-    kinds, digests, labels, paths = zip(*rows, strict=True) if rows else ((), (), (), ())
-    files.write_table(out / "images.parquet", {"kind": kinds, "digest": digests, "label": labels, "path": paths})
-    files.write_json(out / "summary.json", found.summary())
-
-
-def _say(found: Delta, parent: int | None, opened: int, total: int) -> None:
-    since = f"since v{parent}" if parent else "in all"
-    print(
-        f"detect: {len(found.added)} added, {len(found.removed)} removed, {len(found.relabelled)} relabelled {since} "
-        f"(opened {opened} of {total} batches)"
-    )
+    for what, gone, total, at_most, name in shares:
+        if gone > at_most * total:
+            raise DataError(
+                f"{gone} of {total} images ({what}) are gone at once, more than {at_most:.0%} ({name}), e.g. "
+                f"{removed['path'].min()!a}; if that is meant, put '{digest[:12]}' into detect.acknowledged in "
+                "params.yaml; if not, bring them back with `git revert` or `dvc checkout`"
+            )

@@ -2,24 +2,31 @@
 
 import csv
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import dataset, files, gate, metrics, model, plots
+from pipeline import dataset, files, gate, metrics, model, plots, sheet
 from pipeline import params as parameters
 from pipeline.dataset import Dataset, Part
 from pipeline.metrics import Scores
 from pipeline.params import Evaluate, Params
 from pipeline.registry import Registry
+from pipeline.splits import SPLITS
 
 if TYPE_CHECKING:
     import numpy as np
+    import polars as pl
+
+SHOWN = 5
+"""Suspicious labels named on the screen; all are in the report."""
 
 
 def run(
     *,
     challenger: Path,
     data: Path,
+    accepted: Path,
     champion: Path,
     scratch: Path,
     out: Path,
@@ -34,7 +41,9 @@ def run(
     print("evaluate: loading TensorFlow", flush=True)
     holdout = images.part("holdout")
     new = _logits(challenger / "model.json", challenger / "weights.npz", images, chosen)
-    old = _champions_logits(rival, images, chosen, scratch) if rival["version"] else None
+    known = _Champion(rival, images, chosen, scratch) if rival["version"] else None
+    old = known.holdout() if known else None
+    doubts = _doubts(known, images, files.read_table(accepted / "images.parquet"), chosen) if known else []
 
     ours = metrics.scores(holdout.labels, new)
     theirs = None if old is None else metrics.scores(holdout.labels, old)
@@ -48,7 +57,14 @@ def run(
     files.write(out / "confusion.png", plots.confusion(ours.confusion, images.labels))
     files.write(confusion, _csv(holdout.labels, new.argmax(axis=1), images.labels).encode())
     files.write_json(metrics_out, _summary(ours, theirs, images, rival))
+    files.write_json(out / "suspicious.json", [doubt.to_json() for doubt in doubts])
+    if doubts:
+        files.write(out / "suspicious.png", sheet.draw([_section(doubts)]))
     _say(verdict, rival["version"])
+    for doubt in doubts[:SHOWN]:
+        print(f"evaluate: warning: {doubt.path!a} is labelled {doubt.label}; {doubt.found}, says the champion")
+    if len(doubts) > SHOWN:
+        print(f"evaluate: warning: and {len(doubts) - SHOWN} more new images; see {out}/suspicious.png")
 
 
 def _judge(holdout: Part, challenger: "np.ndarray", champion: "np.ndarray | None", settings: Evaluate) -> gate.Verdict:
@@ -71,21 +87,90 @@ def _logits(description: Path, weights: Path, images: Dataset, chosen: Params) -
     return model.logits(network, images.part("holdout", size, channels).pixels, chosen.evaluate.batch_size)
 
 
-def _champions_logits(rival: dict[str, Any], images: Dataset, chosen: Params, scratch: Path) -> "np.ndarray":
-    """The champion's, with its outputs at the places of today's label map; one it lacks scores -inf."""
+class _Champion:
+    """The champion's opinion, with its outputs at the places of today's label map; one it lacks scores -1e9."""
+
+    def __init__(self, rival: dict[str, Any], images: Dataset, chosen: Params, scratch: Path) -> None:
+        from pipeline import training
+
+        training.make_repeatable(chosen.train.seed, chosen.train.threads)
+        registry, listed = Registry(chosen.resolve), rival["lineage"]["files"]
+        description, weights = (
+            registry.download(rival["run_id"], artifact, listed[artifact], scratch / "objects")
+            for artifact in ("model/model.json", "model/weights.npz")
+        )
+        self.what = model.describe(files.read_json(description))
+        self._network = model.build(self.what)
+        model.fill(self._network.weights, files.read_arrays(weights), str(weights))
+        self._images, self._batch_size = images, chosen.evaluate.batch_size
+
+    def logits(self, pixels: "np.ndarray") -> "np.ndarray":
+        """float32 (images, labels)."""
+        import numpy as np
+
+        placed = np.full((len(pixels), len(self._images.labels)), -1e9, np.float32)
+        if len(pixels):
+            found = model.logits(self._network, pixels, self._batch_size)
+            for position, label in enumerate(self.what.labels):
+                if label in self._images.labels:
+                    placed[:, self._images.labels.index(label)] = found[:, position]
+        return placed
+
+    def holdout(self) -> "np.ndarray":
+        """Of the holdout images, as it sees them."""
+        size, _, channels = self.what.image_shape
+        return self.logits(self._images.part("holdout", size, channels).pixels)
+
+
+@dataclass(frozen=True)
+class _Doubt:
+    """A new image that the champion confidently gives another label."""
+
+    path: str
+    label: str
+    found: str
+    probability: float
+    pixels: "np.ndarray"
+    """uint8 (size, size, channels)"""
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("path", "label", "found", "probability")}
+
+
+def _doubts(champion: _Champion, images: Dataset, accepted: "pl.DataFrame", chosen: Params) -> list[_Doubt]:
+    """The most confident first. None if the champion sees other pixels than the dataset has."""
     import numpy as np
 
-    registry, listed = Registry(chosen.resolve), rival["lineage"]["files"]
-    description, weights = (
-        registry.download(rival["run_id"], artifact, listed[artifact], scratch / "objects")
-        for artifact in ("model/model.json", "model/weights.npz")
+    if tuple(champion.what.image_shape) != tuple(images.image_shape):
+        return []
+    paths = dict(accepted.unique("digest").select("digest", "path").iter_rows())
+    found = []
+    for split in SPLITS:
+        part = images.part(split)
+        rows = [] if part.is_new is None else list(np.flatnonzero(part.is_new))
+        odds = metrics.probabilities(champion.logits(part.pixels[rows]))
+        for row, odd in zip(rows, odds, strict=True):
+            label, other = images.labels[part.labels[row]], images.labels[int(odd.argmax())]
+            # Of a label that it does not know the champion can have no opinion.
+            if other != label and label in champion.what.labels and odd.max() >= chosen.evaluate.suspicious:
+                path = paths.get(part.digests[row], part.digests[row])
+                found.append(_Doubt(path, label, other, float(odd.max()), np.array(part.pixels[row])))
+    return sorted(found, key=lambda doubt: (-doubt.probability, doubt.path))
+
+
+def _section(doubts: list[_Doubt]) -> sheet.Section:
+    """The most doubtful as thumbnails."""
+    import numpy as np
+
+    tiles = tuple(
+        sheet.Tile(
+            np.broadcast_to(doubt.pixels, (*doubt.pixels.shape[:2], 3)),
+            f"{doubt.found}? (labelled {doubt.label}, {doubt.probability:.2f})",
+            "warning",
+        )
+        for doubt in doubts[:60]
     )
-    found = _logits(description, weights, images, chosen)
-    placed = np.full((len(found), len(images.labels)), -1e9, np.float32)
-    for position, label in enumerate(rival["lineage"]["model"]["labels"]):
-        if label in images.labels:
-            placed[:, images.labels.index(label)] = found[:, position]
-    return placed
+    return sheet.Section("suspicious labels", "the champion doubts them", tiles, len(doubts) - len(tiles))
 
 
 def _summary(ours: Scores, theirs: Scores | None, images: Dataset, rival: dict[str, Any]) -> dict[str, Any]:

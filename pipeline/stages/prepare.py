@@ -1,25 +1,19 @@
 """Choose and decode: split the new images, pick old ones to replay, write canonical pixels once."""
 
-from collections import Counter
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pipeline import dataset, files, images, ledger, replay, splits
+from pipeline import dataset, files, ledger, pixels, replay, splits, twins
 from pipeline import params as parameters
 from pipeline.errors import DataError
-from pipeline.ledger import Accepted
-from pipeline.params import Prepare
+from pipeline.images import THUMBNAIL, View
+from pipeline.params import Params, Prepare
 from pipeline.registry import Registry
-from pipeline.splits import Split
+from pipeline.splits import SPLITS, Split
 from pipeline.store import Store
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
-THREADS = 4  # Pillow decodes outside Python's lock
+    import polars as pl
 
 
 def run(
@@ -35,86 +29,162 @@ def run(
 ) -> None:
     """Write the ledger and the dataset of this cycle."""
     chosen = parameters.load(settings)
-    changes = files.read_table(accepted)
+    changes, set_aside = (
+        files.read_table(accepted / "images.parquet"),
+        files.read_table(accepted / "quarantine.parquet"),
+    )
     pinned, rival = files.read_json(parent), files.read_json(champion)
     before = Registry(chosen.resolve).parents_ledger(pinned, scratch / "objects")
+    store = Store(Path())
 
-    rows = _extend(before, changes, files.read_json(batches)["digest"], chosen.prepare)
+    groups = _groups(store, before, changes, chosen, scratch)
+    rows = _extend(before, changes, groups, set_aside, files.read_json(batches)["digest"], chosen.prepare)
     labels = _label_map(pinned, rows)
-    known = set(before["digest"]) - set(changes["digest"])  # what is relabelled has to be learned anew
-    parts = _choose(
-        rows,
-        known,
-        "all" if chosen.train.start == "cold" else chosen.prepare.replay,
-        chosen.prepare,
-    )
+    parts = _choose(before, rows, changes, chosen)
     _refuse_too_few(rows, labels, chosen.prepare)
 
     files.write_table(ledger_out, rows)
-    by_digest = rows.set_index("digest")
-    numbers = {label: number for number, label in enumerate(labels)}
+    _decode(store, parts, rival, chosen, scratch, out)
     size, channels = chosen.prepare.image_size, chosen.prepare.channels
     written = dataset.write(
         out,
-        {s: (digests, [numbers[by_digest.at[d, "label"]] for d in digests]) for s, digests in parts.items()},
-        _pixels(parts, by_digest, {(size, channels)}, _shapes(rival)),
+        {split: _numbered(part, before, labels) for split, part in parts.items()},
         labels=labels,
         image_shape=(size, size, channels),
-        known=set(before["digest"]),
-        num_images=int((~rows["removed"]).sum()),
+        num_images=len(ledger.present(rows)),
         num_added=len(rows) - len(before),
-        is_unchanged=changes.empty,
+        is_unchanged=not changes["kind"].is_in(["added", "retried", "relabelled", "removed"]).any(),
     )
-    counts = ", ".join(f"{len(digests)} {split}" for split, digests in parts.items())
+    counts = ", ".join(f"{len(part)} {split}" for split, part in parts.items())
     print(f"prepare: {counts}; {written.num_added} of {written.num_images} images are new, {len(labels)} labels")
+    if store.fetched.num_objects:
+        print(f"prepare: {store.fetched}")
 
 
-def _extend(before: "pd.DataFrame", changes: "pd.DataFrame", cycle: str, chosen: Prepare) -> "pd.DataFrame":
-    def of(kind: str) -> list[Accepted]:
-        rows = changes[changes["kind"] == kind]
-        return [Accepted(*row) for row in rows[["digest", "label", "path"]].itertuples(index=False, name=None)]
+def _groups(
+    store: Store, before: "pl.DataFrame", changes: "pl.DataFrame", chosen: Params, scratch: Path
+) -> "pl.DataFrame":
+    """The group of each new image that looks like another, as columns digest, group and is_bridge."""
+    import polars as pl
+
+    new = ledger.newcomers(before, changes)
+    pairs = [] if chosen.prepare.near_duplicates is None else _pairs(store, before, new, chosen, scratch)
+    met = pl.DataFrame({"digest": [twin for _, twin in pairs]}, schema={"digest": pl.String}).unique()
+    known = before.join(met, on="digest", how="semi", maintain_order="left")
+    groups, bridges = twins.groups(pairs, dict(known.select("digest", "group").iter_rows()))
+    if groups:
+        print(f"prepare: {len(groups)} new images have near-duplicates, which share one split")
+    return pl.DataFrame(
+        {"digest": list(groups), "group": list(groups.values()), "is_bridge": [name in bridges for name in groups]},
+        schema={"digest": pl.String, "group": pl.String, "is_bridge": pl.Boolean},
+    )
+
+
+def _pairs(
+    store: Store, before: "pl.DataFrame", new: "pl.DataFrame", chosen: Params, scratch: Path
+) -> list[tuple[str, str]]:
+    """New images with what they are near-duplicates of: candidates by hash, confirmed on pixels."""
+    import numpy as np
+    import polars as pl
+
+    every = pl.concat([before.select("digest", "path", *ledger.HASHES), new.select("digest", "path", *ledger.HASHES)])
+    hashes = every.select(ledger.HASHES).to_numpy()
+    found = twins.candidates(hashes[len(before) :], hashes[: len(before)])
+    if not found:
+        return []
+    pairs = [(len(before) + row, other) for row, other in found]
+    asked = sorted({row for pair in pairs for row in pair})
+    place = {row: position for position, row in enumerate(asked)}
+    thumbnails = scratch / "thumbnails.npy"
+    facts = pixels.look(
+        store, every[asked], THUMBNAIL, pixels.limits(chosen.validate_), thumbnails, "prepare: near-duplicates"
+    )
+    shown = np.load(thumbnails, mmap_mode="r", allow_pickle=False)
+    least = [min(fact.width, fact.height) for fact in facts]
+
+    def confirmed(row: int, other: int) -> bool:
+        one, two = place[row], place[other]
+        return twins.are_twins(shown[one], shown[two], chosen.prepare.near_duplicates or 1, min(least[one], least[two]))
+
+    names = every["digest"]
+    return [(names[row], names[other]) for row, other in pairs if confirmed(row, other)]
+
+
+def _extend(
+    before: "pl.DataFrame",
+    changes: "pl.DataFrame",
+    groups: "pl.DataFrame",
+    set_aside: "pl.DataFrame",
+    cycle: str,
+    chosen: Prepare,
+) -> "pl.DataFrame":
+    import polars as pl
 
     def split_of(digest: str) -> Split:
         return splits.assign(digest, chosen.val_fraction, chosen.holdout_fraction)
 
-    removed = {image.digest for image in of("removed")}
-    return ledger.extend(before, of("added"), of("relabelled"), removed, split_of, cycle)
+    known = groups.select("digest", "group")
+    rows = ledger.extend(before, changes, known, set_aside.filter("is_known"), split_of, splits.rank, cycle)
+    # A new image that looks like images of two splits belongs to neither: theirs cannot be moved any more.
+    bridges = groups.filter("is_bridge").select("digest")
+    if bridges.is_empty():
+        return rows
+    print(f"prepare: {len(bridges)} new images look like images of different splits and are left out")
+    left_out = pl.col("digest").is_in(bridges["digest"].implode())
+    return rows.with_columns((pl.col("removed") | left_out).alias("removed"))
 
 
-def _label_map(pinned: dict[str, Any], rows: "pd.DataFrame") -> list[str]:
+def _label_map(pinned: dict[str, Any], rows: "pl.DataFrame") -> list[str]:
     """The parent's labels at their places, then the new ones sorted: an output never changes meaning."""
     known = list(pinned["lineage"]["model"]["labels"]) if pinned["version"] else []
-    return known + sorted(set(rows.loc[~rows["removed"], "label"]) - set(known))
+    return known + sorted(set(ledger.present(rows)["label"].unique()) - set(known))
 
 
 def _choose(
-    rows: "pd.DataFrame", old: set[str], per_new: int | Literal["all"], chosen: Prepare
-) -> dict[Split, list[str]]:
-    """Digests by split: all new training images and replayed old ones; val and holdout up to their caps."""
-    present = rows[~rows["removed"]]
-    by_split = {split: list(present.loc[present["split"] == split, "digest"]) for split in dataset.SPLITS}
-    new = [digest for digest in by_split["train"] if digest not in old]
-    known = [digest for digest in by_split["train"] if digest in old]
-    replayed = replay.pick(known, len(new), per_new, chosen.seed)
+    before: "pl.DataFrame", rows: "pl.DataFrame", changes: "pl.DataFrame", chosen: Params
+) -> "dict[Split, pl.DataFrame]":
+    """Rows of the ledger by split: all new training images and replayed old ones; val and holdout up to their caps."""
+    import polars as pl
+
+    present = ledger.present(rows)
+    by_split = {split: present.filter(pl.col("split") == split) for split in SPLITS}
+    # What is relabelled or came back has to be learned anew.
+    anew = changes.filter(pl.col("kind").is_in(["added", "retried", "relabelled"])).select("digest")
+    old = by_split["train"].join(before, on="digest", how="semi").join(anew, on="digest", how="anti")
+    new = by_split["train"].join(old, on="digest", how="anti")
+    per_new = "all" if chosen.train.start == "cold" else chosen.prepare.replay
     return {
-        "train": sorted(new + replayed),
-        "val": splits.cap(by_split["val"], chosen.max_val),
-        "holdout": splits.cap(by_split["holdout"], chosen.max_holdout),
+        "train": pl.concat([new, replay.pick(old, len(new), per_new, chosen.prepare.seed)]).sort("digest"),
+        "val": splits.cap(by_split["val"], chosen.prepare.max_val),
+        "holdout": splits.cap(by_split["holdout"], chosen.prepare.max_holdout),
     }
 
 
-def _refuse_too_few(rows: "pd.DataFrame", labels: list[str], chosen: Prepare) -> None:
-    present = rows[~rows["removed"]]
-    for split in dataset.SPLITS:
-        found = int((present["split"] == split).sum())
+def _numbered(part: "pl.DataFrame", before: "pl.DataFrame", labels: list[str]) -> "pl.DataFrame":
+    import polars as pl
+
+    new = part.join(before, on="digest", how="anti")["digest"]
+    return part.select(
+        "digest",
+        pl.col("label").replace_strict(labels, list(range(len(labels))), return_dtype=pl.Int64),
+        pl.col("digest").is_in(new.implode()).alias("is_new"),
+    )
+
+
+def _refuse_too_few(rows: "pl.DataFrame", labels: list[str], chosen: Prepare) -> None:
+    import polars as pl
+
+    present = ledger.present(rows)
+    for split in SPLITS:
+        found = len(present.filter(pl.col("split") == split))
         if found < chosen.min_split:
             raise DataError(
                 f"{found} of {len(present)} images fall to {split}; expected at least {chosen.min_split} "
                 f"(prepare.min_split); add images, about {_enough(chosen)} in all, or change prepare.val_fraction and "
                 "prepare.holdout_fraction"
             )
-    trained = Counter(present.loc[present["split"] == "train", "label"])
-    missing = [label for label in labels if label in set(present["label"]) and not trained[label]]
+    trained = set(present.filter(pl.col("split") == "train")["label"].unique())
+    missing = [label for label in labels if label in set(present["label"].unique()) - trained]
     if missing:
         raise DataError(f"no image of {', '.join(missing)} falls to train; expected one or more; add images of it")
 
@@ -128,41 +198,33 @@ def _enough(chosen: Prepare) -> int:
     return int(1.5 * chosen.min_split / smallest) + 1
 
 
-def _shapes(rival: dict[str, Any]) -> set[tuple[int, int]]:
-    """(size, channels) that the champion sees, which may be others than params.yaml asks for now."""
+def _decode(
+    store: Store,
+    parts: "dict[Split, pl.DataFrame]",
+    rival: dict[str, Any],
+    chosen: Params,
+    scratch: Path,
+    out: Path,
+) -> None:
+    """Write the pixels of each split; the holdout's also as the champion sees them, if that is another shape."""
+    ours = View(chosen.prepare.image_size, chosen.prepare.channels)
+    theirs = _view(rival) or ours
+    allowed = pixels.limits(chosen.validate_)
+    kept = {view: pixels.Kept(scratch / "pixels", view) for view in (ours, theirs)}
+    jobs = [(split, ours) for split in parts] + [("holdout", theirs)] * (theirs != ours)
+    for split, view in jobs:
+        target = dataset.file(out, split, view.size, view.channels)
+        pixels.collect(store, parts[split], view, allowed, kept[view], target, f"prepare: {split}")
+    # The next cycle will need nearly the same ones; what validation left here has been used.
+    kept[ours].clear()
+    for split, view in jobs:
+        if split != "train":
+            kept[view].add(split, parts[split]["digest"], dataset.file(out, split, view.size, view.channels))
+
+
+def _view(rival: dict[str, Any]) -> View | None:
+    """What the champion sees, which may be of another shape than params.yaml asks for now."""
     if not rival["version"]:
-        return set()
+        return None
     size, _, channels = rival["lineage"]["model"]["image_shape"]
-    return {(size, channels)}
-
-
-def _pixels(
-    parts: dict[Split, list[str]],
-    by_digest: "pd.DataFrame",
-    shapes: set[tuple[int, int]],
-    holdout_shapes: set[tuple[int, int]],
-) -> "Iterable[tuple[Split, int, int, np.ndarray]]":
-    import numpy as np
-    from tqdm import tqdm
-
-    store = Store(Path())
-    jobs = [
-        (split, size, channels)
-        for split in parts
-        for size, channels in sorted(shapes | (holdout_shapes if split == "holdout" else set()))
-    ]
-    total = sum(len(parts[split]) for split, _, _ in jobs)
-    with (
-        ThreadPoolExecutor(THREADS) as pool,
-        tqdm(total=total, desc="prepare", unit="image", disable=None) as bar,
-    ):
-        for split, size, channels in jobs:
-
-            def decode(digest: str, size: int = size, channels: int = channels) -> "np.ndarray":
-                return images.decode(store.read(digest, by_digest.at[digest, "path"]), size, channels)
-
-            array = np.empty((len(parts[split]), size, size, channels), np.uint8)
-            for row, pixels in enumerate(pool.map(decode, parts[split])):
-                array[row] = pixels
-                bar.update()
-            yield split, size, channels, array
+    return View(size, channels)

@@ -8,10 +8,11 @@ from typing import Any
 from pipeline import card, files
 from pipeline import params as parameters
 from pipeline.errors import RegistryError
+from pipeline.ledger import present
 from pipeline.params import Params
 from pipeline.registry import LEDGER, LINEAGE, Registry, Run
 
-SERVING = ("tensorflow", "keras", "pillow", "numpy", "pandas", "pydantic", "pyyaml", "mlflow")
+SERVING = ("tensorflow", "keras", "pillow", "numpy", "pandas", "polars", "pydantic", "pyyaml", "mlflow")
 """What `pipeline.serving` imports, pinned in the registered model at today's versions."""
 
 
@@ -21,6 +22,7 @@ def run(
     evaluation: Path,
     evaluation_metrics: Path,
     delta: Path,
+    accepted: Path,
     validation: Path,
     parent: Path,
     batches: Path,
@@ -38,6 +40,8 @@ def run(
         "evaluation": files.read_json(evaluation_metrics),
         "verdict": files.read_json(evaluation / "verdict.json"),
         "delta": files.read_json(delta / "summary.json"),
+        "validation": files.read_json(validation / "report.json"),
+        "suspicious": files.read_json(evaluation / "suspicious.json"),
     }
     trained, verdict = texts["training"], texts["verdict"]
     judged = files.sha256_json([verdict, chosen.promote.automatic])
@@ -52,10 +56,11 @@ def run(
             **{f"model/{path.name}": path for path in sorted(challenger.iterdir())},
             LEDGER: ledger,
             "data/images.parquet": delta / "images.parquet",
-            "data/validation.json": validation,
+            **{f"data/{path.name}": path for path in sorted(validation.iterdir())},
             **{f"plots/{path.name}": path for path in sorted(evaluation.glob("*.png"))},
+            "data/suspicious.json": evaluation / "suspicious.json",
         }
-        texts["lineage"] = _lineage(chosen, trained, verdict, uploads, parent, batches, ledger, snapshot)
+        texts["lineage"] = _lineage(chosen, trained, verdict, uploads, accepted, parent, batches, ledger, snapshot)
         done, said = _act(chosen, uploads, judged, texts, challenger, scratch)
 
     files.write_json(out, {"decision": verdict["decision"], "run_key": trained["run_key"], "said": said} | done)
@@ -68,14 +73,15 @@ def _lineage(
     trained: dict[str, Any],
     verdict: dict[str, Any],
     uploads: dict[str, Path],
+    accepted: Path,
     parent: Path,
     batches: Path,
     ledger: Path,
     snapshot: Path,
 ) -> dict[str, Any]:
     """What the version was made from: enough to make it again, and to start from it."""
-    rows = files.read_table(ledger)
-    counts = rows.loc[~rows["removed"], "label"].value_counts()
+    counts = present(files.read_table(ledger, ["label", "removed"])).group_by("label").len().sort("label")
+    aside = files.read_table(accepted / "quarantine.parquet", ["digest", "label", "path"])
     sources = files.read_json(batches)
     return {
         "run_key": trained["run_key"],
@@ -84,10 +90,13 @@ def _lineage(
         "sources_digest": sources["digest"],
         "dataset_digest": trained["dataset_digest"],
         "parent": files.read_json(parent)["version"],
+        "is_warm": chosen.train.start == "warm",
         "rival": verdict["rival"],
         "model": files.read_json(uploads["model/model.json"]),
         "optimizer": trained["optimizer"],
-        "label_counts": {str(label): int(count) for label, count in sorted(counts.items())},
+        "label_counts": dict(counts.iter_rows()),
+        "quarantine": [list(row) for row in aside.iter_rows()],
+        "reference": files.read_json(accepted / "reference.json"),
         "params": chosen.model_dump(mode="json", by_alias=True),
         "commit": _commit(),
         "files": {artifact: files.sha256_file(path) for artifact, path in uploads.items()},

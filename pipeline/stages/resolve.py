@@ -6,16 +6,27 @@ training, hence the pin: the parent is that of the newest version trained on exa
 there is one; else the champion. The champion to beat is pinned in the same way.
 """
 
+import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pipeline import files, params, recipe, sources
-from pipeline.errors import DataError, RegistryError
+from pipeline import files, params, recipe, sources, tree, trigger
+from pipeline.errors import RegistryError
+from pipeline.params import Params
 from pipeline.registry import Registry, Version, shown
+from pipeline.sources import Source
 from pipeline.store import Store
+from pipeline.trigger import Change
+
+SAMPLE = 200
+"""New images that are looked at to see whether they drift."""
+
+FORCE = "EVERGREEN_FORCE"
+"""Environment variable that starts a cycle whatever the trigger says; `python -m pipeline run --force` sets it."""
 
 
 def run(
@@ -28,19 +39,24 @@ def run(
     scratch: Path,
     settings: Path,
 ) -> None:
-    """Pin what this cycle starts from and what it has to beat."""
+    """Pin what this cycle starts from and what it has to beat; or hold at the last cycle's data until enough is new."""
     chosen = params.load(settings)
     found = sources.find(images)
-    _refuse_untracked(images, found, chosen.detect.ignore)
-    registry = Registry(chosen.resolve)
+    store = Store(Path())
+    for warning in tree.check(images, found, store, chosen.detect.ignore, scratch / "tree.json"):
+        print(f"resolve: warning: {warning}")
+    registry = Registry(chosen.resolve, scratch / "registry.json")
 
-    data, how = sources.digest(found), recipe.digest(chosen)
     current = registry.champion()
     if current is None:
         _refuse_empty(registry)
+    found = _due(registry, store, found, images, chosen, scratch)
+    data, how = sources.digest(found), recipe.digest(chosen)
     on_data = registry.newest(sources=data)
     on_recipe = registry.newest(sources=data, recipe=how)
     start = _version(registry, on_data.parent) if on_data else current
+    if start and not on_data and chosen.resolve.after_removal == "retrain":
+        start = _clean(registry, store, start, found, images, chosen, scratch)
     rival = _version(registry, on_recipe.rival) if on_recipe else current
 
     files.write_json(batches, {"digest": data, "sources": sources.to_json(found)})
@@ -48,6 +64,119 @@ def run(
     files.write_json(champion, _pinned(registry, rival, scratch))
     files.write_json(snapshot, {"recipe": how, "known": _known(registry, data)})
     _say(found, current, on_recipe, start, is_known=on_data is not None)
+
+
+def _due(
+    registry: Registry, store: Store, found: tuple[Source, ...], images: Path, chosen: Params, scratch: Path
+) -> tuple[Source, ...]:
+    """The data of this cycle: what there is, or that of the last cycle while too little is new."""
+    rule = chosen.resolve
+    if rule.start_at == 1 or os.environ.get(FORCE) or registry.newest(sources=sources.digest(found)):
+        return found
+    last = registry.newest()
+    if last is None or "evergreen.lineage" not in last.tags:
+        return found
+    lineage = registry.lineage(last, scratch / "objects")
+    before = sources.from_json(lineage["sources"])
+    change = _change(store, before, found, lineage, images, chosen, scratch)
+    why = trigger.reason(change, rule)
+    if why is None:
+        print(f"resolve: {trigger.waiting(change, rule)}")
+        return before
+    print(f"resolve: a cycle is due: {why}")
+    return found
+
+
+def _change(
+    store: Store,
+    before: tuple[Source, ...],
+    now: tuple[Source, ...],
+    lineage: dict[str, Any],
+    images: Path,
+    chosen: Params,
+    scratch: Path,
+) -> Change:
+    import polars as pl
+
+    from pipeline.inventory import Inventory
+
+    inventory = Inventory(store, images, chosen.detect.ignore)
+    delta = inventory.between(before, now, lineage.get("quarantine", [])).delta
+    news = delta.filter(pl.col("kind").is_in(["added", "removed", "relabelled"]))
+    labels = {label for label in news.filter(pl.col("kind") != "removed")["label"] if label}
+    drift = _drift(store, delta, lineage, chosen, scratch) if chosen.resolve.start_at_drift else {}
+    paths = [source.path for source in set(now) ^ set(before)]
+    return Change(
+        images=news["digest"].n_unique(),
+        total=sum(lineage["label_counts"].values()),
+        hours=_hours(paths, lineage["commit"].rstrip("+")),
+        new_labels=sorted(labels - set(lineage["label_counts"])),
+        drift=drift,
+    )
+
+
+def _drift(store: Store, delta: Any, lineage: dict[str, Any], chosen: Params, scratch: Path) -> dict[str, float]:
+    """Distances of a sample of the added images from the last cycle's; none where there are too few to tell."""
+    import polars as pl
+
+    from pipeline import drift, facts, pixels
+    from pipeline.images import THUMBNAIL
+
+    sample = delta.filter(pl.col("kind") == "added").unique("digest").sort("digest").head(SAMPLE)
+    if len(sample) < drift.MIN_IMAGES or "reference" not in lineage:
+        return {}
+    seen = pixels.look(
+        store, sample, THUMBNAIL, pixels.limits(chosen.validate_), scratch / "sample.npy", "resolve: drift"
+    )
+    table = facts.table(seen).with_columns(sample["label"]).filter("readable")
+    return drift.distances(lineage["reference"], facts.statistics(table))
+
+
+def _hours(paths: list[str], commit: str) -> float:
+    """Age of the oldest change of these batches that the last cycle's commit does not have."""
+    pointers = [f"{path}.dvc" for path in paths]
+    for span in ([f"{commit}..HEAD"] if commit else [], ["--max-count=1"]):
+        if not span:
+            continue
+        command = ["git", "log", "--format=%ct", *span, "--", *pointers]
+        dates = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+        if dates:
+            return (time.time() - int(dates[-1])) / 3600
+    return 0.0  # not committed yet
+
+
+def _clean(
+    registry: Registry,
+    store: Store,
+    start: Version,
+    found: tuple[Source, ...],
+    images: Path,
+    chosen: Params,
+    scratch: Path,
+) -> Version | None:
+    """The newest champion, up to `start`, that never learned from an image that is gone now; None if there is none."""
+    import polars as pl
+
+    from pipeline import lineage
+    from pipeline.inventory import Inventory
+
+    content = registry.lineage(start, scratch / "objects")
+    inventory = Inventory(store, images, chosen.detect.ignore)
+    before = sources.from_json(content["sources"])
+    delta = inventory.between(before, found, content.get("quarantine", [])).delta
+    removed = set(delta.filter(pl.col("kind") == "removed")["digest"])
+    if not removed:
+        return start
+    clean = None
+    for use in lineage.uses(registry, removed, scratch / "objects"):
+        promoted = use.version.tags.get("evergreen.promoted") == "true"
+        if promoted and not use.learned and use.version.number <= start.number:
+            clean = use.version
+    print(
+        f"resolve: {len(removed)} images are gone since {_name(start)}; this cycle starts from "
+        f"{_name(clean) if clean else 'fresh weights'}, which never saw them (resolve.after_removal)"
+    )
+    return clean
 
 
 def _version(registry: Registry, number: int | None) -> Version | None:
@@ -82,49 +211,6 @@ def _refuse_empty(registry: Registry) -> None:
             f"dvc.lock says that a cycle was registered, and the registry at {shown(registry.uri)} has no version of "
             f"{registry.name}; set MLFLOW_TRACKING_URI to the registry that has it, or begin anew with `rm dvc.lock`"
         )
-
-
-def _refuse_untracked(images: Path, found: tuple[sources.Source, ...], ignore: tuple[str, ...]) -> None:
-    """Images on disk that no pointer names are never silently ignored."""
-    store = Store(Path())
-    tracked = {path for source in found if Path(source.path).is_dir() for path in store.listing(source)}
-    strays: dict[str, list[str]] = {}
-    for stray in sources.untracked(images, tracked, ignore):
-        strays.setdefault(_batch(stray, images, found), []).append(stray)
-    batches = {source.path for source in found}
-    for batch in [batch for batch in strays if batch not in batches and _was_tracked(batch)]:
-        count = len(strays.pop(batch))
-        print(
-            f"resolve: warning: {count} files in {batch} are left over from a batch whose pointer is gone from Git and "
-            f"take no part; `dvc checkout` deletes them, `dvc add {batch}` takes them back"
-        )
-    if strays:
-        first = next(iter(strays.values()))[0]
-        loose = [batch for batch in strays if Path(batch).is_file()]
-        if loose:
-            raise DataError(
-                f"{len(loose)} files lie directly in {images}, e.g. {loose[0]!a}; expected each in a batch; move "
-                f"them to {images}/<batch>/<label>/ and `dvc add {images}/<batch>`, or name them in detect.ignore"
-            )
-        commands = " ".join(f"'{batch}'" for batch in sorted(strays))
-        raise DataError(
-            f"{sum(map(len, strays.values()))} files below {images} are not tracked by DVC, e.g. {first!a}; expected "
-            f"every image in a batch; run `dvc add {commands}`, or delete them, or name them in detect.ignore"
-        )
-
-
-def _was_tracked(batch: str) -> bool:
-    """Whether Git once had a pointer for this folder, as after `git revert` of a push."""
-    command = ["git", "log", "--max-count=1", "--format=%H", "--", f"{batch}.dvc"]
-    return bool(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip())
-
-
-def _batch(stray: str, images: Path, found: tuple[sources.Source, ...]) -> str:
-    """The directory to `dvc add` for a file: its batch, or the folder directly below `images`."""
-    for source in found:
-        if stray.startswith(f"{source.path}/"):
-            return source.path
-    return (images / Path(stray).relative_to(images).parts[0]).as_posix()
 
 
 def _say(

@@ -134,6 +134,7 @@ def _train(
     reason = outcome.reason if not images.is_unchanged else "nothing new to learn"
 
     files.write_json(out / "model.json", description.to_json())
+    files.write_table(out / "images.parquet", images.index())
     files.write_arrays(out / "weights.npz", outcome.weights)
     files.write_arrays(out / "state.npz", outcome.optimizer)
     files.write_json(

@@ -1,116 +1,192 @@
-"""Check the new images: fetch and decode them, then let Great Expectations judge the table of facts."""
+"""Check the new images: decode them, let Great Expectations judge the facts, set aside what is at fault.
 
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+A faulty image costs itself, not the cycle: it stays in the user's data, is listed with its reason, and
+is tried again in each cycle until it passes or is gone. Too many of them stop the cycle.
+"""
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import files, images
+from pipeline import drift, files, inspection, ledger, page, pixels, sheet
+from pipeline import facts as tables
 from pipeline import params as parameters
+from pipeline.delta import NEW
 from pipeline.errors import ExpectationError
-from pipeline.images import Facts
+from pipeline.images import View
+from pipeline.inspection import Inspection
+from pipeline.params import Params, Validate
 from pipeline.registry import Registry
 from pipeline.store import Store
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import polars as pl
 
-    from pipeline.expectations import Failure
+TILES = 12
+"""Thumbnails of one label on the contact sheet."""
 
-THREADS = 4  # Pillow decodes outside Python's lock
 
+def run(
+    *, delta: Path, parent: Path, images: Path, scratch: Path, accepted: Path, report: Path, settings: Path
+) -> None:
+    """Accept the new images but for those that are set aside, or stop the cycle; says which image fails what.
 
-def run(*, delta: Path, parent: Path, scratch: Path, accepted: Path, report: Path, settings: Path) -> None:
-    """Accept the new images, or stop the cycle and say which image fails what."""
+    Sharpness (validate.min_sharpness) is the standard deviation of the Laplacian of luma, 0 to 1, in the
+    centre of the image at its own resolution; about 0.02 and less looks blurred.
+    """
     chosen = parameters.load(settings)
     changes, pinned = files.read_table(delta / "images.parquet"), files.read_json(parent)
-    lineage = pinned.get("lineage")
-    ledger = Registry(chosen.resolve).parents_ledger(pinned, scratch / "objects")
-    known = ledger[~ledger["removed"]].set_index("digest")
-    new = changes[changes["kind"] != "removed"]
-    facts = _facts(Store(Path()), new, known)
+    lineage = pinned["lineage"] if pinned["version"] else {}
+    known = ledger.present(Registry(chosen.resolve).parents_ledger(pinned, scratch / "objects"))
+    store = Store(Path())
+    facts, shown = _facts(store, changes, known, images, chosen, scratch)
 
-    from pipeline import expectations
-
-    result = expectations.check(
-        facts, _totals(changes, known), sorted(lineage["label_counts"]) if lineage else [], chosen.validate_
+    found = inspection.inspect(
+        facts, changes, known, lineage.get("label_counts", {}), lineage.get("reference", {}), chosen.validate_
     )
+    warnings = [*found.warnings, *_label_changes(found, lineage, chosen)]
+    text = _report(changes, found, warnings, chosen.validate_)
+    picture = sheet.draw(_sections(found, facts, shown))
+    files.write_json(report / "report.json", text)
+    files.write_json(report / "great_expectations.json", found.results)
+    files.write(report / "page.html", page.page(text, picture).encode())
+    files.write(report / "contact.png", picture)
+    for warning in warnings:
+        print(f"validate: warning: {warning}")
+    _say_set_aside(found.aside)
+    if found.obstacles:
+        raise ExpectationError(f"{' | '.join(found.obstacles)}; nothing was trained; see {report}/page.html")
 
-    files.write_json(report, {"success": not result.failures, "results": result.report})
-    if result.failures:
-        failures = " | ".join(_sentence(failure, facts) for failure in result.failures)
-        raise ExpectationError(f"{failures}; nothing was trained")
-    files.write_table(accepted, changes)
-    print(f"validate: {len(new)} new images accepted, {result.num_expectations} expectations hold")
-
-
-def _facts(store: Store, new: "pd.DataFrame", known: "pd.DataFrame") -> "pd.DataFrame":
-    """One row per path: what expectations look at, and for people the path and the decoder's words."""
-    import pandas as pd
-    from tqdm import tqdm
-
-    def inspect(row: Any) -> Facts:
-        return images.inspect(store.read(row.digest, row.path))
-
-    rows = list(new.itertuples(index=False))
-    with ThreadPoolExecutor(THREADS) as pool:
-        found = list(
-            tqdm(
-                pool.map(inspect, rows),
-                total=len(rows),
-                desc="validate",
-                unit="image",
-                disable=None,
-            )
-        )
-    labels_of = new.groupby("digest")["label"].agg(set).to_dict()
-    elsewhere = {}  # copies in batches that did not change, which the ledger knows
-    for row in rows:
-        if row.kind == "added" and row.digest in known.index and known.at[row.digest, "label"] != row.label:
-            labels_of[row.digest] = labels_of[row.digest] | {known.at[row.digest, "label"]}
-            elsewhere[row.digest] = f"the same as {known.at[row.digest, 'path']!a}"
-    return pd.DataFrame(
-        {
-            "digest": list(new["digest"]),
-            "path": list(new["path"]),
-            "label": list(new["label"]),
-            "detail": [fact.error or elsewhere.get(row.digest, "") for fact, row in zip(found, rows, strict=True)],
-            "readable": [not fact.error for fact in found],
-            # Unknown where the image cannot be decoded: one fault, one failure.
-            "width": pd.array([None if fact.error else fact.width for fact in found], dtype="Int64"),
-            "height": pd.array([None if fact.error else fact.height for fact in found], dtype="Int64"),
-            "mode": [None if fact.error else fact.mode for fact in found],
-            "num_labels": [len(labels_of[digest]) for digest in new["digest"]],
-        }
+    files.write_table(accepted / "images.parquet", _accepted(found))
+    files.write_table(accepted / "quarantine.parquet", found.aside)
+    files.write_json(accepted / "reference.json", drift.merge(lineage.get("reference", {}), found.statistics))
+    print(
+        f"validate: {found.looks['digest'].n_unique()} new images accepted, {found.aside['digest'].n_unique()} set aside, "
+        f"{len(found.verdicts)} expectations asked"
     )
+    if store.fetched.num_objects:
+        print(f"validate: {store.fetched}")
 
 
-def _totals(changes: "pd.DataFrame", known: "pd.DataFrame") -> "pd.DataFrame":
-    """Images per label once this delta is in; copies count once, as they will in the ledger."""
-    import pandas as pd
+def _facts(
+    store: Store, changes: "pl.DataFrame", known: "pl.DataFrame", root: Path, chosen: Params, scratch: Path
+) -> "tuple[pl.DataFrame, Any]":
+    """The table of facts; and the canonical pixels of the new images, uint8 (images, size, size, channels)."""
+    import numpy as np
+    import polars as pl
 
-    labels = dict(zip(known.index, known["label"], strict=True))
-    for row in changes.itertuples(index=False):
-        labels[row.digest] = row.label
-    for digest in changes.loc[changes["kind"] == "removed", "digest"]:
-        del labels[digest]
-    total = Counter(labels.values())
-    return pd.DataFrame({"label": sorted(total), "total": [total[label] for label in sorted(total)]})
+    once = changes.filter(pl.col("kind").is_in(NEW)).sort("path").unique("digest", keep="first", maintain_order=True)
+    view = View(chosen.prepare.image_size, chosen.prepare.channels)
+    array = scratch / "validated.npy"
+    array.parent.mkdir(parents=True, exist_ok=True)
+    found = pixels.look(store, once, view, pixels.limits(chosen.validate_), array, "validate")
+    pixels.Kept(scratch / "pixels", view).add("new", once["digest"], array)  # so that prepare need not decode again
+    seen = tables.table(found).with_columns(once["digest"]).with_row_index("place")
+    return tables.of_new(changes, known, seen, root.as_posix()), np.load(array, mmap_mode="r", allow_pickle=False)
 
 
-def _sentence(failure: "Failure", facts: "pd.DataFrame") -> str:
-    """What happened, what was expected, what to do."""
-    what = f"{failure.expectation} ({failure.meaning})"
-    if failure.digests:
-        failing = facts[facts["digest"].isin(failure.digests)]
-        shown = [
-            f"{row.path!a}{f' ({row.detail})' if row.detail else ''}" for row in failing.head(3).itertuples(index=False)
-        ]
-        more = f" and {len(failing) - 3} more" if len(failing) > 3 else ""
-        value = "" if failure.column == "readable" else f" with {failure.column} {failure.found}"
-        return (
-            f"{len(failing)} of {len(facts)} new images fail {what}{value}: {', '.join(shown)}{more}; {failure.remedy}"
+def _label_changes(inspected: Inspection, lineage: dict[str, Any], chosen: Params) -> list[str]:
+    """What became of labels and known images, each with its effect on training."""
+    import polars as pl
+
+    def count(kind: str) -> int:
+        return inspected.kept.filter(pl.col("kind") == kind)["digest"].n_unique()
+
+    before = {label for label, total in lineage.get("label_counts", {}).items() if total}
+    now = set(inspected.counts.filter(pl.col("total") > 0)["label"])
+    found = []
+    if before and now - before:
+        found.append(f"new labels: {', '.join(sorted(now - before))}; the model gets an output for each")
+    if before - now:
+        found.append(
+            f"labels without images by now: {', '.join(sorted(before - now))}; the model keeps their outputs, and "
+            "nothing trains or judges them any more"
         )
-    if failure.labels:
-        return f"{', '.join(failure.labels)} fails {what}, found {failure.found}; {failure.remedy}"
-    return f"the images fail {what}, found {failure.found}; {failure.remedy}"
+    if relabelled := count("relabelled"):
+        found.append(
+            f"{relabelled} images are relabelled; those that train are learned anew under the new label, those that judge "
+            "are judged by it"
+        )
+    if removed := count("removed"):
+        effect = {
+            "warn": "what the parent learned from them stays (resolve.after_removal: warn)",
+            "retrain": "the parent is the newest version that never saw them (resolve.after_removal: retrain)",
+        }[chosen.resolve.after_removal]
+        found.append(f"{removed} images are removed; nothing trains or judges on them any more, and {effect}")
+    return found
+
+
+def _report(changes: "pl.DataFrame", inspected: Inspection, warnings: list[str], bounds: Validate) -> dict[str, Any]:
+    """What the page shows and the version keeps."""
+    import polars as pl
+
+    def count(*kinds: str) -> int:
+        return changes.filter(pl.col("kind").is_in(kinds))["digest"].n_unique()
+
+    failed = {"quarantine": "quarantined", "warn": "warned", "stop": "failed"}
+    return {
+        "success": not inspected.obstacles,
+        "counts": {
+            "new": count(*NEW),
+            "accepted": inspected.looks["digest"].n_unique(),
+            "quarantined": inspected.aside["digest"].n_unique(),
+            "warned": len(warnings),
+            **{kind: count(kind) for kind in ("removed", "relabelled", "renamed")},
+        },
+        "expectations": [
+            {
+                "suite": verdict.suite,
+                "type": verdict.expectation,
+                "meaning": verdict.meaning,
+                "found": verdict.found,
+                "outcome": "passed" if verdict.success else failed[verdict.outcome],
+                "images": len(verdict.rows) if verdict.suite in ("images", "looks") else 0,
+            }
+            for verdict in inspected.verdicts
+        ],
+        "quarantined": inspected.aside.to_dicts(),
+        "warnings": warnings,
+        "drift": inspected.distances,
+        "max_drift": bounds.max_drift,
+        "labels": inspected.counts.to_dicts(),
+    }
+
+
+def _sections(inspected: Inspection, facts: "pl.DataFrame", shown: Any) -> list[sheet.Section]:
+    """The contact sheet: the new images by label, then what was set aside and why."""
+    import polars as pl
+
+    sections, aside = [], inspected.aside
+    for (label,), rows in (
+        inspected.looks.unique("digest").sort("label", "digest").group_by("label", maintain_order=True)
+    ):
+        tiles = tuple(sheet.Tile(_colour(shown[place]), "", "plain") for place in rows["place"].head(TILES))
+        sections.append(sheet.Section(str(label), f"{len(rows)} new", tiles, len(rows) - len(tiles)))
+    if not aside.is_empty():
+        places = facts.filter("readable").select("digest", "place").unique("digest")
+        rows = aside.unique("digest").sort("path").join(places, on="digest", how="left", maintain_order="left")
+        tiles = tuple(
+            sheet.Tile(None if place is None else _colour(shown[place]), f"{Path(path).name}: {reason}", "fault")
+            for path, reason, place in rows.select("path", "reason", pl.col("place")).head(2 * TILES).iter_rows()
+        )
+        sections.append(sheet.Section("set aside", f"{len(rows)} images", tiles, len(rows) - len(tiles)))
+    return sections
+
+
+def _colour(picture: Any) -> Any:
+    import numpy as np
+
+    return picture if picture.shape[2] == 3 else np.repeat(picture, 3, axis=2)
+
+
+def _accepted(inspected: Inspection) -> "pl.DataFrame":
+    """The delta without what is set aside, with the perceptual hashes of the new images."""
+    hashes = inspected.looks.select("digest", *ledger.HASHES).unique("digest")
+    return inspected.kept.join(hashes, on="digest", how="left", maintain_order="left")
+
+
+def _say_set_aside(aside: "pl.DataFrame") -> None:
+    """The first few on the screen; all of them are in the report."""
+    for row in aside.head(5).iter_rows(named=True):
+        print(f"validate: set aside {row['path']!a}: {row['reason']}; {row['remedy']}")
+    if len(aside) > 5:
+        print(f"validate: and {len(aside) - 5} more are set aside; see the report")

@@ -1,0 +1,154 @@
+"""How fast images are checked and decoded, beside plain Pillow on the same files.
+
+`python -m benchmarks.decode` draws JPEGs like photographs and, round by round, decodes them with
+`pipeline.workers.look` (worker processes with limits, MD5, facts, perceptual hash, pixels to a file) and with
+nothing but Pillow's open, convert and resize in as many processes. Prints a table and, last, one JSON object.
+Starting the processes is reported, not counted: it happens once per stage.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from pipeline import workers
+from pipeline.images import View
+from pipeline.workers import CHUNK, Job, Limits
+
+if TYPE_CHECKING:
+    import numpy as np
+
+TARGET, TARGET_SCALING = 0.8, 0.8
+SIDE = 96
+LIMITS = Limits(max_pixels=64_000_000, seconds=5, memory=2**30)
+SIZES = {32: 4, 224: 1, 800: 0.1}
+"""Pixels of a side, and how many files of it for one of 224."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print; 0 if the targets hold."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.decode",
+        description=__doc__.splitlines()[0],
+        epilog="example: python -m benchmarks.decode --images 4000",
+    )
+    parser.add_argument("--images", type=int, default=4000, help="files of 224 pixels (default: 4000)")
+    parser.add_argument("--rounds", type=int, default=3, help="measure so often, report the median (default: 3)")
+    options = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        sizes = {str(side): measure(Path(folder), side, options) for side in SIZES}
+    print("pixels  images/s and core  plain Pillow  ratio  of all cores")
+    for side, row in sizes.items():
+        print(
+            f"{side:>6} {row['per_core']:18,.0f} {row['plain_per_core']:13,.0f} {row['ratio']:6.2f} "
+            f"{row['scaling']:6.2f} of {workers.cores()}"
+        )
+    shown = sizes["224"]
+    ok = shown["ratio"] >= TARGET and shown["scaling"] >= TARGET_SCALING * workers.cores()
+    targets = {"target_ratio": TARGET, "target_scaling": TARGET_SCALING * workers.cores(), "ok": ok}
+    print(json.dumps({"benchmark": "decode", "cores": workers.cores(), **shown, **targets, "sizes": sizes}))
+    return 0 if ok else 1
+
+
+def measure(folder: Path, side: int, options: argparse.Namespace) -> dict[str, float]:
+    """Rates for files of one size: the median of rounds, in each of which all are measured one after the other."""
+    least = 3 * CHUNK * workers.cores()
+    jobs = draw(folder / str(side), side, max(least, int(options.images * SIZES[side])))
+    print(f"{len(jobs)} files of {side} pixels ...", flush=True)
+    rows = []
+    for _ in range(options.rounds):
+        ours, start = _ours(jobs, folder, workers.cores())
+        plain = _plain(jobs, workers.cores())
+        single = _ours(jobs, folder, 1)[0]
+        rows.append({"ours": ours, "plain": plain, "single": single, "start": start})
+    middle = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+    return {
+        "images": len(jobs),
+        "kilobytes": round(sum(Path(job.paths[0]).stat().st_size for job in jobs) / len(jobs) / 1000, 1),
+        "per_core": round(middle["ours"] / workers.cores()),
+        "plain_per_core": round(middle["plain"] / workers.cores()),
+        "ratio": round(statistics.median(row["ours"] / row["plain"] for row in rows), 3),
+        "scaling": round(statistics.median(row["ours"] / row["single"] for row in rows), 2),
+        "start_seconds": round(middle["start"], 2),
+    }
+
+
+def draw(folder: Path, side: int, count: int) -> list[Job]:
+    """JPEGs that cost a decoder what photographs do; a hundred different ones, each file under a name of its own."""
+    import numpy as np
+
+    folder.mkdir()
+    rng = np.random.default_rng(7)
+    pictures = [photograph(rng, side) for _ in range(100)]
+    jobs = []
+    for index in range(count):
+        content, path = pictures[index % len(pictures)], folder / f"{index}.jpg"
+        path.write_bytes(content)
+        jobs.append(Job(hashlib.md5(content, usedforsecurity=False).hexdigest(), (str(path),)))
+    return jobs
+
+
+def photograph(rng: "np.random.Generator", side: int) -> bytes:
+    """Noise with the spectrum of natural pictures (amplitude falls with frequency; Field 1987), as a JPEG."""
+    import numpy as np
+    from PIL import Image
+
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)) + 1 / side
+    white = np.fft.rfft2(rng.standard_normal((3, side, side)))
+    grey, *colours = np.fft.irfft2(white / frequency ** np.array([1.2, 1.8, 1.8])[:, None, None], s=(side, side))
+    grey, blue, red = (128 + scale * layer / layer.std() for scale, layer in zip((50, 20, 20), (grey, *colours)))
+    layers = np.clip(np.stack([grey, blue, red], axis=2), 0, 255).astype(np.uint8)
+    sink = io.BytesIO()
+    Image.fromarray(layers, "YCbCr").save(sink, "JPEG", quality=85)
+    return sink.getvalue()
+
+
+def _ours(jobs: Sequence[Job], folder: Path, cores: int) -> tuple[float, float]:
+    """Images per second, and seconds until the workers are ready, which a run of a few images tells."""
+    few = jobs[: CHUNK * cores]
+    with mock.patch.object(workers, "cores", return_value=cores):
+        start, whole = (_seconds(some, folder / "pixels.npy") for some in (few, jobs))
+    return (len(jobs) - len(few)) / (whole - start), start
+
+
+def _seconds(jobs: Sequence[Job], out: Path) -> float:
+    began = time.perf_counter()
+    found = workers.look(jobs, View(SIDE), LIMITS, out, "decode")
+    seconds = time.perf_counter() - began
+    assert all(facts is not None and not facts.error for facts in found)
+    return seconds
+
+
+def _plain(jobs: Sequence[Job], cores: int) -> float:
+    """Images per second of processes that do nothing else, started before the clock."""
+    paths = [job.paths[0] for job in jobs]
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+        list(pool.map(resize, chunks[: 2 * cores]))
+        began = time.perf_counter()
+        list(pool.map(resize, chunks))
+        return len(paths) / (time.perf_counter() - began)
+
+
+def resize(paths: Sequence[str]) -> list[Any]:
+    """What a script does that checks nothing."""
+    from PIL import Image
+
+    return [
+        Image.open(path).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR).getpixel((0, 0))
+        for path in paths
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""Labels: the name of the folder that holds an image, or what the batch's own labels.csv says."""
+
+import csv
+import io
+import unicodedata
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from pipeline.errors import DataError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MAX_LABEL = 64
+"""Characters of a label."""
+
+CSV = "labels.csv"
+"""In the topmost folder of a batch; first line `file,label`, files relative to that folder."""
+
+
+def is_label(name: str) -> bool:
+    """Whether a name can be a label: what is left is safe on any page and in any terminal."""
+    kinds = [unicodedata.category(character)[0] for character in name]  # L letter, N number, M mark on a letter
+    inside = all(kind in "LNM" or character in " _.+-" for kind, character in zip(kinds, name, strict=True))
+    return 0 < len(name) <= MAX_LABEL and inside and (kinds[0] in "LN" or name[0] == "_")
+
+
+def of_folders(files: "pl.DataFrame", images: str) -> "pl.DataFrame":
+    """Label images by the folder that holds them.
+
+    Args:
+        files: columns path (POSIX, relative to the project) and digest.
+        images: the folder of all batches.
+
+    Returns:
+        columns digest, label, path.
+
+    Raises:
+        DataError: an image lies in no label folder, or a folder's name cannot be a label.
+    """
+    import polars as pl
+
+    folder = pl.col("path").str.extract(r"^(.*)/[^/]*$")
+    rows = files.with_columns(folder=folder)
+    for name in rows["folder"].unique().sort().to_list():
+        if name == images:
+            path = rows.filter(pl.col("folder") == name)["path"].min()
+            raise DataError(
+                f"{path}: lies in no label folder; move it to {images}/<batch>/<label>/ and `dvc add` again"
+            )
+        if not is_label(PurePosixPath(name).name):
+            raise DataError(
+                f"{name!a}: not a label; expected 1 to {MAX_LABEL} letters, digits, spaces or any of _.+-, starting "
+                "with a letter, digit or _, as the name of a folder of images; rename the folder and `dvc add` again"
+            )
+    return rows.select("digest", pl.col("folder").str.extract(r"([^/]*)$").alias("label"), "path")
+
+
+def of_csv(files: "pl.DataFrame", batch: str, content: bytes) -> "tuple[pl.DataFrame, list[str]]":
+    """Label images by the batch's labels.csv.
+
+    Args:
+        files: columns path and digest, labels.csv itself not among them.
+        batch: the batch's folder.
+        content: of labels.csv.
+
+    Returns:
+        Columns digest, label, path, where the label of an image that labels.csv does not name is
+        empty; and the files that it names and the batch has not.
+
+    Raises:
+        DataError: labels.csv cannot be read, or gives a file two labels; names the line.
+    """
+    import polars as pl
+
+    labels = _read(f"{batch}/{CSV}", content)
+    named = pl.DataFrame(
+        {"path": [f"{batch}/{file}" for file in labels], "label": list(labels.values())},
+        schema={"path": pl.String, "label": pl.String},
+    )
+    rows = files.join(named, on="path", how="left", maintain_order="left").with_columns(pl.col("label").fill_null(""))
+    missing = named.join(files, on="path", how="anti", maintain_order="left")["path"].to_list()
+    return rows.select("digest", "label", "path"), missing
+
+
+def _read(name: str, content: bytes) -> dict[str, str]:
+    try:
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{name}: not a CSV file in UTF-8 ({error}); save it again and `dvc add` the batch") from None
+    again = "mend it and `dvc add` the batch again"
+    if not rows or [cell.strip().lower() for cell in rows[0]] != ["file", "label"]:
+        found = ",".join(rows[0])[:80] if rows else "nothing"
+        raise DataError(f"{name}: line 1 is {found!a}; expected `file,label`; {again}")
+    labels: dict[str, str] = {}
+    for line, row in enumerate(rows[1:], start=2):
+        if not row:
+            continue
+        if len(row) != 2:
+            raise DataError(f"{name}: line {line} has {len(row)} cells; expected a file and its label; {again}")
+        file, label = row[0].strip(), row[1].strip()
+        if not is_label(label):
+            raise DataError(
+                f"{name}: line {line}: {label!a} is not a label; expected 1 to {MAX_LABEL} letters, digits, spaces or "
+                f"any of _.+-, starting with a letter, digit or _; {again}"
+            )
+        if labels.setdefault(file, label) != label:
+            raise DataError(f"{name}: line {line}: {file!a} has another label above; expected one; {again}")
+    return labels
