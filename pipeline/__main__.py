@@ -4,17 +4,16 @@ import argparse
 import importlib
 import inspect
 import os
-import subprocess
 import sys
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline import files
 from pipeline.errors import PipelineError
 
 STAGES = ("resolve", "detect", "validate", "prepare", "train", "evaluate", "promote")
-
+COMMANDS = ("add", "run", "trace", "ui")
 
 PATHS = {
     "accepted": "folder of the delta that validation accepted, and of what it set aside",
@@ -47,14 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, or the error's own (see `pipeline.errors`)."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("TQDM_MININTERVAL", "0.5")
-    warnings.filterwarnings("ignore", module="PIL")  # of odd metadata, one per image; faults are errors
+    words = list(sys.argv[1:] if argv is None else argv)
     command = "pipeline"
     try:
-        arguments = vars(_parser().parse_args(argv))
+        arguments = vars(_parser(words).parse_args(words))
         command = arguments.pop("command")
-        if command == "ui":
-            return _ui(arguments["port"])
-        importlib.import_module(f"pipeline.stages.{command}").run(**arguments)
+        code = _module(command).run(**arguments)
     except PipelineError as error:
         print(f"{command}: error: {error}", file=sys.stderr)
         return error.exit_code
@@ -69,80 +66,66 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"{command}: interrupted; run `dvc repro` to go on", file=sys.stderr)
         return 130
-    return 0
+    return int(code or 0)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _module(command: str) -> Any:
+    return importlib.import_module(f"pipeline.{'stages' if command in STAGES else 'commands'}.{command}")
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser; with all commands only if none is named, for each has to be imported to be described."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline",
-        description="The stages of dvc.yaml as commands. `dvc repro` runs them in order; this is for one alone.",
-        epilog="example: python -m pipeline ui --port 5000",
+        description="The stages of dvc.yaml as commands, which `dvc repro` runs in order, and what people run besides.",
+        epilog="example: python -m pipeline add ~/photos --dry-run",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for stage in STAGES:
-        run = importlib.import_module(f"pipeline.stages.{stage}").run
+    known = (*STAGES, *COMMANDS)
+    for name in known if not words or words[0] not in known else words[:1]:
+        run = _module(name).run
         what = inspect.getdoc(run) or ""
         command = commands.add_parser(
-            stage,
+            name,
             help=what.splitlines()[0],
             description=what,
-            epilog=f"example: {_example(stage)}",
+            epilog=f"example: {_example(name)}" if {"-h", "--help"} & set(words) else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        for name in inspect.signature(run).parameters:
-            default = Path("params.yaml") if name == "settings" else None
-            flag = "--params" if name == "settings" else f"--{name.replace('_', '-')}"
-            command.add_argument(
-                flag,
-                dest=name,
-                type=Path,
-                metavar="PATH",
-                default=default,
-                required=default is None,
-                help=PATHS[name],
-            )
-    ui = commands.add_parser(
-        "ui",
-        help="open the MLflow UI on the registry",
-        epilog="example: python -m pipeline ui --port 5000",
-    )
-    ui.add_argument(
-        "--port",
-        type=int,
-        default=5000,
-        choices=range(1, 65536),
-        metavar="PORT",
-        help="TCP port on 127.0.0.1 (default: 5000)",
-    )
+        if name in COMMANDS:
+            _module(name).configure(command)
+        else:
+            _configure(command, inspect.signature(run).parameters)
     return parser
 
 
-def _example(stage: str) -> str:
-    """The stage's own command, from dvc.yaml."""
+def _configure(command: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    """A stage's options are the parameters of its `run`."""
+    for name in names:
+        default = Path("params.yaml") if name == "settings" else None
+        flag = "--params" if name == "settings" else f"--{name.replace('_', '-')}"
+        command.add_argument(
+            flag,
+            dest=name,
+            type=Path,
+            metavar="PATH",
+            default=default,
+            required=default is None,
+            help=PATHS[name],
+        )
+
+
+def _example(name: str) -> str:
+    """A command's own; a stage's is that of dvc.yaml."""
+    if name in COMMANDS:
+        return str(_module(name).EXAMPLE)
     import yaml
 
     try:
-        content: Any = yaml.safe_load(Path("dvc.yaml").read_text("utf-8"))
-        return " ".join(content["stages"][stage]["cmd"].split())
+        content = files.parse_yaml(Path("dvc.yaml").read_bytes())
+        return " ".join(content["stages"][name]["cmd"].split())
     except (OSError, yaml.YAMLError, KeyError, TypeError):
-        return f"dvc repro {stage}"
-
-
-def _ui(port: int) -> int:
-    from pipeline.registry import LOCAL_STORE, shown, tracking_uri
-
-    uri = tracking_uri()
-    if uri.startswith(("http://", "https://")):
-        print(f"the registry is a server with a UI of its own: {shown(uri)}")
-        return 0
-    LOCAL_STORE.mkdir(exist_ok=True)
-    print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
-    env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # workers that a review does not need
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]
-    try:
-        return subprocess.run([*command, "--port", str(port)], env=env, check=False).returncode
-    except KeyboardInterrupt:
-        return 0
+        return f"dvc repro {name}"
 
 
 def _leave(code: int) -> None:

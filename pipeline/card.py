@@ -9,13 +9,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline import page
+
 MAX_REMARKS = 10
 """Of each kind; the version's page has all."""
 
 
 def escape(text: object) -> str:
     """Text that stays text in Markdown and in the HTML made from it."""
-    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", html.escape(" ".join(str(text).split()), quote=False))
+    shown = html.escape(page.visible(" ".join(str(text).split())), quote=False)
+    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", shown)
 
 
 def card(
@@ -87,7 +90,7 @@ def _remarks(validation: Mapping[str, Any], suspicious: Sequence[Mapping[str, An
         for row in suspicious
     ]
     parts = (
-        (f"{len(aside)} images set aside", aside),
+        (f"{validation['counts']['quarantined']} images set aside", aside),
         (f"{len(validation['warnings'])} warnings", validation["warnings"]),
         (f"{len(doubted)} suspicious labels", doubted),
     )

@@ -58,6 +58,11 @@ def statistics(facts: Mapping[str, Sequence[float]], labels: Sequence[str]) -> d
     }
 
 
+def usable(reference: Mapping[str, Any]) -> dict[str, Any]:
+    """The reference if it was counted in today's bins; else none, as before the first cycle."""
+    return dict(reference) if reference.get("layout") == _LAYOUT else {}
+
+
 def merge(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
     """The statistics of both collections of images together; exact, in any order. `{}` is no images.
 

@@ -284,7 +284,7 @@ def _verdict(suite: str, result: dict[str, Any]) -> Verdict:
     found = details.get("observed_value")
     if found is None:
         unexpected = details.get("unexpected_list") or []
-        found = ", ".join(sorted({f"{v:.3g}" if isinstance(v, float) else str(v) for v in unexpected})[:5])
+        found = ", ".join(sorted({f"{v:.6g}" if isinstance(v, float) else str(v) for v in unexpected})[:5])
     elif isinstance(found, float):
         found = f"{found:.3g}"
     return Verdict(

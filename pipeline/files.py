@@ -59,6 +59,17 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: not valid JSON ({error}); delete it and run `dvc repro`") from None
 
 
+def parse_yaml(content: bytes | str) -> Any:
+    """YAML as plain values, by libyaml where there is one: ten times as fast.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+    """
+    import yaml
+
+    return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+
+
 def write_table(path: Path, table: "pl.DataFrame") -> None:
     """Write a table as Parquet."""
     sink = io.BytesIO()

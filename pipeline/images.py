@@ -3,6 +3,7 @@
 import io
 import re
 import struct
+import zlib
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -50,6 +51,9 @@ ZERO = 1e-6
 """Below what a coefficient of 8 bit pixels that is not zero can be expected to be, above what rounding makes of
 one that is: on flat or symmetric pictures the sign of the rounding error would differ between machines."""
 
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""First column and row, and steps to the next ones, of an interlaced PNG's passes (ISO/IEC 15948, 8.2)."""
+
 MAGIC = (
     (rb"\xff\xd8\xff", "JPEG"),
     (rb"\x89PNG\r\n\x1a\n", "PNG"),
@@ -69,7 +73,10 @@ MAGIC = (
     (rb"PK\x03\x04", "a ZIP file"),
     (rb"\x1f\x8b", "a gzip file"),
     (rb"version https://git-lfs", "a Git LFS pointer, not the image itself"),
-    (rb"(?i)(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?(?:<!doctype svg[^>]*>\s*)?<svg\b", "an SVG file"),
+    (
+        rb"(?i)(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?(?:<!doctype svg[^>]*>\s*)?<svg\b",
+        "an SVG file",
+    ),
     (rb"(?i)(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html|head|body)\b", "an HTML page"),
     (rb"(?i)(?:\xef\xbb\xbf)?\s*<\?xml", "an XML file"),
     (rb"\0+\Z", "only zero bytes"),
@@ -121,7 +128,7 @@ class Facts:
     error: str = ""
 
 
-class _Fault(Exception):
+class _RefusedError(Exception):
     """Why an image is refused although it may be intact; the words are for people."""
 
     def __init__(self, reason: str, frames: int = 1) -> None:
@@ -145,8 +152,8 @@ def look(content: bytes, view: View, max_pixels: int = MAX_PIXELS) -> "tuple[Fac
         image = _open(content, kind, max_pixels)
         mode, picture = image.mode, _flat(_upright(image))
         return _facts(len(content), kind, mode, picture), _pixels(picture, view)
-    except _Fault as fault:
-        return Facts(len(content), frames=fault.frames, error=str(fault)), None
+    except _RefusedError as refused:
+        return Facts(len(content), frames=refused.frames, error=str(refused)), None
     except MemoryError:
         return Facts(len(content), error=OUT_OF_MEMORY), None
     except Exception as error:  # noqa: BLE001 - decoders raise anything on hostile bytes
@@ -173,6 +180,12 @@ def decode(content: bytes, size: int, channels: int) -> "np.ndarray":
     return pixels
 
 
+def preload() -> None:
+    """Import what decoding needs, which the first image else pays for."""
+    import numpy as np  # noqa: F401
+    from PIL import BmpImagePlugin, ImageOps, JpegImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401
+
+
 def names(kind: str) -> tuple[str, ...]:
     """The extensions that fit a format, the usual one first; none for an unknown format."""
     return EXTENSIONS.get(kind, ())
@@ -181,13 +194,13 @@ def names(kind: str) -> tuple[str, ...]:
 def _kind(content: bytes) -> str:
     """One of FORMATS, by the first bytes."""
     if not content:
-        raise _Fault("empty file")
+        raise _RefusedError("empty file")
     start = content[:MAGIC_BYTES]
     found = next((name for pattern, name in _magic() if pattern.match(start)), None)
     if found is None:
-        raise _Fault(f"not an image, or damaged at its beginning; {EXPECTED}")
+        raise _RefusedError(f"not an image, or damaged at its beginning; {EXPECTED}")
     if found not in FORMATS:
-        raise _Fault(f"{found}; {EXPECTED}")
+        raise _RefusedError(f"{found}; {EXPECTED}")
     return found
 
 
@@ -202,20 +215,57 @@ def _open(content: bytes, kind: str, max_pixels: int) -> Any:
     The decoder is called directly: `Image.open` would read the second picture's tables of a phone's MPO, and
     warn by a cap of its own.
     """
+    from PIL import Image
     from PIL.BmpImagePlugin import BmpImageFile
     from PIL.JpegImagePlugin import JpegImageFile
     from PIL.PngImagePlugin import PngImageFile
     from PIL.WebPImagePlugin import WebPImageFile
 
-    decoder = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WEBP": WebPImageFile, "BMP": BmpImageFile}[kind]
-    image: Any = decoder(io.BytesIO(content))
+    decoder: Any = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WEBP": WebPImageFile, "BMP": BmpImageFile}[kind]
+    try:
+        image: Any = decoder(io.BytesIO(content))
+    except Image.DecompressionBombError:  # Pillow's own, higher cap, which WebP asks before it says the size
+        raise _RefusedError(f"more than {max_pixels:,} pixels") from None
     if image.width * image.height > max_pixels:
-        raise _Fault(f"{image.width} x {image.height} pixels, more than {max_pixels:,}")
+        raise _RefusedError(f"{image.width} x {image.height} pixels, more than {max_pixels:,}")
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
-        raise _Fault(f"animated, {frames} frames; expected a single picture", frames)
+        raise _RefusedError(f"animated, {frames} frames; expected a single picture", frames)
     image.load()  # Image.verify() accepts a JPEG that is cut in half
+    if kind == "PNG" and _lacks_rows(content, image):
+        raise ValueError("too few rows of pixels")
     return image
+
+
+def _lacks_rows(content: bytes, image: Any) -> bool:
+    """Whether a PNG's data ends, in good order, before its picture does: Pillow leaves the rest zero and is content.
+
+    Only where the last row is zero, or rows are not stored in order, is the data unpacked once more to count it.
+    """
+    interlaced = content[28] != 0  # ISO/IEC 15948, 11.2.2
+    if not interlaced and image.crop((0, image.height - 1, image.width, image.height)).getbbox(alpha_only=False):
+        return False
+    depth, colours = content[24], content[25]
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colours]
+    rows = ADAM7 if interlaced else ((0, 0, 1, 1),)
+    expected = 0
+    for left, top, right, down in rows:
+        width, height = -(-(image.width - left) // right), -(-(image.height - top) // down)
+        expected += max(0, height) * (1 + (width * bits + 7) // 8) if width > 0 else 0
+    return not _holds(content, expected)
+
+
+def _holds(content: bytes, expected: int) -> bool:
+    """Whether a PNG's data comes to so many bytes; no more than those are unpacked, for it may be a bomb."""
+    unpack, count, place = zlib.decompressobj(), 0, 8
+    while place + 8 <= len(content) and count < expected:
+        length, name = struct.unpack_from(">I4s", content, place)
+        packed = content[place + 8 : place + 8 + length] if name == b"IDAT" else b""
+        while packed and count < expected:
+            count += len(unpack.decompress(packed, 2**20))
+            packed = unpack.unconsumed_tail
+        place += length + 12
+    return count >= expected
 
 
 def _upright(image: Any) -> Any:
@@ -266,7 +316,6 @@ def _eight_bit(image: Any) -> Any:
 
 
 def _pixels(picture: Any, view: View) -> "np.ndarray":
-    import numpy as np
     from PIL import Image, ImageOps
 
     mode = "RGB" if view.channels == 3 else "L"
@@ -356,7 +405,7 @@ def _hash(fine: "np.ndarray") -> tuple[int, int, int]:
     across = filters.means @ fine @ filters.slopes.T
     down = filters.slopes @ fine @ filters.means.T
     values = np.concatenate((frequencies, across.ravel(), down.ravel()))
-    words: tuple[int, int, int] = struct.unpack(">3Q", np.packbits(values > ZERO))
+    words: tuple[int, int, int] = struct.unpack(">3Q", np.packbits(values > ZERO).tobytes())
     return words
 
 
@@ -392,4 +441,6 @@ def _filters() -> _Filters:
 def _line(error: Exception) -> str:
     """A decoder's words on one short line of printable ASCII; they may quote the file."""
     words = " ".join(str(error).split())[:150] or type(error).__name__
+    if words == "not identified by this driver":
+        words = "its header makes no sense"
     return "".join(sign if " " <= sign <= "~" else "?" for sign in words)

@@ -3,6 +3,7 @@
 import csv
 import io
 import unicodedata
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -42,9 +43,10 @@ def of_folders(files: "pl.DataFrame", images: str) -> "pl.DataFrame":
 
     folder = pl.col("path").str.extract(r"^(.*)/[^/]*$")
     rows = files.with_columns(folder=folder)
-    for name in rows["folder"].unique().sort().to_list():
+    folders: list[str] = rows["folder"].unique().sort().to_list()
+    for name in folders:
         if name == images:
-            path = rows.filter(pl.col("folder") == name)["path"].min()
+            path = rows.filter(pl.col("folder") == name)["path"].sort()[0]
             raise DataError(
                 f"{path}: lies in no label folder; move it to {images}/<batch>/<label>/ and `dvc add` again"
             )
@@ -81,6 +83,15 @@ def of_csv(files: "pl.DataFrame", batch: str, content: bytes) -> "tuple[pl.DataF
     rows = files.join(named, on="path", how="left", maintain_order="left").with_columns(pl.col("label").fill_null(""))
     missing = named.join(files, on="path", how="anti", maintain_order="left")["path"].to_list()
     return rows.select("digest", "label", "path"), missing
+
+
+def to_csv(rows: Sequence[tuple[str, str]]) -> bytes:
+    """A labels.csv of files, relative to the batch, and their labels."""
+    sink = io.StringIO()
+    writer = csv.writer(sink, lineterminator="\n")
+    writer.writerow(["file", "label"])
+    writer.writerows(rows)
+    return sink.getvalue().encode()
 
 
 def _read(name: str, content: bytes) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from pipeline import files
 from pipeline.errors import ParamsError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -164,7 +165,7 @@ def load(path: Path) -> Params:
             nearest valid key where one is close.
     """
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        content = files.parse_yaml(path.read_bytes())
     except FileNotFoundError:
         raise ParamsError(
             f"{path}: no such file; run this in the folder that holds params.yaml, or give --params"

@@ -54,8 +54,8 @@ def look(store: Store, rows: "pl.DataFrame", view: View, allowed: Limits, out: P
     if len(known) < len(found):
         digest, path = wanted[found.index(None)]
         raise DataError(
-            f"{path!a}: neither the file nor the copies in the DVC cache and remote have the bytes that its pointer names "
-            f"({digest}); `dvc add` the batch again where the image is right, and `dvc push`"
+            f"{path!a}: neither the file nor the copies in the DVC cache and remote have the bytes that its pointer "
+            f"names ({digest}); `dvc add` the batch again where the image is right, and `dvc push`"
         )
     return known
 
@@ -127,7 +127,7 @@ def collect(
         if faults:
             raise DataError(
                 f"{faults[0][0]!a}: was accepted once and cannot be decoded now ({faults[0][1]}; {len(faults)} such "
-                "images); raise the limits of section validate in params.yaml, or remove the image and `dvc add` its batch"
+                "images); raise the limits of section validate in params.yaml, or remove it and `dvc add` its batch"
             )
         array[missing.to_numpy()] = np.load(part, mmap_mode="r", allow_pickle=False)
         part.unlink()

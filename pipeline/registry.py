@@ -164,12 +164,14 @@ class Registry:
         files.write(kept, content)
         return kept
 
-    def parents_ledger(self, pinned: Mapping[str, Any], objects: Path) -> "pl.DataFrame":
-        """The ledger that the pinned parent's cycle left; empty without a parent."""
+    def parents_ledger(
+        self, pinned: Mapping[str, Any], objects: Path, columns: Sequence[str] = ledger.COLUMNS
+    ) -> "pl.DataFrame":
+        """The ledger that the pinned parent's cycle left, or some columns of it; empty without a parent."""
         if not pinned["version"]:
-            return ledger.empty()
+            return ledger.empty().select(columns)
         sha256 = pinned["lineage"]["files"][LEDGER]
-        return files.read_table(self.download(pinned["run_id"], LEDGER, sha256, objects))
+        return files.read_table(self.download(pinned["run_id"], LEDGER, sha256, objects), columns)
 
     def run(self, run_key: str, name: str) -> "Run":
         """The run of this key, or a new one: the same inputs never make two."""

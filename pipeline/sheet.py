@@ -185,15 +185,14 @@ def _placeholder() -> Any:
     from PIL import Image
 
     picture = Image.new("RGB", (_SIDE, _SIDE), _EMPTY)
-    _centred(picture, "no", _SIDE // 2, _SIDE // 2 - 7, _SOFT, _font(12))
-    _centred(picture, "picture", _SIDE // 2, _SIDE // 2 + 7, _SOFT, _font(12))
+    _centred(picture, "no\npicture", _SIDE // 2, _SIDE // 2, _SOFT, _font(12))
     return picture
 
 
 def _centred(image: Any, text: str, x: int, y: int, colour: str, font: Any) -> None:
     from PIL import ImageDraw
 
-    ImageDraw.Draw(image).text((x, y), text, colour, font, anchor="mm")
+    ImageDraw.Draw(image).text((x, y), text, colour, font, anchor="mm", align="center", spacing=2)
 
 
 @cache

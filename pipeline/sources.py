@@ -21,14 +21,14 @@ class Source:
     num_files: int
 
 
-def find(images: Path) -> tuple[Source, ...]:
+def find(images: Path, at_least: int = 1) -> tuple[Source, ...]:
     """Every batch below `images`: `images.dvc` beside it, or any number of pointers in it.
 
     Raises:
-        DataError: there is none, or a pointer cannot be read.
+        DataError: there are fewer than `at_least`, or a pointer cannot be read.
     """
     found = tuple(sorted(_read(pointer) for pointer in _pointers(images)))
-    if not found:
+    if len(found) < at_least:
         raise DataError(
             f"no images: expected at least one DVC-tracked batch in {images}; put images in "
             f"{images}/<batch>/<label>/, then run `dvc add {images}/<batch>` and `git commit` its .dvc file"
@@ -58,7 +58,7 @@ def _read(pointer: Path) -> Source:
     import yaml
 
     try:
-        (out,) = yaml.load(pointer.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["outs"]  # noqa: S506
+        (out,) = files.parse_yaml(pointer.read_bytes())["outs"]
         path, digest, kind = out["path"], out["md5"], out.get("hash")
         if not isinstance(path, str) or not isinstance(digest, str):
             raise TypeError

@@ -96,11 +96,12 @@ class Store:
         return f"{self._top}/{path}", self._cached(digest)
 
     def is_cache(self, path: str) -> bool:
-        """Whether an absolute path without `..` is that of an object in the DVC cache, as a link of DVC's names it."""
-        folder, prefix, name = path.rsplit("/", 2) if path.count("/") > 1 else ("", "", "")
+        """Whether an absolute path is that of an object in the DVC cache, as a link of DVC's names it."""
+        folder, prefix, name = ("", "", *path.rsplit("/", 2))[-3:]
         if not _DIGEST.fullmatch(prefix + name):
             return False
-        if folder == f"{self._top}/.dvc/cache/files/md5":
+        default = f"{self._top}/.dvc/cache/files/md5"
+        if folder == default or os.path.realpath(folder) == os.path.realpath(default):
             return True
         self._open()
         return os.path.realpath(folder) == os.path.realpath(str(self._cache.path))
@@ -128,8 +129,8 @@ class Store:
         absent = {digest: path for digest, path in wanted if not self._is_here(digest, path)}
         return self._transfer(absent, title)
 
-    def heal(self, wanted: Sequence[tuple[str, str]]) -> Fetched:
-        """Replace the cached copies, if they are damaged, of images given as (digest, path).
+    def heal(self, wanted: Iterable[tuple[str, str]], title: str = "replace damaged files") -> Fetched:
+        """Replace the cached copies of images, given as (digest, path), that are damaged or gone.
 
         Raises:
             DataError: the remote cannot replace them; the damaged copies are gone from the cache all the same.
@@ -141,14 +142,14 @@ class Store:
             if content is None or _md5(content) != digest.removesuffix(".dir"):
                 cached.unlink(missing_ok=True)
                 damaged[digest] = path
-        return self._transfer(damaged, "replacing damaged files")
+        return self._transfer(damaged, title)
 
     def _object(self, digest: str, name: str) -> bytes:
         for _ in range(2):
             content = _read_regular(self._cached(digest))
             if content is not None and _md5(content) == digest.removesuffix(".dir"):
                 return content
-            self.heal([(digest, name)])
+            self.heal([(digest, name)], "fetch")
         raise DataError(f"{self._cached(digest)}: does not keep its bytes; check the disk, then run `dvc fetch`")
 
     def _is_here(self, digest: str, path: str) -> bool:
@@ -288,14 +289,17 @@ def _foreign(source: Source, what: str) -> DataError:
 
 
 def _refuse(failed: Mapping[str, Exception], missing: Mapping[str, Exception], names: Mapping[str, str]) -> NoReturn:
+    """Of what did not come, by hash, name the worst kind."""
     silent = {digest: error for digest, error in failed.items() if not isinstance(error, _DamagedError)}
+    digests = [digest for digest in names if digest in (silent or missing or failed)]
+    paths = [names[digest] for digest in digests]
     if silent:
-        _refuse_silent([names[digest] for digest in silent], next(iter(silent.values())))
+        _refuse_silent(paths, silent[digests[0]])
     if missing:
-        _refuse_missing([names[digest] for digest in missing], f"{next(iter(missing))} is not in the remote")
+        _refuse_missing(paths, f"{digests[0]} is not in the remote")
     raise DataError(
-        f"{_few([names[digest] for digest in failed])}: damaged in the DVC remote, the bytes do not have the hash "
-        f"{next(iter(failed))}; delete that object there and run `dvc push` where it was added"
+        f"{_few(paths)}: damaged in the DVC remote, the bytes do not have the hash {digests[0]}; delete that object "
+        "there and run `dvc push` where it was added"
     )
 
 
@@ -324,10 +328,15 @@ def _read_regular(path: str) -> bytes | None:
     """The bytes of a regular file, or a link to one; None for anything else. Opening a FIFO would wait for a writer."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
     except (OSError, ValueError):
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
 
 def _checked_size(path: str, digest: str) -> int:

@@ -58,7 +58,9 @@ class Seen:
     num_names: int
     """Hard links, this one included."""
     modified: int
-    """Nanoseconds."""
+    """When its bytes were written, as far as programs tell; nanoseconds."""
+    changed: int
+    """When anything about it was changed, by the file system's own clock; nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,12 @@ def check(images: Path, found: tuple[Source, ...], store: Store, ignore: Sequenc
     _refuse_changed(images, tree.recent, batches, store, found)
 
     settled = began - SETTLED
+    # The file system's clock may be another than ours, hence never later than what it said itself.
+    newest = min(settled, max((seen.changed for seen in tree.recent), default=0) + 1)
     strange = {path.rpartition("/")[0] for path in untracked}
     now = _Memory(
         tuple(ignore),
-        {path: settled if tree.recent else until for path, until in batches.checked.items()},
+        {path: max(until, newest) for path, until in batches.checked.items()},
         {
             folder: (mark, batches.key(folder))
             for folder, mark in tree.marks.items()
@@ -191,7 +195,7 @@ def _look(
 
 
 def _seen(path: str, status: os.stat_result) -> Seen:
-    return Seen(path, (status.st_dev, status.st_ino), status.st_nlink, status.st_mtime_ns)
+    return Seen(path, (status.st_dev, status.st_ino), status.st_nlink, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _target(folder: str, name: str) -> str:
@@ -200,7 +204,7 @@ def _target(folder: str, name: str) -> str:
         target = Path(folder, name).readlink()
     except OSError:
         return ""
-    return os.path.normpath(os.path.join(os.path.abspath(folder), target))  # noqa: PTH100, PTH118 - follows no link
+    return os.path.join(os.path.abspath(folder), target)  # noqa: PTH100, PTH118 - follows no link
 
 
 def _no_text(names: Sequence[str]) -> list[str]:
@@ -436,7 +440,10 @@ def _md5(path: str) -> str | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return "".join(_target(*path.rsplit("/", 1)).split("/")[-2:]) or None
-    with open(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        with open(descriptor, "rb", closefd=False) as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    finally:
+        os.close(descriptor)

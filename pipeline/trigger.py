@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from pipeline.params import Resolve
 
+FORCE = "EVERGREEN_FORCE"
+"""Environment variable that starts a cycle whatever is waited for; `python -m pipeline run --force` sets it."""
+
 
 @dataclass(frozen=True)
 class Change:

@@ -8,6 +8,7 @@ MAX_DISTANCE; of the pairs of different photographs 13 of 8 million do, and pixe
 """
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,35 +39,40 @@ BLOCK = 1 << 16
 """Hashes compared at once: what stays in a core's cache."""
 
 
-def candidates(new: "np.ndarray", old: "np.ndarray") -> list[tuple[int, int]]:
+def candidates(new: "np.ndarray", old: "np.ndarray", threads: int = 2) -> list[tuple[int, int]]:
     """Pairs that the hash takes for twins, as rows (of `new`, of `old` followed by `new`).
 
     Args:
         new: uint64 (images, 3).
         old: uint64 (images, 3), earlier images; a new one is compared with all new ones before it too.
+        threads: that compare at once; numpy compares outside Python's lock.
 
-    Compares all pairs, about a billion in a second or two: exact, and linear in `old`.
+    Compares all pairs, about a billion in a second: exact, and linear in `old`.
     """
     import numpy as np
 
     every = np.concatenate([old, new])
     first = np.ascontiguousarray(every[:, 0])
-    found = []
-    differing, count = np.empty(BLOCK, np.uint64), np.empty(BLOCK, np.uint8)
-    for row, words in enumerate(new):
-        end = len(old) + row
-        hits: list[tuple[int, int]] = []
-        for start in range(0, end, BLOCK):
-            block = first[start : min(start + BLOCK, end)]
-            np.bitwise_xor(block, words[0], out=differing[: len(block)])
-            np.bitwise_count(differing[: len(block)], out=count[: len(block)])
-            if count[: len(block)].min() > MAX_DISTANCE_DCT:
-                continue
-            near = start + np.flatnonzero(count[: len(block)] <= MAX_DISTANCE_DCT)
-            distance = np.bitwise_count(every[near] ^ words).sum(axis=1, dtype=np.int64)
-            hits += zip(distance[distance <= MAX_DISTANCE], near[distance <= MAX_DISTANCE], strict=True)
-        found += [(row, int(other)) for _, other in sorted(hits)[:MAX_CANDIDATES]]
-    return found
+    with ThreadPoolExecutor(threads) as pool:
+        found = pool.map(lambda row: _near(every, first, len(old) + row), range(len(new)))
+        return [(row, other) for row, others in enumerate(found) for other in others]
+
+
+def _near(every: "np.ndarray", first: "np.ndarray", end: int) -> list[int]:
+    """Rows before `end` whose hash is near that of row `end`, the nearest MAX_CANDIDATES."""
+    import numpy as np
+
+    words = every[end]
+    hits: list[tuple[int, int]] = []
+    for start in range(0, end, BLOCK):
+        count = np.bitwise_count(first[start : min(start + BLOCK, end)] ^ words[0])
+        if count.min() > MAX_DISTANCE_DCT:
+            continue
+        near = start + np.flatnonzero(count <= MAX_DISTANCE_DCT)
+        distance = np.bitwise_count(every[near] ^ words).sum(axis=1, dtype=np.int64)
+        close = distance <= MAX_DISTANCE
+        hits += zip(distance[close].tolist(), near[close].tolist(), strict=True)
+    return [other for _, other in sorted(hits)[:MAX_CANDIDATES]]
 
 
 def are_twins(one: "np.ndarray", other: "np.ndarray", similarity: float, min_side: int) -> bool:

@@ -12,7 +12,7 @@ import stat
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +34,8 @@ WALL = 6
 killed."""
 
 MAX_BREAKS = 3
-"""How often the pool as a whole may break. Pebble gives up when a worker dies between taking a chunk and saying so."""
+"""How often in a row the pool as a whole may break: Pebble gives up when a worker dies between taking a chunk and
+saying so."""
 
 ENVIRONMENT = {
     # One core per worker: the workers are the parallelism.
@@ -134,15 +135,12 @@ def look(
     with _environment(), tqdm(total=len(jobs), desc=title, unit="image", disable=None) as bar:
         while queue:
             try:
-                with closing(_outcomes(queue, jobs, task, count)) as outcomes:
-                    for chunk, outcome in outcomes:
-                        if isinstance(outcome, BaseException) and len(chunk) > 1:
-                            queue.extendleft([index] for index in reversed(chunk))
-                            continue
-                        facts = [_verdict(outcome, limits)] if isinstance(outcome, BaseException) else outcome
+                with closing(_work(queue, jobs, task, count)) as done:
+                    for chunk, facts in done:
+                        breaks = 0
+                        bar.update(len(chunk))
                         for index, fact in zip(chunk, facts, strict=True):
                             found[index] = fact
-                        bar.update(len(chunk))
             except RuntimeError:  # Pebble's, for a pool that broke; the chunks are in the queue again
                 breaks += 1
                 if breaks > MAX_BREAKS:
@@ -181,10 +179,10 @@ def _environment() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _outcomes(
+def _work(
     queue: deque[list[int]], jobs: Sequence[Job], task: _Task, count: int
-) -> Iterator[tuple[list[int], list[Facts | None] | BaseException]]:
-    """Work off the queue, which may grow meanwhile; what became of each chunk: facts, or how it was lost.
+) -> Generator[tuple[list[int], list[Facts | None]]]:
+    """Work off the queue: chunks and their facts. A chunk that was lost is queued again, image by image.
 
     Raises:
         RuntimeError: the pool broke; what was not finished is in the queue again.
@@ -196,7 +194,7 @@ def _outcomes(
 
     # Not fork: the parent has threads of Polars and TensorFlow, whose locks a fork copies in whatever state.
     setup = (os.getpid(), task.limits)
-    pool = ProcessPool(count, initializer=_prepare, initargs=setup, context=get_context("spawn"))
+    pool: Any = ProcessPool(count, initializer=_prepare, initargs=setup, context=get_context("spawn"))
     pending: dict[Any, list[int]] = {}
     try:
         while queue or pending:
@@ -209,7 +207,13 @@ def _outcomes(
                 error = future.exception()
                 if error is not None and not isinstance(error, (ProcessExpired, TimeoutError)):
                     raise error
-                yield pending.pop(future), error or future.result()
+                chunk = pending.pop(future)
+                if error is None:
+                    yield chunk, future.result()
+                elif len(chunk) == 1:
+                    yield chunk, [_verdict(error, task.limits)]
+                else:
+                    queue.extendleft([index] for index in reversed(chunk))
     finally:
         queue.extendleft(pending.values())
         pool.stop()
@@ -234,9 +238,7 @@ def _prepare(parent: int, limits: Limits) -> None:
     """Make a worker of a fresh process: quiet, mortal and bounded."""
     import warnings
 
-    import numpy as np  # noqa: F401 - before the limit on memory, which counts from here
-    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401
-
+    images.preload()  # before the limit on memory, which counts from here
     warnings.simplefilter("ignore")  # Pillow's, on what it skips in a file
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the parent ends its workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Pebble's handler would wait until the decoder returns
@@ -296,12 +298,11 @@ def _chunk(task: _Task, jobs: Sequence[tuple[int, Job]]) -> list[Facts | None]:
 def _one(task: _Task, job: Job) -> "tuple[Facts | None, np.ndarray | None]":
     try:
         content = _read(job)
-    except MemoryError:
-        facts, pixels = Facts(0, error=images.OUT_OF_MEMORY), None
-    else:
         if content is None:
             return None, None
         facts, pixels = task.decode(content, task.view, task.limits.max_pixels)
+    except MemoryError:
+        facts, pixels = Facts(0, error=images.OUT_OF_MEMORY), None
     if facts.error == images.OUT_OF_MEMORY:
         facts = replace(facts, error=f"needs more than {task.limits.memory // 2**20:,} MB of memory")
     return facts, pixels

@@ -81,9 +81,10 @@ def test_the_same_images_however_often_are_at_no_distance(images, times):
     assert set(distances(counted(images), counted(images * times)).values()) <= {0.0}
 
 
-@hypothesis.given(
-    st.lists(st.floats(0, 1), min_size=1, max_size=40), st.lists(st.floats(0, 1), min_size=1, max_size=40)
-)
+SHARES = st.lists(st.floats(0, 1) | st.sampled_from([0.25, 0.5]), min_size=1, max_size=40)
+
+
+@hypothesis.given(SHARES, SHARES)
 def test_the_distance_of_a_fact_is_the_largest_difference_of_the_distributions_at_an_edge(old, new):
     old, new = ([(value, *[1.0] * 4) for value in values] for values in (old, new))
     found = distances(*(counted([("cat", *row) for row in rows]) for rows in (old, new)))["brightness"]
@@ -96,6 +97,23 @@ def test_a_fact_that_changes_is_far_and_the_others_stay_near(name):
     found = distances(photos(2000), photos(2000, seed=1, **{name: 30}))
     assert found.pop(name) > 0.8
     assert max(found.values()) < 0.06
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        ("brightness", 0.5, 0.55),
+        ("contrast", 0.2, 0.22),
+        ("sharpness", 0.02, 0.03),
+        ("sharpness", 0.5, 0.7),
+        ("megapixels", 0.001, 0.003),
+        ("megapixels", 12, 24),
+        ("aspect", 4 / 3, 3 / 2),
+        ("aspect", 16 / 9, 9 / 16),
+    ],
+)
+def test_what_a_person_tells_apart_lies_in_different_bins(name, one, other):
+    assert distances(photos(10, **{name: one}), photos(10, **{name: other}))[name] == 1
 
 
 def test_a_small_shift_is_a_small_distance_and_a_larger_one_is_larger():

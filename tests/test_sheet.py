@@ -93,7 +93,7 @@ def test_an_image_without_pixels_gets_a_placeholder():
 )
 def test_the_frame_says_what_is_wrong_and_a_sign_says_it_without_colour(kind, frame, others):
     drawn = pixels(draw([Section("cat", "", (tile(kind=kind),))]))
-    assert box(drawn, frame) is not None
+    assert box(drawn, frame)[2:] == ((109, 145) if kind == "plain" else (111, 147))
     assert [box(drawn, other) for other in others] == [None, None]
     is_sign = (drawn[62:68, 25:28] >= 250).all(axis=2).any()
     above_the_frame = (drawn[53:56] == frame).all(axis=2).any()
@@ -130,8 +130,15 @@ def test_among_many_sections_those_with_captions_keep_the_whole_width():
     assert found[3][2] > WIDTH / 2
     assert found[9][1] > found[8][3]
     between = places([sections[1], sections[0], *sections[2:]])
-    tops = sorted({top for _, top, _, _ in between})
-    assert (np.diff(tops) >= 100).all()
+    captioned, before, after = between[:9], between[9:15], between[15:21]
+    assert before[0][3] < captioned[0][1]
+    assert captioned[-1][3] < after[0][1]
+
+
+def test_a_section_without_tiles_takes_no_room_from_one_beside_it():
+    sections = [section(1, first=number) for number in range(MANY_SECTIONS + 1)]
+    found = places([sections[0], Section("dog", "none", ()), *sections[1:]])
+    assert found[1][1] - found[0][1] == 144
 
 
 def test_sections_beyond_the_limit_are_told_not_drawn():

@@ -90,7 +90,7 @@ def _lineage(
         "sources_digest": sources["digest"],
         "dataset_digest": trained["dataset_digest"],
         "parent": files.read_json(parent)["version"],
-        "is_warm": chosen.train.start == "warm",
+        "is_warm": trained["is_warm"],
         "rival": verdict["rival"],
         "model": files.read_json(uploads["model/model.json"]),
         "optimizer": trained["optimizer"],

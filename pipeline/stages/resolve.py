@@ -12,8 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipeline import files, params, recipe, sources, tree, trigger
 from pipeline.errors import RegistryError
 from pipeline.params import Params
@@ -24,9 +22,6 @@ from pipeline.trigger import Change
 
 SAMPLE = 200
 """New images that are looked at to see whether they drift."""
-
-FORCE = "EVERGREEN_FORCE"
-"""Environment variable that starts a cycle whatever the trigger says; `python -m pipeline run --force` sets it."""
 
 
 def run(
@@ -71,7 +66,7 @@ def _due(
 ) -> tuple[Source, ...]:
     """The data of this cycle: what there is, or that of the last cycle while too little is new."""
     rule = chosen.resolve
-    if rule.start_at == 1 or os.environ.get(FORCE) or registry.newest(sources=sources.digest(found)):
+    if rule.start_at == 1 or os.environ.get(trigger.FORCE) or registry.newest(sources=sources.digest(found)):
         return found
     last = registry.newest()
     if last is None or "evergreen.lineage" not in last.tags:
@@ -123,13 +118,14 @@ def _drift(store: Store, delta: Any, lineage: dict[str, Any], chosen: Params, sc
     from pipeline.images import THUMBNAIL
 
     sample = delta.filter(pl.col("kind") == "added").unique("digest").sort("digest").head(SAMPLE)
-    if len(sample) < drift.MIN_IMAGES or "reference" not in lineage:
+    reference = drift.usable(lineage.get("reference", {}))
+    if min(len(sample), drift.num_images(reference)) < drift.MIN_IMAGES:
         return {}
     seen = pixels.look(
         store, sample, THUMBNAIL, pixels.limits(chosen.validate_), scratch / "sample.npy", "resolve: drift"
     )
     table = facts.table(seen).with_columns(sample["label"]).filter("readable")
-    return drift.distances(lineage["reference"], facts.statistics(table))
+    return drift.distances(reference, facts.statistics(table))
 
 
 def _hours(paths: list[str], commit: str) -> float:
@@ -205,7 +201,7 @@ def _known(registry: Registry, data: str) -> dict[str, dict[str, Any]]:
 def _refuse_empty(registry: Registry) -> None:
     """A clone that forgot to name the registry must not begin anew: dvc.lock knows that a cycle was registered."""
     lock = Path("dvc.lock")
-    registered = lock.is_file() and "promote" in (yaml.safe_load(lock.read_text("utf-8")) or {}).get("stages", {})
+    registered = lock.is_file() and "promote" in (files.parse_yaml(lock.read_bytes()) or {}).get("stages", {})
     if registered and registry.newest() is None:
         raise RegistryError(
             f"dvc.lock says that a cycle was registered, and the registry at {shown(registry.uri)} has no version of "

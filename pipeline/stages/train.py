@@ -144,6 +144,7 @@ def _train(
             "start": start.kind,
             "start_reason": start.reason,
             "parent": pinned["version"],
+            "is_warm": bool(pinned["version"]) and train.start == "warm",
             "history": [{k: v for k, v in row.items() if k != "seconds"} for row in outcome.history],
             "best_epoch": outcome.best_epoch,
             "epochs": len(outcome.history) - 1,

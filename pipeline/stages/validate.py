@@ -36,13 +36,13 @@ def run(
     chosen = parameters.load(settings)
     changes, pinned = files.read_table(delta / "images.parquet"), files.read_json(parent)
     lineage = pinned["lineage"] if pinned["version"] else {}
-    known = ledger.present(Registry(chosen.resolve).parents_ledger(pinned, scratch / "objects"))
+    columns = ["digest", "label", "path", "removed"]
+    known = ledger.present(Registry(chosen.resolve).parents_ledger(pinned, scratch / "objects", columns))
     store = Store(Path())
     facts, shown = _facts(store, changes, known, images, chosen, scratch)
 
-    found = inspection.inspect(
-        facts, changes, known, lineage.get("label_counts", {}), lineage.get("reference", {}), chosen.validate_
-    )
+    reference = drift.usable(lineage.get("reference", {}))
+    found = inspection.inspect(facts, changes, known, lineage.get("label_counts", {}), reference, chosen.validate_)
     warnings = [*found.warnings, *_label_changes(found, lineage, chosen)]
     text = _report(changes, found, warnings, chosen.validate_)
     picture = sheet.draw(_sections(found, facts, shown))
@@ -58,9 +58,9 @@ def run(
 
     files.write_table(accepted / "images.parquet", _accepted(found))
     files.write_table(accepted / "quarantine.parquet", found.aside)
-    files.write_json(accepted / "reference.json", drift.merge(lineage.get("reference", {}), found.statistics))
+    files.write_json(accepted / "reference.json", drift.merge(reference, found.statistics))
     print(
-        f"validate: {found.looks['digest'].n_unique()} new images accepted, {found.aside['digest'].n_unique()} set aside, "
+        f"validate: {text['counts']['accepted']} new images accepted, {text['counts']['quarantined']} set aside, "
         f"{len(found.verdicts)} expectations asked"
     )
     if store.fetched.num_objects:
@@ -103,8 +103,8 @@ def _label_changes(inspected: Inspection, lineage: dict[str, Any], chosen: Param
         )
     if relabelled := count("relabelled"):
         found.append(
-            f"{relabelled} images are relabelled; those that train are learned anew under the new label, those that judge "
-            "are judged by it"
+            f"{relabelled} images are relabelled; those that train are learned anew under the new label, those "
+            "that judge are judged by it"
         )
     if removed := count("removed"):
         effect = {
@@ -152,15 +152,10 @@ def _report(changes: "pl.DataFrame", inspected: Inspection, warnings: list[str],
 
 
 def _sections(inspected: Inspection, facts: "pl.DataFrame", shown: Any) -> list[sheet.Section]:
-    """The contact sheet: the new images by label, then what was set aside and why."""
+    """The contact sheet: what was set aside and why, then the new images by label."""
     import polars as pl
 
     sections, aside = [], inspected.aside
-    for (label,), rows in (
-        inspected.looks.unique("digest").sort("label", "digest").group_by("label", maintain_order=True)
-    ):
-        tiles = tuple(sheet.Tile(_colour(shown[place]), "", "plain") for place in rows["place"].head(TILES))
-        sections.append(sheet.Section(str(label), f"{len(rows)} new", tiles, len(rows) - len(tiles)))
     if not aside.is_empty():
         places = facts.filter("readable").select("digest", "place").unique("digest")
         rows = aside.unique("digest").sort("path").join(places, on="digest", how="left", maintain_order="left")
@@ -169,6 +164,11 @@ def _sections(inspected: Inspection, facts: "pl.DataFrame", shown: Any) -> list[
             for path, reason, place in rows.select("path", "reason", pl.col("place")).head(2 * TILES).iter_rows()
         )
         sections.append(sheet.Section("set aside", f"{len(rows)} images", tiles, len(rows) - len(tiles)))
+    for (label,), rows in (
+        inspected.looks.unique("digest").sort("label", "digest").group_by("label", maintain_order=True)
+    ):
+        tiles = tuple(sheet.Tile(_colour(shown[place]), "", "plain") for place in rows["place"].head(TILES))
+        sections.append(sheet.Section(str(label), f"{len(rows)} new", tiles, len(rows) - len(tiles)))
     return sections
 
 

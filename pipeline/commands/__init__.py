@@ -1,0 +1,1 @@
+"""What people run besides the stages: one file per command, same name."""

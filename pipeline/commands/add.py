@@ -1,0 +1,182 @@
+"""Add a folder of new labelled images as a batch: checked first, then copied, then tracked by DVC."""
+
+import argparse
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from pipeline import facts, files, inspection, labels, names, pixels, sources, tree, workers
+from pipeline import params as parameters
+from pipeline.errors import DataError, ExpectationError
+from pipeline.images import THUMBNAIL, Facts
+from pipeline.inspection import Inspection
+from pipeline.inventory import Inventory
+from pipeline.params import Params
+from pipeline.store import Store
+from pipeline.workers import Job
+
+if TYPE_CHECKING:
+    import polars as pl
+
+EXAMPLE = "python -m pipeline add ~/photos --batch june --dry-run"
+SHOWN = 20
+"""Images set aside or skipped that are named on the screen."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the options."""
+    parser.add_argument("folder", type=Path, help="holds <label>/<image>, or images and a labels.csv")
+    parser.add_argument("--batch", default=None, help="name of the new batch (default: the folder's)")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would happen")
+    parser.add_argument("--images", type=Path, default=Path("data/images"), help="default: data/images")
+    parser.add_argument(
+        "--params", dest="settings", type=Path, default=Path("params.yaml"), help="default: params.yaml"
+    )
+    parser.add_argument("--scratch", type=Path, default=Path("data/scratch"), help="default: data/scratch")
+
+
+def run(folder: Path, batch: str | None, dry_run: bool, images: Path, settings: Path, scratch: Path) -> int:
+    """Take a folder of new labelled images into a new batch, but for images that are faulty or there already."""
+    chosen = parameters.load(settings)
+    target = _target(folder, batch, images)
+    here = _read(folder, target, images, chosen)
+    known = _known(images, chosen)
+    new = here.join(known, on=["digest", "label"], how="anti").unique("digest", keep="first", maintain_order=True)
+    print(f"add: {len(here)} images in {folder}, {len(here) - len(new)} of them there already or copies of others")
+
+    if new.is_empty():
+        print("add: nothing to add")
+        return 0
+    found = _inspect(new, known, target, folder, images, chosen)
+    for warning in found.warnings:
+        print(f"add: warning: {warning}")
+    for path, reason in found.aside.select("path", "reason").head(SHOWN).iter_rows():
+        print(f"add: not taken: {path!a}: {reason}")
+    if len(found.aside) > SHOWN:
+        print(f"add: and {len(found.aside) - SHOWN} more are not taken")
+    if found.obstacles:
+        raise ExpectationError(f"{' | '.join(found.obstacles)}; nothing was added")
+    taken = found.kept
+    counts = ", ".join(f"{label}: {count}" for label, count in taken.group_by("label").len().sort("label").iter_rows())
+    print(f"add: {'would take' if dry_run else 'takes'} {len(taken)} images into {target} ({counts or 'none'})")
+    if dry_run or taken.is_empty():
+        return 0
+    _copy(taken, folder, target, scratch)
+    subprocess.run([str(Path(sys.executable).with_name("dvc")), "add", "--quiet", target.as_posix()], check=True)
+    print(
+        f"add: next: git add {shlex.quote(f'{target}.dvc')} {shlex.quote(f'{images}/.gitignore')} && "
+        f"git commit -m 'Add {target.name}' && dvc push && git push; `dvc repro` trains on it"
+    )
+    return 0
+
+
+def _target(folder: Path, batch: str | None, images: Path) -> Path:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: not a folder; expected one with images in <label>/, or with a labels.csv")
+    name = batch or folder.resolve().name
+    fault = names.fault(name) or ("it is not one name" if "/" in name or name in (".", "..") else "")
+    if fault or not labels.is_label(name):
+        raise DataError(
+            f"{name!a} cannot name a batch{f': {fault}' if fault else ''}; expected letters, digits, spaces or any of "
+            "_.+-; give another with --batch"
+        )
+    target = images / name
+    if target.exists() or target.with_name(f"{name}.dvc").exists():
+        raise DataError(f"{target} exists; expected the name of a new batch; give another with --batch")
+    return target
+
+
+def _read(folder: Path, target: Path, images: Path, chosen: Params) -> "pl.DataFrame":
+    """The images of the folder where they are going to lie: columns digest, label, path."""
+    import polars as pl
+
+    looked = tree.scan(folder, since=lambda _folder: 0)
+    _refuse_hostile(folder, looked)
+    below = sorted(os.path.relpath(seen.path, folder) for seen in looked.recent)
+    kept = [path for path in below if not sources.is_ignored(path, chosen.detect.ignore)]
+    print(f"add: reading {len(kept)} files", flush=True)
+    table = pl.DataFrame(
+        {"path": [f"{target.as_posix()}/{path}" for path in kept], "digest": [_md5(folder / path) for path in kept]},
+        schema={"path": pl.String, "digest": pl.String},
+    )
+    listed = f"{target.as_posix()}/{labels.CSV}"
+    if labels.CSV not in kept:
+        loose = [path for path in kept if "/" not in path]
+        if loose:
+            raise DataError(
+                f"{len(loose)} files lie directly in {folder}, e.g. {loose[0]!a}; expected each in a folder named "
+                f"after its label, or a {labels.CSV} beside them (first line `file,label`)"
+            )
+        return labels.of_folders(table, images.as_posix())
+    content = (folder / labels.CSV).read_bytes()
+    rows, missing = labels.of_csv(table.filter(pl.col("path") != listed), target.as_posix(), content)
+    if missing:
+        print(f"add: warning: {labels.CSV} names {len(missing)} files that are not there, e.g. {missing[0]!a}")
+    return rows
+
+
+def _refuse_hostile(folder: Path, looked: tree.Tree) -> None:
+    """What `dvc add` would follow, hang on or publish."""
+    names_here = Counter(seen.identity for seen in looked.recent)
+    linked = [
+        (seen.path, "a hard link to a file that lies elsewhere too")
+        for seen in looked.recent
+        if seen.num_names > names_here[seen.identity]
+    ]
+    found = sorted([*looked.hostile, *linked])
+    if found:
+        path, kind = found[0]
+        raise DataError(
+            f"{len(found)} entries in {folder} are no plain files, e.g. {path!a}: {kind}; expected folders and files "
+            "of their own; delete or copy them"
+        )
+
+
+def _known(images: Path, chosen: Params) -> "pl.DataFrame":
+    """What the batches hold now: columns digest, label, path."""
+    inventory = Inventory(Store(Path()), images, chosen.detect.ignore)
+    return inventory.read(sources.find(images, at_least=0))[0]
+
+
+def _inspect(
+    new: "pl.DataFrame", known: "pl.DataFrame", target: Path, folder: Path, images: Path, chosen: Params
+) -> Inspection:
+    """What `validate` would say."""
+    import polars as pl
+
+    changes = new.select(pl.lit("added").alias("kind"), "digest", "label", "path", pl.lit("").alias("was"))
+    start = len(target.as_posix()) + 1
+    jobs = [Job(digest, (f"{folder}/{path[start:]}",)) for digest, path in new.select("digest", "path").iter_rows()]
+    seen = workers.look(jobs, THUMBNAIL, pixels.limits(chosen.validate_), None, "add")
+    found = [fact or Facts(0, error="changed while it was read") for fact in seen]
+    table = facts.table(found).with_columns(new["digest"]).unique("digest").with_row_index("place")
+    rows = facts.of_new(changes, known, table, images.as_posix())
+    return inspection.inspect(rows, changes, known, known["label"].unique().to_list(), {}, chosen.validate_)
+
+
+def _copy(taken: "pl.DataFrame", folder: Path, target: Path, scratch: Path) -> None:
+    """All of it or nothing: copied beside, then renamed."""
+    start = len(target.as_posix()) + 1
+    beside = scratch / "adding"
+    shutil.rmtree(beside, ignore_errors=True)
+    rows = [(path[start:], label) for path, label in taken.select("path", "label").iter_rows()]
+    for path, _ in tqdm(rows, desc="add: copy", unit="image", disable=None):
+        (beside / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / path, beside / path, follow_symlinks=False)
+    if (folder / labels.CSV).is_file():
+        files.write(beside / labels.CSV, labels.to_csv(rows))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside.rename(target)
+
+
+def _md5(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

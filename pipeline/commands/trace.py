@@ -1,0 +1,68 @@
+"""Trace an image: every model version that learned from it."""
+
+import argparse
+import hashlib
+import re
+from pathlib import Path
+
+from pipeline import lineage
+from pipeline import params as parameters
+from pipeline.errors import DataError
+from pipeline.lineage import Use
+from pipeline.registry import Registry
+
+EXAMPLE = "python -m pipeline trace data/images/first/cat/1.jpg"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the options."""
+    parser.add_argument(
+        "image", metavar="DIGEST-or-FILE", help="MD5 of the image's bytes, as DVC knows it, or the file"
+    )
+    parser.add_argument(
+        "--params", dest="settings", type=Path, default=Path("params.yaml"), help="default: params.yaml"
+    )
+    parser.add_argument("--scratch", type=Path, default=Path("data/scratch"), help="default: data/scratch")
+
+
+def run(image: str, settings: Path, scratch: Path) -> int:
+    """List every model version that has to do with an image, and whether it learned from it."""
+    digest = _digest(image)
+    registry = Registry(parameters.load(settings).resolve)
+    champion = registry.champion()
+    uses = [use for use in lineage.uses(registry, [digest], scratch / "objects") if use.learned or use.judged]
+    if not uses:
+        print(f"{digest}: no version of {registry.name} has seen it")
+        return 0
+    learned = [use for use in uses if use.learned]
+    print(f"{digest}: {len(learned)} versions of {registry.name} learned from it")
+    for use in uses:
+        mark = f", {registry.alias}" if champion and champion.number == use.version.number else ""
+        print(f"  v{use.version.number}{mark}: {_how(use)}")
+    return 0
+
+
+def _digest(image: str) -> str:
+    path = Path(image)
+    if path.is_file():
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if not re.fullmatch(r"[0-9a-fA-F]{32}", image):
+        raise DataError(
+            f"{image!a}: neither a file nor a digest; expected a path, or the 32 hexadecimal digits of its MD5 as "
+            "`md5sum` prints them"
+        )
+    return image.lower()
+
+
+def _how(use: Use) -> str:
+    parts = []
+    if use.trained:
+        parts.append("trained on it")
+    if use.chosen:
+        parts.append("chose its best epoch by it")
+    if use.inherited:
+        parts.append(f"started from the weights of v{use.inherited}, which learned from it")
+    if use.judged:
+        parts.append("was judged by it, which taught it nothing")
+    return "; ".join(parts)

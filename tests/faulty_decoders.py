@@ -1,0 +1,57 @@
+"""Decoders that do on request what a broken one does; worker processes import them by name."""
+
+import os
+import signal
+import time
+
+import numpy as np
+
+from pipeline import images
+from pipeline.images import Facts, View
+
+Looked = tuple[Facts, np.ndarray | None]
+
+
+def crash(content: bytes, view: View, max_pixels: int) -> Looked:
+    if content.endswith(b"faulty"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return images.look(content, view, max_pixels)
+
+
+def leave(content: bytes, view: View, max_pixels: int) -> Looked:
+    if content.endswith(b"faulty"):
+        os._exit(3)
+    return images.look(content, view, max_pixels)
+
+
+def hang(content: bytes, view: View, max_pixels: int) -> Looked:
+    if content.endswith(b"faulty"):
+        time.sleep(600)
+    return images.look(content, view, max_pixels)
+
+
+def burn(content: bytes, view: View, max_pixels: int) -> Looked:
+    while content.endswith(b"faulty"):
+        pass
+    return images.look(content, view, max_pixels)
+
+
+def eat(content: bytes, view: View, max_pixels: int) -> Looked:
+    if content.endswith(b"faulty"):
+        bytearray(2**40)
+    return images.look(content, view, max_pixels)
+
+
+def dally(content: bytes, view: View, max_pixels: int) -> Looked:
+    time.sleep(0.05)
+    return images.look(content, view, max_pixels)
+
+
+def tell(*_: object) -> Looked:
+    """Which process this is and what it may use, as the error."""
+    import resource
+    import sys
+
+    heavy = {"polars", "pandas", "mlflow", "tensorflow", "great_expectations", "dvc"} & sys.modules.keys()
+    limits = resource.getrlimit(resource.RLIMIT_CORE)[0], os.environ.get("OPENBLAS_NUM_THREADS")
+    return Facts(os.getpid(), error=f"{sorted(heavy)} {limits}"), None
