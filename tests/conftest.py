@@ -8,6 +8,7 @@ import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
+from project import Project
 
 from pipeline import params
 from pipeline.params import Params
@@ -32,6 +33,12 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     mlflow.MlflowClient(f"sqlite:///{path}").search_registered_models()
     return path
+
+
+@pytest.fixture
+def project(tmp_path: Path, empty_database: Path) -> Project:
+    """A project of this test's own; see `project.py`."""
+    return Project.create(tmp_path / "clone", empty_database)
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,8 @@ def detect(monkeypatch: pytest.MonkeyPatch, raised: BaseException) -> int:
         raise raised
 
     stage = importlib.import_module("pipeline.stages.detect")
-    parser = command._parser()
-    monkeypatch.setattr(command, "_parser", lambda: parser)
+    parser = command._parser(["detect"])
+    monkeypatch.setattr(command, "_parser", lambda _: parser)
     monkeypatch.setattr(stage, "run", fail)
     return command.main(["detect", "--batches", "a", "--parent", "b", "--images", "c", "--out", "d"])
 
@@ -67,7 +67,7 @@ def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
 def test_help_ends_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         command.main(["--help"])
-    assert "example: python -m pipeline ui --port 5000" in capsys.readouterr().out
+    assert "example: python -m pipeline add ~/photos --dry-run" in capsys.readouterr().out
 
 
 def test_every_option_of_every_stage_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,3 +94,35 @@ def test_the_ui_of_a_server_is_the_servers(monkeypatch: pytest.MonkeyPatch, caps
     shown = capsys.readouterr().out
     assert "mlflow.example.org" in shown
     assert "secret" not in shown
+
+
+def test_help_names_every_stage_and_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        command.main(["--help"])
+    shown = capsys.readouterr().out
+    for name in (*command.STAGES, *command.COMMANDS):
+        assert f"\n    {name} " in shown
+
+
+@pytest.mark.parametrize("name", command.COMMANDS)
+def test_every_command_explains_its_options_and_ends_with_an_example(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        command.main([name, "--help"])
+    shown = capsys.readouterr().out
+    assert shown.rstrip().splitlines()[-1].startswith(f"example: python -m pipeline {name}")
+    for line in shown.splitlines():
+        if line.startswith("  --"):
+            assert len(line.split()) > 1
+
+
+def test_one_command_imports_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each costs time; `resolve` runs in every no-op."""
+    import subprocess
+
+    script = "import sys, pipeline.__main__ as m; m._parser(['resolve']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "pipeline.stages.resolve" in loaded
+    assert not {"pipeline.stages.detect", "pipeline.commands.add", "polars", "mlflow", "PIL"} & loaded

@@ -452,6 +452,16 @@ def test_a_fifo_in_the_place_of_an_image_does_not_hang(project):
     assert Store(project).fetch([(DIGEST[CAT], CAT)], "test") == Fetched(1, 3)
 
 
+def test_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    both_ends = os.open(tmp_path / "fifo", os.O_RDWR)
+    try:
+        os.write(both_ends, b"one")
+        assert store._read_regular(str(tmp_path / "fifo")) is None
+    finally:
+        os.close(both_ends)
+
+
 def test_a_folder_in_the_place_of_an_image_is_no_image(project):
     (project / CAT).unlink()
     (project / CAT).mkdir()

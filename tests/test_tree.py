@@ -508,21 +508,31 @@ def test_a_folder_that_cannot_be_read_is_an_error(monday, monkeypatch):
         check(monday)
 
 
-def test_what_is_deleted_during_the_walk_is_fine(monday, monkeypatch):
+def test_an_image_that_is_deleted_during_the_walk_is_fine(monday, monkeypatch):
     original = os.scandir
 
     def vanish(descriptor: int) -> contextlib.AbstractContextManager[list[os.DirEntry[str]]]:
         entries = list(original(descriptor))
-        Path(MONDAY, "cat/1.png").unlink(missing_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            Path(MONDAY, "dog").rename("dog")
+        if "2.png" in [entry.name for entry in entries]:
+            Path(MONDAY, "cat/1.png").unlink(missing_ok=True)
         return contextlib.nullcontext(entries)
 
     monkeypatch.setattr(os, "scandir", vanish)
+    assert tree.scan(IMAGES).names[f"{MONDAY}/cat"] == ["2.png"]
     assert check(monday) == []
-    found = tree.scan(IMAGES)
-    assert sorted(found.marks) == ["data/images", MONDAY, f"{MONDAY}/cat"]
-    assert found.names[f"{MONDAY}/cat"] == ["2.png"]
+
+
+def test_a_folder_that_is_deleted_during_the_walk_is_fine(monday, monkeypatch):
+    original = os.open
+
+    def vanish(path: str, *arguments: int) -> int:
+        if path == f"{MONDAY}/dog" and Path(path).exists():
+            Path(path).rename("dog")
+        return original(path, *arguments)
+
+    monkeypatch.setattr(os, "open", vanish)
+    assert check(monday) == []
+    assert sorted(tree.scan(IMAGES).marks) == ["data/images", MONDAY, f"{MONDAY}/cat"]
 
 
 def test_a_folder_that_becomes_a_link_during_the_walk_is_not_followed(monday, monkeypatch):

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+LOOKALIKES = 0.2
+"""Share of the new images, 0 to 1, from which many near-duplicates are more likely many likenesses."""
+
+SHOWN = 5
+"""Pairs of near-duplicates under two labels that are named on the screen."""
+
+
 def run(
     *,
     accepted: Path,
@@ -72,12 +79,32 @@ def _groups(
     met = pl.DataFrame({"digest": [twin for _, twin in pairs]}, schema={"digest": pl.String}).unique()
     known = before.join(met, on="digest", how="semi", maintain_order="left")
     groups, bridges = twins.groups(pairs, dict(known.select("digest", "group").iter_rows()))
-    if groups:
-        print(f"prepare: {len(groups)} new images have near-duplicates, which share one split")
+    _say_twins(pairs, len(groups), before, new)
     return pl.DataFrame(
         {"digest": list(groups), "group": list(groups.values()), "is_bridge": [name in bridges for name in groups]},
         schema={"digest": pl.String, "group": pl.String, "is_bridge": pl.Boolean},
     )
+
+
+def _say_twins(pairs: list[tuple[str, str]], count: int, before: "pl.DataFrame", new: "pl.DataFrame") -> None:
+    import polars as pl
+
+    if not pairs:
+        return
+    print(f"prepare: {count} new images have near-duplicates, which share one split")
+    if count > LOOKALIKES * len(new):
+        print(
+            f"prepare: warning: that is {count / len(new):.0%} of the new images; if they are different pictures that "
+            "look alike, raise prepare.near_duplicates in params.yaml, or set it to null"
+        )
+    names = {name for pair in pairs for name in pair}
+    rows = pl.concat([before.select("digest", "label", "path"), new.select("digest", "label", "path")])
+    met = {row[0]: row[1:] for row in rows.filter(pl.col("digest").is_in(list(names))).iter_rows()}
+    torn = [(met[one], met[two]) for one, two in pairs if met[one][0] != met[two][0]]
+    for (label, path), (other, place) in torn[:SHOWN]:
+        print(f"prepare: warning: {path!a} is labelled {label}; its near-duplicate {place!a} is labelled {other}")
+    if len(torn) > SHOWN:
+        print(f"prepare: warning: and {len(torn) - SHOWN} more pairs of near-duplicates under two labels")
 
 
 def _pairs(

@@ -47,7 +47,10 @@ def run(
     judged = files.sha256_json([verdict, chosen.promote.automatic])
     known = files.read_json(snapshot)["known"].get(trained["run_key"])
 
-    if known and known["verdict_digest"] == judged:
+    if known and known["version"] == verdict["rival"]:
+        done = {"version": known["version"], "promoted": known["promoted"]}
+        said = f"nothing to do: this is v{known['version']} itself, the version to beat"
+    elif known and known["verdict_digest"] == judged:
         done = {"version": known["version"], "promoted": known["promoted"]}
         said = f"nothing to do: v{known['version']} is registered with this verdict"
     else:

@@ -1,0 +1,168 @@
+"""A real project for tests: its own clone, DVC remote and registry; its stages run in this process, which is quick."""
+
+import contextlib
+import io
+import os
+import shlex
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import polars as pl
+import yaml
+from PIL import Image
+
+from benchmarks import workspace
+from benchmarks.workspace import STAGES, Workspace
+from pipeline import __main__ as command
+
+SHADES = {"cat": (20, 110), "dog": (140, 235)}
+"""Darkest and brightest pixel by label, so that a model can tell them apart; of other labels the middle."""
+
+
+@cache
+def picture(number: int, label: str = "cat", side: int = 12, kind: str = "PNG") -> bytes:
+    """Noise of its own for each number and label: no two alike."""
+    low, high = SHADES.get(label, (80, 180))
+    pixels = np.random.default_rng([number, *label.encode()]).integers(low, high, (side, side, 3)).astype(np.uint8)
+    return encoded(Image.fromarray(pixels), kind)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    sink = io.BytesIO()
+    image.save(sink, kind, **options)
+    return sink.getvalue()
+
+
+def pictures(numbers: Iterable[int], *labels: str) -> dict[str, dict[str, bytes]]:
+    """A batch with these pictures of each label."""
+    numbers = list(numbers)
+    return {label: {f"{number}.png": picture(number, label) for number in numbers} for label in labels}
+
+
+@dataclass
+class Done:
+    """How a command went."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """Its one line of error."""
+        (line,) = [line for line in self.err.splitlines() if ": error: " in line]
+        assert "Traceback" not in self.err
+        return line
+
+
+class Project:
+    """Where cycles run without touching the checkout."""
+
+    def __init__(self, space: Workspace) -> None:
+        self.space = space
+        self.root = space.root
+
+    @classmethod
+    def create(cls, root: Path, database: Path) -> "Project":
+        """A new one, with a copy of an empty registry; settings that make a cycle take seconds."""
+        space = workspace.create(root)
+        (root / "store").mkdir(exist_ok=True)
+        shutil.copy(database, root / "store/mlflow.db")
+        project = cls(space)
+        project.space.params(
+            prepare={"image_size": 8, "min_split": 3},
+            train={"max_epochs": 2, "patience": 9},
+            evaluate={"min_accuracy": 0.0, "margin": 0.99},
+        )
+        return project
+
+    def call(self, *words: str, **env: str) -> Done:
+        """Run `python -m pipeline` with these words, in this process."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            contextlib.chdir(self.root),
+            mock.patch.dict(os.environ, {**self.space.env, **env}),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            code = command.main(words)
+        return Done(code, out.getvalue(), err.getvalue())
+
+    def run(self, *stages: str, **env: str) -> Done:
+        """Run stages by their commands in dvc.yaml until one fails."""
+        cmds = yaml.safe_load((self.root / "dvc.yaml").read_text())["stages"]
+        done = Done(0, "", "")
+        for stage in stages:
+            one = self.call(*shlex.split(cmds[stage]["cmd"])[3:], **env)
+            done = Done(one.code, done.out + one.out, done.err + one.err)
+            if done.code:
+                break
+        return done
+
+    def upto(self, last: str, **env: str) -> Done:
+        """Run all stages up to this one."""
+        return self.run(*STAGES[: STAGES.index(last) + 1], **env)
+
+    def cycle(self, **env: str) -> Done:
+        """A whole cycle that must succeed."""
+        done = self.upto("promote", **env)
+        assert done.code == 0, done.err
+        return done
+
+    def track(self, *batches: str, message: str = "Data", date: str | None = None) -> None:
+        """`dvc add` batches and commit."""
+        self.space.dvc("add", "--quiet", *(f"data/images/{batch}" for batch in batches))
+        space = replace(self.space, env={**self.space.env, "GIT_COMMITTER_DATE": date}) if date else self.space
+        space.commit(message)
+
+    def add(self, batch: str, images: Mapping[str, Mapping[str, bytes]], date: str | None = None) -> None:
+        """Put images into a batch and track it."""
+        self.space.put(batch, images)
+        self.track(batch, date=date)
+
+    def write(self, path: str, content: bytes) -> None:
+        """A file below `data/images`."""
+        target = self.root / "data/images" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        target.write_bytes(content)
+
+    def remove(self, *paths: str) -> None:
+        """Files or folders below `data/images`."""
+        for path in paths:
+            target = self.root / "data/images" / path
+            shutil.rmtree(target) if target.is_dir() else target.unlink()
+
+    def table(self, name: str) -> pl.DataFrame:
+        """A Parquet output of the cycle, by its path below `data/cycle`."""
+        return pl.read_parquet(self.root / "data/cycle" / name)
+
+    def aside(self) -> dict[str, str]:
+        """What is set aside: path below `data/images` to reason."""
+        rows = self.table("accepted/quarantine.parquet").select("path", "reason").iter_rows()
+        return {path.removeprefix("data/images/"): reason for path, reason in rows}
+
+    def delta(self, *kinds: str) -> set[str]:
+        """Paths below `data/images` of the rows of these kinds."""
+        rows = self.table("delta/images.parquet").filter(pl.col("kind").is_in(kinds))
+        return {path.removeprefix("data/images/") for path in rows["path"]}
+
+    def accepted(self) -> set[str]:
+        """Paths below `data/images` of the new images that passed."""
+        rows = self.table("accepted/images.parquet").filter(pl.col("kind").is_in(["added", "retried"]))
+        return {path.removeprefix("data/images/") for path in rows["path"]}
+
+    def ledger(self) -> dict[str, dict[str, Any]]:
+        """Rows of the ledger by path below `data/images`."""
+        rows = self.table("ledger.parquet").iter_rows(named=True)
+        return {row["path"].removeprefix("data/images/"): row for row in rows}
+
+    def warnings(self) -> list[str]:
+        """Of the report on the new images."""
+        return list(self.space.read("validation/report.json")["warnings"])
