@@ -115,6 +115,14 @@ class Project:
         assert done.code == 0, done.err
         return done
 
+    def promote(self) -> int:
+        """Make the newest version the champion, as a person may in the MLflow UI; its number."""
+        import mlflow
+
+        client, version = mlflow.MlflowClient(self.space.env["MLFLOW_TRACKING_URI"]), self.space.read("promotion.json")
+        client.set_registered_model_alias("evergreen", "champion", str(version["version"]))
+        return int(version["version"])
+
     def track(self, *batches: str, message: str = "Data", date: str | None = None) -> None:
         """`dvc add` batches and commit."""
         self.space.dvc("add", "--quiet", *(f"data/images/{batch}" for batch in batches))

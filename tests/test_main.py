@@ -1,5 +1,6 @@
 import importlib
 import inspect
+import subprocess
 import sys
 from pathlib import Path
 
@@ -117,10 +118,8 @@ def test_every_command_explains_its_options_and_ends_with_an_example(
             assert len(line.split()) > 1
 
 
-def test_one_command_imports_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_command_imports_no_other() -> None:
     """Each costs time; `resolve` runs in every no-op."""
-    import subprocess
-
     script = "import sys, pipeline.__main__ as m; m._parser(['resolve']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())

@@ -199,7 +199,16 @@ def test_the_run_carries_curves_plots_and_params(story: Story) -> None:
     assert params["train.monitor"] == "val_loss"
     assert status == "FINISHED"
     uploaded = {p.name for p in Path(artifacts.removeprefix("file://")).rglob("*") if p.is_file()}
-    assert uploaded >= {"curves.png", "confusion.png", "ledger.parquet", "lineage.json", "state.npz", "weights.npz"}
+    assert uploaded >= {
+        "curves.png",
+        "confusion.png",
+        "ledger.parquet",
+        "lineage.json",
+        "state.npz",
+        "weights.npz",
+        "page.html",
+        "contact.png",
+    }
 
 
 def test_the_registered_model_classifies_encoded_images(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,22 +301,27 @@ def undisturbed(story: Story) -> Iterator[Story]:
     assert story.champion() == champion
 
 
-def test_an_unreadable_image_stops_the_cycle_by_name(undisturbed: Story) -> None:
+def test_more_unreadable_images_than_allowed_stop_the_cycle(undisturbed: Story) -> None:
     space = undisturbed.space
+    space.params(validate={"max_quarantined_images": 0})
     space.put("bad", {"3": {"torn.png": next(iter(digits.batch(900, 901).values()))["0900.png"][:60]}})
     space.push("bad", "Torn image")
-    refused(space.repro(quiet=True), "validate", "bad/3/torn.png", "decoded", "export it again")
-
-
-def test_a_copy_under_another_label_in_a_new_batch_is_refused(undisturbed: Story) -> None:
-    space = undisturbed.space
-    name, content = next(iter(digits.batch(0, 100)["3"].items()))
-    space.put("copies", {"5": {"copy.png": content}})
-    space.push("copies", "A copy with another label")
     repro = space.repro(quiet=True)
-    refused(
-        repro, "validate", "data/images/copies/5/copy.png", f"the same as 'data/images/first/3/{name}'", "keep the copy"
-    )
+    refused(repro, "validate", "at most 0 images are set aside", "found 1", "mend or remove", "validation/page.html")
+    assert "set aside 'data/images/bad/3/torn.png': damaged PNG" in repro.output
+
+
+def test_waiting_runs_no_stage_after_resolve(undisturbed: Story) -> None:
+    space = undisturbed.space
+    space.params(resolve={"start_at": 30})
+    assert "nothing to do" in space.repro(quiet=True).output, "another trigger does not make other settings"
+    space.put("few", digits.batch(900, 910))
+    space.push("few", "Ten more")
+    repro = space.repro(quiet=True)
+    assert repro.code == 0, repro.output
+    assert ran(repro) == set()
+    assert "waiting with 10 changed images for 30 changed images (resolve.start_at)" in repro.output
+    assert "nothing to do" in repro.output
 
 
 def test_a_batch_that_is_not_tracked_is_refused_with_the_command(undisturbed: Story) -> None:
@@ -318,9 +332,9 @@ def test_a_batch_that_is_not_tracked_is_refused_with_the_command(undisturbed: St
 
 def test_a_label_that_the_parent_does_not_know_is_refused(undisturbed: Story) -> None:
     space = undisturbed.space
-    space.put("new", {"eleven": digits.batch(900, 960)[str(3)]})
+    space.put("new", {"eleven": digits.batch(900, 1100)["3"]})
     space.push("new", "New label")
-    refused(space.repro(quiet=True), "validate", "eleven", "train.start: cold")
+    refused(space.repro(quiet=True), "validate", "eleven", "list the new label in validate.labels", "train.start: cold")
 
 
 def test_a_registry_that_does_not_answer_is_an_error(undisturbed: Story) -> None:

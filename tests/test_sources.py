@@ -1,5 +1,4 @@
 from pathlib import Path
-from unicodedata import normalize
 
 import hypothesis
 import pytest
@@ -11,6 +10,7 @@ from pipeline.sources import Source
 
 HASH = "827c2fdbc2bf8d06d99b2b0ef70d1b5f.dir"
 OTHER = "0cc175b9c0f1b6a831c399e269772661.dir"
+IMAGE = "0cc175b9c0f1b6a831c399e269772661"
 
 
 @pytest.fixture
@@ -32,15 +32,26 @@ def test_one_batch_beside_the_folder(images):
     assert sources.find(images) == (Source("data/images", HASH, 2),)
 
 
-def test_batches_beside_in_and_below_the_folder_are_all_found_in_order(images):
+def test_batches_in_and_below_the_folder_are_all_found_in_order(images):
     point(images / "monday.dvc")
     point(images / "2026" / "friday.dvc", OTHER)
+    assert [source.path for source in sources.find(images)] == ["data/images/2026/friday", "data/images/monday"]
+
+
+def test_nothing_is_looked_for_in_a_batch(images):
+    """DVC allows no pointer inside a tracked directory, which may hold a million files."""
+    point(images / "monday.dvc")
+    point(images / "monday/cat/1.dvc", OTHER)
+    assert [source.path for source in sources.find(images)] == ["data/images/monday"]
     point(Path("data/images.dvc"))
-    assert [source.path for source in sources.find(images)] == [
-        "data/images",
-        "data/images/2026/friday",
-        "data/images/monday",
-    ]
+    assert [source.path for source in sources.find(images)] == ["data/images"]
+
+
+def test_a_link_is_never_followed(images, tmp_path):
+    point(tmp_path / "elsewhere/secret.dvc")
+    (images / "linked").symlink_to(tmp_path / "elsewhere")
+    (images / "also.dvc").symlink_to(tmp_path / "elsewhere/secret.dvc")
+    assert sources.find(images, at_least=0) == ()
 
 
 def test_pointers_of_other_data_are_not_batches(images):
@@ -49,9 +60,17 @@ def test_pointers_of_other_data_are_not_batches(images):
     assert [source.path for source in sources.find(images)] == ["data/images/monday"]
 
 
+def test_an_image_may_have_a_pointer_of_its_own(images):
+    (images / "monday/cat").mkdir(parents=True)
+    (images / "monday/cat/1.png.dvc").write_text(
+        f"outs:\n- md5: {IMAGE}\n  size: 4\n  hash: md5\n  path: 1.png\n", "utf-8"
+    )
+    assert sources.find(images) == (Source("data/images/monday/cat/1.png", IMAGE, 1),)
+
+
 def test_a_pointer_need_not_count_its_files(images):
     point(images / "monday.dvc", extra="  hash: md5\n")
-    assert sources.find(images) == (Source("data/images/monday", HASH, 0),)
+    assert sources.find(images) == (Source("data/images/monday", HASH, 1),)
 
 
 def test_a_batch_needs_no_image_on_disk(images):
@@ -65,6 +84,13 @@ def test_no_batch_names_the_command(images):
         sources.find(images)
 
 
+@pytest.mark.parametrize("there", [True, False], ids=["folder", "no folder"])
+def test_no_batch_is_no_fault_where_none_is_needed(images, there):
+    if not there:
+        images.rmdir()
+    assert sources.find(images, at_least=0) == ()
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -74,10 +100,21 @@ def test_no_batch_names_the_command(images):
         b"outs:\n- {md5: a.dir, hash: md5, path: a}\n- {md5: b.dir, hash: md5, path: b}\n",
         b"outs:\n- path: monday\n",
         b"outs:\n- {md5: null, hash: md5, path: monday}\n",
+        b"outs:\n- {md5: a.dir, hash: md5, path: 7}\n",
         b"outs:\n<<<<<<< HEAD\n- md5: a.dir\n=======\n- md5: b.dir\n>>>>>>> branch\n  path: monday\n",
         b"\xff\xfe",
     ],
-    ids=["empty", "no output", "text", "two outputs", "no hash", "null hash", "merge conflict", "not text"],
+    ids=[
+        "empty",
+        "no output",
+        "text",
+        "two outputs",
+        "no hash",
+        "null hash",
+        "path of no text",
+        "merge conflict",
+        "not text",
+    ],
 )
 def test_a_pointer_that_is_none_names_the_two_remedies(images, content):
     (images / "monday.dvc").write_bytes(content)
@@ -88,14 +125,14 @@ def test_a_pointer_that_is_none_names_the_two_remedies(images, content):
         sources.find(images)
 
 
-@pytest.mark.parametrize(
-    ("digest", "extra", "what"),
-    [(HASH.removesuffix(".dir"), "  hash: md5\n", "a single file"), (HASH, "", "by the format of DVC 2")],
-    ids=["single file", "DVC 2"],
-)
-def test_a_pointer_to_anything_but_a_directory_is_refused(images, digest, extra, what):
-    point(images / "monday.dvc", digest, extra)
-    with pytest.raises(DataError, match=rf"monday\.dvc: tracks {what}; expected a directory .* run `dvc remove"):
+@pytest.mark.parametrize("digest", [HASH, IMAGE], ids=["directory", "image"])
+def test_a_pointer_of_dvc_2_is_refused_with_the_commands_that_renew_it(images, digest):
+    point(images / "monday.dvc", digest, "")
+    with pytest.raises(
+        DataError,
+        match=r"monday\.dvc: tracks by the format of DVC 2; expected that of DVC 3; run `dvc remove "
+        r"data/images/monday\.dvc` and `dvc add data/images/monday`",
+    ):
         sources.find(images)
 
 
@@ -124,71 +161,47 @@ def test_the_datas_digest_tells_states_apart(other):
     assert sources.digest(other) != sources.digest([Source("a", HASH, 2)])
 
 
-@pytest.mark.parametrize("label", ["cat", "a", "7", "_x", "red panda", "C++", "v1.2-b", "Größe", "日本", "x" * 64])
-def test_a_label_is_the_name_of_the_folder(label):
-    assert sources.label_of(f"data/images/monday/{label}/1.png", "data/images") == label
-
-
-def test_only_the_last_folder_is_the_label():
-    assert sources.label_of("data/images/animals/wild/cat/1.png", "data/images") == "cat"
+@pytest.mark.parametrize(
+    ("path", "ignored"),
+    [
+        (".DS_Store", True),
+        ("monday/cat/.DS_Store", True),
+        ("monday/cat/._1.png", True),
+        ("monday/cat/notes.txt", True),
+        ("__MACOSX/cat/1.png", True),
+        ("monday/__MACOSX/cat/1.png", True),
+        ("monday/._cat/1.png", True),
+        ("monday/cat/1.png", False),
+        ("monday/cat/txt", False),
+        ("monday/cat/1.TXT", False),
+        ("monday/cat/1.txt.png", False),
+        ("monday/cat/x.DS_Store", False),
+        ("monday/cat/.DS_Storex", False),
+        ("monday/not__MACOSX/1.png", False),
+        ("monday/cat/1_png", False),
+    ],
+)
+def test_what_systems_leave_behind_is_ignored_by_any_name_in_the_path(settings, path, ignored):
+    assert sources.is_ignored(path, settings.detect.ignore) is ignored
 
 
 @pytest.mark.parametrize(
-    "label",
-    ["x" * 65, "<b>", "a\nb", "a\x1b[31m", "a|b", "$HOME", "a\u202eb", "a,b", "'", '"', "%00", "[a](b)", "cat\n"],
-    ids=ascii,
+    ("pattern", "name", "fits"),
+    [
+        ("*.txt", "a.txt", True),
+        ("*.txt", "atxt", False),
+        ("a?c", "abc", True),
+        ("a?c", "ac", False),
+        ("a*c", "a/c", False),
+        ("[ab]", "a", False),
+        ("[ab]", "[ab]", True),
+        ("(", "(", True),
+    ],
 )
-def test_a_folder_whose_name_cannot_be_a_label_is_refused_in_ascii(label):
-    with pytest.raises(
-        DataError, match=r"not a label; expected 1 to 64 letters.*; rename the folder and `dvc add`"
-    ) as e:
-        sources.label_of(f"data/images/monday/{label}/1.png", "data/images")
-    assert str(e.value).isprintable()
-    assert str(e.value).isascii()
+def test_a_pattern_knows_two_signs_and_takes_all_others_as_they_are(pattern, name, fits):
+    assert sources.is_ignored(name, [pattern]) is fits
 
 
-@pytest.mark.parametrize("label", [".hidden", "-x", "+1", " cat"])
-def test_a_label_that_begins_badly_is_told_so(label):
-    with pytest.raises(DataError, match=r"not a label; expected .*(begin|start|first)"):
-        sources.label_of(f"data/images/monday/{label}/1.png", "data/images")
-
-
-@pytest.mark.parametrize("label", ["cafe\u0301", "हिन्दी"], ids=["decomposed, as macOS writes it", "vowel signs"])
-def test_a_label_may_have_the_marks_that_letters_carry(label):
-    found = sources.label_of(f"data/images/monday/{label}/1.png", "data/images")
-    assert normalize("NFC", found) == normalize("NFC", label)
-
-
-def test_an_image_in_no_label_folder_is_refused():
-    with pytest.raises(
-        DataError, match=r"images/1\.png: lies in no label folder; move it to data/images/<batch>/<label>/"
-    ):
-        sources.label_of("data/images/1.png", "data/images")
-
-
-@pytest.mark.parametrize(
-    ("name", "ignored"),
-    [(".DS_Store", True), ("._1.png", True), ("notes.txt", True), ("txt", False), ("1.png", False), ("1.TXT", False)],
-)
-def test_ignored_files_are_told_by_name(settings, name, ignored):
-    assert sources.is_ignored(f"data/images/._folder/cat/{name}", settings.detect.ignore) is ignored
-
-
-def test_untracked_files_are_those_that_no_batch_lists(images):
-    for name in ("monday/cat/1.png", "monday/cat/2.png", "monday/dog/3.png", "tuesday/cat/1.png", "4.png"):
-        (images / name).parent.mkdir(parents=True, exist_ok=True)
-        (images / name).touch()
-    beside = (".gitignore", ".gitkeep", ".dvcignore", "monday.dvc", "monday/.DS_Store", "monday/cat/notes.txt")
-    for name in beside:
-        (images / name).touch()
-    tracked = ["data/images/monday/cat/1.png", "data/images/monday/dog/3.png", "data/images/monday/dog/gone.png"]
-    assert sources.untracked(images, tracked, [".DS_Store", "*.txt"]) == [
-        "data/images/4.png",
-        "data/images/monday/cat/2.png",
-        "data/images/tuesday/cat/1.png",
-    ]
-
-
-def test_a_clone_without_images_has_no_untracked_files(images):
-    images.rmdir()
-    assert sources.untracked(images, ["data/images/monday/cat/1.png"], []) == []
+def test_without_patterns_nothing_is_ignored():
+    assert not sources.is_ignored(".DS_Store", [])
+    assert not sources.is_ignored("", [])

@@ -574,7 +574,7 @@ def opened() -> Iterator[list[str]]:
 
 def outside(paths: list[str]) -> list[str]:
     """Of these, what lies neither in the project nor where Python, DVC's settings and the figures of the kernel are."""
-    own = (os.environ["DVC_SITE_CACHE_DIR"], sys.prefix, sys.base_prefix, str(Path(tree.__file__).parent), "/proc")
+    own = (os.environ["DVC_SITE_CACHE_DIR"], sys.prefix, sys.base_prefix, *filter(None, sys.path), "/proc")
     allowed = tuple(f"{folder}/" for folder in (str(Path.cwd()), *own))
     return [path for path in paths if not f"{path}/".startswith(allowed)]
 

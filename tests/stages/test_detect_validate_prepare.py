@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable
 
 import pandas as pd
+import pytest
 from PIL import Image
 
 from benchmarks import digits
@@ -56,31 +57,48 @@ def test_one_label_only_is_refused(space: Workspace, upto: Upto, error: Error) -
     space.put("first", {"cat": {f"{n}.png": png(n) for n in range(60)}})
     space.push("first", "First")
     assert upto("validate") == 4
-    assert "ExpectTableRowCountToBeBetween (there are at least two labels), found 1; add images of" in error("validate")
+    line = error("validate")
+    assert "there are at least two labels (ExpectColumnValuesToBeBetween), found 1; add images of another label" in line
+    assert "nothing was trained; see data/cycle/validation/page.html" in line
 
 
-def test_one_image_under_two_labels_is_refused_by_name(space: Workspace, upto: Upto, error: Error) -> None:
+def test_an_image_too_many_set_aside_stops_the_cycle_and_the_page_says_which(
+    space: Workspace, upto: Upto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space.params(validate={"max_quarantined_images": 1})
     images = cats_and_dogs(30)
-    images["dog"]["cat.png"] = png(7)
+    images["dog"] |= {"tiny.png": png(1, (8, 3)), "torn.png": png(2)[:30]}
     space.put("first", images)
     space.push("first", "First")
     assert upto("validate") == 4
-    line = error("validate")
-    assert "2 of 61 new images fail" in line
-    assert "'data/images/first/cat/7.png', 'data/images/first/dog/cat.png'" in line
-    assert "keep the copy with the right label" in line
+    captured = capsys.readouterr()
+    assert "expected that at most 1 images are set aside" in captured.err
+    assert "found 2; mend or remove them, `dvc add` the batch and `dvc repro`, or raise the limits" in captured.err
+    assert "set aside 'data/images/first/dog/tiny.png': height is 3; expected that heights are between" in captured.out
+    assert not (space.root / "data/cycle/accepted").exists(), "nothing that a later stage could take up"
+    report = space.read("validation/report.json")
+    assert not report["success"]
+    assert {row["path"] for row in report["quarantined"]} == {
+        "data/images/first/dog/tiny.png",
+        "data/images/first/dog/torn.png",
+    }
+    page = (space.root / "data/cycle/validation/page.html").read_text()
+    assert "dog/tiny.png" in page
+    assert "dog/torn.png" in page
+    space.params(validate={"max_quarantined_images": 2})
+    assert upto("validate") == 0
 
 
-def test_too_small_an_image_is_refused_with_the_setting(space: Workspace, upto: Upto, error: Error) -> None:
+@pytest.mark.parametrize(("share", "code"), [(0.03, 0), (0.01, 4)])
+def test_the_share_that_may_be_set_aside_counts_where_it_is_more(
+    space: Workspace, upto: Upto, share: float, code: int
+) -> None:
+    space.params(validate={"max_quarantined_images": 0, "max_quarantined": share})
     images = cats_and_dogs(30)
-    images["dog"]["tiny.png"] = png(1, (8, 3))
+    images["dog"]["torn.png"] = png(2)[:30]
     space.put("first", images)
     space.push("first", "First")
-    assert upto("validate") == 4
-    line = error("validate")
-    assert "dog/tiny.png" in line
-    assert "validate.min_side" in line
-    assert not space.read("validation.json")["success"], "the full result is kept as a file"
+    assert upto("validate") == code
 
 
 def test_fewer_images_than_a_split_needs_is_refused(space: Workspace, upto: Upto, error: Error) -> None:
