@@ -42,7 +42,7 @@ class Dataset:
     """In the data as a whole, of which this holds the new and the picked."""
     num_added: int
     is_unchanged: bool
-    """Nothing was added, removed or relabelled: there is nothing to learn."""
+    """There is nothing to learn: no image was added, removed or relabelled, or none of the cycle falls to train."""
 
     def part(self, split: Split, size: int | None = None, channels: int | None = None) -> Part:
         """Read a split; the pixels stay on disk until used.

@@ -41,14 +41,14 @@ def of_folders(files: "pl.DataFrame", images: str) -> "pl.DataFrame":
     """
     import polars as pl
 
-    folder = pl.col("path").str.extract(r"^(.*)/[^/]*$")
+    folder = pl.col("path").str.extract(r"(?s)^(.*)/")
     rows = files.with_columns(folder=folder)
     folders: list[str] = rows["folder"].unique().sort().to_list()
     for name in folders:
         if name == images:
             path = rows.filter(pl.col("folder") == name)["path"].sort()[0]
             raise DataError(
-                f"{path}: lies in no label folder; move it to {images}/<batch>/<label>/ and `dvc add` again"
+                f"{path if path.isprintable() else ascii(path)}: lies in no label folder; move it to {images}/<batch>/<label>/ and `dvc add` again"
             )
         if not is_label(PurePosixPath(name).name):
             raise DataError(

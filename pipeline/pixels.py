@@ -115,6 +115,7 @@ def collect(
     import numpy as np
 
     target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)  # `kept` may have it by another name
     shape = (len(rows), view.size, view.size, view.channels)
     array = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
     missing = ~kept.take(rows["digest"], array)

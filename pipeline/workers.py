@@ -158,6 +158,7 @@ def _allocate(out: Path, count: int, view: View) -> _Rows:
     import numpy as np
 
     shape = (count, view.size, view.size, view.channels)
+    out.unlink(missing_ok=True)  # it may have another name, under which what it holds is still wanted
     with open(out, "wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         rows = _Rows(str(out.absolute()), file.tell(), math.prod(shape[1:]))

@@ -1,6 +1,7 @@
 """A real project for tests: its own clone, DVC remote and registry; its stages run in this process, which is quick."""
 
 import contextlib
+import hashlib
 import io
 import os
 import shlex
@@ -20,6 +21,7 @@ from PIL import Image
 from benchmarks import workspace
 from benchmarks.workspace import STAGES, Workspace
 from pipeline import __main__ as command
+from pipeline import dataset, images
 
 SHADES = {"cat": (20, 110), "dog": (140, 235)}
 """Darkest and brightest pixel by label, so that a model can tell them apart; of other labels the middle."""
@@ -110,10 +112,23 @@ class Project:
         return self.run(*STAGES[: STAGES.index(last) + 1], **env)
 
     def cycle(self, **env: str) -> Done:
-        """A whole cycle that must succeed."""
+        """A whole cycle that must succeed, with the right pixels."""
         done = self.upto("promote", **env)
         assert done.code == 0, done.err
+        self.check_pixels()
         return done
+
+    def check_pixels(self) -> None:
+        """Each image of the dataset has the pixels that decoding its file gives."""
+        known = self.table("ledger.parquet").select("digest", "path").rows()
+        contents = {digest: self.root / path for digest, path in known}
+        found = dataset.read(self.root / "data/cycle/dataset")
+        for split in dataset.SPLITS:
+            part = found.part(split)
+            for digest, pixels in zip(part.digests, part.pixels, strict=True):
+                content = contents[digest].read_bytes()
+                assert hashlib.md5(content, usedforsecurity=False).hexdigest() == digest
+                assert (images.decode(content, pixels.shape[0], pixels.shape[2]) == pixels).all(), contents[digest]
 
     def promote(self) -> int:
         """Make the newest version the champion, as a person may in the MLflow UI; its number."""

@@ -195,3 +195,8 @@ FILES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), min
 @hypothesis.given(st.dictionaries(FILES, st.sampled_from([label for label in GOOD if labels.is_label(label)])))
 def test_a_csv_reads_as_it_was_written(rows):
     assert of_csv(labels.to_csv([*rows.items()]), *rows) == [*rows.items()]
+
+
+def test_a_path_that_is_shown_stays_one_line():
+    with pytest.raises(DataError, match=r"^'data/images/a\\nb\.png': lies in no label folder"):
+        labels.of_folders(files(f"{IMAGES}/a\nb.png"), IMAGES)

@@ -168,7 +168,7 @@ def test_after_a_revert_of_the_last_push_nothing_is_trained(story: Story) -> Non
     try:
         repro = space.repro(quiet=True)
         assert repro.code == 0, repro.output
-        assert "500 files in data/images/second are left over" in repro.output
+        assert "500 files in 'data/images/second' are left over" in repro.output
         assert "train: epoch" not in repro.output
         assert story.versions() == before
         assert story.champion() == before[-1][0]

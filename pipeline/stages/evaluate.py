@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+AT_ONCE = 1024
+"""New images whose pixels are in memory at the same time."""
+
 SHOWN = 5
 """Suspicious labels named on the screen; all are in the report."""
 
@@ -147,14 +150,16 @@ def _doubts(champion: _Champion, images: Dataset, accepted: "pl.DataFrame", chos
     found = []
     for split in SPLITS:
         part = images.part(split)
-        rows = [] if part.is_new is None else list(np.flatnonzero(part.is_new))
-        odds = metrics.probabilities(champion.logits(part.pixels[rows]))
-        for row, odd in zip(rows, odds, strict=True):
-            label, other = images.labels[part.labels[row]], images.labels[int(odd.argmax())]
-            # Of a label that it does not know the champion can have no opinion.
-            if other != label and label in champion.what.labels and odd.max() >= chosen.evaluate.suspicious:
-                path = paths.get(part.digests[row], part.digests[row])
-                found.append(_Doubt(path, label, other, float(odd.max()), np.array(part.pixels[row])))
+        new = np.arange(0) if part.is_new is None else np.flatnonzero(part.is_new)
+        for start in range(0, len(new), AT_ONCE):
+            rows = new[start : start + AT_ONCE]
+            odds = metrics.probabilities(champion.logits(part.pixels[rows]))
+            for row, odd in zip(rows, odds, strict=True):
+                label, other = images.labels[part.labels[row]], images.labels[int(odd.argmax())]
+                # Of a label that it does not know the champion can have no opinion.
+                if other != label and label in champion.what.labels and odd.max() >= chosen.evaluate.suspicious:
+                    path = paths.get(part.digests[row], part.digests[row])
+                    found.append(_Doubt(path, label, other, float(odd.max()), np.array(part.pixels[row])))
     return sorted(found, key=lambda doubt: (-doubt.probability, doubt.path))
 
 

@@ -60,7 +60,9 @@ def run(
         image_shape=(size, size, channels),
         num_images=len(ledger.present(rows)),
         num_added=len(rows) - len(before),
-        is_unchanged=not changes["kind"].is_in(["added", "retried", "relabelled", "removed"]).any(),
+        # Also where images only went, or the few that came all choose or judge: there is nothing to fit.
+        is_unchanged=parts["train"].is_empty()
+        or not changes["kind"].is_in(["added", "retried", "relabelled", "removed"]).any(),
     )
     counts = ", ".join(f"{len(part)} {split}" for split, part in parts.items())
     print(f"prepare: {counts}; {written.num_added} of {written.num_images} images are new, {len(labels)} labels")

@@ -51,7 +51,8 @@ def test_copies_of_one_label_count_once(first: State) -> None:
 
 
 def test_an_image_under_two_labels_sets_all_copies_aside(first: State) -> None:
-    words = "the same bytes carry 2 labels: cat at 'data/images/first/cat/both.png', dog at 'data/images/first/dog/both.png'"
+    places = "cat at 'data/images/first/cat/both.png', dog at 'data/images/first/dog/both.png'"
+    words = f"the same bytes carry 2 labels: {places}"
     assert first.aside == dict.fromkeys(["first/cat/both.png", "first/dog/both.png"], words)
     assert not first.is_there("first/cat/both.png")
     assert not first.is_there("first/dog/both.png")
