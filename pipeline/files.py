@@ -89,7 +89,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> "pl.DataFram
         return pl.read_parquet(path, columns=list(columns) if columns else None)
     except FileNotFoundError:
         raise _missing(path) from None
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: not a Parquet table ({reason}); delete it and run `dvc repro`") from None
 

@@ -2,29 +2,44 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from pipeline import dataset
 from pipeline.errors import DataError
 
-PARTS = {"train": (["d1", "d2", "d3"], [0, 1, 0]), "val": (["d4"], [1]), "holdout": (["d5", "d6"], [1, 0])}
-
-
-def pixels(split: str, size: int = 8, channels: int = 3, seed: int = 7) -> tuple[str, int, int, np.ndarray]:
-    shape = (len(PARTS[split][0]), size, size, channels)
-    return split, size, channels, np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
-
-
-PIXELS = [pixels(split) for split in PARTS]
+PARTS = {
+    "train": (["d1", "d2", "d3"], [0, 1, 0], [False, True, False]),
+    "val": (["d4"], [1], [True]),
+    "holdout": (["d5", "d6"], [1, 0], [True, False]),
+}
 FACTS = {"labels": ["cat", "dog"], "image_shape": (8, 8, 3), "num_images": 9, "num_added": 4, "is_unchanged": False}
+
+
+def pixels(split: str, size: int = 8, channels: int = 3, seed: int = 7) -> np.ndarray:
+    shape = (len(PARTS[split][0]), size, size, channels)
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def lay(folder: Path, split: str, array: np.ndarray) -> None:
+    """Pixels where `prepare` leaves them."""
+    folder.mkdir(exist_ok=True)
+    np.save(dataset.file(folder, split, *array.shape[2:]), array)
+
+
+def index(rows: tuple[list[str], list[int], list[bool]]) -> pl.DataFrame:
+    return pl.DataFrame(dict(zip(("digest", "label", "is_new"), rows, strict=True)))
 
 
 @pytest.fixture
 def write(tmp_path: Path):
     """Write a dataset, with some things other than usual: `write(labels=["dog", "cat"])`."""
 
-    def written(folder: str = "one", parts: Any = PARTS, arrays: Any = PIXELS, **facts: object) -> dataset.Dataset:
-        return dataset.write(tmp_path / folder, parts, arrays, **(FACTS | facts))
+    def written(folder: str = "one", parts: Any = PARTS, arrays: Any = None, **facts: object) -> dataset.Dataset:
+        for split in parts:
+            lay(tmp_path / folder, split, (arrays or {}).get(split, pixels(split)))
+        rows = {split: index(part) for split, part in parts.items()}
+        return dataset.write(tmp_path / folder, rows, **(FACTS | facts))
 
     return written
 
@@ -37,11 +52,10 @@ def test_a_dataset_reads_as_it_was_written(write):
     assert (read.num_images, read.num_added, read.is_unchanged) == (9, 4, False)
 
 
-@pytest.mark.parametrize("number", range(3), ids=PARTS)
-def test_a_part_holds_its_pixels_labels_and_digests_in_order(write, number):
-    split, _, _, expected = PIXELS[number]
+@pytest.mark.parametrize("split", PARTS)
+def test_a_part_holds_its_pixels_labels_and_digests_in_order(write, split):
     part = write().part(split)
-    np.testing.assert_array_equal(part.pixels, expected)
+    np.testing.assert_array_equal(part.pixels, pixels(split))
     assert part.labels.tolist() == PARTS[split][1]
     assert part.labels.dtype == np.int64
     assert part.digests == tuple(PARTS[split][0])
@@ -49,8 +63,19 @@ def test_a_part_holds_its_pixels_labels_and_digests_in_order(write, number):
 
 
 def test_a_part_tells_the_images_that_the_parents_cycle_did_not_have(write):
-    written = write(known={"d1", "d3", "d6"})
-    assert [written.part(split).is_new.tolist() for split in PARTS] == [[False, True, False], [True], [True, False]]
+    written = write()
+    assert [written.part(split).is_new.tolist() for split in PARTS] == [rows[2] for rows in PARTS.values()]
+
+
+def test_the_index_tells_the_split_of_every_image(write):
+    assert write().index().rows() == [
+        ("d1", "train", False),
+        ("d2", "train", True),
+        ("d3", "train", False),
+        ("d4", "val", True),
+        ("d5", "holdout", True),
+        ("d6", "holdout", False),
+    ]
 
 
 def test_pixels_stay_on_disk_until_used_and_cannot_be_written(write):
@@ -60,19 +85,20 @@ def test_pixels_stay_on_disk_until_used_and_cannot_be_written(write):
         part.pixels[0, 0, 0, 0] = 1
 
 
-def test_the_holdout_may_have_a_second_shape_for_a_champion_that_sees_another(write):
-    second = pixels("holdout", 4, 1)
-    written = write(arrays=[*PIXELS, second])
-    np.testing.assert_array_equal(written.part("holdout").pixels, PIXELS[2][3])
-    np.testing.assert_array_equal(written.part("holdout", 4, 1).pixels, second[3])
+def test_the_holdout_may_have_a_second_shape_for_a_champion_that_sees_another(write, tmp_path):
+    lay(tmp_path / "one", "holdout", second := pixels("holdout", 4, 1))
+    written = write()
+    np.testing.assert_array_equal(written.part("holdout").pixels, pixels("holdout"))
+    np.testing.assert_array_equal(written.part("holdout", 4, 1).pixels, second)
 
 
 def test_the_digest_does_not_depend_on_where_or_when_it_was_written(write):
     assert write("one").digest == write("two").digest
 
 
-def test_the_digest_does_not_depend_on_what_the_champion_sees(write):
-    assert write("one").digest == write("two", arrays=[*PIXELS, pixels("holdout", 4, 1)]).digest
+def test_the_digest_does_not_depend_on_what_the_champion_sees(write, tmp_path):
+    lay(tmp_path / "two", "holdout", pixels("holdout", 4, 1))
+    assert write("one").digest == write("two").digest
 
 
 @pytest.mark.parametrize(
@@ -80,29 +106,34 @@ def test_the_digest_does_not_depend_on_what_the_champion_sees(write):
     [
         {"labels": ["dog", "cat"]},
         {"labels": ["cat", "dog", "fox"]},
-        {"image_shape": (16, 16, 3)},
         {"num_images": 10},
         {"is_unchanged": True},
-        {"parts": PARTS | {"val": (["d7"], [1])}},
-        {"parts": PARTS | {"val": (["d4"], [0])}},
-        {"parts": PARTS | {"val": PARTS["train"], "train": PARTS["val"]}},
-        {"arrays": [*PIXELS[:2], pixels("holdout", seed=8)]},
+        {"parts": PARTS | {"val": (["d7"], [1], [True])}},
+        {"parts": PARTS | {"val": (["d4"], [0], [True])}},
+        {
+            "parts": PARTS | {"val": PARTS["train"], "train": PARTS["val"]},
+            "arrays": {"val": pixels("train"), "train": pixels("val")},
+        },
+        {"arrays": {"holdout": pixels("holdout", seed=8)}},
     ],
-    ids=["order", "label", "shape", "total", "unchanged", "image", "relabelled", "split", "pixels made another way"],
+    ids=["order", "label", "total", "unchanged", "image", "relabelled", "split", "pixels made another way"],
 )
 def test_the_digest_changes_with_the_content(write, change):
     assert write("one").digest != write("two", **change).digest
 
 
-def test_a_dataset_is_whole_only_when_its_index_is_there(write, tmp_path):
-    def interrupted():
-        yield PIXELS[0]
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write(arrays=interrupted())
+def test_a_dataset_is_whole_only_when_its_description_is_there(tmp_path):
+    for split in ("train", "val"):
+        lay(tmp_path / "one", split, pixels(split))
+    with pytest.raises(FileNotFoundError):  # interrupted before the pixels of the holdout
+        dataset.write(tmp_path / "one", {split: index(rows) for split, rows in PARTS.items()}, **FACTS)
     with pytest.raises(DataError, match=r"dataset\.json: no such file; a stage before this one writes it"):
         dataset.read(tmp_path / "one")
+
+
+def test_a_dataset_in_another_shape_is_another(write):
+    small = {split: pixels(split, 4) for split in PARTS}
+    assert write("one").digest != write("two", arrays=small, image_shape=(4, 4, 3)).digest
 
 
 def test_missing_pixels_are_named_with_the_remedy(write):

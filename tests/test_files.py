@@ -6,15 +6,18 @@ from pathlib import Path
 
 import hypothesis
 import numpy as np
-import pandas as pd
+import polars as pl
 import pytest
+import yaml
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from pipeline import files
 from pipeline.errors import DataError
 
 ARRAYS = {"0": np.arange(6, dtype=np.float32).reshape(2, 3), "1": np.float64(0.1), "2": np.zeros((0, 4), np.int8)}
-TABLE = {"digest": ["a", "b"], "count": [1, 2]}
+TABLE = pl.DataFrame({"digest": ["a", "b"], "count": [1, 2]})
+VALUE = {"digest": ["a", "b"], "count": [1, 2]}
 
 
 def interrupt(*_: object) -> None:
@@ -90,21 +93,53 @@ def test_a_digest_of_a_file_is_that_of_its_bytes(tmp_path):
 
 def test_a_table_of_equal_columns_is_equal_bytes(tmp_path):
     files.write_table(tmp_path / "a.parquet", TABLE)
-    files.write_table(tmp_path / "b.parquet", {name: list(values) for name, values in TABLE.items()})
+    files.write_table(tmp_path / "b.parquet", TABLE.clone())
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
 
-@pytest.mark.parametrize("make", [dict, pd.DataFrame], ids=["columns", "frame"])
-def test_a_table_reads_as_it_was_written(tmp_path, make):
-    files.write_table(tmp_path / "a.parquet", make(TABLE))
-    assert files.read_table(tmp_path / "a.parquet").to_dict("list") == TABLE
+def test_a_table_reads_as_it_was_written(tmp_path):
+    files.write_table(tmp_path / "a.parquet", TABLE)
+    assert_frame_equal(files.read_table(tmp_path / "a.parquet"), TABLE)
 
 
-def test_a_table_without_rows_keeps_its_columns(tmp_path):
-    files.write_table(tmp_path / "a.parquet", {"digest": (), "count": ()})
-    table = files.read_table(tmp_path / "a.parquet")
-    assert list(table.columns) == ["digest", "count"]
-    assert table.empty
+def test_some_columns_of_a_table_can_be_read(tmp_path):
+    files.write_table(tmp_path / "a.parquet", TABLE)
+    assert_frame_equal(files.read_table(tmp_path / "a.parquet", ["count"]), TABLE.select("count"))
+
+
+def test_a_column_that_a_table_has_not_is_refused(tmp_path):
+    files.write_table(tmp_path / "a.parquet", TABLE)
+    with pytest.raises(DataError, match=r"a\.parquet: not a Parquet table \(.*colour.*\); delete it") as raised:
+        files.read_table(tmp_path / "a.parquet", ["colour"])
+    assert "\n" not in str(raised.value)
+
+
+def test_a_table_without_rows_keeps_its_columns_and_their_types(tmp_path):
+    files.write_table(tmp_path / "a.parquet", TABLE.clear())
+    assert_frame_equal(files.read_table(tmp_path / "a.parquet"), TABLE.clear())
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [
+        ("a: 1", {"a": 1}),
+        (b"a: [x, 1.5, null]", {"a": ["x", 1.5, None]}),
+        ("", None),
+        ("gr\u00f6\u00dfe", "gr\u00f6\u00dfe"),
+    ],
+)
+def test_yaml_is_read_as_plain_values(content, value):
+    assert files.parse_yaml(content) == value
+
+
+@pytest.mark.parametrize(
+    "content", ["a: [", b"!!python/object/apply:os.mkdir [x]", "!!python/name:os.system"], ids=repr
+)
+def test_yaml_that_is_none_or_would_run_code_is_refused(content, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(yaml.YAMLError):
+        files.parse_yaml(content)
+    assert not list(tmp_path.iterdir())
 
 
 def test_arrays_read_as_they_were_written(tmp_path):
@@ -172,7 +207,7 @@ def test_an_npz_compressed_in_an_unknown_way_is_refused(tmp_path):
     [
         ("a.npz", files.write_arrays, files.read_arrays, ARRAYS, "not a whole .npz of plain arrays"),
         ("a.parquet", files.write_table, files.read_table, TABLE, "not a Parquet table"),
-        ("a.json", files.write_json, files.read_json, TABLE, "not valid JSON"),
+        ("a.json", files.write_json, files.read_json, VALUE, "not valid JSON"),
     ],
     ids=["arrays", "table", "json"],
 )

@@ -57,3 +57,19 @@ def test_scores_are_plain_numbers_that_json_takes():
 def test_counts_are_plain_numbers_that_json_takes():
     counts = metrics.paired(LABELS, LABELS, LABELS)
     assert [type(number) for number in vars(counts).values()] == [int] * 4
+
+
+def test_probabilities_are_those_of_the_definition():
+    odds = np.exp(LOGITS.astype(np.float64))
+    np.testing.assert_allclose(metrics.probabilities(LOGITS), odds / odds.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(metrics.probabilities(LOGITS).sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e30], ids=str)
+def test_probabilities_of_extreme_logits_are_zero_and_one(scale):
+    logits = np.array([[scale, 0], [-scale, 0], [scale, scale]], np.float32)
+    assert metrics.probabilities(logits).tolist() == [[1, 0], [0, 1], [0.5, 0.5]]
+
+
+def test_no_images_have_no_probabilities():
+    assert metrics.probabilities(np.zeros((0, 3), np.float32)).shape == (0, 3)

@@ -311,19 +311,6 @@ def test_more_unreadable_images_than_allowed_stop_the_cycle(undisturbed: Story) 
     assert "set aside 'data/images/bad/3/torn.png': damaged PNG" in repro.output
 
 
-def test_waiting_runs_no_stage_after_resolve(undisturbed: Story) -> None:
-    space = undisturbed.space
-    space.params(resolve={"start_at": 30})
-    assert "nothing to do" in space.repro(quiet=True).output, "another trigger does not make other settings"
-    space.put("few", digits.batch(900, 910))
-    space.push("few", "Ten more")
-    repro = space.repro(quiet=True)
-    assert repro.code == 0, repro.output
-    assert ran(repro) == set()
-    assert "waiting with 10 changed images for 30 changed images (resolve.start_at)" in repro.output
-    assert "nothing to do" in repro.output
-
-
 def test_a_batch_that_is_not_tracked_is_refused_with_the_command(undisturbed: Story) -> None:
     undisturbed.space.put("loose", {"3": {"a.png": b"x"}})
     repro = undisturbed.space.repro(quiet=True)

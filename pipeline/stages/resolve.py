@@ -124,7 +124,7 @@ def _drift(store: Store, delta: Any, lineage: dict[str, Any], chosen: Params, sc
     seen = pixels.look(
         store, sample, THUMBNAIL, pixels.limits(chosen.validate_), scratch / "sample.npy", "resolve: drift"
     )
-    table = facts.table(seen).with_columns(sample["label"]).filter("readable")
+    table = facts.table(seen).with_columns(sample["digest"], sample["label"]).filter("readable")
     return drift.distances(reference, facts.statistics(table))
 
 
@@ -163,9 +163,11 @@ def _clean(
     removed = set(delta.filter(pl.col("kind") == "removed")["digest"])
     if not removed:
         return start
-    clean = None
-    for use in lineage.uses(registry, removed, scratch / "objects"):
-        promoted = use.version.tags.get("evergreen.promoted") == "true"
+    clean, uses = None, lineage.uses(registry, removed, scratch / "objects")
+    # The tag is the pipeline's own; of what a person promoted, only that later cycles began with it or had to beat it.
+    champions = {start.number, *(use.version.parent for use in uses), *(use.version.rival for use in uses)}
+    for use in uses:
+        promoted = use.version.tags.get("evergreen.promoted") == "true" or use.version.number in champions
         if promoted and not use.learned and use.version.number <= start.number:
             clean = use.version
     print(

@@ -1,0 +1,224 @@
+"""`python -m pipeline add`: a folder of new labelled images becomes a batch; nothing else is touched."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from project import Project, picture, pictures
+
+from benchmarks import corpus
+
+
+def lay(folder: Path, images: dict[str, dict[str, bytes]]) -> Path:
+    for label, contents in images.items():
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            (folder / label / name).write_bytes(content)
+    return folder
+
+
+def everything(root: Path) -> dict[str, tuple[int, bytes]]:
+    """Each file of the project but caches of imports, with its mode and bytes."""
+    return {
+        path.relative_to(root).as_posix(): (path.stat().st_mode, path.read_bytes())
+        for path in root.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Project:
+    made = Project.create(tmp_path_factory.mktemp("add") / "clone", empty_database)
+    made.add("first", pictures(range(30), "cat", "dog"))
+    return made
+
+
+@pytest.fixture
+def clean(shared: Project) -> Iterator[Project]:
+    """The shared project, put back as it was."""
+    head = shared.space.git("rev-parse", "HEAD").strip()
+    yield shared
+    shared.space.git("reset", "--hard", "--quiet", head)
+    shared.space.git("clean", "-fdq", "data/images")
+    for entry in (shared.root / "data/images").iterdir():
+        if entry.name not in ("first", "first.dvc", ".gitignore"):
+            shared.remove(entry.name)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """New images; some that are there already, copies, faults, and what systems leave behind."""
+    images = pictures(range(100, 110), "cat", "dog")
+    images["cat"] |= {"there already.png": picture(3), "again.png": picture(100), "torn.png": picture(111)[:40]}
+    images["dog"] |= {"page.jpg": b"<html>", "cat's.png": picture(4), "Thumbs.db": b"left behind"}
+    return lay(tmp_path / "photos", images)
+
+
+def test_a_dry_run_says_everything_and_changes_nothing(clean: Project, photos: Path) -> None:
+    before = everything(clean.root)
+    done = clean.call("add", str(photos), "--dry-run")
+    assert done.code == 0, done.err
+    assert "add: would take 20 images into data/images/photos (cat: 10, dog: 10)" in done.out
+    assert "next:" not in done.out
+    assert everything(clean.root) == before
+
+
+def test_it_takes_the_good_images_that_are_new(clean: Project, photos: Path) -> None:
+    done = clean.call("add", str(photos))
+    assert done.code == 0, done.err
+    target = clean.root / "data/images/photos"
+    there = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
+    taken = {f"{label}/{number}.png" for label in ("cat", "dog") for number in range(100, 110)} - {"cat/100.png"}
+    assert there == taken | {"cat/100.png"} or there == taken | {"cat/again.png"}, "of copies, one"
+    assert "25 images in" in done.out
+    assert "2 of them there already or copies of others" in done.out
+    assert (clean.root / "data/images/photos.dvc").is_file()
+
+
+def test_it_names_what_it_does_not_take_and_why(clean: Project, photos: Path) -> None:
+    done = clean.call("add", str(photos), "--dry-run")
+    assert "not taken: 'data/images/photos/cat/torn.png': damaged PNG" in done.out
+    assert "not taken: 'data/images/photos/dog/page.jpg': an HTML page" in done.out
+    conflict = "the same bytes carry 2 labels: cat at 'data/images/first/cat/4.png', dog at"
+    assert f'not taken: "data/images/photos/dog/cat\'s.png": {conflict}' in done.out
+
+
+def test_the_folder_stays_as_it_was(clean: Project, photos: Path) -> None:
+    before = everything(photos)
+    assert clean.call("add", str(photos)).code == 0
+    assert everything(photos) == before
+
+
+def test_what_it_says_to_run_works_to_the_letter_and_the_cycle_takes_the_batch(
+    project: Project, photos: Path, tmp_path: Path
+) -> None:
+    subprocess.run(["git", "init", "--quiet", "--bare", tmp_path / "origin"], check=True)
+    project.space.git("remote", "add", "origin", str(tmp_path / "origin"))
+    project.space.git("push", "--quiet", "--set-upstream", "origin", "main")
+    project.add("first", pictures(range(30), "cat", "dog"))
+    project.cycle()
+    project.space.commit("First cycle")
+    done = project.call("add", str(photos), "--batch", "summer in June")
+    (words,) = re.findall(r"add: next: (.*?); `dvc repro` trains on it", done.out)
+    shell = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", words], cwd=project.root, env=dict(project.space.env),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert shell.returncode == 0, shell.stderr
+    assert project.space.git("status", "--porcelain") == ""
+    assert project.space.git("rev-parse", "HEAD") == project.space.git("rev-parse", "origin/main")
+    assert project.space.git("show", "--stat", "--format=", "HEAD").count("summer in June.dvc") == 1
+    cycle = project.cycle()
+    assert "detect: 20 added, 0 removed" in cycle.out
+    assert "validate: 20 new images accepted, 0 set aside" in cycle.out
+    again = project.call("add", str(photos), "--batch", "again")
+    assert again.code == 0
+    assert "22 of them there already or copies of others" in again.out
+    assert "takes 0 images" in again.out
+    assert not (project.root / "data/images/again").exists()
+
+
+def test_a_first_batch_needs_nothing_there(project: Project, tmp_path: Path) -> None:
+    done = project.call("add", str(lay(tmp_path / "first", pictures(range(30), "cat", "dog"))))
+    assert done.code == 0, done.err
+    project.space.commit("First")
+    assert project.upto("prepare").code == 0
+
+
+def test_labels_csv_comes_along_with_the_lines_of_what_is_taken(clean: Project, tmp_path: Path) -> None:
+    folder = lay(tmp_path / "june", {"shots": {f"{n}.png": picture(n, "cat") for n in range(200, 212)}})
+    (folder / "shots/torn.png").write_bytes(picture(1)[:30])
+    (folder / "shots/unnamed.png").write_bytes(picture(300))
+    lines = [
+        "file,label",
+        *(f"shots/{number}.png,cat" for number in range(200, 212)),
+        "shots/torn.png,dog",
+        "gone.png,cat",
+    ]
+    (folder / "labels.csv").write_text("\n".join(lines))
+    done = clean.call("add", str(folder))
+    assert done.code == 0, done.err
+    assert "warning: labels.csv names 1 files that are not there" in done.out
+    assert "unnamed.png': labels.csv of its batch does not name it" in done.out
+    assert (clean.root / "data/images/june/labels.csv").read_text().splitlines() == lines[:13]
+    assert not (clean.root / "data/images/june/shots/torn.png").exists()
+    clean.space.commit("June")
+    assert clean.run("resolve", "detect").code == 0
+    assert {f"june/shots/{number}.png" for number in range(200, 212)} <= clean.delta("added")
+
+
+def test_too_many_faults_and_an_unlisted_label_add_nothing(clean: Project, tmp_path: Path) -> None:
+    before = everything(clean.root / "data")
+    folder = lay(tmp_path / "bad", {"cat": {f"{number}.png": picture(number)[:200] for number in range(100, 130)}})
+    done = clean.call("add", str(folder))
+    assert done.code == 4
+    assert "at most 20 images are set aside" in done.error
+    assert "nothing was added" in done.error
+    assert "add: and 10 more are not taken" in done.out
+    folder = lay(tmp_path / "owls", pictures(range(100, 120), "owl"))
+    done = clean.call("add", str(folder))
+    assert done.code == 4
+    assert "list the new label in validate.labels" in done.error
+    assert everything(clean.root / "data") == before
+
+
+REFUSED = {
+    "missing": "not a folder; expected one with images in <label>/, or with a labels.csv",
+    "first": "data/images/first exists; expected the name of a new batch; give another with --batch",
+    "..": "cannot name a batch",
+    "a/b": "cannot name a batch",
+    "-x": "cannot name a batch",
+    "loose": "1 files lie directly in",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_a_batch_is_refused_in_one_line(clean: Project, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "photos"
+    if name != "missing":
+        lay(folder, {"cat": {"1.png": picture(100)}})
+    if name == "loose":
+        (folder / "loose.png").write_bytes(picture(101))
+    done = clean.call("add", str(folder), f"--batch={name}")
+    assert done.code == 4
+    assert REFUSED[name] in done.error
+    assert sorted(path.name for path in (clean.root / "data/images").iterdir()) == [".gitignore", "first", "first.dvc"]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", ["fifo", "link", "linked folder", "hard link", "not UTF-8"])
+def test_a_hostile_folder_is_refused_before_anything_is_read(clean: Project, tmp_path: Path, kind: str) -> None:
+    folder = lay(tmp_path / "photos", pictures(range(100, 103), "cat"))
+    place = folder / "cat/x.png"
+    (tmp_path / "secret").write_bytes(picture(400))
+    if kind == "fifo":
+        os.mkfifo(place)
+    elif kind == "link":
+        place.symlink_to("/etc/passwd")
+    elif kind == "linked folder":
+        (folder / "dog").symlink_to("/etc")
+    elif kind == "hard link":
+        place.hardlink_to(tmp_path / "secret")
+    else:
+        Path(os.fsdecode(os.fsencode(folder) + b"/cat/\xff.png")).write_bytes(picture(401))
+    done = clean.call("add", str(folder))
+    assert done.code == 4
+    assert "1 entries in" in done.error
+    assert "are no plain files" in done.error
+    assert "reading" not in done.out
+    assert not (clean.root / "data/images/photos").exists()
+
+
+def test_a_bomb_costs_one_image(clean: Project, tmp_path: Path) -> None:
+    files = corpus.corpus()
+    folder = lay(tmp_path / "photos", pictures(range(100, 112), "cat"))
+    for name in ("bomb_header.png", "bomb_at_the_cap.png", "bomb_text.png"):
+        (folder / "cat" / name).write_bytes(files[name])
+    clean.space.params(validate={"max_memory": 256})
+    done = clean.call("add", str(folder), "--dry-run")
+    assert done.code == 0
+    assert "would take 12 images" in done.out
+    assert "bomb_at_the_cap.png': needs more than 256 MB of memory" in done.out
