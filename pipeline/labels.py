@@ -48,7 +48,7 @@ def of_folders(files: "pl.DataFrame", images: str) -> "pl.DataFrame":
         if name == images:
             path = rows.filter(pl.col("folder") == name)["path"].sort()[0]
             raise DataError(
-                f"{path if path.isprintable() else ascii(path)}: lies in no label folder; move it to {images}/<batch>/<label>/ and `dvc add` again"
+                f"{path!a}: lies in no label folder; move it to {images}/<batch>/<label>/ and `dvc add` again"
             )
         if not is_label(PurePosixPath(name).name):
             raise DataError(

@@ -209,6 +209,8 @@ def _sentence(error: Any) -> str:
         near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.0)[0]
         near = ".".join([*where[:-1], near])
         return f"{key} is not a setting; did you mean {near}?"
+    if error["type"] == "missing" and len(where) > 2:
+        return f"{key} is {list(error['input'])}; expected more values"
     if error["type"] == "missing":
         return f"{key} is missing; every setting has to be there (`git diff` shows what went)"
     if error["type"] == "value_error":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import facts
 from pipeline.delta import NEW
+from pipeline.ledger import without
 
 if TYPE_CHECKING:
     import polars as pl
@@ -59,7 +60,8 @@ def contradicted(rows: "pl.DataFrame", changes: "pl.DataFrame", known: "pl.DataF
 
     doubted = rows.filter(pl.col("num_labels") > 1).select("digest", "why_num_labels").unique("digest")
     moved = changes.filter(pl.col("kind") == "relabelled").select("digest")
-    old = known.join(moved, on="digest", how="anti").select("digest", "label", "path")
+    old = known.join(doubted, on="digest", how="semi").join(moved, on="digest", how="anti")
+    old = old.select("digest", "label", "path")
     also = changes.filter(pl.col("kind").is_in(["relabelled", "elsewhere"])).select("digest", "label", "path")
     places = pl.concat([old, also]).join(doubted, on="digest", how="inner")
     remedy = "keep the copy with the right label, remove the others, `dvc add` the batch and `dvc repro`"
@@ -109,9 +111,10 @@ def totals(kept: "pl.DataFrame", known: "pl.DataFrame", quarantine: "pl.DataFram
     aside = quarantine.filter("is_known")
     gone = pl.concat([kept.filter(pl.col("kind") == "removed").select("digest"), aside.select("digest")])
     now = kept.filter(pl.col("kind").is_in([*NEW, "relabelled"])).unique("digest").join(gone, on="digest", how="anti")
-    old = known.join(gone, on="digest", how="anti").join(now, on="digest", how="anti")
-    fresh = now.join(known, on="digest", how="anti").group_by("label").len("new")
+    labelled = known.select("digest", "label")
+    old = without(labelled, pl.concat([gone["digest"], now["digest"]]))
+    fresh = now.join(labelled, on="digest", how="anti").group_by("label").len("new")
     total = pl.concat([old.select("label"), now.select("label")]).group_by("label").len("total")
-    every = pl.concat([known.select("label"), total.select("label")]).unique()
+    every = pl.concat([known.select(pl.col("label").unique()), total.select("label")]).unique()
     counts = every.join(fresh, on="label", how="left").join(total, on="label", how="left")
     return counts.with_columns(pl.col("new", "total").fill_null(0).cast(pl.Int64)).sort("label")

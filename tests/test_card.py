@@ -6,7 +6,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from pipeline.card import card, escape
+from pipeline import page
+from pipeline.card import MAX_REMARKS, card, escape
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -21,6 +22,8 @@ HOSTILE = [
     "&lt;b&gt;",
     "back\\slash",
     'the parent\'s "own"',
+    "gnp.\u202eexe",
+    "\x1b[31mred",
 ]
 
 
@@ -37,6 +40,11 @@ class Tags(HTMLParser):
         self.found.append(tag)
 
     handle_endtag = handle_comment = handle_decl = handle_pi = lambda self, tag: self.found.append(tag)
+
+
+def seen(text: str) -> str:
+    """Text as a card shows it: on one line, characters that hide others written out."""
+    return page.visible(" ".join(text.split()))
 
 
 def shown(markdown: str) -> str:
@@ -63,7 +71,13 @@ def drawn(label: str = "cat", reason: str = "it is better", rival: int | None = 
             "champion": {"accuracy": 0.88, "loss": 0.4} if rival else {},
         },
         "verdict": {"decision": "promote", "reasons": [reason, "second reason"], "rival": rival},
-        "delta": {"added": 12, "removed": 2, "relabelled": 1, "added_by_label": {label: 12}},
+        "delta": {"added": 12, "removed": 2, "relabelled": 1, "renamed": 3, "added_by_label": {label: 12}},
+        "validation": {
+            "counts": {"quarantined": 1},
+            "quarantined": [{"path": f"data/{label}/1.png", "reason": reason}],
+            "warnings": [reason],
+        },
+        "suspicious": [{"path": f"data/{label}/2.png", "label": label, "found": label, "probability": 0.98765}],
         "promotion": reason,
     }
     return card(**(parts | changes))
@@ -71,13 +85,13 @@ def drawn(label: str = "cat", reason: str = "it is better", rival: int | None = 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_escaped_text_is_shown_as_it_is(text):
-    assert shown(escape(text)) == " ".join(text.split())
+    assert shown(escape(text)) == seen(text)
 
 
 @hypothesis.given(st.text())
 def test_any_escaped_text_is_shown_as_it_is_with_no_markup_left(text):
     escaped = escape(text)
-    assert shown(escaped) == " ".join(text.split())
+    assert shown(escaped) == seen(text)
     assert Tags(escaped).found == []
     assert not re.search(r"(?<!\\)(\\\\)*[`*_\[\]|~]", escaped)
 
@@ -119,16 +133,16 @@ def test_the_verdict_comes_first_with_every_reason():
 
 def test_the_data_and_the_training_are_told_in_numbers():
     text = drawn()
-    assert "1234 images; 12 added (cat: 12), 2 removed, 1 relabelled." in text
+    assert "1234 images; 12 added (cat: 12), 2 removed, 1 relabelled, 3 renamed." in text
     assert "2.5000 before the first step, 0.7500 at the best epoch 1 of 2 (at most 30)" in text
 
 
 def test_the_three_weakest_labels_are_named_weakest_first():
-    assert drawn().splitlines()[-1].endswith("(recall): cat: 0.500, b: 0.600, c: 0.700")
+    assert drawn().rstrip().splitlines()[-1].endswith("(recall): cat: 0.500, b: 0.600, c: 0.700")
 
 
 def test_nothing_added_is_told_without_an_empty_bracket():
-    text = drawn(delta={"added": 0, "removed": 2, "relabelled": 0, "added_by_label": {}})
+    text = drawn(delta={"added": 0, "removed": 2, "relabelled": 0, "renamed": 0, "added_by_label": {}})
     assert "0 added, 2 removed" in text
 
 
@@ -142,5 +156,46 @@ def test_nothing_added_is_told_without_an_empty_bracket():
 )
 def test_the_lineage_comes_last_where_it_is_known(parent, commit, expected):
     lineage = {"parent": parent, "sources_digest": "a" * 64, "commit": commit}
-    assert drawn(lineage=lineage).splitlines()[-1] == expected
+    assert drawn(lineage=lineage).rstrip().splitlines()[-1] == expected
     assert "Lineage" not in drawn()
+
+
+def remarks(text: str, title: str) -> list[str]:
+    """Lines of the list under a title."""
+    lines = text.splitlines()
+    start = lines.index(f"**{title}**:") + 2
+    return lines[start : lines.index("", start)]
+
+
+def test_what_was_set_aside_warned_of_and_doubted_is_told_with_its_reason():
+    text = drawn(reason="because")
+    assert remarks(text, "1 images set aside") == ["- data/cat/1.png: because"]
+    assert remarks(text, "1 warnings") == ["- because"]
+    assert remarks(text, "1 suspicious labels") == ["- data/cat/2.png: labelled cat, cat says the champion \\(0.988\\)"]
+
+
+def test_where_nothing_was_found_nothing_is_said():
+    nothing = {"counts": {"quarantined": 0}, "quarantined": [], "warnings": []}
+    text = drawn(validation=nothing, suspicious=[])
+    assert not re.search("set aside|warnings|suspicious", text)
+
+
+@pytest.mark.parametrize("count", [MAX_REMARKS, MAX_REMARKS + 1])
+def test_of_many_remarks_the_first_are_shown_and_the_others_counted(count):
+    row = {"path": "p", "label": "cat", "found": "dog", "probability": 1.0}
+    validation = {
+        "counts": {"quarantined": count},
+        "quarantined": [{"path": str(number), "reason": "r"} for number in range(count)],
+        "warnings": ["w"] * count,
+    }
+    text = drawn(validation=validation, suspicious=[row] * count)
+    for title in ("images set aside", "warnings", "suspicious labels"):
+        found = remarks(text, f"{count} {title}")
+        assert len(found) == MAX_REMARKS + (count > MAX_REMARKS)
+        assert ("- and 1 more" in found) == (count > MAX_REMARKS)
+
+
+def test_copies_that_are_set_aside_count_as_one_image():
+    rows = [{"path": str(number), "reason": "r"} for number in range(3)]
+    text = drawn(validation={"counts": {"quarantined": 1}, "quarantined": rows, "warnings": []})
+    assert len(remarks(text, "1 images set aside")) == 3

@@ -96,7 +96,7 @@ def test_one_bad_folder_is_found_among_many():
 def test_an_image_in_no_label_folder_is_refused():
     with pytest.raises(
         DataError,
-        match=r"images/1\.png: lies in no label folder; move it to data/images/<batch>/<label>/ and `dvc add` again",
+        match=r"images/1\.png': lies in no label folder; move it to data/images/<batch>/<label>/ and `dvc add` again",
     ):
         labels.of_folders(files(f"{IMAGES}/2.png", f"{IMAGES}/1.png"), IMAGES)
 

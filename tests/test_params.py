@@ -45,11 +45,12 @@ def test_settings_cannot_be_changed(settings):
         settings.train.patience = 99
 
 
-@pytest.mark.parametrize(
-    "line", [line for line in TEXT.splitlines() if re.match(r"  \w+:", line)], ids=lambda x: x[:20]
-)
-def test_every_setting_in_the_file_has_a_comment(line):
-    assert re.search(r" # \w.{9,}", line)
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_in_the_file_has_a_comment_beside_or_above_it(name):
+    section, _, key = name.partition(".")
+    lines = re.search(rf"^{section}:\n(.*?)(^\w|\Z)", TEXT, re.MULTILINE | re.DOTALL)[1].splitlines()
+    place = next(place for place, line in enumerate(lines) if line.startswith(f"  {key}:"))
+    assert re.search(r" # \S.*\w", lines[place]) or re.match(r"  # \w.{9,}", lines[place - 1])
 
 
 @pytest.mark.parametrize("name", [*SECTIONS, *SETTINGS])
@@ -93,15 +94,46 @@ def test_a_section_that_is_none_is_named(edited, section, value):
         ("resolve.registered_model", "models:/a", "'models:/a'; expected"),
         ("resolve.registered_model", "a" * 101, "a'; expected"),
         ("resolve.alias", "Champion", "'Champion'; expected"),
+        ("resolve.start_at", 0, "0; expected greater than or equal to 1"),
+        ("resolve.start_at", 0.0, "0.0; expected"),
+        ("resolve.start_at", 1.0, "1.0; expected"),
+        ("resolve.start_after_hours", -1, "-1; expected greater than or equal to 0"),
+        ("resolve.start_at_drift", 0, "0; expected greater than 0"),
+        ("resolve.start_at_drift", 1, "1; expected less than 1"),
+        ("resolve.start_at_new_label", "yes", "'yes'; expected a valid boolean"),
+        ("resolve.after_removal", "forget", "'forget'; expected 'warn' or 'retrain'"),
+        ("detect.max_removed", 1.1, "1.1; expected less than or equal to 1"),
+        ("detect.max_removed_of_label", -0.1, "-0.1; expected greater than or equal to 0"),
+        ("detect.acknowledged", ["all"], "'all'; expected"),
+        ("detect.acknowledged", ["0123456789ABC"], "; expected"),
         ("detect.ignore", "*.txt", "'*.txt'; expected"),
         ("detect.ignore", [1], "1; expected a valid string"),
         ("validate.min_side", 0, "0; expected greater than or equal to 1"),
         ("validate.max_side", -1, "-1; expected greater than or equal to 1"),
         ("validate.modes", [1], "1; expected a valid string"),  # YAML reads an unquoted 1 as a number
+        ("validate.max_pixels", 0, "0; expected greater than or equal to 1"),
+        ("validate.max_pixels", 500_000_001, "500000001; expected less than or equal to 500000000"),
+        ("validate.max_seconds", 0, "0; expected greater than or equal to 0.1"),
+        ("validate.max_seconds", 601, "601; expected less than or equal to 600"),
+        ("validate.max_memory", 127, "127; expected greater than or equal to 128"),
+        ("validate.max_quarantined", 1.1, "1.1; expected less than or equal to 1"),
+        ("validate.max_quarantined_images", -1, "-1; expected greater than or equal to 0"),
+        ("validate.labels", [True], "True; expected a valid string"),
+        ("validate.brightness", [0.1], "[0.1]; expected more values"),
+        ("validate.brightness", [0.1, 0.2, 0.3], "expected"),
+        ("validate.brightness", [0.1, 1.1], "1.1; expected less than or equal to 1"),
+        ("validate.min_contrast", 2, "2; expected less than or equal to 1"),
+        ("validate.min_sharpness", -1, "-1; expected greater than or equal to 0"),
+        ("validate.max_aspect", 0.5, "0.5; expected greater than or equal to 1"),
+        ("validate.max_imbalance", 0, "0; expected greater than or equal to 1"),
+        ("validate.max_drift", 1.5, "1.5; expected less than or equal to 1"),
+        ("prepare.near_duplicates", 1, "1; expected less than 1"),
+        ("prepare.near_duplicates", 0, "0; expected greater than 0"),
+        ("evaluate.suspicious", 1, "1; expected less than 1"),
         ("validate.max_duplicates", 1.1, "1.1; expected less than or equal to 1"),
         ("validate.max_duplicates", -0.1, "-0.1; expected greater than or equal to 0"),
         ("validate.min_images_per_label", 0, "0; expected greater than or equal to 1"),
-        ("validate.new_labels", "ask", "'ask'; expected 'refuse' or 'allow'"),
+        ("validate.new_labels", "ask", "'ask'; expected 'listed' or 'allow'"),
         ("prepare.image_size", 4, "4; expected greater than or equal to 8"),
         ("prepare.image_size", 4096, "4096; expected less than or equal to 2048"),
         ("prepare.channels", 2, "2; expected 1 or 3"),
@@ -152,6 +184,16 @@ def test_a_value_out_of_range_is_named_with_what_was_expected(edited, name, valu
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("resolve.start_at", 500),
+        ("resolve.start_at", 0.02),
+        ("resolve.start_after_hours", None),
+        ("resolve.start_after_hours", 0.5),
+        ("resolve.start_at_drift", 0.2),
+        ("detect.acknowledged", ["0123456789ab"]),
+        ("validate.labels", ["fox", "owl"]),
+        ("validate.max_quarantined_images", 0),
+        ("validate.min_sharpness", 0.02),
+        ("prepare.near_duplicates", None),
         ("prepare.replay", "all"),
         ("prepare.replay", 0),
         ("train.pretrained", "imagenet"),
@@ -192,7 +234,20 @@ def test_the_shortest_side_cannot_exceed_the_longest(edited):
     assert edited({"validate.min_side": 10, "validate.max_side": 10})
 
 
-@pytest.mark.parametrize("name", ["train.min_delta", "train.target"])
+@pytest.mark.parametrize("brightness", [[0.5, 0.5], [0.9, 0.1]], ids=["equal", "exchanged"])
+def test_the_darkest_comes_before_the_brightest(edited, brightness):
+    with pytest.raises(ParamsError, match=r"validate: brightness is \[.*\]; expected the darkest, then the brightest"):
+        edited({"validate.brightness": brightness})
+
+
+@pytest.mark.parametrize("value", [0, -3, 1.0, "1%", True], ids=str)
+def test_a_number_or_a_share_is_named_once_with_both_choices(edited, value):
+    message = rf"params\.yaml: resolve\.start_at is {value!r}; expected (?!.*resolve).* or "
+    with pytest.raises(ParamsError, match=message):
+        edited({"resolve.start_at": value})
+
+
+@pytest.mark.parametrize("name", ["train.min_delta", "train.target", "validate.max_drift", "resolve.start_after_hours"])
 @pytest.mark.parametrize("value", [float("inf"), float("nan")], ids=str)
 def test_a_number_must_be_finite(edited, name, value):
     with pytest.raises(ParamsError, match=rf"{re.escape(name)} is {value}; expected"):

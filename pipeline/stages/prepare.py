@@ -58,7 +58,7 @@ def run(
         {split: _numbered(part, before, labels) for split, part in parts.items()},
         labels=labels,
         image_shape=(size, size, channels),
-        num_images=len(ledger.present(rows)),
+        num_images=int((~rows["removed"]).sum()),
         num_added=len(rows) - len(before),
         # Also where images only went, or the few that came all choose or judge: there is nothing to fit.
         is_unchanged=parts["train"].is_empty()
@@ -166,7 +166,7 @@ def _extend(
 def _label_map(pinned: dict[str, Any], rows: "pl.DataFrame") -> list[str]:
     """The parent's labels at their places, then the new ones sorted: an output never changes meaning."""
     known = list(pinned["lineage"]["model"]["labels"]) if pinned["version"] else []
-    return known + sorted(set(ledger.present(rows)["label"].unique()) - set(known))
+    return known + sorted(set(ledger.present(rows.select("label", "removed"))["label"].unique()) - set(known))
 
 
 def _choose(
@@ -175,17 +175,19 @@ def _choose(
     """Rows of the ledger by split: all new training images and replayed old ones; val and holdout up to their caps."""
     import polars as pl
 
-    present = ledger.present(rows)
-    by_split = {split: present.filter(pl.col("split") == split) for split in SPLITS}
+    def of(table: pl.DataFrame, split: Split) -> pl.DataFrame:
+        return ledger.present(table).filter(pl.col("split") == split)
+
     # What is relabelled or came back has to be learned anew.
-    anew = changes.filter(pl.col("kind").is_in(["added", "retried", "relabelled"])).select("digest")
-    old = by_split["train"].join(before, on="digest", how="semi").join(anew, on="digest", how="anti")
-    new = by_split["train"].join(old, on="digest", how="anti")
+    anew = changes.filter(pl.col("kind").is_in(["added", "retried", "relabelled"]))["digest"]
+    known, added = of(rows.head(len(before)), "train"), of(rows.slice(len(before)), "train")
+    old = ledger.without(known, anew)
+    new = pl.concat([known.filter(pl.col("digest").is_in(anew.implode())), added])
     per_new = "all" if chosen.train.start == "cold" else chosen.prepare.replay
     return {
         "train": pl.concat([new, replay.pick(old, len(new), per_new, chosen.prepare.seed)]).sort("digest"),
-        "val": splits.cap(by_split["val"], chosen.prepare.max_val),
-        "holdout": splits.cap(by_split["holdout"], chosen.prepare.max_holdout),
+        "val": splits.cap(of(rows, "val"), chosen.prepare.max_val),
+        "holdout": splits.cap(of(rows, "holdout"), chosen.prepare.max_holdout),
     }
 
 
@@ -203,7 +205,7 @@ def _numbered(part: "pl.DataFrame", before: "pl.DataFrame", labels: list[str]) -
 def _refuse_too_few(rows: "pl.DataFrame", labels: list[str], chosen: Prepare) -> None:
     import polars as pl
 
-    present = ledger.present(rows)
+    present = ledger.present(rows.select("split", "label", "removed"))
     for split in SPLITS:
         found = len(present.filter(pl.col("split") == split))
         if found < chosen.min_split:
@@ -213,7 +215,8 @@ def _refuse_too_few(rows: "pl.DataFrame", labels: list[str], chosen: Prepare) ->
                 "prepare.holdout_fraction"
             )
     trained = set(present.filter(pl.col("split") == "train")["label"].unique())
-    missing = [label for label in labels if label in set(present["label"].unique()) - trained]
+    there = set(present["label"].unique())
+    missing = [label for label in labels if label in there - trained]
     if missing:
         raise DataError(f"no image of {', '.join(missing)} falls to train; expected one or more; add images of it")
 
