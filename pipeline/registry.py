@@ -342,15 +342,17 @@ class Memory:
     def __init__(self, path: Path, uri: str) -> None:
         self._path = path
         self._uri = uri
-        self._answers: dict[str, Any] | None = None
+        self._at: list[Any] | None = None
+        """The state that the answers are of."""
+        self._answers: dict[str, Any] = {}
 
     def recall(self, question: list[Any], ask: Callable[[], Any]) -> Any:
         """The answer from memory, else a fresh one."""
         state, key = self._state(), json.dumps(question)
         if state is None:
             return ask()
-        if self._answers is None:
-            self._answers = self._read(state)
+        if self._at != state:
+            self._at, self._answers = state, self._read(state)
         if key not in self._answers:
             answer = ask()
             if self._state() != state:  # written to meanwhile, or made just now

@@ -145,6 +145,16 @@ def test_what_was_not_kept_whole_is_not_found(kept, tmp_path):
     assert take(kept, "d1", "d3") == [None, 3]
 
 
+def test_a_replacement_that_was_cut_short_leaves_no_digests_of_the_older(kept, tmp_path, monkeypatch):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.files.write_table", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        kept.add("one", pl.Series(["d4", "d5"]), array(tmp_path / "three.npy", 4, 5))
+    assert take(kept, "d1", "d2", "d4") == [None, 2, None]
+
+
 def test_other_views_are_kept_apart(kept, tmp_path):
     grey = Kept(tmp_path / "kept", View(4, 1))
     target = np.zeros((1, 4, 4, 1), np.uint8)

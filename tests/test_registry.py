@@ -1,11 +1,13 @@
 """The registry on a real SQLite file and on a real MLflow server."""
 
 import base64
+import contextlib
 import itertools
 import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import files, model, registry
+from pipeline import files, ledger, model, registry
 from pipeline.errors import RegistryError
 from pipeline.params import Params
-from pipeline.registry import Registry, Run
+from pipeline.registry import Memory, Registry, Run
 
 NUMBERS = itertools.count(1)
 
@@ -131,7 +133,7 @@ def test_a_registered_model_can_be_loaded_and_classifies(reg: Registry, tmp_path
         found = served.predict(pd.DataFrame({"image": [image, draw("PNG", mode="L")]}))
         again = served.predict(pd.DataFrame({"image": [base64.b64encode(image).decode()]}))
         with pytest.raises(
-            Exception, match=r"1 of 2 images cannot be decoded: row 1: not a JPEG, PNG, WEBP or BMP file"
+            Exception, match=r"1 of 2 images cannot be decoded: row 1: a text file; expected JPEG, PNG, WEBP or BMP"
         ):
             served.predict(pd.DataFrame({"image": [image, b"no image"]}))
     finally:
@@ -243,3 +245,225 @@ def test_an_alias_that_someone_else_moves_at_the_same_moment_is_noticed(
 def test_what_the_registry_refuses_is_not_called_silence(reg: Registry) -> None:
     with pytest.raises(RegistryError, match=r"the MLflow registry at .* refused: .*not found"):
         reg.version(99)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Path:
+    """A project with the default registry, empty; the file for what is remembered of it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "store").mkdir()
+    shutil.copy(empty_database, tmp_path / "store/mlflow.db")
+    return tmp_path / "scratch/registry.json"
+
+
+def answers(reg: Registry) -> list[object]:
+    """All questions that are remembered."""
+    newest = reg.newest(sources="s")
+    return [reg.champion(), newest, reg.all(), reg.newest(sources="none"), newest and reg.version(newest.number)]
+
+
+def unreachable(uri: str) -> None:
+    raise AssertionError(f"{uri} was asked")
+
+
+@pytest.mark.parametrize("promoted", [True, False], ids=["champion", "no champion"])
+def test_answers_are_remembered_as_long_as_nothing_is_written(settings, place, monkeypatch, promoted):
+    writer = Registry(settings.resolve)
+    version = register(writer, "a", monkeypatch, sources="s", parent="")
+    if promoted:
+        writer.promote(version.number)
+    first = answers(Registry(settings.resolve, place))
+    assert first == answers(writer)
+    assert (first[0] is not None) is promoted
+    monkeypatch.setattr(registry, "_client", unreachable)
+    again = Registry(settings.resolve, place)
+    assert answers(again) == answers(again) == first
+
+
+def test_a_remembered_answer_needs_no_import_of_mlflow(settings, place, monkeypatch):
+    register(Registry(settings.resolve), "a", monkeypatch, sources="s")
+    first = answers(Registry(settings.resolve, place))
+    script = (
+        "import sys; from pathlib import Path; from pipeline import params; from pipeline.registry import Registry;"
+        f"reg = Registry(params.load(Path({str(Path(registry.__file__).parents[1] / 'params.yaml')!r})).resolve,"
+        f"Path({str(place)!r})); print(reg.newest(sources='s').number, 'mlflow' in sys.modules)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(registry.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == [str(first[1].number), "False"], done.stderr
+
+
+def test_what_another_client_writes_is_seen_at_once(settings, place, monkeypatch):
+    writer, reader = Registry(settings.resolve), Registry(settings.resolve, place)
+    assert reader.champion() is None
+    assert reader.all() == []
+    for number, key in ((1, "a"), (2, "b")):
+        register(writer, key, monkeypatch, sources="s")
+        for one in (reader, Registry(settings.resolve, place)):
+            newest = one.newest(sources="s")
+            assert newest is not None
+            assert newest.number == number
+            assert len(one.all()) == number
+        writer.promote(number)
+        for one in (reader, Registry(settings.resolve, place)):
+            champion = one.champion()
+            assert champion is not None
+            assert champion.number == number
+    writer.annotate(2, {"verdict": "reject"})
+    assert reader.version(2).tags["evergreen.verdict"] == "reject"
+    writer._client.delete_registered_model_alias(writer.name, writer.alias)
+    assert reader.champion() is None
+
+
+def test_what_is_remembered_of_one_model_or_alias_is_not_said_of_another(settings, place, monkeypatch):
+    writer = Registry(settings.resolve)
+    writer.promote(register(writer, "a", monkeypatch).number)
+    assert Registry(settings.resolve, place).champion() is not None
+    for change in ({"registered_model": "other"}, {"alias": "other"}):
+        assert Registry(settings.resolve.model_copy(update=change), place).champion() is None
+
+
+@pytest.mark.parametrize("end", ["-wal", "-journal"])
+def test_while_sqlite_writes_to_another_file_nothing_is_remembered(settings, place, end):
+    beside = Path(f"store/mlflow.db{end}")
+    beside.touch()
+    counted = Memory(place, f"sqlite:///{Path('store/mlflow.db').absolute()}")
+    asked: list[int] = []
+    for _ in range(2):
+        assert counted.recall(["q"], lambda: asked.append(1) or len(asked)) == len(asked)
+    assert len(asked) == 2
+    assert not place.exists()
+    beside.unlink()
+    assert Registry(settings.resolve, place).champion() is None
+    assert place.is_file()
+    beside.touch()
+    assert counted.recall(["q"], lambda: "fresh") == "fresh"
+
+
+@pytest.fixture
+def memory(place: Path) -> Callable[[], Memory]:
+    """What a new process remembers."""
+    return lambda: Memory(place, f"sqlite:///{Path('store/mlflow.db').absolute()}")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b'{"state": []}', b"\xff", b'{"state": null, "answers": 3}'], ids=repr
+)
+def test_a_torn_memory_is_ignored_and_written_anew(memory, place, content):
+    assert memory().recall(["q"], lambda: 1) == 1
+    place.write_bytes(content)
+    assert memory().recall(["q"], lambda: 2) == 2
+    assert memory().recall(["q"], lambda: 3) == 2
+
+
+def test_a_memory_whose_answers_are_none_is_ignored(memory, place):
+    memory().recall(["q"], lambda: 1)
+    kept = files.read_json(place)
+    files.write_json(place, kept | {"answers": 3})
+    assert memory().recall(["q"], lambda: 2) == 2
+
+
+def test_a_memory_of_another_registry_is_ignored(memory, place, tmp_path):
+    memory().recall(["q"], lambda: 1)
+    (tmp_path / "other").mkdir()
+    shutil.copy2("store/mlflow.db", tmp_path / "other/mlflow.db")
+    other = Memory(place, f"sqlite:///{tmp_path / 'other/mlflow.db'}")
+    assert other.recall(["q"], lambda: 2) == 2
+
+
+def test_a_database_put_in_the_place_of_another_is_asked(memory, tmp_path):
+    memory().recall(["q"], lambda: 1)
+    shutil.copy2("store/mlflow.db", tmp_path / "backup.db")
+    (tmp_path / "backup.db").replace("store/mlflow.db")
+    assert memory().recall(["q"], lambda: 2) == 2
+
+
+def test_an_answer_that_fails_is_not_remembered(memory):
+    def fail() -> None:
+        raise RegistryError("no answer")
+
+    with pytest.raises(RegistryError):
+        memory().recall(["q"], fail)
+    assert memory().recall(["q"], lambda: 2) == 2
+
+
+def test_an_answer_during_which_something_was_written_is_not_remembered(memory):
+    def write() -> int:
+        with contextlib.closing(sqlite3.connect("store/mlflow.db")) as database:
+            database.execute("create table written (x)")
+            database.commit()
+        return 1
+
+    one = memory()
+    assert one.recall(["q"], write) == 1
+    assert one.recall(["q"], lambda: 2) == 2
+    assert memory().recall(["q"], lambda: 3) == 2
+
+
+def test_a_write_that_leaves_size_and_time_alone_is_seen_by_sqlites_counter(memory):
+    """On a disk whose clock ticks in seconds, or restored by a backup."""
+    path = Path("store/mlflow.db")
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("create table written (x)")
+        database.execute("insert into written values (1)")
+        database.commit()
+        before = path.stat()
+        memory().recall(["q"], lambda: 1)
+        database.execute("update written set x = 2")
+        database.commit()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_size, after.st_mtime_ns, after.st_ino) == (before.st_size, before.st_mtime_ns, before.st_ino)
+    assert memory().recall(["q"], lambda: 2) == 2
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "postgresql://127.0.0.1/db", "sqlite:///none/mlflow.db"])
+def test_of_any_other_registry_nothing_is_remembered(place, uri):
+    for answer in (1, 2):
+        assert Memory(place, uri).recall(["q"], lambda answer=answer: answer) == answer
+    assert not place.exists()
+
+
+def test_a_write_between_two_questions_forgets_the_answer_to_the_first(memory, tmp_path):
+    one = memory()
+    assert one.recall(["champion"], lambda: "old") == "old"
+    shutil.copy2("store/mlflow.db", tmp_path / "next.db")
+    (tmp_path / "next.db").replace("store/mlflow.db")
+    assert one.recall(["newest"], lambda: "new") == "new"
+    for later in (one, memory()):
+        assert later.recall(["champion"], lambda: "new") == "new"
+
+
+def test_each_question_has_its_own_answer(memory):
+    for question in (["q"], ["q", 1], ["q", "1"], ["r"]):
+        memory().recall(question, lambda question=question: question)
+    assert memory().recall(["q", 1], list) == ["q", 1]
+    assert memory().recall(["q", "1"], list) == ["q", "1"]
+
+
+def test_an_empty_registry_made_by_the_question_is_not_taken_for_the_one_before(settings, place):
+    Path("store/mlflow.db").unlink()
+    assert Registry(settings.resolve, place).champion() is None
+    assert Registry(settings.resolve, place).champion() is None
+
+
+def test_the_parents_ledger_is_empty_without_a_parent_and_has_the_columns_that_are_asked_for(settings, place):
+    reg = Registry(settings.resolve)
+    assert reg.parents_ledger({"version": None}, place).columns == [*ledger.COLUMNS]
+    assert reg.parents_ledger({"version": None}, place, ["digest"]).columns == ["digest"]
+
+
+@pytest.mark.usefixtures("place")
+def test_the_parents_ledger_is_that_of_its_run(settings, tmp_path):
+    reg, table = Registry(settings.resolve), tmp_path / "ledger.parquet"
+    files.write_table(table, ledger.empty())
+    run = reg.run("a", "cycle")
+    run.upload(table, registry.LEDGER)
+    pinned = {
+        "version": 1,
+        "run_id": run.run_id,
+        "lineage": {"files": {registry.LEDGER: files.sha256_file(table)}},
+    }
+    assert reg.parents_ledger(pinned, tmp_path / "objects").schema == ledger.empty().schema
+    assert reg.parents_ledger(pinned, tmp_path / "objects", ["rank", "digest"]).columns == ["rank", "digest"]

@@ -7,7 +7,7 @@ is tried again in each cycle until it passes or is gone. Too many of them stop t
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import drift, files, inspection, ledger, page, pixels, sheet
+from pipeline import drift, files, inspection, ledger, names, page, pixels, sheet
 from pipeline import facts as tables
 from pipeline import params as parameters
 from pipeline.delta import NEW
@@ -93,7 +93,9 @@ def _label_changes(inspected: Inspection, lineage: dict[str, Any], chosen: Param
 
     before = {label for label, total in lineage.get("label_counts", {}).items() if total}
     now = set(inspected.counts.filter(pl.col("total") > 0)["label"])
-    found = []
+    moved = inspected.kept.filter(pl.col("kind").is_in(["renamed", "relabelled"]))["path"]
+    unsafe = [f"{path!a} ({fault})" for path in moved if (fault := names.fault(path))]
+    found = [f"{len(unsafe)} known images have unsafe names now, e.g. {unsafe[0]}; rename them"] if unsafe else []
     if before and now - before:
         found.append(f"new labels: {', '.join(sorted(now - before))}; the model gets an output for each")
     if before - now:

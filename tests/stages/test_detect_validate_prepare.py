@@ -115,7 +115,9 @@ def test_an_image_in_no_label_folder_is_refused(space: Workspace, upto: Upto, er
     space.dvc("add", "--quiet", "data/images")
     space.commit("All")
     assert upto("detect") == 4
-    assert "'data/images/loose.png': lies in no label folder; move it to data/images/<batch>/<label>/" in error("detect")
+    assert "'data/images/loose.png': lies in no label folder; move it to data/images/<batch>/<label>/" in error(
+        "detect"
+    )
 
 
 def test_an_image_that_was_never_pushed_is_named(space: Workspace, upto: Upto, error: Error) -> None:
