@@ -64,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 1
     except KeyboardInterrupt:
-        print(f"{command}: interrupted; run `dvc repro` to go on", file=sys.stderr)
+        again = "`dvc repro` to go on" if command in STAGES else "it again"
+        print(f"{command}: interrupted; run {again}", file=sys.stderr)
         return 130
     return int(code or 0)
 

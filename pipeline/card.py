@@ -90,7 +90,7 @@ def _remarks(validation: Mapping[str, Any], suspicious: Sequence[Mapping[str, An
         for row in suspicious
     ]
     parts = (
-        (f"{validation['counts']['quarantined']} images set aside", aside),
+        (f"{len(aside)} files set aside", aside),
         (f"{len(validation['warnings'])} warnings", validation["warnings"]),
         (f"{len(doubted)} suspicious labels", doubted),
     )

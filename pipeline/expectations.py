@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.params import Validate
-from pipeline.quarantine import EARLY
+from pipeline.quarantine import CONTRADICTED, EARLY
 
 if TYPE_CHECKING:
     import polars as pl
@@ -125,7 +125,7 @@ def of_images(bounds: Validate) -> list[Any]:
             meta=_meta(
                 "quarantine",
                 "copies of an image carry one label",
-                f"keep the copy with the right label, remove the others{AGAIN}",
+                CONTRADICTED,
             ),
         ),
     ]
@@ -207,8 +207,8 @@ def of_labels(bounds: Validate, known: Sequence[str]) -> list[Any]:
                 meta=_meta(
                     "stop",
                     f"labels are known to the parent or listed in validate.labels: {', '.join(allowed)}",
-                    f"rename the folder{AGAIN}; or list the new label in validate.labels (or set validate.new_labels: "
-                    "allow) and, for this one cycle, set train.start: cold in params.yaml",
+                    f"rename the folder{AGAIN}; or list the new label in validate.labels in params.yaml (or set "
+                    "validate.new_labels: allow); the model is then trained afresh, on all images",
                 ),
             )
         )
@@ -285,7 +285,11 @@ def _verdict(suite: str, result: dict[str, Any]) -> Verdict:
     found = details.get("observed_value")
     if found is None:
         unexpected = details.get("unexpected_list") or []
-        found = ", ".join(sorted({f"{v:.6g}" if isinstance(v, float) else str(v) for v in unexpected})[:5])
+        # That something is not as it should be, the meaning says already.
+        values = {f"{v:.6g}" if isinstance(v, float) else str(v) for v in unexpected if not isinstance(v, bool)}
+        found = ", ".join(sorted(values)[:5])
+    elif "proportion_of_unique" in config["type"]:
+        found = f"{1 - found:.1%} copies"
     elif isinstance(found, float):
         found = f"{found:.3g}"
     return Verdict(

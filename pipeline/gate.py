@@ -79,14 +79,20 @@ def more_needed(counts: Counts, settings: Evaluate) -> int:
     return max(1, math.ceil((high - 1) * counts.total))
 
 
-def upper_bound(hits: Hits, confidence: float) -> float:
-    """One-sided upper confidence bound of a proportion, by Wilson's score (JASA 22, 1927)."""
-    if not hits.total:
-        return 1.0
-    z, share = NormalDist().inv_cdf(confidence), hits.right / hits.total
-    centre = share + z**2 / (2 * hits.total)
-    spread = z * math.sqrt(share * (1 - share) / hits.total + z**2 / (4 * hits.total**2))
-    return (centre + spread) / (1 + z**2 / hits.total)
+def chance(hits: Hits, rate: float) -> float:
+    """Probability of no more hits than these if each image is one with this rate: the exact binomial tail."""
+    if rate >= 1:
+        return float(hits.right >= hits.total)
+    log_odds = [
+        math.lgamma(hits.total + 1)
+        - math.lgamma(right + 1)
+        - math.lgamma(hits.total - right + 1)
+        + (right * math.log(rate) if right else 0)
+        + (hits.total - right) * math.log1p(-rate)
+        for right in range(hits.right + 1)
+        if rate > 0 or right == 0
+    ]
+    return min(1.0, math.fsum(map(math.exp, log_odds)))
 
 
 def decide(counts: Counts, settings: Evaluate, new: Hits | None = None) -> Verdict:
@@ -109,7 +115,7 @@ def decide(counts: Counts, settings: Evaluate, new: Hits | None = None) -> Verdi
         f"the other way round: accuracy {100 * difference:+.2f} points, at least {100 * lower:+.2f} at "
         f"{settings.confidence:.0%} confidence"
     )
-    if new and upper_bound(new, settings.confidence) < settings.min_accuracy:
+    if new and chance(new, settings.min_accuracy) < 1 - settings.confidence:
         doubt = (
             f"it gets {new.right} of the {new.total} new holdout images right, surely below the "
             f"{settings.min_accuracy:.0%} of evaluate.min_accuracy: look at the labels of the new images"

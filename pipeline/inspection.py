@@ -48,7 +48,7 @@ class Inspection:
     def warnings(self) -> list[str]:
         """One sentence for each expectation that fails and only warns."""
         failed = [verdict for verdict in self.verdicts if not verdict.success and verdict.outcome == "warn"]
-        return [_warning(verdict, self.looks) for verdict in failed]
+        return [_warning(verdict, self.looks, self.distances) for verdict in failed]
 
 
 def inspect(
@@ -153,7 +153,14 @@ def _judge_the_rest(
     judge.check("cycle", pl.DataFrame([cycle]), expectations.of_cycle(bounds, at_most))
 
 
-def _warning(verdict: "Verdict", looks: "pl.DataFrame") -> str:
+def _warning(verdict: "Verdict", looks: "pl.DataFrame", distances: Mapping[str, float]) -> str:
+    if verdict.suite == "drift":
+        far = [list(distances.items())[row] for row in verdict.rows]
+        found = ", ".join("the mix of labels" if name == "labels" else name for name, _ in far)
+        return (
+            f"the new images differ in {found} by {max(value for _, value in far):.2f}; expected that {verdict.meaning}"
+            f"; {verdict.remedy}"
+        )
     if verdict.suite != "looks" or not verdict.rows:
         return f"expected that {verdict.meaning}, found {verdict.found}; {verdict.remedy}"
     paths = [f"{looks['path'][row]!a}" for row in verdict.rows[:3]]

@@ -3,9 +3,9 @@
 import csv
 import io
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError
 
@@ -24,6 +24,17 @@ def is_label(name: str) -> bool:
     kinds = [unicodedata.category(character)[0] for character in name]  # L letter, N number, M mark on a letter
     inside = all(kind in "LNM" or character in " _.+-" for kind, character in zip(kinds, name, strict=True))
     return 0 < len(name) <= MAX_LABEL and inside and (kinds[0] in "LN" or name[0] == "_")
+
+
+def unknown(labels: Sequence[str], pinned: Mapping[str, Any]) -> list[str]:
+    """Labels that the pinned parent's model has no output for; none where there is no parent.
+
+    Args:
+        labels: of the dataset.
+        pinned: `parent.json`.
+    """
+    known = pinned["lineage"]["model"]["labels"] if pinned["version"] else labels
+    return [label for label in labels if label not in known]
 
 
 def of_folders(files: "pl.DataFrame", images: str) -> "pl.DataFrame":

@@ -48,7 +48,7 @@ class Detect(Section):
     ignore: tuple[str, ...]
     max_removed: Share
     max_removed_of_label: Share
-    acknowledged: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")], ...]
+    acknowledged: tuple[Annotated[str, Field(pattern=r"^gone-[0-9a-f]{12}$")], ...]
 
 
 class Validate(Section):

@@ -20,6 +20,9 @@ COLUMNS = ("digest", "label", "path", "reason", "remedy", "is_known")
 Row = tuple[str, str, str, str, str, bool]
 """Of COLUMNS."""
 
+CONTRADICTED = "keep the copy with the right label, remove the others, `dvc add` the batch and `dvc repro`"
+"""Remedy for images whose copies carry different labels."""
+
 EARLY = "it enters by itself once there are enough"
 """Remedy for images of a new label that has too few: they are early, not at fault."""
 
@@ -64,8 +67,7 @@ def contradicted(rows: "pl.DataFrame", changes: "pl.DataFrame", known: "pl.DataF
     old = old.select("digest", "label", "path")
     also = changes.filter(pl.col("kind").is_in(["relabelled", "elsewhere"])).select("digest", "label", "path")
     places = pl.concat([old, also]).join(doubted, on="digest", how="inner")
-    remedy = "keep the copy with the right label, remove the others, `dvc add` the batch and `dvc repro`"
-    found = [(digest, label, path, why, remedy, True) for digest, label, path, why in places.iter_rows()]
+    found = [(digest, label, path, why, CONTRADICTED, True) for digest, label, path, why in places.iter_rows()]
 
     # Relabelled here, and still there under the old label.
     here = changes.filter(pl.col("kind").is_in(["relabelled", "elsewhere"]))
@@ -73,7 +75,8 @@ def contradicted(rows: "pl.DataFrame", changes: "pl.DataFrame", known: "pl.DataF
     for (digest,), same in here.join(torn, on="digest", how="semi").group_by("digest"):
         why = facts.where(dict(same.sort("path").select("label", "path").iter_rows()))
         found += [
-            (str(digest), label, path, why, remedy, True) for label, path in same.select("label", "path").iter_rows()
+            (str(digest), label, path, why, CONTRADICTED, True)
+            for label, path in same.select("label", "path").iter_rows()
         ]
     return found
 

@@ -28,6 +28,9 @@ from pipeline.store import Store
 SETTLED = 2_000_000_000
 """Nanoseconds after which a further change gets a later time stamp, on every usual file system."""
 
+FEW = 5
+"""Files that a command in a message names."""
+
 CHUNK = 500
 """Files that one thread hashes before it takes more."""
 
@@ -103,6 +106,7 @@ def check(images: Path, found: tuple[Source, ...], store: Store, ignore: Sequenc
     untracked = _untracked(images, tree, batches, ignore)
     warnings = _refuse_untracked(images, untracked, found, store)
     _refuse_changed(images, tree.recent, batches, store, found)
+    warnings += _absent(tree, batches, found)
 
     settled = began - SETTLED
     # The file system's clock may be another than ours, hence never later than what it said itself.
@@ -347,12 +351,44 @@ def _refuse_untracked(images: Path, untracked: Sequence[str], found: Sequence[So
             f"{len(loose)} files lie directly in {images}, e.g. {loose[0]!a}; expected each in a batch; move "
             f"them to {images}/<batch>/<label>/ and `dvc add {images}/<batch>`, or name them in detect.ignore"
         )
+    for batch, paths in sorted(strays.items()):
+        absent = sum(_num_absent(source, store) for source in found if source.path == batch)
+        if absent:
+            raise DataError(
+                f"{len(paths)} files below {images} are not tracked by DVC, e.g. {paths[0]!a}; expected every image in "
+                f"a batch; run `dvc add {_quoted(*paths[:FEW])}`{' and so on with each' if len(paths) > FEW else ''}, "
+                f"not `dvc add {_quoted(batch)}`: {absent} files of it are not on this disk and would count as removed"
+            )
     first = next(iter(strays.values()))[0]
     raise DataError(
         f"{sum(map(len, strays.values()))} files below {images} are not tracked by DVC, e.g. {first!a}; expected "
         f"every image in a batch; run `dvc add {_quoted(*sorted(strays))}`, or delete them, or name them in "
         "detect.ignore"
     )
+
+
+def _num_absent(source: Source, store: Store) -> int:
+    """How many files of a batch are not on disk, as in a clone that fetched only what it needed."""
+    return sum(not os.path.lexists(path) for path in store.listing(source)["path"])
+
+
+def _absent(tree: Tree, batches: "_Batches", found: Sequence[Source]) -> list[str]:
+    """Warnings of batches that are only partly here: deleted files are in the data until `dvc add` says so."""
+    warnings = []
+    for source in found:
+        looked = {folder for folder in tree.names if folder == source.path or folder.startswith(f"{source.path}/")}
+        if not looked:
+            continue
+        here = {f"{folder}/{name}" for folder in looked for name in tree.names[folder]}
+        known = tree.marks.keys() - looked  # nothing has changed in these
+        missing = [p for p in batches.listed(source) if p not in here and p.rpartition("/")[0] not in known]
+        if missing and (here or any(folder.startswith(f"{source.path}/") for folder in tree.marks)):
+            batch, count = _quoted(source.path), f"{len(missing)} of {source.num_files}"
+            warnings.append(
+                f"{count} files of {batch} are not on this disk, e.g. {min(missing)!a}; they "
+                f"are in the data until `dvc add {batch}` takes them out; `dvc pull {batch}.dvc` brings them back"
+            )
+    return warnings
 
 
 def _was_tracked(batch: str) -> bool:

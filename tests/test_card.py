@@ -169,7 +169,7 @@ def remarks(text: str, title: str) -> list[str]:
 
 def test_what_was_set_aside_warned_of_and_doubted_is_told_with_its_reason():
     text = drawn(reason="because")
-    assert remarks(text, "1 images set aside") == ["- data/cat/1.png: because"]
+    assert remarks(text, "1 files set aside") == ["- data/cat/1.png: because"]
     assert remarks(text, "1 warnings") == ["- because"]
     assert remarks(text, "1 suspicious labels") == ["- data/cat/2.png: labelled cat, cat says the champion \\(0.988\\)"]
 
@@ -189,13 +189,7 @@ def test_of_many_remarks_the_first_are_shown_and_the_others_counted(count):
         "warnings": ["w"] * count,
     }
     text = drawn(validation=validation, suspicious=[row] * count)
-    for title in ("images set aside", "warnings", "suspicious labels"):
+    for title in ("files set aside", "warnings", "suspicious labels"):
         found = remarks(text, f"{count} {title}")
         assert len(found) == MAX_REMARKS + (count > MAX_REMARKS)
         assert ("- and 1 more" in found) == (count > MAX_REMARKS)
-
-
-def test_copies_that_are_set_aside_count_as_one_image():
-    rows = [{"path": str(number), "reason": "r"} for number in range(3)]
-    text = drawn(validation={"counts": {"quarantined": 1}, "quarantined": rows, "warnings": []})
-    assert len(remarks(text, "1 images set aside")) == 3

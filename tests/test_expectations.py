@@ -14,8 +14,8 @@ SOUND = {"named": True, "labelled": True, "readable": True, "width": 40, "height
 FAIR = {"extension": True, "brightness": 0.5, "contrast": 0.2, "sharpness": 0.1, "aspect": 1.5}
 UNKNOWN = {"readable": False, "width": None, "height": None, "mode": None}
 LISTED = (
-    f"rename the folder{AGAIN}; or list the new label in validate.labels (or set validate.new_labels: allow) and, for "
-    "this one cycle, set train.start: cold in params.yaml"
+    f"rename the folder{AGAIN}; or list the new label in validate.labels in params.yaml (or set validate.new_labels: "
+    "allow); the model is then trained afresh, on all images"
 )
 LOOK = "look at it in the contact sheet"
 
@@ -162,6 +162,7 @@ def test_what_is_beyond_the_bound_fails_with_its_meaning_and_its_remedy(check, c
         (found,) = check(case.suite, table(case.suite, {case.column: value}))
         rows = table(case.suite, {case.column: value})
         shown = plain(float(value)) if case.column.startswith("total") else plain(value)
+        shown = "" if isinstance(value, bool) else shown
         assert found == Verdict(
             suite=found.suite,
             expectation=case.expectation,
@@ -194,7 +195,7 @@ def test_copies_up_to_the_share_pass_and_one_more_warns(check):
     of_ten = [row | {"digest": f"d{min(place, 2)}"} for place, row in enumerate(rows)]
     assert check("looks", of_ten) == []
     (found,) = check("looks", [row | {"digest": f"d{min(place, 1)}"} for place, row in enumerate(rows)])
-    assert (found.outcome, found.column, found.found, found.rows) == ("warn", "digest", "0.2", ())
+    assert (found.outcome, found.column, found.found, found.rows) == ("warn", "digest", "80.0% copies", ())
     assert found.meaning == "at most 70% of the images are copies of others (validate.max_duplicates)"
     assert found.remedy == "remove the copies; they count once"
 

@@ -233,8 +233,8 @@ def test_drift_is_judged_where_there_are_enough_images_on_both_sides(inspect):
     assert found.distances["labels"] == 0.0
     (warning,) = found.warnings
     assert warning == (
-        "expected that the new images are within 0.3 of those before (validate.max_drift), found 1; look at the "
-        "contact sheet: is it the same camera, the same task?"
+        "the new images differ in brightness by 1.00; expected that the new images are within 0.3 of those before "
+        "(validate.max_drift); look at the contact sheet: is it the same camera, the same task?"
     )
     fewer = inspect(delta[1:], reference=reference, found=dict(zip([row[1] for row in delta], dark, strict=True)))
     assert fewer.distances == {}

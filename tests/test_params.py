@@ -189,7 +189,7 @@ def test_a_value_out_of_range_is_named_with_what_was_expected(edited, name, valu
         ("resolve.start_after_hours", None),
         ("resolve.start_after_hours", 0.5),
         ("resolve.start_at_drift", 0.2),
-        ("detect.acknowledged", ["0123456789ab"]),
+        ("detect.acknowledged", ["gone-0123456789ab"]),
         ("validate.labels", ["fox", "owl"]),
         ("validate.max_quarantined_images", 0),
         ("validate.min_sharpness", 0.02),

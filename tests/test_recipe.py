@@ -20,6 +20,8 @@ def changed(settings: params.Params, section: str, **values: object) -> params.P
         ("train", {"patience": 99}),
         ("train", {"restore": ()}),
         ("train", {"target": 0.1}),
+        ("validate_", {"min_side": 9}),
+        ("detect", {"ignore": ()}),
     ],
     ids=str,
 )
@@ -34,8 +36,6 @@ def test_a_setting_that_makes_another_model_is_another_recipe(settings, section,
         ("evaluate", {"batch_size": 1}),
         ("promote", {"automatic": False}),
         ("resolve", {"alias": "other"}),
-        ("validate_", {"max_duplicates": 1.0}),
-        ("detect", {"ignore": ()}),
     ],
     ids=str,
 )

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from pipeline import facts, files, inspection, labels, names, pixels, sources, tree, workers
 from pipeline import params as parameters
 from pipeline.errors import DataError, ExpectationError
+from pipeline.expectations import AGAIN
 from pipeline.images import THUMBNAIL, Facts
 from pipeline.inspection import Inspection
 from pipeline.inventory import Inventory
@@ -45,11 +46,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(folder: Path, batch: str | None, dry_run: bool, images: Path, settings: Path, scratch: Path) -> int:
     """Take a folder of new labelled images into a new batch, but for images that are faulty or there already."""
+    import polars as pl
+
     chosen = parameters.load(settings)
     target = _target(folder, batch, images)
-    here = _read(folder, target, images, chosen)
+    try:
+        here = _read(folder, target, images, chosen)
+    except DataError as error:  # of a batch that is not one yet
+        raise DataError(_as_source(str(error), folder, target)) from None
     known = _known(images, chosen)
-    new = here.join(known, on=["digest", "label"], how="anti").unique("digest", keep="first", maintain_order=True)
+    new = here.join(known, on=["digest", "label"], how="anti")
+    new = new.unique(["digest", "label"], keep="first", maintain_order=True)
     print(f"add: {len(here)} images in {folder}, {len(here) - len(new)} of them there already or copies of others")
 
     if new.is_empty():
@@ -58,12 +65,13 @@ def run(folder: Path, batch: str | None, dry_run: bool, images: Path, settings: 
     found = _inspect(new, known, target, folder, images, chosen)
     for warning in found.warnings:
         print(f"add: warning: {warning}")
-    for path, reason in found.aside.select("path", "reason").head(SHOWN).iter_rows():
-        print(f"add: not taken: {path!a}: {reason}")
-    if len(found.aside) > SHOWN:
-        print(f"add: and {len(found.aside) - SHOWN} more are not taken")
+    refused = found.aside.filter(~pl.col("is_known"))
+    for path, reason in refused.select("path", "reason").head(SHOWN).iter_rows():
+        print(f"add: not taken: {_as_source(f'{path!a}: {reason}', folder, target)}")
+    if len(refused) > SHOWN:
+        print(f"add: and {len(refused) - SHOWN} more are not taken")
     if found.obstacles:
-        raise ExpectationError(f"{' | '.join(found.obstacles)}; nothing was added")
+        raise ExpectationError(_as_source(f"{' | '.join(found.obstacles)}; nothing was added", folder, target))
     taken = found.kept
     counts = ", ".join(f"{label}: {count}" for label, count in taken.group_by("label").len().sort("label").iter_rows())
     print(f"add: {'would take' if dry_run else 'takes'} {len(taken)} images into {target} ({counts or 'none'})")
@@ -71,22 +79,29 @@ def run(folder: Path, batch: str | None, dry_run: bool, images: Path, settings: 
         return 0
     _copy(taken, folder, target, scratch)
     subprocess.run([str(Path(sys.executable).with_name("dvc")), "add", "--quiet", target.as_posix()], check=True)
+    pointer, ignored = shlex.quote(f"{target}.dvc"), shlex.quote(f"{images}/.gitignore")
     print(
-        f"add: next: git add {shlex.quote(f'{target}.dvc')} {shlex.quote(f'{images}/.gitignore')} && "
-        f"git commit -m 'Add {target.name}' && dvc push && git push; `dvc repro` trains on it"
+        f"add: next: git add {pointer} {ignored} && git commit -m {shlex.quote(f'Add {target.name}')}; then "
+        "`dvc repro` trains on it, and `dvc push && git push` shares it"
     )
     return 0
+
+
+def _as_source(sentence: str, folder: Path, target: Path) -> str:
+    """A sentence about the batch to come, said of the folder that it comes from."""
+    there = sentence.replace(f"{target.as_posix()}/", f"{folder}/")
+    return there.replace(AGAIN, " and run this again").replace("and `dvc add` the batch again", "and run this again")
 
 
 def _target(folder: Path, batch: str | None, images: Path) -> Path:
     if not folder.is_dir():
         raise DataError(f"{folder}: not a folder; expected one with images in <label>/, or with a labels.csv")
-    name = batch or folder.resolve().name
+    name = folder.resolve().name if batch is None else batch
     fault = names.fault(name) or ("it is not one name" if "/" in name or name in (".", "..") else "")
     if fault or not labels.is_label(name):
         raise DataError(
             f"{name!a} cannot name a batch{f': {fault}' if fault else ''}; expected letters, digits, spaces or any of "
-            "_.+-; give another with --batch"
+            "_.+-, beginning with a letter, digit or _; give another with --batch"
         )
     target = images / name
     if target.exists() or target.with_name(f"{name}.dvc").exists():
@@ -154,10 +169,11 @@ def _inspect(
 
     changes = new.select(pl.lit("added").alias("kind"), "digest", "label", "path", pl.lit("").alias("was"))
     start = len(target.as_posix()) + 1
-    jobs = [Job(digest, (f"{folder}/{path[start:]}",)) for digest, path in new.select("digest", "path").iter_rows()]
+    once = new.unique("digest", keep="first", maintain_order=True)
+    jobs = [Job(digest, (f"{folder}/{path[start:]}",)) for digest, path in once.select("digest", "path").iter_rows()]
     seen = workers.look(jobs, THUMBNAIL, pixels.limits(chosen.validate_), None, "add")
     found = [fact or Facts(0, error="changed while it was read") for fact in seen]
-    table = facts.table(found).with_columns(new["digest"]).unique("digest").with_row_index("place")
+    table = facts.table(found).with_columns(once["digest"]).with_row_index("place")
     rows = facts.of_new(changes, known, table, images.as_posix())
     return inspection.inspect(rows, changes, known, known["label"].unique().to_list(), {}, chosen.validate_)
 

@@ -5,11 +5,12 @@ import hashlib
 import re
 from pathlib import Path
 
-from pipeline import lineage
+from pipeline import lineage, sources
 from pipeline import params as parameters
 from pipeline.errors import DataError
 from pipeline.lineage import Use
 from pipeline.registry import Registry
+from pipeline.store import Store
 
 EXAMPLE = "python -m pipeline trace data/images/first/cat/1.jpg"
 
@@ -43,16 +44,30 @@ def run(image: str, settings: Path, scratch: Path) -> int:
 
 
 def _digest(image: str) -> str:
+    """From a digest, a file, or a path that a batch lists, though the file be not here."""
     path = Path(image)
     if path.is_file():
         with open(path, "rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if not re.fullmatch(r"[0-9a-fA-F]{32}", image):
+        listed = _listed(path.as_posix())
+        if listed:
+            return listed
         raise DataError(
-            f"{image!a}: neither a file nor a digest; expected a path, or the 32 hexadecimal digits of its MD5 as "
+            f"{image!a}: neither an image nor a digest; expected its path, or the 32 hexadecimal digits of its MD5 as "
             "`md5sum` prints them"
         )
     return image.lower()
+
+
+def _listed(path: str) -> str | None:
+    import polars as pl
+
+    for source in sources.find(Path("data/images"), at_least=0):
+        if path == source.path or path.startswith(f"{source.path}/"):
+            rows = Store(Path()).listing(source).filter(pl.col("path") == path)
+            return None if rows.is_empty() else str(rows["digest"][0])
+    return None
 
 
 def _how(use: Use) -> str:

@@ -26,8 +26,7 @@ def run(*, batches: Path, parent: Path, images: Path, out: Path, settings: Path)
     inventory = Inventory(Store(Path()), images, chosen.ignore)
     compared = inventory.between(before, now, lineage.get("quarantine", []))
     found, summary = compared.delta, delta.summary(compared.delta)
-    if state["digest"][:12] not in chosen.acknowledged:
-        _refuse_mass_removal(found, lineage, state["digest"], chosen)
+    _refuse_mass_removal(found, lineage, chosen)
 
     files.write_table(out / "images.parquet", found)
     files.write_json(out / "summary.json", summary | {"warnings": list(compared.warnings)})
@@ -39,22 +38,28 @@ def run(*, batches: Path, parent: Path, images: Path, out: Path, settings: Path)
     print(f"detect: {kinds} {since}{again} (opened {compared.opened} of {len(now)} batches)")
 
 
-def _refuse_mass_removal(found: "pl.DataFrame", lineage: Mapping[str, Any], digest: str, chosen: Detect) -> None:
-    """Many images gone at once are more often an accident than a wish."""
+def _refuse_mass_removal(found: "pl.DataFrame", lineage: Mapping[str, Any], chosen: Detect) -> None:
+    """Many images gone at once are more often an accident than a wish.
+
+    What is acknowledged is this very set of images, so it stays so until the parent has done without them too.
+    """
     import polars as pl
 
     counts = lineage.get("label_counts", {})
     removed = found.filter(pl.col("kind") == "removed").unique("digest")
+    name = f"gone-{files.sha256_json(sorted(removed['digest']))[:12]}"
+    if name in chosen.acknowledged:
+        return
     by_label = dict(removed.group_by("label").len().iter_rows())
     shares = [("all images", len(removed), sum(counts.values()), chosen.max_removed, "detect.max_removed")]
     shares += [
         (f"label {label}", count, counts.get(label, count), chosen.max_removed_of_label, "detect.max_removed_of_label")
         for label, count in sorted(by_label.items())
     ]
-    for what, gone, total, at_most, name in shares:
+    for what, gone, total, at_most, setting in shares:
         if gone > at_most * total:
             raise DataError(
-                f"{gone} of {total} images ({what}) are gone at once, more than {at_most:.0%} ({name}), e.g. "
-                f"{removed['path'].min()!a}; if that is meant, put '{digest[:12]}' into detect.acknowledged in "
-                "params.yaml; if not, bring them back with `git revert` or `dvc checkout`"
+                f"{gone} of {total} images ({what}) are gone at once, more than {at_most:.0%} ({setting}), e.g. "
+                f"{removed['path'].min()!a}; if that is meant, put {name} into detect.acknowledged in "
+                "params.yaml; if not, `git revert` the push that removed them, then `dvc checkout`"
             )

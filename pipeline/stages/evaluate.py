@@ -170,7 +170,7 @@ def _section(doubts: list[_Doubt]) -> sheet.Section:
     tiles = tuple(
         sheet.Tile(
             np.broadcast_to(doubt.pixels, (*doubt.pixels.shape[:2], 3)),
-            f"{doubt.found}? (labelled {doubt.label}, {doubt.probability:.2f})",
+            f"{doubt.found}? (labelled {doubt.label}, {doubt.probability:.2f}) {Path(doubt.path).name}",
             "warning",
         )
         for doubt in doubts[:60]

@@ -1,12 +1,13 @@
 """Choose and decode: split the new images, pick old ones to replay, write canonical pixels once."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline import dataset, files, ledger, pixels, replay, splits, twins
 from pipeline import params as parameters
 from pipeline.errors import DataError
 from pipeline.images import THUMBNAIL, View
+from pipeline.labels import unknown
 from pipeline.params import Params, Prepare
 from pipeline.registry import Registry
 from pipeline.splits import SPLITS, Split
@@ -47,7 +48,8 @@ def run(
     groups = _groups(store, before, changes, chosen, scratch)
     rows = _extend(before, changes, groups, set_aside, files.read_json(batches)["digest"], chosen.prepare)
     labels = _label_map(pinned, rows)
-    parts = _choose(before, rows, changes, chosen)
+    is_cold = chosen.train.start == "cold" or bool(unknown(labels, pinned))
+    parts = _choose(before, rows, changes, "all" if is_cold else chosen.prepare.replay, chosen.prepare)
     _refuse_too_few(rows, labels, chosen.prepare)
 
     files.write_table(ledger_out, rows)
@@ -170,7 +172,11 @@ def _label_map(pinned: dict[str, Any], rows: "pl.DataFrame") -> list[str]:
 
 
 def _choose(
-    before: "pl.DataFrame", rows: "pl.DataFrame", changes: "pl.DataFrame", chosen: Params
+    before: "pl.DataFrame",
+    rows: "pl.DataFrame",
+    changes: "pl.DataFrame",
+    per_new: int | Literal["all"],
+    chosen: Prepare,
 ) -> "dict[Split, pl.DataFrame]":
     """Rows of the ledger by split: all new training images and replayed old ones; val and holdout up to their caps."""
     import polars as pl
@@ -183,11 +189,10 @@ def _choose(
     known, added = of(rows.head(len(before)), "train"), of(rows.slice(len(before)), "train")
     old = ledger.without(known, anew)
     new = pl.concat([known.filter(pl.col("digest").is_in(anew.implode())), added])
-    per_new = "all" if chosen.train.start == "cold" else chosen.prepare.replay
     return {
-        "train": pl.concat([new, replay.pick(old, len(new), per_new, chosen.prepare.seed)]).sort("digest"),
-        "val": splits.cap(of(rows, "val"), chosen.prepare.max_val),
-        "holdout": splits.cap(of(rows, "holdout"), chosen.prepare.max_holdout),
+        "train": pl.concat([new, replay.pick(old, len(new), per_new, chosen.seed)]).sort("digest"),
+        "val": splits.cap(of(rows, "val"), chosen.max_val),
+        "holdout": splits.cap(of(rows, "holdout"), chosen.max_holdout),
     }
 
 

@@ -12,6 +12,7 @@ from pipeline import checkpoint, code, dataset, files, model, stopping
 from pipeline import params as parameters
 from pipeline.dataset import Dataset
 from pipeline.errors import ModelError, RegistryError
+from pipeline.labels import unknown
 from pipeline.model import Description
 from pipeline.params import Params, Train
 from pipeline.registry import Registry, Run
@@ -106,17 +107,19 @@ def _train(
     train = chosen.train
     own = scratch / "training" / key[:16]
     training.make_repeatable(train.seed, train.threads)
-    start = _start(own, pinned, train)
+    start = _start(own, pinned, train, unknown(images.labels, pinned))
+    is_warm = _is_warm(pinned, train, images)
     network = model.build(description, train.pretrained if start.kind == "cold" else None)
     optimizer = model.optimizer(train)
-    if pinned["version"] and train.start == "warm":
+    if is_warm:
         _take_over(registry, network, optimizer, pinned, description, train, scratch)
     print(f"train: {start.kind} start: {start.reason}", flush=True)
 
     run = registry.run(key, f"cycle {images.digest[:8]}")
     # Nothing to learn: only the score before the first step, which has no training metrics.
     nothing = {"max_epochs": 0, "monitor": "val_loss", "mode": "auto", "target": None}
-    limit = train.model_copy(update=nothing) if images.is_unchanged else train
+    is_idle = images.is_unchanged or not len(images.part("train"))
+    limit = train.model_copy(update=nothing) if is_idle else train
     try:
         outcome = training.fit(
             network,
@@ -131,7 +134,7 @@ def _train(
     except BaseException as error:
         run.end("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
-    reason = outcome.reason if not images.is_unchanged else "nothing new to learn"
+    reason = "nothing new to learn" if is_idle else outcome.reason
 
     files.write_json(out / "model.json", description.to_json())
     files.write_table(out / "images.parquet", images.index())
@@ -144,7 +147,7 @@ def _train(
             "start": start.kind,
             "start_reason": start.reason,
             "parent": pinned["version"],
-            "is_warm": bool(pinned["version"]) and train.start == "warm",
+            "is_warm": is_warm,
             "history": [{k: v for k, v in row.items() if k != "seconds"} for row in outcome.history],
             "best_epoch": outcome.best_epoch,
             "epochs": len(outcome.history) - 1,
@@ -162,15 +165,26 @@ def _train(
     print(f"train: stopped by {reason}; kept epoch {outcome.best_epoch}")
 
 
-def _start(own: Path, pinned: dict[str, Any], train: Train) -> Start:
-    """Resume, else warm, else cold: in this order."""
+def _is_warm(pinned: dict[str, Any], train: Train, images: Dataset) -> bool:
+    """Whether the parent's weights are taken over; they cannot where a label has no output in them."""
+    return bool(pinned["version"]) and train.start == "warm" and not unknown(images.labels, pinned)
+
+
+def _start(own: Path, pinned: dict[str, Any], train: Train, new: list[str]) -> Start:
+    """Resume, else warm, else cold: in this order.
+
+    Args:
+        new: labels that the parent has no output for.
+    """
     unfinished = checkpoint.load(own)
     if unfinished:
         return Start("resume", f"checkpoint of epoch {len(unfinished.history) - 1} in {own}")
-    if pinned["version"] and train.start == "warm":
+    if pinned["version"] and train.start == "warm" and not new:
         taken = ", ".join(["weights", *train.restore])
         return Start("warm", f"from v{pinned['version']}, its {taken}; no checkpoint in {own}")
-    why = "train.start is cold" if pinned["version"] else "no version to start from"
+    why = "no version to start from"
+    if pinned["version"]:
+        why = "train.start is cold" if train.start == "cold" else f"v{pinned['version']} does not know {', '.join(new)}"
     return Start("cold", f"{train.pretrained or 'fresh'} weights: {why}")
 
 

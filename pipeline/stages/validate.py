@@ -21,6 +21,8 @@ from pipeline.store import Store
 if TYPE_CHECKING:
     import polars as pl
 
+    from pipeline.expectations import Verdict
+
 TILES = 12
 """Thumbnails of one label on the contact sheet."""
 
@@ -43,7 +45,7 @@ def run(
 
     reference = drift.usable(lineage.get("reference", {}))
     found = inspection.inspect(facts, changes, known, lineage.get("label_counts", {}), reference, chosen.validate_)
-    warnings = [*found.warnings, *_label_changes(found, lineage, chosen)]
+    warnings = [*found.warnings, *_known_set_aside(found), *_label_changes(found, lineage, chosen)]
     text = _report(changes, found, warnings, chosen.validate_)
     picture = sheet.draw(_sections(found, facts, shown))
     files.write_json(report / "report.json", text)
@@ -84,6 +86,15 @@ def _facts(
     return tables.of_new(changes, known, seen, root.as_posix()), np.load(array, mmap_mode="r", allow_pickle=False)
 
 
+def _known_set_aside(inspected: Inspection) -> list[str]:
+    known = inspected.aside.filter("is_known")
+    if known.is_empty():
+        return []
+    return [
+        f"{known['digest'].n_unique()} known images are set aside too, e.g. {known['path'][0]!a}: {known['reason'][0]}"
+    ]
+
+
 def _label_changes(inspected: Inspection, lineage: dict[str, Any], chosen: Params) -> list[str]:
     """What became of labels and known images, each with its effect on training."""
     import polars as pl
@@ -97,7 +108,7 @@ def _label_changes(inspected: Inspection, lineage: dict[str, Any], chosen: Param
     unsafe = [f"{path!a} ({fault})" for path in moved if (fault := names.fault(path))]
     found = [f"{len(unsafe)} known images have unsafe names now, e.g. {unsafe[0]}; rename them"] if unsafe else []
     if before and now - before:
-        found.append(f"new labels: {', '.join(sorted(now - before))}; the model gets an output for each")
+        found.append(f"new labels: {', '.join(sorted(now - before))}; the model is trained afresh, on all images")
     if before - now:
         found.append(
             f"labels without images by now: {', '.join(sorted(before - now))}; the model keeps their outputs, and "
@@ -121,18 +132,20 @@ def _report(changes: "pl.DataFrame", inspected: Inspection, warnings: list[str],
     """What the page shows and the version keeps."""
     import polars as pl
 
-    def count(*kinds: str) -> int:
-        return changes.filter(pl.col("kind").is_in(kinds))["digest"].n_unique()
+    def count(rows: pl.DataFrame, *kinds: str) -> int:
+        return rows.filter(pl.col("kind").is_in(kinds))["digest"].n_unique()
 
     failed = {"quarantine": "quarantined", "warn": "warned", "stop": "failed"}
+    numbers = [_number(verdict, inspected) for verdict in inspected.verdicts]
+    new, accepted = count(changes, *NEW), inspected.looks["digest"].n_unique()
     return {
         "success": not inspected.obstacles,
         "counts": {
-            "new": count(*NEW),
-            "accepted": inspected.looks["digest"].n_unique(),
-            "quarantined": inspected.aside["digest"].n_unique(),
+            "new": new,
+            "accepted": accepted,
+            "quarantined": new - accepted,
             "warned": len(warnings),
-            **{kind: count(kind) for kind in ("removed", "relabelled", "renamed")},
+            **{kind: count(inspected.kept, kind) for kind in ("removed", "relabelled", "renamed")},
         },
         "expectations": [
             {
@@ -140,10 +153,10 @@ def _report(changes: "pl.DataFrame", inspected: Inspection, warnings: list[str],
                 "type": verdict.expectation,
                 "meaning": verdict.meaning,
                 "found": verdict.found,
-                "outcome": "passed" if verdict.success else failed[verdict.outcome],
-                "images": len(verdict.rows) if verdict.suite in ("images", "looks") else 0,
+                "outcome": "passed" if verdict.success and not number else failed[verdict.outcome],
+                "images": number,
             }
-            for verdict in inspected.verdicts
+            for verdict, number in zip(inspected.verdicts, numbers, strict=True)
         ],
         "quarantined": inspected.aside.to_dicts(),
         "warnings": warnings,
@@ -151,6 +164,14 @@ def _report(changes: "pl.DataFrame", inspected: Inspection, warnings: list[str],
         "max_drift": bounds.max_drift,
         "labels": inspected.counts.to_dicts(),
     }
+
+
+def _number(verdict: "Verdict", inspected: Inspection) -> int:
+    """How many images fail an expectation."""
+    if verdict.column in ("num_labels", "total_if_new") and verdict.outcome == "quarantine":
+        # Old images that a new one contradicts, and images of a label, are more than the rows that were judged.
+        return int((inspected.aside["remedy"] == verdict.remedy).sum())
+    return len(verdict.rows) if verdict.suite in ("images", "looks") else 0
 
 
 def _sections(inspected: Inspection, facts: "pl.DataFrame", shown: Any) -> list[sheet.Section]:
