@@ -3,21 +3,24 @@
 `python -m benchmarks.decode` draws JPEGs like photographs and, round by round, decodes them with
 `pipeline.workers.look` (worker processes with limits, MD5, facts, perceptual hash, pixels to a file) and with
 nothing but Pillow's open, convert and resize in as many processes. Prints a table and, last, one JSON object.
-Starting the processes is reported, not counted: it happens once per stage. How much faster all cores are than one
-is judged beside what plain Pillow gains on the same machine in the same minute, if that is less than the number of
-cores: hyperthreads and other people's work make the cores fewer than they look.
+Starting the processes is reported, not counted: it happens once per stage. Images per second and core are counted
+by CPU time, which other people's work on the machine changes little; the ratio by the clock is reported too. How much
+faster all cores are than one goes by the clock, and is judged beside what plain Pillow gains in the same minute where
+that is less than the number of cores: hyperthreads and other people's work make the cores fewer than they look.
 """
 
 import argparse
 import hashlib
 import io
 import json
+import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,30 +73,51 @@ def measure(folder: Path, side: int, options: argparse.Namespace) -> dict[str, f
     print(f"{len(jobs)} files of {side} pixels ...", flush=True)
     rows = []
     for _ in range(options.rounds):
-        ours, start = _ours(jobs, folder, workers.cores())
-        plain = _plain(jobs, workers.cores())
-        single = _ours(jobs, folder, 1)[0]
-        plain_single = _plain(jobs, 1)
+        ours, plain = (cost(run, jobs, folder, workers.cores()) for run in (checked, bare))
+        ours_single, plain_single = (cost(run, jobs, folder, 1) for run in (checked, bare))
         rows.append(
             {
-                "ours": ours,
-                "plain": plain,
-                "start": start,
-                "scaling": ours / single,
-                "plain_scaling": plain / plain_single,
+                "per_core": 1 / ours.cpu,
+                "plain_per_core": 1 / plain.cpu,
+                "ratio": plain.cpu / ours.cpu,
+                "wall_ratio": plain.wall / ours.wall,
+                "scaling": ours_single.wall / ours.wall,
+                "plain_scaling": plain_single.wall / plain.wall,
+                "start_seconds": ours.start,
             }
         )
-    middle = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
-    return {
-        "images": len(jobs),
-        "kilobytes": round(sum(Path(job.paths[0]).stat().st_size for job in jobs) / len(jobs) / 1000, 1),
-        "per_core": round(middle["ours"] / workers.cores()),
-        "plain_per_core": round(middle["plain"] / workers.cores()),
-        "ratio": round(statistics.median(row["ours"] / row["plain"] for row in rows), 3),
-        "scaling": round(middle["scaling"], 2),
-        "plain_scaling": round(middle["plain_scaling"], 2),
-        "start_seconds": round(middle["start"], 2),
-    }
+    size = sum(Path(job.paths[0]).stat().st_size for job in jobs) / len(jobs)
+    medians = {name: round(statistics.median(row[name] for row in rows), 3) for name in rows[0]}
+    return {"images": len(jobs), "kilobytes": round(size / 1000, 1), **medians}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of an image, in seconds; what a run of a few images takes is the start and not counted."""
+
+    wall: float
+    cpu: float
+    """Of all processes, the parent among them: an image per second of it is an image per second and core."""
+    start: float
+    """By the clock, until the workers are ready."""
+
+
+Run = Callable[[Sequence[Job], Path, int], None]
+
+
+def cost(run: Run, jobs: Sequence[Job], folder: Path, cores: int) -> Cost:
+    """What an image costs in a run on so many cores."""
+    few = jobs[: CHUNK * cores]
+    (start, start_cpu), (wall, cpu) = (_clocked(run, some, folder, cores) for some in (few, jobs))
+    count = len(jobs) - len(few)
+    return Cost((wall - start) / count, (cpu - start_cpu) / count, start)
+
+
+def _clocked(run: Run, jobs: Sequence[Job], folder: Path, cores: int) -> tuple[float, float]:
+    wall, before = time.perf_counter(), os.times()
+    run(jobs, folder, cores)
+    after = os.times()
+    return time.perf_counter() - wall, sum(after[:4]) - sum(before[:4])  # user and system, own and children's
 
 
 def draw(folder: Path, side: int, count: int) -> list[Job]:
@@ -126,31 +150,19 @@ def photograph(rng: "np.random.Generator", side: int) -> bytes:
     return sink.getvalue()
 
 
-def _ours(jobs: Sequence[Job], folder: Path, cores: int) -> tuple[float, float]:
-    """Images per second, and seconds until the workers are ready, which a run of a few images tells."""
-    few = jobs[: CHUNK * cores]
+def checked(jobs: Sequence[Job], folder: Path, cores: int) -> None:
+    """The way of the pipeline."""
     with mock.patch.object(workers, "cores", return_value=cores):
-        start, whole = (_seconds(some, folder / "pixels.npy") for some in (few, jobs))
-    return (len(jobs) - len(few)) / (whole - start), start
-
-
-def _seconds(jobs: Sequence[Job], out: Path) -> float:
-    began = time.perf_counter()
-    found = workers.look(jobs, View(SIDE), LIMITS, out, "decode")
-    seconds = time.perf_counter() - began
+        found = workers.look(jobs, View(SIDE), LIMITS, folder / "pixels.npy", "decode")
     assert all(facts is not None and not facts.error for facts in found)
-    return seconds
 
 
-def _plain(jobs: Sequence[Job], cores: int) -> float:
-    """Images per second of processes that do nothing else, started before the clock."""
+def bare(jobs: Sequence[Job], _: Path, cores: int) -> None:
+    """Nothing but decoding, in processes that are given as many images at a time."""
     paths = [job.paths[0] for job in jobs]
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
     with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
-        list(pool.map(resize, chunks[: 2 * cores]))
-        began = time.perf_counter()
         list(pool.map(resize, chunks))
-        return len(paths) / (time.perf_counter() - began)
 
 
 def resize(paths: Sequence[str]) -> list[Any]:

@@ -27,6 +27,13 @@ EXTENSIONS = {
 MAX_PIXELS = 64_000_000
 """Read from the header before anything is decoded: a small file can claim a huge picture."""
 
+WORDS = {
+    "not identified by this driver": "its header makes no sense",
+    # libwebp does not say which.
+    "could not create decoder object": "cut off, of a size that makes no sense, or too large for the memory there is",
+}
+"""Pillow's words in ours."""
+
 OUT_OF_MEMORY = "needs more memory than there is"
 
 SHARPNESS_SIDE = 96
@@ -441,6 +448,5 @@ def _filters() -> _Filters:
 def _line(error: Exception) -> str:
     """A decoder's words on one short line of printable ASCII; they may quote the file."""
     words = " ".join(str(error).split())[:150] or type(error).__name__
-    if words == "not identified by this driver":
-        words = "its header makes no sense"
+    words = WORDS.get(words, words)
     return "".join(sign if " " <= sign <= "~" else "?" for sign in words)

@@ -26,7 +26,7 @@ REFUSED = {
     "header_only.jpg": "damaged JPEG: ",
     "no_end.jpg": "damaged JPEG: image file is truncated",
     "half.png": "damaged PNG: image file is truncated",
-    "half.webp": "damaged WEBP: ",
+    "half.webp": "damaged WEBP: cut off, ",
     "half.bmp": "damaged BMP: image file is truncated",
     "flipped_bit.png": "damaged PNG: ",
     "flipped_header.png": "damaged PNG: ",

@@ -77,4 +77,4 @@ def test_before_the_first_version_no_image_was_seen(project: Project) -> None:
 def test_nonsense_is_refused_in_one_line(shared: Project, word: str) -> None:
     done = shared.call("trace", word)
     assert done.code == 4
-    assert f"trace: error: '{word}': neither a file nor a digest" in done.error
+    assert f"trace: error: '{word}': neither an image nor a digest" in done.error

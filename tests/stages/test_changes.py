@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -189,7 +190,6 @@ def test_a_new_label_that_is_not_listed_stops_the_cycle_even_before_it_has_enoug
 def fourth(project: Project, third: State) -> State:
     """Enough of them by now."""
     assert third.aside
-    project.space.params(train={"start": "cold"})
     project.add("owls2", pictures(range(420, 430), "owl"))
     return take(project)
 
@@ -198,23 +198,28 @@ def test_a_new_label_enters_with_those_that_waited_once_it_has_enough(fourth: St
     assert fourth.aside == {}
     assert fourth.dataset["labels"] == ["cat", "dog", "owl"]
     assert sum(row["label"] == "owl" for row in fourth.ledger.values()) == 14
-    assert fourth.warned("new labels: owl; the model gets an output for each")
+    assert fourth.warned("new labels: owl; the model is trained afresh, on all images")
+
+
+def test_a_label_that_the_parent_has_no_output_for_starts_cold_on_all_images(fourth: State) -> None:
+    assert re.search(r"train: cold start: fresh weights: v\d does not know owl", fourth.done.out)
+    trained = [row for row in fourth.ledger.values() if row["split"] == "train" and not row["removed"]]
+    assert f"prepare: {len(trained)} train" in fourth.done.out
 
 
 @pytest.fixture(scope="module")
 def fifth(project: Project, fourth: State) -> tuple[Done, Done, Done, State]:
-    """All images of one label vanish; it is refused, half acknowledged for another state, then acknowledged."""
+    """All images of one label vanish; it is refused, another is acknowledged, then this one acknowledged."""
     assert fourth.ledger
-    project.space.params(train={"start": "warm"})
     project.space.git("rm", "--quiet", "data/images/owls.dvc", "data/images/owls2.dvc")
     project.remove("owls", "owls2")
     project.space.commit("No owls")
     refused = project.upto("validate")
-    project.space.params(detect={"acknowledged": ["0" * 12]})
+    project.space.params(detect={"acknowledged": ["gone-" + "0" * 12]})
     other = project.upto("validate")
     project.space.params(detect={"max_removed": 0.5})
     of_label = project.upto("validate")
-    name = refused.error.partition("put '")[2].partition("'")[0]
+    name = refused.error.partition("put ")[2].partition(" ")[0]
     project.space.params(detect={"acknowledged": [name], "max_removed": 0.05})
     return refused, other, of_label, take(project)
 
@@ -223,8 +228,8 @@ def test_a_mass_removal_is_refused_with_what_would_acknowledge_it(fifth: tuple[D
     refused, other, of_label, _ = fifth
     assert refused.code == other.code == of_label.code == 4
     assert "14 of 121 images (all images) are gone at once, more than 5% (detect.max_removed)" in refused.error
-    assert "bring them back with `git revert` or `dvc checkout`" in refused.error
-    assert other.error == refused.error, "what was acknowledged is this state of the data, not any"
+    assert "if not, `git revert` the push that removed them, then `dvc checkout`" in refused.error
+    assert other.error == refused.error, "what is acknowledged is this removal, not any"
     assert "14 of 14 images (label owl) are gone at once, more than 20% (detect.max_removed_of_label)" in of_label.error
 
 
