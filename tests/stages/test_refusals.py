@@ -186,7 +186,7 @@ def test_a_validation_that_was_cut_off_leaves_no_wrong_pixels(
 
     project.add("first", pictures(range(60), "cat", "dog"))
     assert project.upto("validate").code == 0
-    project.add("second", pictures(range(60, 120), "cat", "dog"))
+    project.add("before", pictures(range(60, 120), "cat", "dog"))  # takes the first rows
 
     class KilledError(Exception):
         pass
@@ -199,7 +199,7 @@ def test_a_validation_that_was_cut_off_leaves_no_wrong_pixels(
         project.run("resolve", "detect", "validate")
     monkeypatch.undo()
     project.space.git("reset", "--hard", "--quiet", "HEAD~1")
-    project.remove("second")
+    project.remove("before")
     assert project.run("resolve", "detect", "prepare").code == 0
     project.check_pixels()
     assert project.run("prepare").code == 0, "again, over what the first left behind"

@@ -159,7 +159,7 @@ def test_force_starts_a_cycle_and_then_nothing_is_left_to_do(project: Project) -
 def removals(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Project:
     """Three champions, each of whom has seen one batch more; promoted by a person, so without the tag."""
     made = Project.create(tmp_path_factory.mktemp("removals") / "clone", empty_database)
-    made.space.params(resolve={"after_removal": "retrain"})
+    made.space.params(resolve={"after_removal": "retrain"}, promote={"automatic": False})
     for number, batch in enumerate(["first", "second", "third"]):
         made.add(batch, pictures(range(100 * number, 100 * number + 30), "cat", "dog"))
         made.cycle()
