@@ -27,7 +27,7 @@ CLOCK = '''
 import builtins, importlib, json, os, sys, time
 
 began, spent, cpu, depth, leave = time.perf_counter(), 0.0, 0.0, 0, os._exit
-HEAVY = ("keras", "mlflow", "great_expectations", "dvc.repo", "pandas")
+HEAVY = ("keras", "mlflow", "great_expectations", "dvc.repo", "pandas", "polars")
 
 def timed(original):
     def call(*arguments, **options):

@@ -22,7 +22,7 @@ def test_the_table_has_a_row_a_cycle_and_aligned_columns() -> None:
 
 
 def test_every_benchmark_explains_itself() -> None:
-    for name in ("demo", "cycle"):
+    for name in ("demo", "cycle", "scale", "noop", "decode", "fuzz_images"):
         done = subprocess.run(
             [sys.executable, "-m", f"benchmarks.{name}", "--help"],
             cwd=CHECKOUT,
@@ -69,3 +69,28 @@ def test_the_cycle_benchmark_ends_with_its_figures() -> None:
     for stage in figures["stages"]:
         parts = stage["imports"] + stage["own"] + stage["waiting"]
         assert parts == pytest.approx(stage["wall"], abs=0.05)
+
+
+def figures_of(name: str, *options: str) -> tuple[dict, int]:
+    command = [sys.executable, "-m", f"benchmarks.{name}", *options]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    return json.loads(done.stdout.splitlines()[-1]), done.returncode
+
+
+@pytest.mark.slow
+def test_the_scale_benchmark_reads_the_same_number_of_images_at_each_size() -> None:
+    figures, code = figures_of("scale", "--sizes", "10000", "20000", "--rounds", "1")
+    assert figures["held"]["images_read"]
+    assert figures["held"]["memory"]
+    assert figures["ok"] == all(figures["held"].values()) == (code == 0)
+    small, large, one_batch = figures["figures"]
+    assert small["images_read"] == large["images_read"] == one_batch["images_read"] > 1000
+    assert small["objects_fetched"] <= small["images_read"] + 1, "no image twice, and the listing of the new batch"
+
+
+@pytest.mark.slow
+def test_the_noop_benchmark_ends_with_its_figures() -> None:
+    figures, code = figures_of("noop", "--sizes", "2000", "--rounds", "1")
+    (one,) = figures["figures"]
+    assert figures["ok"] == (one["noop"] <= one["allowed"]) == (code == 0)
+    assert one["allowed"] == pytest.approx(one["bare"] + one["client"], abs=0.002)
