@@ -344,7 +344,8 @@ def _facts(num_bytes: int, kind: str, mode: str, picture: Any) -> Facts:
     import numpy as np
     from PIL.Image import Resampling
 
-    small = _grey(picture.reduce((_step(picture.width), _step(picture.height))))
+    grey = picture if picture.mode == "L" else picture.convert("L")  # at once: one channel is then averaged, not three
+    small = grey.reduce((_step(grey.width), _step(grey.height)))
     fine = _array(small.resize((FINE_SIDE, FINE_SIDE), Resampling.BILINEAR)).astype(np.float64)
     brightness, contrast = _spread(fine)
     dct, across, down = _hash(fine)
@@ -356,7 +357,7 @@ def _facts(num_bytes: int, kind: str, mode: str, picture: Any) -> Facts:
         picture.height,
         brightness=brightness / 255,
         contrast=contrast / 255,
-        sharpness=_sharpness(picture),
+        sharpness=_sharpness(grey),
         dct=dct,
         across=across,
         down=down,
@@ -368,11 +369,7 @@ def _step(side: int) -> int:
     return max(1, side // SMALL_SIDE)
 
 
-def _grey(picture: Any) -> Any:
-    return picture if picture.mode == "L" else picture.convert("L")
-
-
-def _sharpness(picture: Any) -> float:
+def _sharpness(grey: Any) -> float:
     """Standard deviation of the Laplacian (up + down + left + right - 4 x centre) of luma 0 to 1, at the file's own
     resolution, in its centre; about 0.02 and less looks blurred.
 
@@ -380,11 +377,11 @@ def _sharpness(picture: Any) -> float:
     """
     import numpy as np
 
-    width, height = min(picture.width, SHARPNESS_SIDE), min(picture.height, SHARPNESS_SIDE)
+    width, height = min(grey.width, SHARPNESS_SIDE), min(grey.height, SHARPNESS_SIDE)
     if width < 3 or height < 3:
         return 0.0
-    left, top = (picture.width - width) // 2, (picture.height - height) // 2
-    centre = _array(_grey(picture.crop((left, top, left + width, top + height)))).astype(np.int16)
+    left, top = (grey.width - width) // 2, (grey.height - height) // 2
+    centre = _array(grey.crop((left, top, left + width, top + height))).astype(np.int16)
     laplacian = -4 * centre[1:-1, 1:-1]
     for neighbour in (centre[:-2, 1:-1], centre[2:, 1:-1], centre[1:-1, :-2], centre[1:-1, 2:]):
         laplacian += neighbour
