@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline import images
-from pipeline.images import Facts, View
+from pipeline.images import Facts, Seen, View
 
 if TYPE_CHECKING:
     import numpy as np
 
-    Decoder = Callable[[bytes, View, int], tuple[Facts, np.ndarray | None]]
+    Decoder = Callable[[bytes, View, int], Seen]
 
 CHUNK = 16
 """Images per message to a worker: many enough that messages cost nothing, few enough to share the work evenly."""
@@ -89,7 +89,7 @@ class _Rows(NamedTuple):
 
             def put(index: int, pixels: "np.ndarray") -> None:
                 file.seek(self.start + index * self.size)
-                file.write(pixels.tobytes())
+                file.write(pixels.data)
 
             yield put
 
@@ -109,7 +109,7 @@ def look(
     limits: Limits,
     out: Path | None,
     title: str,
-    _decode: "Decoder" = images.look,
+    _decode: "Decoder" = images.see,
 ) -> list[Facts | None]:
     """Decode images on all cores, each at most at the cost of itself.
 
@@ -293,24 +293,26 @@ def _chunk(task: _Task, jobs: Sequence[tuple[int, Job]]) -> list[Facts | None]:
     with nullcontext() if task.rows is None else task.rows.open() as put:
         for index, job in jobs:
             _limit_time(task.limits.seconds)
-            facts, pixels = _one(task, job)
-            found.append(facts)
-            if put is not None and pixels is not None:
-                put(index, pixels)
-    return found
+            seen = _one(task, job)
+            if seen is not None and seen.pixels is not None and put is not None:
+                put(index, seen.pixels)
+            found.append(seen)
+    facts = iter(images.measure([seen for seen in found if seen is not None]))
+    return [seen and next(facts) for seen in found]
 
 
-def _one(task: _Task, job: Job) -> "tuple[Facts | None, np.ndarray | None]":
+def _one(task: _Task, job: Job) -> Seen | None:
     try:
         content = _read(job)
         if content is None:
-            return None, None
-        facts, pixels = task.decode(content, task.view, task.limits.max_pixels)
+            return None
+        seen = task.decode(content, task.view, task.limits.max_pixels)
     except MemoryError:
-        facts, pixels = Facts(0, error=images.OUT_OF_MEMORY), None
-    if facts.error == images.OUT_OF_MEMORY:
-        facts = replace(facts, error=f"needs more than {task.limits.memory // 2**20:,} MB of memory")
-    return facts, pixels
+        seen = Seen(Facts(0, error=images.OUT_OF_MEMORY))
+    if seen.facts.error == images.OUT_OF_MEMORY:
+        error = f"needs more than {task.limits.memory // 2**20:,} MB of memory"
+        return Seen(replace(seen.facts, error=error))
+    return seen
 
 
 def _read(job: Job) -> bytes | None:

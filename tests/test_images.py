@@ -9,7 +9,7 @@ import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps, PngImagePlugin
 
 from pipeline import images
 
@@ -175,6 +175,17 @@ def test_orientation_is_read_in_every_format_that_has_it(encode, kind, orientati
     np.testing.assert_allclose(images.decode(stored, 32, 3)[corners].astype(int), scene[corners], atol=12)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_orientation_is_read_from_xmp_too(encode, kind):
+    scene = np.zeros((32, 32, 3), np.uint8)
+    scene[:16] = 200
+    words = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="3"/></x:xmpmeta>'
+    chunk = PngImagePlugin.PngInfo()
+    chunk.add_itxt("XML:com.adobe.xmp", words.decode())
+    stored = encode(scene, kind, quality=100, **({"pnginfo": chunk} if kind == "PNG" else {"xmp": words}))
+    np.testing.assert_allclose(images.decode(stored, 32, 3)[::31, 0, 0].astype(int), [0, 200], atol=2)
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("exif", [b"", b"garbage!", b"MM\0*", b"II*\0\x08\0\0\0\xff\xff"], ids=repr)
@@ -289,6 +300,16 @@ def test_shrinking_averages_instead_of_dropping_pixels(encode):
     np.testing.assert_allclose(images.decode(encode(fine), 8, 1).astype(int), 127, atol=12)
 
 
+@pytest.mark.parametrize("side", [100, 500, 1111])
+def test_pixels_are_what_pillow_makes_of_the_centre(encode, side):
+    """Up to rounding: a large picture is first averaged down, which is four times as fast."""
+    scene = photograph(np.random.default_rng(7), side + 30, side)
+    exact = ImageOps.fit(scene, (64, 64), Image.Resampling.BILINEAR)
+    difference = images.decode(encode(scene), 64, 3).astype(int) - np.asarray(exact)
+    assert np.abs(difference).max() <= 4
+    assert np.abs(difference).mean() < 0.5
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1)], ids=str)
 def test_a_sliver_of_an_image_can_be_decoded(draw, size):
     assert images.decode(draw(size=size), 8, 3).shape == (8, 8, 3)
@@ -389,6 +410,16 @@ def test_facts_do_not_depend_on_the_view(picture, kind, mode):
     content = picture(kind, mode)
     views = [images.View(8), images.View(96, 1), images.THUMBNAIL]
     assert len({images.look(content, view)[0] for view in views}) == 1
+
+
+def test_facts_do_not_depend_on_what_else_is_measured(encode):
+    """Pictures with centres of several shapes, and a faulty one among them."""
+    rng = np.random.default_rng(7)
+    contents = [encode(photograph(rng, *size)) for size in [(90, 80), (9, 80), (70, 99), (4, 4), (9, 80)]]
+    contents.insert(2, b"not an image")
+    found = images.measure([images.see(content, images.THUMBNAIL) for content in contents])
+    assert found == [images.inspect(content) for content in contents]
+    assert len({facts.sharpness for facts in found}) == 6
 
 
 @pytest.mark.parametrize("interlaced", [False, True])

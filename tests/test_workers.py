@@ -151,10 +151,12 @@ def test_a_small_file_that_needs_much_time_costs_itself(pictures, put):
     assert [facts.error for facts in found] == ["", "took more than 1 s of CPU time", ""]
 
 
-def test_the_limit_on_time_is_for_each_image_not_for_all(pictures):
-    """More than two seconds in one worker."""
+def test_the_limit_on_time_is_for_each_image_not_for_all(pictures, tmp_path, monkeypatch):
+    """More than two seconds in one worker, and nothing is done twice."""
+    monkeypatch.setenv("TOIL", str(tmp_path / "toil"))
     found = look(pictures[:5], BRIEF, _decode=faulty_decoders.toil)
     assert [facts.error for facts in found] == [""] * 5
+    assert (tmp_path / "toil").read_text() == "." * 5
 
 
 def test_workers_are_light_and_leave_no_core_files_and_the_parent_decodes_nothing(pictures):
