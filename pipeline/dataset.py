@@ -1,5 +1,7 @@
 """The dataset of a cycle: canonical pixels of what was picked, on disk, read by memory map."""
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,31 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, rows: "np.ndarray | slice") -> "np.ndarray":
+        """Pixels of some images, ascending, in memory of their own.
+
+        Read, not mapped: a map would count as memory of this process as it is touched, and a file that is cut off
+        would kill it.
+
+        Raises:
+            DataError: the file is cut off.
+        """
+        import numpy as np
+
+        if not isinstance(self.pixels, np.memmap):
+            return np.asarray(self.pixels[rows])
+        numbers = np.arange(len(self))[rows]
+        found = np.empty((len(numbers), *self.pixels.shape[1:]), np.uint8)
+        size = math.prod(self.pixels.shape[1:])
+        with open(str(self.pixels.filename), "rb", buffering=0) as file:
+            # Neighbours at once.
+            edges = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1), len(numbers)]
+            for start, stop in itertools.pairwise(edges) if len(numbers) else ():
+                file.seek(self.pixels.offset + int(numbers[start]) * size)
+                if file.readinto(found[start:stop].data) != (stop - start) * size:
+                    raise DataError(f"{file.name}: cut off; delete {Path(file.name).parent} and run `dvc repro`")
+        return found
 
 
 @dataclass(frozen=True)

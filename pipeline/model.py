@@ -163,12 +163,35 @@ def _custom(description: Description) -> Any:
     return model
 
 
+def use(precision: str) -> None:
+    """What models compute in from now on; their weights stay float32."""
+    keras().config.set_dtype_policy(precision)
+
+
 def optimizer(train: Train) -> Any:
     """A fresh optimizer with `train.learning_rate`."""
     optimizers = keras().optimizers
     if train.optimizer == "adamw":
-        return optimizers.AdamW(train.learning_rate, weight_decay=train.weight_decay)
-    return {"adam": optimizers.Adam, "sgd": optimizers.SGD}[train.optimizer](train.learning_rate)
+        made = optimizers.AdamW(train.learning_rate, weight_decay=train.weight_decay)
+    else:
+        made = {"adam": optimizers.Adam, "sgd": optimizers.SGD}[train.optimizer](train.learning_rate)
+    # Gradients that float16 cannot hold become zero without.
+    return optimizers.LossScaleOptimizer(made) if train.precision == "mixed_float16" else made
+
+
+def versions() -> dict[str, str]:
+    """The libraries that compute, and where: what the last bits of a model depend on."""
+    import platform
+
+    import numpy as np
+    import tensorflow as tf
+
+    return {
+        "keras": keras().__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+    }
 
 
 def arrays(variables: list[Any]) -> "dict[str, np.ndarray]":

@@ -124,9 +124,31 @@ class Train(Section):
     reduce_patience: Annotated[int, Field(ge=0)]
     reduce_factor: OpenShare
     min_learning_rate: Annotated[float, Field(gt=0)]
-    checkpoint_every: Count
+    average: Annotated[float, Field(ge=0)]
+    diverged_at: Annotated[float, Field(gt=1)]
+    max_retries: Annotated[int, Field(ge=0)]
+    retry_factor: OpenShare
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
+    devices: Literal["one", "all"]
     threads: Annotated[int, Field(ge=1, le=256)]
     seed: Annotated[int, Field(ge=0)]
+
+
+class Budget(Section):
+    """What one call of train may use."""
+
+    max_minutes: Annotated[float, Field(gt=0)] | None
+    max_epochs: Count | None
+    max_steps: Count | None
+    when_spent: Literal["pause", "finish"]
+
+
+class Checkpoint(Section):
+    """How often the state of an unfinished training is saved; whichever comes first."""
+
+    epochs: Count | None
+    steps: Count | None
+    seconds: Annotated[float, Field(ge=0)] | None
 
 
 class Evaluate(Section):
@@ -153,6 +175,8 @@ class Params(Section):
     validate_: Validate = Field(alias="validate")  # BaseModel has a method of that name
     prepare: Prepare
     train: Train
+    budget: Budget
+    checkpoint: Checkpoint
     evaluate: Evaluate
     promote: Promote
 

@@ -12,10 +12,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.params import Train
+from pipeline.params import Budget, Train
 
 Row = Mapping[str, float]
 """What is logged after an epoch: metric name to value; row 0 has no training metrics."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What training took."""
+
+    epochs: int = 0
+    steps: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,14 +77,36 @@ def progress(history: Sequence[Row], train: Train) -> Progress:
     return Progress(best_epoch, math.nan if best is None else best, wait, reductions)
 
 
-def learning_rate(history: Sequence[Row], start: float, train: Train) -> float:
-    """The learning rate of the next epoch; reductions never raise it and never pass the minimum."""
+def learning_rate(history: Sequence[Row], start: float, train: Train, retries: int = 0) -> float:
+    """The learning rate of the next epoch; reductions never raise it, and those of a plateau never pass the minimum."""
     reduced = start * train.reduce_factor ** progress(history, train).reductions
-    return max(reduced, min(start, train.min_learning_rate))
+    return max(reduced, min(start, train.min_learning_rate)) * train.retry_factor**retries
 
 
-def reason_to_stop(history: Sequence[Row], train: Train) -> str | None:
-    """Why training is over after this history, in words; None while it goes on."""
+def is_diverged(loss: float, num_labels: int, train: Train) -> bool:
+    """Whether a mean loss is out of all proportion: not finite, or many times that of guessing, log(labels)."""
+    return not loss <= train.diverged_at * math.log(max(num_labels, 2))
+
+
+def out_of_budget(spent: Spent, budget: Budget) -> str | None:
+    """Which budget of this call is used up, in words; None while none is."""
+    if budget.max_minutes is not None and spent.seconds >= 60 * budget.max_minutes:
+        return f"budget.max_minutes: {budget.max_minutes:g}"
+    if budget.max_epochs is not None and spent.epochs >= budget.max_epochs:
+        return f"budget.max_epochs: {budget.max_epochs}"
+    if budget.max_steps is not None and spent.steps >= budget.max_steps:
+        return f"budget.max_steps: {budget.max_steps}"
+    return None
+
+
+def reason_to_stop(history: Sequence[Row], train: Train, retries: Sequence[Row] = ()) -> str | None:
+    """Why training is over after this history, in words; None while it goes on.
+
+    Args:
+        history: metrics by epoch.
+        train: the settings.
+        retries: where it diverged so far: epoch, step, loss, learning_rate.
+    """
     now = progress(history, train)
     mode = mode_of(train.monitor, train.mode)
     epochs = len(history) - 1
@@ -83,8 +114,12 @@ def reason_to_stop(history: Sequence[Row], train: Train) -> str | None:
         reached = now.best >= train.target if mode == "max" else now.best <= train.target
         if reached:
             return f"target: {train.monitor} {now.best:.4f} reached {train.target:g}"
-    if epochs > 0 and not math.isfinite(history[-1].get("loss", 0.0)):
-        return f"diverged: the loss of epoch {epochs} is not finite"
+    if len(retries) > train.max_retries:
+        last = retries[-1]
+        return (
+            f"diverged: loss {last['loss']:.4g} in epoch {last['epoch']:.0f}, step {last['step']:.0f}, after "
+            f"{train.max_retries} retries with a lower learning rate"
+        )
     if epochs >= train.max_epochs:
         return f"max_epochs: {train.max_epochs}"
     if epochs > 0 and now.wait >= max(train.patience, 1):

@@ -1,25 +1,67 @@
 """The training loop: epochs of steps, each epoch scored on val, the best one kept. Home of TensorFlow.
 
-Our own loop over `GradientTape` rather than `Model.fit`: what it needs to go on is explicit, and the
-step can run under `strategy.run` where `fit` of Keras 3 cannot (keras#20585).
+Our own loop over `GradientTape` rather than `Model.fit`: all that it needs to go on is explicit (Keras' callbacks
+lose the seeds, the place in the epoch, `wait` and `best`: keras-team/tf-keras#430, keras#17012), and the step runs
+under `strategy.run`, where `fit` of Keras 3 cannot (keras#20585).
 """
 
+import functools
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
-from pipeline import checkpoint, model, stopping
-from pipeline.checkpoint import State
-from pipeline.dataset import Part
+from pipeline import model, stopping
+from pipeline.checkpoint import State, Values
 from pipeline.errors import ModelError
-from pipeline.params import Train
+from pipeline.params import Budget, Train
+from pipeline.stopping import Row, Spent
 
-Row = dict[str, float]
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.dataset import Part
+
+AHEAD = 2
+"""Batches that are read before they are needed."""
+
+LEAST_AVERAGED = 15
+"""Steps; averages over fewer gain nothing over the last weights."""
+
+
+class PausedError(Exception):
+    """Training stopped before its end; its state is saved."""
+
+    def __init__(self, reason: str, state: State) -> None:
+        super().__init__(reason)
+        self.reason, self.state = reason, state
+
+
+class Watcher(Protocol):
+    """Who is told how training goes."""
+
+    def stepped(self, epoch: int, step: int, steps: int, images: int, loss: float) -> None:
+        """After each step; `loss` is the mean of the epoch so far."""
+
+    def scored(self, history: list[Row]) -> None:
+        """After each epoch, and once for the rows that there are at the beginning."""
+
+    def warned(self, warning: str) -> None:
+        """Something that training survives."""
+
+
+class States(Protocol):
+    """Where unfinished states are kept."""
+
+    def save(self, state: State) -> None:
+        """Keep a state; may raise OSError."""
+
+    def is_due(self, epochs: int, steps: int) -> bool:
+        """Whether to save, so long after the last time."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +73,14 @@ class Outcome:
     """Row of the history whose weights were kept; 0 is the state before the first step."""
     reason: str
     """Why training stopped."""
-    weights: dict[str, np.ndarray]
-    """Of the best epoch, not of the last."""
-    optimizer: dict[str, np.ndarray]
+    weights: "dict[str, np.ndarray]"
+    """Of the best epoch, not of the last; averaged, if they are."""
+    optimizer: "dict[str, np.ndarray]"
     """As it was after the best epoch."""
+    retries: list[Row]
+    """Where training diverged: epoch, step, loss of the step, learning rate."""
+    spent: Spent
+    """By all calls together."""
 
 
 def make_repeatable(seed: int, threads: int) -> None:
@@ -51,136 +97,381 @@ def make_repeatable(seed: int, threads: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def fit(
-    network: Any,
-    optimizer: Any,
-    train_part: Part,
-    val_part: Part,
-    settings: Train,
-    scratch: Path,
-    on_epoch: Callable[[list[Row], int], None] = lambda *_: None,
-    on_step: Callable[[int, int], None] = lambda *_: None,
-) -> Outcome:
-    """Train until there is a reason to stop, going on from a checkpoint in `scratch` if there is one.
+def strategy(devices: str) -> Any:
+    """How the work is shared: `one` device, or `all` of this machine, each with a part of every batch.
 
-    Args:
-        network: a built `keras.Model` that gives logits, with the weights to start from.
-        optimizer: with the state and learning rate to start from.
-        train_part, val_part: pixels and labels; read batch by batch, never whole.
-        settings: section `train` of params.yaml.
-        scratch: folder for checkpoints of this training and no other.
-        on_epoch: called with the history and the epoch's number after each, and for row 0.
-        on_step: called with the step's number and how many the epoch has.
-
-    Raises:
-        ModelError: no epoch had a finite value of the monitored metric.
+    Build model and optimizer in its `scope()`.
     """
-    optimizer.build(network.trainable_variables)
-    start_rate = float(optimizer.learning_rate)
-    train_step, score = _functions(network, optimizer)
-
-    state = checkpoint.load(scratch)
-    if state is None:
-        first = {**_score(score, val_part, settings.batch_size), "learning_rate": start_rate}
-        state = _snapshot(network, optimizer, [first], None, settings)
-        checkpoint.save(scratch, state)
-    else:
-        start_rate = state.history[0]["learning_rate"]
-        model.fill(_variables(network), state.variables, "checkpoint")
-        model.fill(optimizer.variables, state.optimizer, "checkpoint's optimizer")
-    on_epoch(state.history, len(state.history) - 1)
-
-    while (reason := stopping.reason_to_stop(state.history, settings)) is None:
-        began = time.monotonic()
-        epoch = len(state.history)
-        rate = stopping.learning_rate(state.history, start_rate, settings)
-        optimizer.learning_rate.assign(rate)
-        trained = _epoch(train_step, train_part, settings, epoch, on_step)
-        row = {
-            **trained,
-            **_score(score, val_part, settings.batch_size),
-            "learning_rate": rate,
-            "seconds": time.monotonic() - began,
-        }
-        state = _snapshot(network, optimizer, [*state.history, row], state, settings)
-        if epoch % settings.checkpoint_every == 0:
-            checkpoint.save(scratch, state)
-        on_epoch(state.history, epoch)
-
-    best = stopping.progress(state.history, settings).best_epoch
-    if best is None:
-        raise ModelError(
-            f"training gave no finite {settings.monitor} in {len(state.history) - 1} epochs; lower "
-            "train.learning_rate, or set train.start: cold if the parent itself is broken"
-        )
-    return Outcome(state.history, best, reason, state.best_weights, state.best_optimizer)
-
-
-def _functions(network: Any, optimizer: Any) -> tuple[Any, Any]:
-    """The compiled step and the compiled scoring; both take pixels and labels of one batch."""
     import tensorflow as tf
 
-    loss_of = model.keras().losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
-    signature = [
-        tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8),
-        tf.TensorSpec((None,), tf.int64),
-    ]
-
-    def sums(losses: Any, logits: Any, labels: Any) -> tuple[Any, Any]:
-        right = tf.equal(tf.argmax(logits, axis=1), labels)
-        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.int64))
-
-    @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
-    def train_step(pixels: Any, labels: Any) -> tuple[Any, Any]:
-        with tf.GradientTape() as tape:
-            logits = network(tf.cast(pixels, tf.float32), training=True)
-            losses = loss_of(labels, logits)
-            loss = tf.reduce_mean(losses) + sum(network.losses)
-        variables = network.trainable_variables
-        optimizer.apply(tape.gradient(loss, variables), variables)
-        return sums(losses, logits, labels)
-
-    @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
-    def score(pixels: Any, labels: Any) -> tuple[Any, Any]:
-        logits = network(tf.cast(pixels, tf.float32), training=False)
-        return sums(loss_of(labels, logits), logits, labels)
-
-    return train_step, score
+    if devices == "one":
+        return tf.distribute.get_strategy()
+    return tf.distribute.MirroredStrategy(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices())
 
 
-def _epoch(step_of: Any, part: Part, settings: Train, epoch: int, on_step: Callable[[int, int], None]) -> Row:
-    """One pass over the part, in an order that depends on the seed and the epoch alone."""
-    order = np.random.default_rng([settings.seed, epoch]).permutation(len(part))
-    steps = math.ceil(len(part) / settings.batch_size)
-    loss = right = 0.0
-    for step in range(steps):
-        rows = np.sort(order[step * settings.batch_size : (step + 1) * settings.batch_size])
-        batch_loss, batch_right = step_of(part.pixels[rows], part.labels[rows])
-        loss, right = loss + float(batch_loss), right + int(batch_right)
-        on_step(step + 1, steps)
-    return {"loss": loss / len(part), "accuracy": right / len(part)}
+class Engine:
+    """A network in training: the compiled step, the compiled scoring, and everything that changes."""
+
+    def __init__(self, network: Any, optimizer: Any, settings: Train, shared: Any = None) -> None:
+        """Take a built `keras.Model` that gives logits and its optimizer, with the values to start from.
+
+        Args:
+            network, optimizer: made in the scope of `shared`.
+            settings: section `train` of params.yaml.
+            shared: a `tf.distribute.Strategy`; None: the default one.
+        """
+        import tensorflow as tf
+
+        self.network, self.optimizer = network, optimizer
+        self.shared = shared or tf.distribute.get_strategy()
+        self.is_averaged = settings.average > 0
+        self.num_labels = int(network.output_shape[-1])
+        with self.shared.scope():
+            optimizer.build(network.trainable_variables)
+            self.average = [tf.Variable(weight) for weight in network.weights] if self.is_averaged else []
+            self._updates = tf.Variable(0, dtype=tf.int64)
+        if self.shared.num_replicas_in_sync > 1:
+            for layer in network._flatten_layers():
+                if isinstance(layer, model.keras().layers.BatchNormalization):
+                    layer.synchronized = True
+        self._step, self._score = self._functions()
+
+    def _functions(self) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        network, optimizer, replicas = self.network, self.optimizer, self.shared.num_replicas_in_sync
+        loss_of = model.keras().losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
+        pixels_spec = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)
+        batch_spec = (pixels_spec, tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None,), tf.float32))
+
+        def judged(training: bool, pixels: Any, labels: Any, counts: Any) -> tuple[Any, Any]:
+            logits = tf.cast(network(tf.cast(pixels, tf.float32), training=training), tf.float32)
+            right = tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32)
+            return tf.reduce_sum(loss_of(labels, logits) * counts), tf.reduce_sum(right * counts)
+
+        def one(pixels: Any, labels: Any, counts: Any, total: Any) -> tuple[Any, Any]:
+            with tf.GradientTape() as tape:
+                loss, right = judged(True, pixels, labels, counts)
+                # The optimizer sums the gradients of all devices.
+                objective = optimizer.scale_loss(loss / total + sum(network.losses) / replicas)
+            variables = network.trainable_variables
+            optimizer.apply(tape.gradient(objective, variables), variables)
+            return loss, right
+
+        def step(batch: Any, total: Any, decay: Any) -> tuple[Any, Any]:
+            found = self.shared.run(one, args=(*batch, total))
+            loss, right = (self.shared.reduce("SUM", value, axis=None) for value in found)
+            if self.is_averaged:
+                done = tf.cast(self._updates.assign_add(1), tf.float32)
+                keep = tf.minimum(decay, (1 + done) / (10 + done))  # soon forgets what it was before the first step
+                for mean, weight in zip(self.average, network.weights, strict=True):
+                    now = tf.convert_to_tensor(weight)
+                    mean.assign(now + keep * (mean - now) if now.dtype.is_floating else now)
+            return loss, right
+
+        scalar = tf.TensorSpec((), tf.float32)
+        signature = [batch_spec, scalar, scalar] if replicas == 1 else None  # a batch in parts has no single one
+        return (
+            tf.function(step, input_signature=signature),
+            tf.function(functools.partial(judged, False), input_signature=batch_spec),
+        )
+
+    def feed(self, pixels: "np.ndarray", labels: "np.ndarray") -> Any:
+        """A batch as the step wants it: for each device an equal part, filled up with images that do not count."""
+        import numpy as np
+        import tensorflow as tf
+
+        counts = np.ones(len(labels), np.float32)
+        replicas = self.shared.num_replicas_in_sync
+        if replicas == 1:
+            return tuple(tf.convert_to_tensor(values) for values in (pixels, labels, counts))
+        missing = -len(labels) % replicas
+        filled = np.resize(pixels, (len(pixels) + missing, *pixels.shape[1:])), np.resize(labels, len(labels) + missing)
+        columns = (*filled, np.pad(counts, (0, missing)))
+
+        def part(context: Any) -> Any:
+            return tuple(
+                tf.convert_to_tensor(np.array_split(values, replicas)[context.replica_id_in_sync_group])
+                for values in columns
+            )
+
+        return self.shared.experimental_distribute_values_from_function(part)
+
+    def step(self, batch: Any, count: int, decay: float) -> tuple[float, int]:
+        """Learn from a batch of so many images: sum of their losses before that, and how many were right."""
+        loss, right = self._step(batch, float(count), decay)
+        return float(loss), int(right)
+
+    def score(self, pixels: "np.ndarray", labels: "np.ndarray") -> tuple[float, int]:
+        """Sum of the losses, and how many are right."""
+        import numpy as np
+
+        loss, right = self._score(pixels, labels, np.ones(len(labels), np.float32))
+        return float(loss), int(right)
+
+    def served(self) -> "dict[str, np.ndarray]":
+        """The weights that are scored and kept: averaged, if they are."""
+        return model.arrays(self.average if self.is_averaged else self.network.weights)
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return float(model.arrays([self.optimizer.learning_rate])["0000"])
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """The network as it would be served."""
+        if not self.is_averaged:
+            yield
+            return
+        own = model.arrays(self.network.weights)
+        model.fill(self.network.weights, self.served(), "averages")
+        try:
+            yield
+        finally:
+            model.fill(self.network.weights, own, "weights")
+
+    def values(self) -> Values:
+        """Copies of everything that changes."""
+        return Values(
+            model.arrays(self.network.variables),
+            model.arrays([*self.average, self._updates] if self.is_averaged else []),
+            model.arrays(self.optimizer.variables),
+        )
+
+    def fill(self, values: Values) -> None:
+        """The inverse of `values`."""
+        model.fill(self.network.variables, values.variables, "checkpoint")
+        model.fill([*self.average, self._updates] if self.is_averaged else [], values.average, "averages of checkpoint")
+        model.fill(self.optimizer.variables, values.optimizer, "optimizer of checkpoint")
 
 
-def _score(score_of: Any, part: Part, batch_size: int) -> Row:
-    loss = right = 0.0
-    for start in range(0, len(part), batch_size):
-        rows = slice(start, start + batch_size)
-        batch_loss, batch_right = score_of(part.pixels[rows], part.labels[rows])
-        loss, right = loss + float(batch_loss), right + int(batch_right)
-    return {"val_loss": loss / len(part), "val_accuracy": right / len(part)}
+def fit(
+    engine: Engine,
+    train_part: "Part",
+    val_part: "Part",
+    settings: Train,
+    states: States,
+    watcher: Watcher,
+    state: State | None = None,
+    budget: Budget | None = None,
+    asked: Callable[[], str | None] = lambda: None,
+) -> Outcome:
+    """Train until there is a reason to stop.
+
+    Whatever ends the process, and however often, the outcome is the same to the last bit as if nothing had: on the
+    same kind of machine, with the same libraries, unless the budget asks to finish early.
+
+    Args:
+        engine: with the values to start from.
+        train_part, val_part: pixels and labels; read batch by batch, never whole.
+        settings: section `train` of params.yaml.
+        states: where the state is kept.
+        watcher: is told how it goes.
+        state: of an unfinished training with these inputs, to go on from.
+        budget: what this call may use; None: all it needs.
+        asked: says why training is to stop now, if it is.
+
+    Raises:
+        PausedError: out of budget, or asked to stop; the state is saved.
+        ModelError: no epoch had a finite value of the monitored metric.
+        OSError: the first state cannot be saved.
+    """
+    return _Training(engine, train_part, val_part, settings, states, watcher, budget, asked).run(state)
 
 
-def _variables(network: Any) -> list[Any]:
-    """Everything that changes in training: weights, statistics and seed generators."""
-    return list(network.variables)
+@dataclass
+class _Training:
+    """One call of `fit`: the one thing here that changes."""
+
+    engine: Engine
+    train_part: "Part"
+    val_part: "Part"
+    settings: Train
+    states: States
+    watcher: Watcher
+    budget: Budget | None
+    asked: Callable[[], str | None]
+    state: State = field(init=False)
+    """Where training stands; the arrays of now are in the engine."""
+    spent: Spent = field(default_factory=Spent)
+    """By this call."""
+    saved: Spent = field(default_factory=Spent)
+    """Of that, when the last state was saved."""
+    began: float = field(default_factory=time.monotonic)
+
+    def run(self, state: State | None) -> Outcome:
+        if state is None:
+            self._begin()
+        else:
+            self.state = state
+            self.engine.fill(state.now)
+        self.watcher.scored(self.state.history)
+        while (reason := self._reason_to_stop()) is None:
+            self._epoch()
+        best = stopping.progress(self.state.history, self.settings).best_epoch
+        if best is None:
+            raise self._hopeless()
+        self.engine.fill(self.state.best)
+        return Outcome(
+            self.state.history,
+            best,
+            reason,
+            self.engine.served(),
+            self.state.best.optimizer,
+            self.state.retries,
+            self._total(),
+        )
+
+    def _begin(self) -> None:
+        """Score what there is before the first step; save it at once, for a folder that cannot be written to is no
+        place to train in."""
+        row = {**self._scores(), "learning_rate": self.engine.learning_rate}
+        now = self.engine.values()
+        self.state = State([row], now=now, best=now)
+        self.states.save(self.state)
+
+    def _reason_to_stop(self) -> str | None:
+        reason = stopping.reason_to_stop(self.state.history, self.settings, self.state.retries)
+        if reason is None and self.budget and self.budget.when_spent == "finish":
+            reason = self._out_of_budget()
+            if reason and self.state.step:
+                self._close()
+        return reason
+
+    def _out_of_budget(self) -> str | None:
+        self.spent = replace(self.spent, seconds=time.monotonic() - self.began)
+        return stopping.out_of_budget(self.spent, self.budget) if self.budget else None
+
+    def _epoch(self) -> None:
+        """Steps from where the epoch stands to its end, or to where training diverges or the budget ends."""
+        settings, epoch, count = self.settings, len(self.state.history), len(self.train_part)
+        steps = math.ceil(count / settings.batch_size)
+        decay = 1 - 1 / max(LEAST_AVERAGED, settings.average * steps)
+        self.engine.optimizer.learning_rate.assign(self._learning_rate())
+        for batch, size in self._batches(epoch, self.state.step):
+            reason = self._out_of_budget()
+            if reason and self.budget and self.budget.when_spent == "finish":
+                return
+            if reason := reason or self.asked():
+                raise self._paused(reason)
+            loss, right = self.engine.step(batch, size, decay)
+            if stopping.is_diverged(loss / size, self.engine.num_labels, settings):
+                self._retry(self.state.step + 1, loss / size)
+                return
+            state = self.state
+            self.state = replace(state, step=state.step + 1, loss=state.loss + loss, right=state.right + right)
+            self.spent = replace(self.spent, steps=self.spent.steps + 1)
+            seen = min(self.state.step * settings.batch_size, count)
+            self.watcher.stepped(epoch, self.state.step, steps, size, self.state.loss / seen)
+            self._save_if_due()
+        if reason := self.asked():
+            raise self._paused(reason)
+        self._close()
+
+    def _batches(self, epoch: int, first: int) -> Iterator[tuple[Any, int]]:
+        """Batches from a step on and their sizes, in an order that depends on the seed and the epoch alone; the next
+        ones are read and copied while the step computes."""
+        import numpy as np
+
+        part, size = self.train_part, self.settings.batch_size
+        order = np.random.default_rng([self.settings.seed, epoch]).permutation(len(part))
+
+        def read(step: int) -> tuple[Any, int]:
+            rows = np.sort(order[step * size : (step + 1) * size])
+            return self.engine.feed(part.take(rows), part.labels[rows]), len(rows)
+
+        steps = range(first, math.ceil(len(part) / size))
+        with ThreadPoolExecutor(1, thread_name_prefix="batches") as reader:
+            ahead = deque(reader.submit(read, step) for step in steps[:AHEAD])
+            for step in steps:
+                batch = ahead.popleft().result()
+                if step + AHEAD in steps:
+                    ahead.append(reader.submit(read, step + AHEAD))
+                yield batch
+
+    def _close(self) -> None:
+        """End the epoch: score it, and keep it if it is the best."""
+        state = self.state
+        seen = min(state.step * self.settings.batch_size, len(self.train_part))
+        trained = {"loss": state.loss / seen, "accuracy": state.right / seen}
+        row = {**trained, **self._scores(), "learning_rate": self._learning_rate()}
+        if stopping.is_diverged(row["val_loss"], self.engine.num_labels, self.settings):
+            self._retry(state.step, row["val_loss"])
+            return
+        history = [*state.history, row]
+        is_best = stopping.progress(history, self.settings).best_epoch == len(history) - 1
+        best = self.engine.values() if is_best else state.best
+        self.state = replace(state, history=history, step=0, loss=0.0, right=0, best=best)
+        self.spent = replace(self.spent, epochs=self.spent.epochs + 1)
+        self.watcher.scored(history)
+        self._save_if_due()
+
+    def _scores(self) -> Row:
+        """Loss and accuracy on val, of the weights that would be served."""
+        size, count = self.settings.batch_size, len(self.val_part)
+        loss, right = 0.0, 0
+        with self.engine.serving():
+            for start in range(0, count, size):
+                rows = slice(start, min(start + size, count))
+                batch_loss, batch_right = self.engine.score(self.val_part.take(rows), self.val_part.labels[rows])
+                loss, right = loss + batch_loss, right + batch_right
+        return {"val_loss": loss / count, "val_accuracy": right / count}
+
+    def _learning_rate(self) -> float:
+        start = self.state.history[0]["learning_rate"]
+        return stopping.learning_rate(self.state.history, start, self.settings, len(self.state.retries))
+
+    def _retry(self, step: int, loss: float) -> None:
+        """Back to the best epoch, the last that is known to be good, to go on with a lower learning rate."""
+        state, settings = self.state, self.settings
+        epoch, best = len(state.history), stopping.progress(state.history, settings).best_epoch
+        if best is None:
+            raise self._hopeless()
+        row = {"epoch": epoch, "step": step, "loss": loss, "learning_rate": self._learning_rate()}
+        self.state = replace(state, retries=[*state.retries, row], step=0, loss=0.0, right=0)
+        self.engine.fill(state.best)
+        what = f"epoch {epoch} diverged at step {step} (loss {loss:.4g}): back to epoch {best}"
+        if len(self.state.retries) <= settings.max_retries:
+            what += f", on with learning rate {self._learning_rate():.2g}"
+        self.watcher.warned(what)
+        self._save()
+
+    def _hopeless(self) -> ModelError:
+        return ModelError(
+            f"training gave no finite {self.settings.monitor} in {len(self.state.history) - 1} epochs; lower "
+            "train.learning_rate, or set train.start: cold if the parent itself is broken"
+        )
+
+    def _save_if_due(self) -> None:
+        if self.states.is_due(self.spent.epochs - self.saved.epochs, self.spent.steps - self.saved.steps):
+            self._save()
+
+    def _save(self) -> None:
+        """Save the state; training survives it if that fails."""
+        try:
+            self.states.save(self._whole())
+        except OSError as error:
+            self.watcher.warned(f"{_not_saved(error)}; training goes on, but a kill now would lose what came since")
+        self.saved = self.spent
+
+    def _paused(self, reason: str) -> PausedError:
+        """Save the state; what to raise then."""
+        try:
+            self.states.save(self._whole())
+        except OSError as error:
+            return PausedError(f"{reason}; {_not_saved(error)}: it goes on from the one before", self.state)
+        return PausedError(reason, self.state)
+
+    def _whole(self) -> State:
+        return replace(self.state, now=self.engine.values(), spent=self._total())
+
+    def _total(self) -> Spent:
+        """By this call and those before."""
+        before = self.state.spent
+        seconds = before.seconds + time.monotonic() - self.began
+        return Spent(before.epochs + self.spent.epochs, before.steps + self.spent.steps, seconds)
 
 
-def _snapshot(network: Any, optimizer: Any, history: list[Row], before: State | None, settings: Train) -> State:
-    """The state after an epoch; the best weights are these if this epoch is the best so far."""
-    slots = model.arrays(optimizer.variables)
-    is_best = stopping.progress(history, settings).best_epoch == len(history) - 1
-    if is_best or before is None:
-        best_weights, best_optimizer = model.arrays(network.weights), slots
-    else:
-        best_weights, best_optimizer = before.best_weights, before.best_optimizer
-    return State(history, model.arrays(_variables(network)), slots, best_weights, best_optimizer)
+def _not_saved(error: OSError) -> str:
+    return f"the state cannot be saved ({error.strerror or error}; mend that: free space, or make the folder writable)"

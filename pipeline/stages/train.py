@@ -4,18 +4,29 @@ import csv
 import io
 import shutil
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline import checkpoint, code, dataset, files, model, stopping
+from pipeline import checkpoint, code, dataset, files, model, process, stopping
 from pipeline import params as parameters
+from pipeline.checkpoint import Folder, State
 from pipeline.dataset import Dataset
-from pipeline.errors import ModelError, RegistryError
+from pipeline.errors import ModelError, PipelineError, RegistryError
 from pipeline.labels import unknown
 from pipeline.model import Description
 from pipeline.params import Params, Train
+from pipeline.progress import Progress, duration
 from pipeline.registry import Registry, Run
+from pipeline.stopping import Row
+
+if TYPE_CHECKING:
+    from pipeline import training
+
+CODES = {"SIGINT": 130, "SIGTERM": 143}
+"""As a shell has them."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +34,7 @@ class Start:
     """What training starts from, and why."""
 
     kind: str
-    """resume, warm or cold."""
+    """warm or cold."""
     reason: str
 
 
@@ -36,17 +47,27 @@ def run(
     curves: Path,
     metrics: Path,
     settings: Path,
-) -> None:
-    """Train until there is a reason to stop; keep the best epoch."""
+) -> int:
+    """Train until there is a reason to stop; keep the best epoch.
+
+    Exit code 75: paused, by the budget in params.yaml; 130 and 143: interrupted, by Ctrl-C and SIGTERM. The state is
+    saved then, and `dvc repro` goes on from it.
+    """
     chosen = parameters.load(settings)
     images, pinned = dataset.read(data), files.read_json(parent)
     description = Description(chosen.train.architecture, images.image_shape, images.labels)
-    key = _run_key(images, pinned, chosen.train)
+    inputs = _inputs(images, pinned, chosen.train)
+    key = files.sha256_json(inputs)
 
-    print("train: loading TensorFlow", flush=True)
-    registry = Registry(chosen.resolve)
-    if not _restored(registry, key, out, scratch):
-        _train(registry, key, images, pinned, description, chosen, scratch, out)
+    with process.alone(scratch / "training" / "lock", "a training"), process.stoppable() as asked:
+        print("train: loading TensorFlow", flush=True)
+        registry = Registry(chosen.resolve)
+        if not _restored(registry, key, out, scratch):
+            try:
+                _train(registry, key, inputs, images, pinned, description, chosen, scratch, out, asked)
+            except Paused as paused:
+                print(f"train: {paused}", flush=True)
+                return paused.code
 
     trained = files.read_json(out / "training.json")
     files.write(curves, _csv(trained["history"], trained["best_epoch"]).encode())
@@ -56,20 +77,18 @@ def run(
         {"val_loss": best["val_loss"], "val_accuracy": best["val_accuracy"]}
         | {name: trained[name] for name in ("best_epoch", "epochs", "max_epochs")},
     )
+    return 0
 
 
-def _run_key(images: Dataset, pinned: dict[str, Any], settings: Train) -> str:
-    """Hash of everything that determines the model."""
-    weights = pinned["lineage"]["files"]["model/weights.npz"] if pinned["version"] else None
-    own = _own_code(settings.architecture)
-    inputs = [
-        images.digest,
-        weights,
-        settings.model_dump(mode="json"),
-        code.digest("pipeline.stages.train"),
-        own,
-    ]
-    return files.sha256_json(inputs)
+def _inputs(images: Dataset, pinned: dict[str, Any], settings: Train) -> dict[str, Any]:
+    """Everything that determines the model, by name."""
+    return {
+        "dataset": images.digest,
+        "parent": pinned["lineage"]["files"]["model/weights.npz"] if pinned["version"] else None,
+        "params": {f"train.{name}": value for name, value in settings.model_dump(mode="json").items()},
+        "code": code.digest("pipeline.stages.train"),
+        "own code": _own_code(settings.architecture),
+    }
 
 
 def _own_code(architecture: str) -> str | None:
@@ -95,42 +114,55 @@ def _restored(registry: Registry, key: str, out: Path, scratch: Path) -> bool:
 def _train(
     registry: Registry,
     key: str,
+    inputs: dict[str, Any],
     images: Dataset,
     pinned: dict[str, Any],
     description: Description,
     chosen: Params,
     scratch: Path,
     out: Path,
+    asked: Callable[[], str | None],
 ) -> None:
     from pipeline import training
 
     train = chosen.train
-    own = scratch / "training" / key[:16]
     training.make_repeatable(train.seed, train.threads)
-    start = _start(own, pinned, train, unknown(images.labels, pinned))
-    is_warm = _is_warm(pinned, train, images)
-    network = model.build(description, train.pretrained if start.kind == "cold" else None)
-    optimizer = model.optimizer(train)
-    if is_warm:
-        _take_over(registry, network, optimizer, pinned, description, train, scratch)
-    print(f"train: {start.kind} start: {start.reason}", flush=True)
+    states, state = _states(inputs, scratch, chosen)
+    is_warm, start = _start(pinned, train, unknown(images.labels, pinned))
+    shared = training.strategy(train.devices)
+    with shared.scope():
+        model.use(train.precision)
+        is_fresh = state is None and not is_warm
+        network = model.build(description, train.pretrained if is_fresh else None)
+        optimizer = model.optimizer(train)
+        if is_warm and state is None:
+            _take_over(registry, network, optimizer, pinned, description, train, scratch)
+    engine = training.Engine(network, optimizer, train, shared)
+    if state is None:
+        print(f"train: {start.kind} start: {start.reason}", flush=True)
+    else:
+        print(
+            f"train: resume: epoch {len(state.history)}, step {state.step + 1}, after {duration(state.spent.seconds)}, "
+            f"from the checkpoint in {states.path}",
+            flush=True,
+        )
 
     run = registry.run(key, f"cycle {images.digest[:8]}")
+    watcher = Progress(train, run)
     # Nothing to learn: only the score before the first step, which has no training metrics.
     nothing = {"max_epochs": 0, "monitor": "val_loss", "mode": "auto", "target": None}
     is_idle = images.is_unchanged or not len(images.part("train"))
     limit = train.model_copy(update=nothing) if is_idle else train
     try:
         outcome = training.fit(
-            network,
-            optimizer,
-            images.part("train"),
-            images.part("val"),
-            limit,
-            own,
-            on_epoch=lambda history, epoch: _report(run, history, epoch, train),
-            on_step=_step_bar(),
+            engine, images.part("train"), images.part("val"), limit, states, watcher, state, chosen.budget, asked
         )
+    except training.PausedError as paused:
+        watcher.close()
+        raise _paused(run, paused, train) from None
+    except OSError as error:
+        run.end("FAILED")
+        raise PipelineError(f"the state of training cannot be saved: {error}; free space or make it writable") from None
     except BaseException as error:
         run.end("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
@@ -148,10 +180,11 @@ def _train(
             "start_reason": start.reason,
             "parent": pinned["version"],
             "is_warm": is_warm,
-            "history": [{k: v for k, v in row.items() if k != "seconds"} for row in outcome.history],
+            "history": outcome.history,
             "best_epoch": outcome.best_epoch,
             "epochs": len(outcome.history) - 1,
             "max_epochs": train.max_epochs,
+            "retries": outcome.retries,
             "stop_reason": reason,
             "monitor": train.monitor,
             "optimizer": train.optimizer,
@@ -161,31 +194,66 @@ def _train(
         },
     )
     run.end()
-    shutil.rmtree(own)  # only now: the outcome is on disk
-    print(f"train: stopped by {reason}; kept epoch {outcome.best_epoch}")
+    shutil.rmtree(states.path, ignore_errors=True)  # only now: the outcome is on disk
+    took = f"{outcome.spent.steps:,} steps in {duration(outcome.spent.seconds)}"
+    print(f"train: stopped by {reason}; kept epoch {outcome.best_epoch}; {took}")
 
 
-def _is_warm(pinned: dict[str, Any], train: Train, images: Dataset) -> bool:
-    """Whether the parent's weights are taken over; they cannot where a label has no output in them."""
-    return bool(pinned["version"]) and train.start == "warm" and not unknown(images.labels, pinned)
+def _states(inputs: dict[str, Any], scratch: Path, chosen: Params) -> tuple[Folder, State | None]:
+    """Where the states of this training are kept, and the newest one.
+
+    They are of a machine and of libraries too: with others the numbers differ in the last bits.
+    """
+    inputs = inputs | {"libraries": model.versions()}
+    folder = scratch / "training" / files.sha256_json(inputs)[:16]
+    states = Folder(folder, inputs, chosen.checkpoint, _warn)
+    state = states.load()
+    if state is None and (why := checkpoint.others(folder, inputs)):
+        print(f"train: {why}", flush=True)
+    return states, state
 
 
-def _start(own: Path, pinned: dict[str, Any], train: Train, new: list[str]) -> Start:
-    """Resume, else warm, else cold: in this order.
+def _warn(warning: str) -> None:
+    print(f"train: warning: {warning}", file=sys.stderr, flush=True)
+
+
+class Paused(Exception):  # noqa: N818 - not an error
+    """Training stopped before its end; the words say what was reached and how to go on."""
+
+    def __init__(self, words: str, code: int) -> None:
+        super().__init__(words)
+        self.code = code
+
+
+def _paused(run: Run, paused: "training.PausedError", train: Train) -> Paused:
+    """End or suspend the run; what to tell people."""
+    state, is_budget = paused.state, paused.reason.startswith("budget.")
+    with suppress(RegistryError):
+        run.end("SCHEDULED" if is_budget else "KILLED")
+    best = stopping.progress(state.history, train)
+    how = f"paused, out of {paused.reason}" if is_budget else f"interrupted by {paused.reason}"
+    found = "" if best.best_epoch is None else f"; best {train.monitor} {best.best:.4f}, of epoch {best.best_epoch}"
+    return Paused(
+        f"{how}, in epoch {len(state.history)} after step {state.step}{found}; the state is saved, run `dvc repro` to "
+        "go on from it",
+        process.EXIT_PAUSED if is_budget else CODES.get(paused.reason, 1),
+    )
+
+
+def _start(pinned: dict[str, Any], train: Train, new: list[str]) -> tuple[bool, Start]:
+    """Warm, else cold, and why.
 
     Args:
+        pinned: the parent.
+        train: the settings.
         new: labels that the parent has no output for.
     """
-    unfinished = checkpoint.load(own)
-    if unfinished:
-        return Start("resume", f"checkpoint of epoch {len(unfinished.history) - 1} in {own}")
     if pinned["version"] and train.start == "warm" and not new:
-        taken = ", ".join(["weights", *train.restore])
-        return Start("warm", f"from v{pinned['version']}, its {taken}; no checkpoint in {own}")
+        return True, Start("warm", f"from v{pinned['version']}, its {', '.join(['weights', *train.restore])}")
     why = "no version to start from"
     if pinned["version"]:
         why = "train.start is cold" if train.start == "cold" else f"v{pinned['version']} does not know {', '.join(new)}"
-    return Start("cold", f"{train.pretrained or 'fresh'} weights: {why}")
+    return False, Start("cold", f"{train.pretrained or 'fresh'} weights: {why}")
 
 
 def _take_over(
@@ -225,40 +293,7 @@ def _take_over(
     model.fill_optimizer(optimizer, fetch("model/state.npz"), train.restore, f"v{version}")
 
 
-def _report(run: Run, history: list[dict[str, float]], epoch: int, train: Train) -> None:
-    """One line for people, the same numbers live to the registry."""
-    row = history[-1]
-    best = stopping.progress(history, train)
-    trained = f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}" if epoch else "before the first step".ljust(29)
-    mark = "  best so far" if best.best_epoch == epoch else ""
-    print(
-        f"train: epoch {epoch:3d}/{train.max_epochs}  {trained}  val_loss {row['val_loss']:.4f}  "
-        f"val_accuracy {row['val_accuracy']:.4f}  learning_rate {row['learning_rate']:.2g}{mark}",
-        flush=True,
-    )
-    try:
-        run.log_history(history)
-    except RegistryError as error:  # hours of training outlive a registry that restarts; promote logs the rest
-        print(f"train: warning: epoch {epoch} not logged yet: {error}", file=sys.stderr, flush=True)
-
-
-def _step_bar() -> Any:
-    """A bar of the steps of an epoch, on a terminal only."""
-    from tqdm import tqdm
-
-    bar = tqdm(desc="train", unit="step", leave=False, disable=None)
-
-    def show(step: int, steps: int) -> None:
-        if step == 1:
-            bar.reset(total=steps)
-        bar.update()
-        if step == steps:
-            bar.clear()
-
-    return show
-
-
-def _csv(history: list[dict[str, float]], best_epoch: int) -> str:
+def _csv(history: list[Row], best_epoch: int) -> str:
     """The curves for `dvc plots`: one row per epoch, the best and the last one marked."""
     names = ["loss", "val_loss", "accuracy", "val_accuracy", "learning_rate"]
     sink = io.StringIO()
