@@ -190,7 +190,7 @@ def read(path: Path) -> tuple[State, dict[str, Any]]:
             best=Values(**groups["best"]),
         )
         return state, meta["inputs"]
-    except (KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise DamagedError(f"it is not a state: {error}") from None
 
 

@@ -179,21 +179,6 @@ def optimizer(train: Train) -> Any:
     return optimizers.LossScaleOptimizer(made) if train.precision == "mixed_float16" else made
 
 
-def versions() -> dict[str, str]:
-    """The libraries that compute, and where: what the last bits of a model depend on."""
-    import platform
-
-    import numpy as np
-    import tensorflow as tf
-
-    return {
-        "keras": keras().__version__,
-        "tensorflow": tf.__version__,
-        "numpy": np.__version__,
-        "machine": platform.machine(),
-    }
-
-
 def arrays(variables: list[Any]) -> "dict[str, np.ndarray]":
     """Copies of variables by position: names change from one process to the next, order does not."""
     import numpy as np

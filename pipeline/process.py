@@ -1,6 +1,7 @@
 """The life of a process that works for hours: asked to stop, orphaned, alone."""
 
 import os
+import platform
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,9 @@ from pipeline.errors import PipelineError
 
 EXIT_PAUSED = 75
 """EX_TEMPFAIL of sysexits.h: not done, to be tried again. Not zero, for DVC would go on to the next stage."""
+
+PAUSE_NOTE = "EVERGREEN_PAUSE_NOTE"
+"""Environment variable that names a file for the words of a pause: DVC hands on no exit codes."""
 
 POLL = 0.5
 """Seconds between two looks at whether DVC still lives."""
@@ -66,6 +70,32 @@ def _watch(caller: Any, ended: threading.Event, reasons: list[str]) -> None:
                 continue
         reasons.append(ORPHANED)
         return
+
+
+def owner() -> str:
+    """This process, as `host:start of the machine:process:start of the process`."""
+    import psutil
+
+    return f"{_machine()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
+
+
+def is_gone(owner: str) -> bool:
+    """Whether that process of this machine has ended; of another machine nobody can tell."""
+    import psutil
+
+    machine, number, start = owner.rsplit(":", 2)
+    if machine != _machine():
+        return False
+    try:
+        return f"{psutil.Process(int(number)).create_time():.2f}" != start
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _machine() -> str:
+    import psutil
+
+    return f"{platform.node()}:{psutil.boot_time():.0f}"
 
 
 @contextmanager

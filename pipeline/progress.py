@@ -55,9 +55,8 @@ class Progress:
         self._images += images
         rate = self._images / max(now - self._began, 1e-9)
         if self._bar is not None:
-            self._bar.n = step
             self._bar.set_postfix_str(f"{rate:,.0f} images/s, loss {loss:.4f}{self._best}", refresh=False)
-            self._bar.update(0)
+            self._bar.update()
         elif now - self._told >= EVERY:
             self._told = now
             per_step = (now - self._began) / (step - self._first_step)

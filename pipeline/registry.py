@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import files, ledger
+from pipeline import files, ledger, process
 from pipeline.errors import PipelineError, RegistryError
 from pipeline.params import Resolve
 
@@ -181,14 +181,27 @@ class Registry:
             found = self._client.search_runs([experiment_id], f"tags.`evergreen.run_key` = '{run_key}'", max_results=1)
             if found:
                 self._client.update_run(found[0].info.run_id, status="RUNNING")
+                self._client.set_tag(found[0].info.run_id, "evergreen.owner", process.owner())
                 return Run(self, found[0].info.run_id)
             tags = {
                 "evergreen.run_key": run_key,
+                "evergreen.owner": process.owner(),
                 "mlflow.source.name": "dvc repro",
                 "mlflow.source.type": "PROJECT",
             }
             created = self._client.create_run(experiment_id, tags=tags, run_name=name)
             return Run(self, created.info.run_id)
+
+    def reap(self) -> int:
+        """Mark runs as killed whose process on this machine is gone without a word (SIGKILL); how many."""
+        with self._reach():
+            experiment = self._client.get_experiment_by_name(self.name)
+            running = "attributes.status = 'RUNNING' and tags.`evergreen.owner` LIKE '%'"
+            found = self._client.search_runs([experiment.experiment_id], running) if experiment else []
+            gone = [run.info.run_id for run in found if process.is_gone(run.data.tags["evergreen.owner"])]
+            for run_id in gone:
+                self._client.set_terminated(run_id, "KILLED")
+        return len(gone)
 
     def _create_experiment(self) -> str:
         # A server knows where its artifacts go; a local database would use the folder it runs in.
@@ -273,22 +286,23 @@ class Run:
         self.run_id = run_id
         self._registry = registry
         self._client = registry._client
+        self._logged: set[int] | None = None
+        """Epochs that the run has, once asked."""
 
     def log_history(self, history: Sequence[Mapping[str, float]]) -> None:
         """Log the rows that the run has not yet, as metrics by epoch."""
         from mlflow.entities import Metric
 
         with self._registry._reach():
-            known = {metric.step for metric in self._client.get_metric_history(self.run_id, "val_loss")}
+            if self._logged is None:
+                found = self._client.get_metric_history(self.run_id, "val_loss")
+                self._logged = {metric.step for metric in found}
+            new = [epoch for epoch in range(len(history)) if epoch not in self._logged]
             now = _milliseconds()
-            metrics = [
-                Metric(name, value, now, epoch)
-                for epoch, row in enumerate(history)
-                if epoch not in known
-                for name, value in row.items()
-            ]
+            metrics = [Metric(name, value, now, epoch) for epoch in new for name, value in history[epoch].items()]
             for start in range(0, len(metrics), 1000):
                 self._client.log_batch(self.run_id, metrics[start : start + 1000])
+            self._logged |= set(new)
 
     def log(self, metrics: Mapping[str, float], params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Log final metrics, params (once; a value stands) and tags."""

@@ -109,6 +109,21 @@ def strategy(devices: str) -> Any:
     return tf.distribute.MirroredStrategy(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices())
 
 
+def versions() -> dict[str, str]:
+    """The libraries that compute, and where: what the last bits of a model depend on."""
+    import platform
+
+    import numpy as np
+    import tensorflow as tf
+
+    return {
+        "keras": model.keras().__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+    }
+
+
 class Engine:
     """A network in training: the compiled step, the compiled scoring, and everything that changes."""
 
@@ -296,8 +311,10 @@ class _Training:
     """Where training stands; the arrays of now are in the engine."""
     spent: Spent = field(default_factory=Spent)
     """By this call."""
-    saved: Spent = field(default_factory=Spent)
-    """Of that, when the last state was saved."""
+    tried: Spent = field(default_factory=Spent)
+    """Of that, when it was last tried to save a state."""
+    is_saved: bool = False
+    """Nothing was done since a state was saved."""
     began: float = field(default_factory=time.monotonic)
 
     def run(self, state: State | None) -> Outcome:
@@ -444,21 +461,24 @@ class _Training:
         )
 
     def _save_if_due(self) -> None:
-        if self.states.is_due(self.spent.epochs - self.saved.epochs, self.spent.steps - self.saved.steps):
+        self.is_saved = False
+        if self.states.is_due(self.spent.epochs - self.tried.epochs, self.spent.steps - self.tried.steps):
             self._save()
 
     def _save(self) -> None:
         """Save the state; training survives it if that fails."""
+        self.tried = self.spent
         try:
             self.states.save(self._whole())
+            self.is_saved = True
         except OSError as error:
             self.watcher.warned(f"{_not_saved(error)}; training goes on, but a kill now would lose what came since")
-        self.saved = self.spent
 
     def _paused(self, reason: str) -> PausedError:
         """Save the state; what to raise then."""
         try:
-            self.states.save(self._whole())
+            if not self.is_saved:
+                self.states.save(self._whole())
         except OSError as error:
             return PausedError(f"{reason}; {_not_saved(error)}: it goes on from the one before", self.state)
         return PausedError(reason, self.state)

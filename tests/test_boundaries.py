@@ -25,7 +25,9 @@ HOMES = {
     "dvc": {"store.py"},
     "PIL": {"images.py", "sheet.py"},
     "matplotlib": {"plots.py", "sheet.py"},  # the sheet takes its font from there
+    "filelock": {"process.py"},
     "pebble": {"workers.py"},
+    "psutil": {"process.py"},
     "pyarrow": set(),
     "pandas": {"serving.py"},  # MLflow hands over what is asked as one
 }

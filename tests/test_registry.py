@@ -15,9 +15,11 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import mlflow
 import pytest
 
-from pipeline import files, ledger, model, registry
+from benchmarks.workspace import CHECKOUT
+from pipeline import files, ledger, model, process, registry
 from pipeline.errors import RegistryError
 from pipeline.params import Params
 from pipeline.registry import Memory, Registry, Run
@@ -40,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "--artifacts-destination",
         str(folder / "artifacts"),
     ]
-    process = subprocess.Popen(
+    running = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), *places],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
@@ -50,12 +52,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             urllib.request.urlopen(f"{address}/health", timeout=5).close()  # noqa: S310 - our own server
             break
         except OSError:
-            assert process.poll() is None
+            assert running.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.2)
     yield address
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait(30)
+    os.killpg(running.pid, signal.SIGTERM)
+    running.wait(30)
 
 
 @pytest.fixture(params=["file", "server"])
@@ -90,6 +92,29 @@ def test_the_default_is_an_sqlite_file_in_the_project(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert Registry(settings.resolve).champion() is None
     assert (tmp_path / "store/mlflow.db").is_file()
+
+
+def test_runs_that_were_killed_outright_are_marked_as_killed(reg: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of a process that is gone, of one that lives, of another machine; and one that is over."""
+    words = [sys.executable, "-c", "from pipeline import process; print(process.owner())"]
+    gone = subprocess.run(words, capture_output=True, text=True, check=True, cwd=CHECKOUT).stdout.strip()
+    here = process.owner()
+    reused = here.rpartition(":")[0] + ":1.00"  # the same number, started at another time
+    owners = {"gone": gone, "reused": reused, "here": here, "elsewhere": "other-host:1:1:2.00", "over": gone}
+    for key, owner in owners.items():
+        monkeypatch.setattr(process, "owner", lambda owner=owner: owner)
+        run = reg.run(key, "cycle")
+    run.end()
+    assert reg.reap() == 2
+    assert reg.reap() == 0
+    client = mlflow.MlflowClient(reg.uri)
+    experiment = client.get_experiment_by_name(reg.name)
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    status = {run.data.tags["evergreen.run_key"]: run.info.status for run in runs}
+    assert status == {
+        "gone": "KILLED", "reused": "KILLED", "here": "RUNNING", "elsewhere": "RUNNING", "over": "FINISHED",
+    }  # fmt: skip
 
 
 def test_the_environment_names_another_registry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,12 +130,51 @@ def test_the_reason_to_stop_is_said_in_words(train, values, changes, reason):
     assert stopping.reason_to_stop(rows(values, chosen.monitor), chosen) == reason
 
 
-@pytest.mark.parametrize("loss", [NAN, math.inf, -math.inf], ids=str)
-def test_a_loss_that_is_not_finite_ends_training(train, loss):
-    sound, diverged = {"val_loss": 8.0, "loss": 8.0}, {"val_loss": 7.0, "loss": loss}
-    assert stopping.reason_to_stop([{"val_loss": 9.0}, sound], train()) is None
-    assert stopping.reason_to_stop([{"val_loss": 9.0}, diverged], train()).startswith("diverged: the loss of epoch 1 ")
-    assert stopping.reason_to_stop([{}, sound, diverged], train()) == "diverged: the loss of epoch 2 is not finite"
+def test_more_divergence_than_retries_ends_training(train):
+    retries = [{"epoch": 1.0, "step": 3.0, "loss": math.inf, "learning_rate": 1.0}] * 2
+    assert stopping.reason_to_stop(rows([9, 8]), train(max_retries=2), retries) is None
+    reason = "diverged: loss inf in epoch 1, step 3, after 1 retries with a lower learning rate"
+    assert stopping.reason_to_stop(rows([9, 8]), train(max_retries=1), retries) == reason
+    assert stopping.reason_to_stop(rows([9, 8]), train(max_retries=1, target=8.5), retries).startswith("target")
+
+
+@pytest.mark.parametrize(
+    ("loss", "num_labels", "expected"),
+    [
+        (NAN, 10, True),
+        (math.inf, 10, True),
+        (4.9 * math.log(10), 10, False),
+        (5.1 * math.log(10), 10, True),
+        (5.1 * math.log(2), 2, True),
+        (4.9 * math.log(2), 1, False),
+        (0.0, 10, False),
+    ],
+)
+def test_a_loss_diverged_if_it_is_many_times_that_of_guessing(train, loss, num_labels, expected):
+    assert stopping.is_diverged(loss, num_labels, train(diverged_at=5.0)) is expected
+
+
+def test_each_retry_lowers_the_learning_rate_also_below_the_minimum(train):
+    chosen = train(retry_factor=0.1, min_learning_rate=0.5)
+    assert stopping.learning_rate(rows([9, 8]), 1.0, chosen, retries=2) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("spent", "limits", "reason"),
+    [
+        ((3, 100, 59.9), {"max_minutes": 1.0}, None),
+        ((3, 100, 60.0), {"max_minutes": 1.0}, "budget.max_minutes: 1"),
+        ((3, 100, 15.0), {"max_minutes": 0.25}, "budget.max_minutes: 0.25"),
+        ((2, 100, 1e9), {"max_epochs": 3}, None),
+        ((3, 100, 0.0), {"max_epochs": 3}, "budget.max_epochs: 3"),
+        ((3, 99, 0.0), {"max_steps": 100}, None),
+        ((0, 100, 0.0), {"max_steps": 100}, "budget.max_steps: 100"),
+        ((9, 999, 1e9), {}, None),
+    ],
+)
+def test_which_budget_is_spent_is_said_in_words(settings, spent, limits, reason):
+    budget = settings.budget.model_copy(update={"max_minutes": None, "max_epochs": None, "max_steps": None} | limits)
+    assert stopping.out_of_budget(stopping.Spent(*spent), budget) == reason
 
 
 def test_patience_begins_to_count_after_start_from_epoch(train):
@@ -205,21 +244,27 @@ HISTORIES = st.tuples(VALUES, st.lists(VALUES | st.just(NAN), max_size=11)).map(
     monitor=st.sampled_from(["val_loss", "val_accuracy"]),
     patience=st.integers(0, 4),
     half=st.booleans(),
+    start=st.integers(0, 3),
 )
-@hypothesis.example([3, 2, 1, 2, 2], "val_loss", 2, False)
-@hypothesis.example([1, 2, 3, 3, 3, 3], "val_accuracy", 3, False)
-@hypothesis.example([5, 4, 5, 4, 3, NAN, NAN], "val_loss", 2, False)
-@hypothesis.example([8, 7, 6, 5, 4, 3], "val_loss", 3, True)
+@hypothesis.example([3, 2, 1, 2, 2], "val_loss", 2, False, 0)
+@hypothesis.example([1, 2, 3, 3, 3, 3], "val_accuracy", 3, False, 0)
+@hypothesis.example([5, 4, 5, 4, 3, NAN, NAN], "val_loss", 2, False, 0)
+@hypothesis.example([8, 7, 6, 5, 4, 3], "val_loss", 3, True, 0)
+@hypothesis.example([3, 2, 2, 2, 2, 2], "val_loss", 2, False, 3)
 def test_it_stops_when_keras_does_and_keeps_the_epoch_that_keras_restores(
-    network, settings, values, monitor, patience, half
+    network, settings, values, monitor, patience, half, start
 ):
+    """The epochs before start_from_epoch are the worst here: Keras does not look at them, we only do not count them."""
     min_delta = 1.5 if half else 0.0
     mode = "max" if monitor == "val_accuracy" else "min"
-    callback = keras().callbacks.EarlyStopping(monitor, min_delta, patience, mode=mode, restore_best_weights=True)
-    run = len(as_keras_does(network, callback, values, monitor))
-    changes = {"monitor": monitor, "patience": patience, "min_delta": min_delta}
-    chosen = settings.train.model_copy(update=PLAIN | changes)
     before = -99.0 if mode == "max" else 99.0  # row 0 is the score before training, here the worst
+    values = [before] * start + values
+    callback = keras().callbacks.EarlyStopping(
+        monitor, min_delta, patience, mode=mode, restore_best_weights=True, start_from_epoch=start
+    )
+    run = len(as_keras_does(network, callback, values, monitor))
+    changes = {"monitor": monitor, "patience": patience, "min_delta": min_delta, "start_from_epoch": start}
+    chosen = settings.train.model_copy(update=PLAIN | changes)
 
     assert epochs_run([before, *values], chosen) == run
     if not min_delta:

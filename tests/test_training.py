@@ -1,14 +1,28 @@
+import json
+import math
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline import checkpoint, model, stopping, training
+from benchmarks.workspace import CHECKOUT
+from pipeline import model, stopping, training
+from pipeline.checkpoint import Folder, State
 from pipeline.dataset import Part
 from pipeline.errors import ModelError
 from pipeline.model import Description
-from pipeline.params import Params, Train
+from pipeline.params import Budget, Checkpoint, Params, Train
+from pipeline.training import PausedError
+
+DESCRIPTION = Description("small_cnn", (8, 8, 1), ("dark", "bright"))
+EACH_STEP = Checkpoint(epochs=None, steps=1, seconds=None)
+NEVER = Checkpoint(epochs=None, steps=None, seconds=None)
 
 
 @pytest.fixture(scope="module")
@@ -26,77 +40,236 @@ def parts() -> tuple[Part, Part]:
 
 @pytest.fixture
 def train(settings: Params) -> Train:
-    return settings.train.model_copy(update={"max_epochs": 6, "batch_size": 16, "patience": 6})
+    return settings.train.model_copy(update={"max_epochs": 6, "batch_size": 16, "patience": 6, "average": 0})
 
 
-def fit(parts: tuple[Part, Part], train: Train, scratch: Path, **hooks: Any) -> training.Outcome:
+@dataclass
+class Notes:
+    """A watcher that remembers."""
+
+    on_step: Callable[[int, int], None] = lambda *_: None
+    on_score: Callable[[int], None] = lambda *_: None
+    steps: list[tuple[int, int]] = field(default_factory=list)
+    epochs: list[int] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def stepped(self, epoch: int, step: int, steps: int, images: int, loss: float) -> None:
+        assert steps == 5
+        assert images == (16 if step < 5 else 6)
+        assert math.isfinite(loss)
+        self.steps.append((epoch, step))
+        self.on_step(epoch, step)
+
+    def scored(self, history: list[stopping.Row]) -> None:
+        self.epochs.append(len(history) - 1)
+        self.on_score(len(history) - 1)
+
+    def warned(self, warning: str) -> None:
+        self.warnings.append(warning)
+
+
+def engine(train: Train) -> training.Engine:
     training.make_repeatable(train.seed, train.threads)
-    network = model.build(Description("small_cnn", (8, 8, 1), ("dark", "bright")))
-    return training.fit(network, model.optimizer(train), *parts, train, scratch, **hooks)
+    return training.Engine(model.build(DESCRIPTION), model.optimizer(train), train)
+
+
+def fit(
+    parts: tuple[Part, Part],
+    train: Train,
+    scratch: Path,
+    notes: Notes | None = None,
+    every: Checkpoint = NEVER,
+    **options: Any,
+) -> training.Outcome:
+    """As the stage does: go on from the last state, if there is one."""
+    states = Folder(scratch, {}, every)
+    return training.fit(engine(train), *parts, train, states, notes or Notes(), states.load(), **options)
 
 
 def same(one: dict[str, np.ndarray], two: dict[str, np.ndarray]) -> bool:
     return one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)
 
 
-def test_training_learns_and_keeps_the_best_epoch(parts: tuple[Part, Part], train: Train, tmp_path: Path) -> None:
-    outcome = fit(parts, train, tmp_path)
+def equal(one: training.Outcome, two: training.Outcome) -> bool:
+    """In all but the time they took."""
+    rest = [replace(outcome, weights={}, optimizer={}, spent=stopping.Spent()) for outcome in (one, two)]
+    return same(one.weights, two.weights) and same(one.optimizer, two.optimizer) and rest[0] == rest[1]
+
+
+def accuracy(outcome: training.Outcome, part: Part) -> float:
+    network = model.build(DESCRIPTION)
+    model.fill(network.weights, outcome.weights, "outcome")
+    return float((model.logits(network, part.pixels, 16).argmax(axis=1) == part.labels).mean())
+
+
+@pytest.mark.parametrize("average", [0, 1], ids=["last", "averaged"])
+def test_training_learns_and_keeps_the_best_epoch(parts, train, tmp_path, average):
+    outcome = fit(parts, train.model_copy(update={"average": average, "max_epochs": 12}), tmp_path)
     losses = [row["val_loss"] for row in outcome.history]
     assert outcome.best_epoch == int(np.argmin(losses))
     assert outcome.history[-1]["accuracy"] > 0.8
-    network = model.build(Description("small_cnn", (8, 8, 1), ("dark", "bright")))
-    model.fill(network.weights, outcome.weights, "outcome")
-    right = (model.logits(network, parts[1].pixels, 16).argmax(axis=1) == parts[1].labels).mean()
-    assert right == pytest.approx(outcome.history[outcome.best_epoch]["val_accuracy"])
+    assert accuracy(outcome, parts[1]) == pytest.approx(outcome.history[outcome.best_epoch]["val_accuracy"])
 
 
-def test_the_best_is_kept_when_later_epochs_are_worse(parts: tuple[Part, Part], train: Train, tmp_path: Path) -> None:
+def test_the_best_is_kept_when_later_epochs_are_worse(parts, train, tmp_path):
     """`mode: max` on a loss makes the worst epoch the best: only a kept copy can be returned."""
     outcome = fit(parts, train.model_copy(update={"mode": "max"}), tmp_path)
     losses = [row["val_loss"] for row in outcome.history]
     assert outcome.best_epoch == int(np.argmax(losses)) < len(losses) - 1
-    network = model.build(Description("small_cnn", (8, 8, 1), ("dark", "bright")))
-    model.fill(network.weights, outcome.weights, "outcome")
-    right = (model.logits(network, parts[1].pixels, 16).argmax(axis=1) == parts[1].labels).mean()
-    assert right == pytest.approx(outcome.history[outcome.best_epoch]["val_accuracy"])
+    assert accuracy(outcome, parts[1]) == pytest.approx(outcome.history[outcome.best_epoch]["val_accuracy"])
 
 
-def test_the_same_inputs_give_the_same_bytes(parts: tuple[Part, Part], train: Train, tmp_path: Path) -> None:
+def test_the_same_inputs_give_the_same_bytes(parts, train, tmp_path):
     one, two = fit(parts, train, tmp_path / "a"), fit(parts, train, tmp_path / "b")
-    other = fit(parts, train.model_copy(update={"seed": 8}), tmp_path / "c")
-    assert same(one.weights, two.weights)
-    assert same(one.optimizer, two.optimizer)
-    assert not same(one.weights, other.weights)
+    assert equal(one, two)
+    assert not same(one.weights, fit(parts, train.model_copy(update={"seed": 8}), tmp_path / "c").weights)
 
 
-def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
-    parts: tuple[Part, Part], train: Train, tmp_path: Path
-) -> None:
+def test_averaged_weights_are_those_of_the_last_steps(parts, train):
+    """After the first step 2/11 of what was before and 9/11 of what is now, later nearly all of what was."""
+    made = engine(train.model_copy(update={"average": 100}))
+    before = model.arrays(made.network.weights)
+    made.step(made.feed(parts[0].pixels[:16], parts[0].labels[:16]), 16, 0.99)
+    now = model.arrays(made.network.weights)
+    for name, mean in made.served().items():
+        np.testing.assert_allclose(mean, 2 / 11 * before[name] + 9 / 11 * now[name], atol=1e-6)
+    with made.serving():
+        assert same(model.arrays(made.network.weights), made.served())
+    assert same(model.arrays(made.network.weights), now)
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_images(parts, train, tmp_path):
+    """Learning rate next to nothing: the model stays as it is, and the last batch is smaller than the others."""
+    still = train.model_copy(update={"learning_rate": 1e-12, "max_epochs": 1, "optimizer": "sgd"})
+    training.make_repeatable(7, 1)
+    network = model.build(DESCRIPTION)
+    for layer in network.layers:  # else the mean of the batch, not of all
+        if isinstance(layer, model.keras().layers.BatchNormalization):
+            layer.trainable = False
+    states = Folder(tmp_path, {}, NEVER)
+    outcome = training.fit(
+        training.Engine(network, model.optimizer(still), still), parts[0], parts[0], still, states, Notes()
+    )
+    row = outcome.history[1]
+    assert row["loss"] == pytest.approx(row["val_loss"], rel=1e-5)
+    assert row["accuracy"] == pytest.approx(row["val_accuracy"])
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing runs after it."""
+
+
+@pytest.mark.parametrize("average", [0, 1], ids=["last", "averaged"])
+@pytest.mark.parametrize("place", [(1, 1), (3, 2), (3, 5), (6, 4)], ids=str)
+def test_a_killed_training_goes_on_as_if_it_had_not_been(parts, train, tmp_path, place, average):
+    train = train.model_copy(update={"average": average, "reduce_patience": 1, "min_delta": 0.01})
     whole = fit(parts, train, tmp_path / "whole")
 
-    def interrupt(_: object, epoch: int) -> None:
-        if epoch == 3:
-            raise KeyboardInterrupt
+    def kill(epoch: int, step: int) -> None:
+        if (epoch, step) == place:
+            raise Killed
 
-    with pytest.raises(KeyboardInterrupt):
-        fit(parts, train, tmp_path / "cut", on_epoch=interrupt)
-    seen: list[int] = []
-    resumed = fit(parts, train, tmp_path / "cut", on_epoch=lambda _, epoch: seen.append(epoch))
-    assert seen == [3, 4, 5, 6], "epochs 1 to 3 are not trained again"
-    assert same(whole.weights, resumed.weights)
-    assert same(whole.optimizer, resumed.optimizer)
-    assert [row["val_loss"] for row in whole.history] == [row["val_loss"] for row in resumed.history]
+    with pytest.raises(Killed):
+        fit(parts, train, tmp_path / "cut", Notes(kill), EACH_STEP)
+    notes = Notes()
+    resumed = fit(parts, train, tmp_path / "cut", notes, EACH_STEP)
+    # What was done after the last state was saved is done again, no more.
+    again = place[1] - 1
+    assert notes.epochs[0] == place[0] - 1
+    assert notes.steps[0] == (place[0], again + 1)
+    assert equal(whole, resumed)
 
 
-def test_checkpoints_are_written_as_often_as_asked(parts: tuple[Part, Part], train: Train, tmp_path: Path) -> None:
-    fit(parts, train.model_copy(update={"checkpoint_every": 2}), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-000004.checkpoint", "epoch-000006.checkpoint"]
-    state = checkpoint.load(tmp_path)
+def test_states_are_saved_as_often_as_asked(parts, train, tmp_path):
+    fit(parts, train, tmp_path, every=Checkpoint(epochs=2, steps=None, seconds=None))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000003.checkpoint", "00000004.checkpoint"]
+    state = Folder(tmp_path, {}, NEVER).load()
     assert state is not None
-    assert len(state.history) == 7
+    assert (len(state.history), state.step) == (7, 0)
 
 
-def test_early_stopping_ends_training(parts: tuple[Part, Part], train: Train, tmp_path: Path) -> None:
+BUDGETS = [
+    ({"max_steps": 3}, "budget.max_steps: 3", (1, 3)),
+    ({"max_steps": 7}, "budget.max_steps: 7", (2, 2)),
+    ({"max_epochs": 2}, "budget.max_epochs: 2", (3, 0)),
+    ({"max_minutes": 1e-9}, "budget.max_minutes: 1e-09", (1, 0)),
+]
+
+
+@pytest.mark.parametrize(("limits", "reason", "place"), BUDGETS, ids=lambda it: str(it))
+def test_out_of_budget_training_pauses_and_its_state_is_saved(parts, train, tmp_path, limits, reason, place):
+    with pytest.raises(PausedError) as paused:
+        fit(parts, train, tmp_path, budget=budget("pause", **limits))
+    assert paused.value.reason == reason
+    state = Folder(tmp_path, {}, NEVER).load()
+    assert (len(state.history), state.step) == place == (len(paused.value.state.history), paused.value.state.step)
+
+
+def budget(when_spent: str, **limits: float) -> Budget:
+    return Budget(**{"max_minutes": None, "max_epochs": None, "max_steps": None} | limits, when_spent=when_spent)
+
+
+@pytest.mark.parametrize("limits", [{"max_steps": 3}, {"max_epochs": 1}], ids=str)
+def test_pausing_again_and_again_ends_in_the_same_bytes(parts, train, tmp_path, limits):
+    train = train.model_copy(update={"average": 1})
+    whole, pauses = fit(parts, train, tmp_path / "whole"), 0
+    while True:
+        try:
+            outcome = fit(parts, train, tmp_path / "cut", budget=budget("pause", **limits))
+            break
+        except PausedError:
+            pauses += 1
+    assert pauses == (9 if "max_steps" in limits else 5)
+    assert equal(whole, outcome)
+    assert (outcome.spent.epochs, outcome.spent.steps) == (6, 30)
+
+
+@pytest.mark.parametrize(("limits", "reason", "place"), BUDGETS, ids=lambda it: str(it))
+def test_out_of_budget_training_finishes_with_the_best_so_far(parts, train, tmp_path, limits, reason, place):
+    """An epoch that is not over is scored too: it may be all that there is."""
+    outcome = fit(parts, train, tmp_path, budget=budget("finish", **limits))
+    assert outcome.reason == reason
+    assert len(outcome.history) == place[0] + (place[1] > 0)
+    assert accuracy(outcome, parts[1]) == pytest.approx(outcome.history[outcome.best_epoch]["val_accuracy"])
+
+
+def test_an_end_is_an_end_also_with_the_budget_spent(parts, train, tmp_path):
+    short = train.model_copy(update={"max_epochs": 1})
+    outcome = fit(parts, short, tmp_path, budget=budget("pause", max_epochs=1, max_steps=5))
+    assert outcome.reason == "max_epochs: 1"
+
+
+def test_when_asked_training_stops_after_the_step_and_saves(parts, train, tmp_path):
+    asked: list[str] = []
+
+    def ask(epoch: int, step: int) -> None:
+        if (epoch, step) == (2, 3):
+            asked.append("SIGTERM")
+
+    with pytest.raises(PausedError, match="SIGTERM") as paused:
+        fit(parts, train, tmp_path, Notes(ask), asked=lambda: asked[0] if asked else None)
+    assert (len(paused.value.state.history), paused.value.state.step) == (2, 3)
+    whole = fit(parts, train, tmp_path / "whole")
+    assert equal(whole, fit(parts, train, tmp_path))
+
+
+def test_asked_after_the_last_step_of_an_epoch_it_is_scored_later(parts, train, tmp_path):
+    asked: list[str] = []
+    with pytest.raises(PausedError) as paused:
+        fit(
+            parts,
+            train,
+            tmp_path,
+            Notes(lambda _, step: asked.extend(["SIGINT"] * (step == 5))),
+            asked=lambda: (asked or [None])[0],
+        )
+    assert paused.value.state.step == 5
+    notes = Notes()
+    assert equal(fit(parts, train, tmp_path / "whole"), fit(parts, train, tmp_path, notes))
+    assert notes.steps[0] == (2, 1)
+
+
+def test_early_stopping_ends_training(parts, train, tmp_path):
     outcome = fit(parts, train.model_copy(update={"patience": 2, "min_delta": 100.0}), tmp_path)
     assert outcome.reason.startswith("patience: 2 epochs")
     assert len(outcome.history) == 3
@@ -105,45 +278,201 @@ def test_early_stopping_ends_training(parts: tuple[Part, Part], train: Train, tm
 @pytest.mark.parametrize(
     ("monitor", "target"), [("val_loss", 100.0), ("val_accuracy", 0.0), ("accuracy", 0.01)], ids=str
 )
-def test_a_target_ends_training_as_good_enough(
-    parts: tuple[Part, Part], train: Train, tmp_path: Path, monitor: str, target: float
-) -> None:
+def test_a_target_ends_training_as_good_enough(parts, train, tmp_path, monitor, target):
     outcome = fit(parts, train.model_copy(update={"monitor": monitor, "target": target}), tmp_path)
     assert outcome.reason.startswith(f"target: {monitor}")
     assert len(outcome.history) <= 2
 
 
-def test_any_logged_metric_can_choose_the_epoch(parts: tuple[Part, Part], train: Train, tmp_path: Path) -> None:
+def test_any_logged_metric_can_choose_the_epoch(parts, train, tmp_path):
     outcome = fit(parts, train.model_copy(update={"monitor": "val_accuracy"}), tmp_path)
     accuracies = [row["val_accuracy"] for row in outcome.history]
     assert outcome.best_epoch == int(np.argmax(accuracies))
 
 
-def test_the_learning_rate_is_reduced_on_a_plateau(parts: tuple[Part, Part], train: Train, tmp_path: Path) -> None:
+def test_the_learning_rate_is_reduced_on_a_plateau(parts, train, tmp_path):
     stuck = train.model_copy(update={"min_delta": 100.0, "reduce_patience": 2, "reduce_factor": 0.5})
     outcome = fit(parts, stuck, tmp_path)
     rates = [row["learning_rate"] for row in outcome.history]
     assert rates == pytest.approx([0.003, 0.003, 0.003, 0.0015, 0.0015, 0.00075, 0.00075])
 
 
-def test_training_that_never_has_a_finite_loss_is_an_error(
-    parts: tuple[Part, Part], train: Train, tmp_path: Path
-) -> None:
-    network = model.build(Description("small_cnn", (8, 8, 1), ("dark", "bright")))
-    network.get_layer("logits").bias.assign([np.nan, 0.0])
-    with pytest.raises(ModelError, match=r"no finite val_loss in 1 epochs; lower train.learning_rate"):
-        training.fit(network, model.optimizer(train), *parts, train, tmp_path)
+def test_training_that_never_has_a_finite_loss_is_an_error(parts, train, tmp_path):
+    broken = engine(train)
+    broken.network.get_layer("logits").bias.assign([np.nan, 0.0])
+    with pytest.raises(ModelError, match=r"no finite val_loss in 0 epochs; lower train.learning_rate"):
+        training.fit(broken, *parts, train, Folder(tmp_path, {}, NEVER), Notes())
 
 
-def test_divergence_stops_training_and_keeps_the_best(parts: tuple[Part, Part], train: Train, tmp_path: Path) -> None:
-    wild = train.model_copy(update={"optimizer": "sgd", "learning_rate": 10.0, "max_epochs": 40, "patience": 40})
-    network = model.build(Description("small_cnn", (8, 8, 1), ("dark", "bright")))
+def poison(parts: tuple[Part, Part], train: Train, scratch: Path, places: set[tuple[int, int]], **options: Any) -> Any:
+    """Train with weights that become NaN after some steps, once for each."""
+    made, states, left = engine(train), Folder(scratch, {}, options.pop("every", NEVER)), set(places)
 
-    def poison(_: object, epoch: int) -> None:
-        if epoch == 1:
-            network.get_layer("logits").bias.assign([np.nan, 0.0])
+    def spoil(epoch: int, step: int) -> None:
+        if (epoch, step) in left:
+            left.remove((epoch, step))
+            made.network.get_layer("logits").bias.assign([np.nan, 0.0])
 
-    outcome = training.fit(network, model.optimizer(wild), *parts, wild, tmp_path, on_epoch=poison)
-    assert outcome.reason.startswith("diverged: the loss of epoch 2")
-    assert outcome.best_epoch == stopping.progress(outcome.history[:2], wild).best_epoch
+    notes = Notes(spoil)
+    return training.fit(made, *parts, train, states, notes, states.load(), **options), notes
+
+
+def test_divergence_is_seen_at_its_step_and_training_goes_back_to_the_best_epoch(parts, train, tmp_path):
+    chosen = train.model_copy(update={"max_retries": 2, "retry_factor": 0.1, "reduce_patience": 0})
+    outcome, notes = poison(parts, chosen, tmp_path, {(3, 2)})
+    assert notes.steps[10:14] == [(3, 1), (3, 2), (3, 1), (3, 2)], "the third step shows it"
+    best = stopping.progress(outcome.history[:3], chosen).best_epoch
+    assert notes.warnings == [
+        f"epoch 3 diverged at step 3 (loss nan): back to epoch {best}, on with learning rate 0.0003"
+    ]
+    assert outcome.reason == "max_epochs: 6"
+    assert [row["learning_rate"] for row in outcome.history] == pytest.approx([0.003] * 3 + [0.0003] * 4)
+    assert len(outcome.retries) == 1
+    assert math.isnan(outcome.retries[0].pop("loss"))
+    assert outcome.retries[0] == {"epoch": 3, "step": 3, "learning_rate": pytest.approx(0.003)}
     assert all(np.isfinite(value).all() for value in outcome.weights.values())
+
+
+def test_a_score_that_is_not_finite_is_a_divergence(parts, train, tmp_path):
+    outcome, notes = poison(parts, train, tmp_path, {(2, 5)})
+    assert "epoch 2 diverged at step 5 (loss nan)" in notes.warnings[0]
+    assert all(math.isfinite(row["val_loss"]) for row in outcome.history)
+
+
+def test_after_too_many_divergences_the_best_epoch_is_kept(parts, train, tmp_path):
+    chosen = train.model_copy(update={"max_retries": 2})
+    outcome, notes = poison(parts, chosen, tmp_path, {(2, 1), (2, 2), (2, 3)})
+    assert outcome.reason == "diverged: loss nan in epoch 2, step 4, after 2 retries with a lower learning rate"
+    assert len(outcome.history) == 2
+    assert outcome.best_epoch == stopping.progress(outcome.history, chosen).best_epoch
+    assert accuracy(outcome, parts[1]) == pytest.approx(outcome.history[outcome.best_epoch]["val_accuracy"])
+    assert "learning rate" in notes.warnings[1]
+    assert "learning rate" not in notes.warnings[2]
+
+
+def test_a_loss_that_explodes_is_a_divergence_before_it_is_infinite(parts, train, tmp_path):
+    wild = train.model_copy(update={"optimizer": "sgd", "learning_rate": 10.0, "diverged_at": 5.0, "max_retries": 1})
+    outcome = fit(parts, wild, tmp_path)
+    assert outcome.retries
+    assert all(math.isfinite(row["loss"]) and row["loss"] > 5 * math.log(2) for row in outcome.retries)
+
+
+def test_a_training_that_diverged_and_was_paused_ends_in_the_same_bytes(parts, train, tmp_path):
+    wild = train.model_copy(update={"optimizer": "sgd", "learning_rate": 5.0, "max_retries": 2, "average": 1})
+    whole = fit(parts, wild, tmp_path / "whole")
+    assert whole.retries
+    for _ in range(60):
+        try:
+            outcome = fit(parts, wild, tmp_path / "cut", budget=budget("pause", max_steps=2))
+            break
+        except PausedError:
+            pass
+    assert equal(whole, outcome)
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_the_first_step(parts, train, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    notes = Notes()
+    with pytest.raises(OSError, match="Not a directory"):
+        fit(parts, train, tmp_path / "file" / "states", notes)
+    assert notes.epochs == []
+
+
+def test_a_disk_that_fills_up_is_survived(parts, train, tmp_path):
+    """The first state is saved; then the folder is gone, and a file in its place."""
+
+    def replace_folder(epoch: int, step: int) -> None:
+        if (epoch, step) == (2, 1):
+            for path in (tmp_path / "states").iterdir():
+                path.unlink()
+            (tmp_path / "states").rmdir()
+            (tmp_path / "states").write_bytes(b"")
+
+    notes = Notes(replace_folder)
+    every = Checkpoint(epochs=1, steps=None, seconds=None)
+    outcome = fit(parts, train, tmp_path / "states", notes, every)
+    assert outcome.reason == "max_epochs: 6"
+    assert notes.warnings[0].startswith("the state cannot be saved (File exists; mend that")
+    assert notes.warnings[0].endswith("training goes on, but a kill now would lose what came since")
+    assert len(notes.warnings) == 5
+    made = engine(train)
+    state = State([{"learning_rate": 1.0, "val_loss": 9.0}], now=made.values(), best=made.values())
+    states = Folder(tmp_path / "states", {}, NEVER)
+    with pytest.raises(PausedError, match=r"SIGTERM; the state cannot be saved .*: it goes on from the one before"):
+        training.fit(made, *parts, train, states, Notes(), state, asked=lambda: "SIGTERM")
+
+
+def test_batches_are_read_ahead_of_the_step(parts, train, tmp_path):
+    """While the first step runs, two more batches are being read, in another thread."""
+    read: list[str] = []
+
+    class Slow(Part):
+        def take(self, rows: Any) -> np.ndarray:
+            read.append(threading.current_thread().name)
+            return super().take(rows)
+
+    part = Slow(parts[0].pixels, parts[0].labels, parts[0].digests)
+    counts: list[int] = []
+    notes = Notes(lambda *_: counts.append(len(read)))
+    fit((part, parts[1]), train.model_copy(update={"max_epochs": 1}), tmp_path, notes)
+    assert set(read) == {"batches_0"}
+    assert counts[-1] == 5
+    assert counts[0] >= 2
+
+
+SHARED = """
+import json, sys
+import tensorflow as tf
+devices = [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[1])
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
+sys.path[:0] = [{tests!r}]
+import numpy as np
+from pathlib import Path
+from pipeline import checkpoint, model, params, training
+from test_training import DESCRIPTION, NEVER, Notes, parts
+from pipeline.checkpoint import Folder
+precision, scratch = sys.argv[2], Path(sys.argv[3])
+changes = {{"max_epochs": 3, "batch_size": 16, "devices": "all", "precision": precision}}
+train = params.load(Path({params!r})).train.model_copy(update=changes)
+training.make_repeatable(7, 1)
+shared = training.strategy(train.devices)
+with shared.scope():
+    model.use(precision)
+    network, optimizer = model.build(DESCRIPTION), model.optimizer(train)
+made, states = training.Engine(network, optimizer, train, shared), Folder(scratch, {{}}, NEVER)
+outcome = training.fit(made, *parts.__wrapped__(), train, states, Notes())
+rows = [row["val_loss"] for row in outcome.history] + [row.get("loss", 0) for row in outcome.history]
+weights = [float(np.abs(value).sum()) for value in outcome.weights.values()]
+print(json.dumps([shared.num_replicas_in_sync, rows + weights, made.network.layers[2].compute_dtype]))
+"""
+
+
+def shared(tmp_path: Path, devices: int, precision: str) -> list[Any]:
+    script = SHARED.format(tests=str(CHECKOUT / "tests"), params=str(CHECKOUT / "params.yaml"))
+    words = [
+        sys.executable,
+        "-c",
+        script,
+        str(devices),
+        precision,
+        "small_cnn",
+        str(tmp_path / f"{devices}{precision}"),
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=CHECKOUT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found: list[Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_several_devices_give_what_one_gives(tmp_path):
+    """Two devices of the CPU, batch norm over both, a last batch of 6: equal but for rounding."""
+    one, two = (shared(tmp_path, devices, "float32") for devices in (1, 2))
+    assert (one[0], two[0]) == (1, 2)
+    np.testing.assert_allclose(one[1], two[1], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("mixed_bfloat16", "bfloat16"), ("mixed_float16", "float16")])
+def test_mixed_precision_learns_as_float32_does(tmp_path, precision, dtype):
+    exact, mixed = shared(tmp_path, 1, "float32"), shared(tmp_path, 2, precision)
+    assert (exact[2], mixed[2]) == ("float32", dtype)
+    np.testing.assert_allclose(exact[1][:8], mixed[1][:8], atol=0.05)

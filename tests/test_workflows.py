@@ -614,7 +614,7 @@ def test_retrain_says_why_it_failed(team: Team) -> None:
     team.push("b1", images, remote)
     done = team.retrain(DVC_REMOTE_URL=str(remote), MLFLOW_TRACKING_URI=f"sqlite:///{team.root / 'mlflow.db'}")
     assert done.code == 1
-    assert done.summary.startswith("### `dvc repro` failed\n\n<pre>\n  detect: error: ")
+    assert done.summary.startswith("### `python -m pipeline run` failed\n\n<pre>\n  detect: error: ")
     assert done.summary.endswith("</pre>\n")
     assert "<" not in done.summary.replace("<pre>", "").replace("</pre>", "")
     assert team.log()[0] == "Add b1"

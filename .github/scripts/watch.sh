@@ -14,7 +14,7 @@ printf '\n::%s::\n' "$resume"
 
 if [ "$code" != 0 ]; then
   {
-    printf '### `%s` failed\n\n<pre>\n' "$1 $2"
+    printf '### `%s` failed\n\n<pre>\n' "${*:1:4}"
     {
       lines | grep -aE '^[a-z]+: error: ' || lines | grep -a '^ERROR: ' || lines | tail -n 20
     } | cut -c -1000 | sed -e 's/&/\&amp;/g' -e 's/</\&lt;/g' -e 's/>/\&gt;/g' -e 's/^/  /'

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -67,6 +68,8 @@ def run(
                 _train(registry, key, inputs, images, pinned, description, chosen, scratch, out, asked)
             except Paused as paused:
                 print(f"train: {paused}", flush=True)
+                if paused.code == process.EXIT_PAUSED and (note := os.environ.get(process.PAUSE_NOTE)):
+                    Path(note).write_text(str(paused))
                 return paused.code
 
     trained = files.read_json(out / "training.json")
@@ -127,7 +130,7 @@ def _train(
 
     train = chosen.train
     training.make_repeatable(train.seed, train.threads)
-    states, state = _states(inputs, scratch, chosen)
+    states, state = _states(inputs | {"libraries": training.versions()}, scratch, chosen)
     is_warm, start = _start(pinned, train, unknown(images.labels, pinned))
     shared = training.strategy(train.devices)
     with shared.scope():
@@ -147,6 +150,7 @@ def _train(
             flush=True,
         )
 
+    registry.reap()
     run = registry.run(key, f"cycle {images.digest[:8]}")
     watcher = Progress(train, run)
     # Nothing to learn: only the score before the first step, which has no training metrics.
@@ -202,9 +206,11 @@ def _train(
 def _states(inputs: dict[str, Any], scratch: Path, chosen: Params) -> tuple[Folder, State | None]:
     """Where the states of this training are kept, and the newest one.
 
-    They are of a machine and of libraries too: with others the numbers differ in the last bits.
+    Args:
+        inputs: all that determines the numbers to the last bit, the libraries too.
+        scratch: states lie below.
+        chosen: the settings.
     """
-    inputs = inputs | {"libraries": model.versions()}
     folder = scratch / "training" / files.sha256_json(inputs)[:16]
     states = Folder(folder, inputs, chosen.checkpoint, _warn)
     state = states.load()
