@@ -95,7 +95,7 @@ def chance(hits: Hits, rate: float) -> float:
     return min(1.0, math.fsum(map(math.exp, log_odds)))
 
 
-def decide(counts: Counts, settings: Evaluate, new: Hits | None = None) -> Verdict:
+def decide(counts: Counts, settings: Evaluate, new: Hits | None = None, known: Counts | None = None) -> Verdict:
     """Judge a challenger against a champion.
 
     Promote if it gained (more images right than lost) and is, with the stated confidence, not worse
@@ -107,6 +107,8 @@ def decide(counts: Counts, settings: Evaluate, new: Hits | None = None) -> Verdi
         counts: on the whole holdout.
         settings: section `evaluate` of params.yaml.
         new: the challenger on those holdout images that the parent's cycle did not have.
+        known: on the images of labels that the champion knows, if there are others: a new label is all gain, and
+            must not hide a loss.
     """
     gained, lost, total = counts.challenger_only, counts.champion_only, counts.total
     difference, lower = (gained - lost) / total, lower_bound(counts, settings.confidence)
@@ -121,6 +123,13 @@ def decide(counts: Counts, settings: Evaluate, new: Hits | None = None) -> Verdi
             f"{settings.min_accuracy:.0%} of evaluate.min_accuracy: look at the labels of the new images"
         )
         return Verdict("reject", (facts, doubt), difference, lower)
+    if known and known.champion_only - known.challenger_only > settings.margin * known.total:
+        loss = (
+            f"of the {known.total} with labels that the champion knows it gets {known.challenger_only} right that the "
+            f"champion gets wrong, and {known.champion_only} the other way round: worse by more than the margin of "
+            f"{100 * settings.margin:g} points"
+        )
+        return Verdict("reject", (facts, loss), difference, lower)
     if gained <= lost:
         return Verdict("reject", (facts, "it is not better than the champion"), difference, lower)
     if lower < -settings.margin:

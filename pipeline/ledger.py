@@ -94,6 +94,14 @@ def extend(
     return pl.concat([old, new.select(COLUMNS)])
 
 
+def remembering(ledger: "pl.DataFrame", elder: "pl.DataFrame") -> "pl.DataFrame":
+    """A ledger with the rows that only an elder one has, as removed: an image that comes back keeps its split."""
+    import polars as pl
+
+    others = elder.join(ledger, on="digest", how="anti", maintain_order="left")
+    return pl.concat([ledger, others.select(COLUMNS).with_columns(removed=pl.lit(value=True))])
+
+
 def _updated(ledger: "pl.DataFrame", accepted: "pl.DataFrame", set_aside: "pl.DataFrame") -> "pl.DataFrame":
     """The known rows with labels, places and presence as they are now."""
     import polars as pl

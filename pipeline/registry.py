@@ -151,6 +151,8 @@ class Registry:
 
         import mlflow
 
+        # Else MLflow makes an empty database of its own where it stands, whatever it is told below.
+        mlflow.set_tracking_uri(self.uri)
         with tempfile.TemporaryDirectory() as folder, self._reach():
             path = mlflow.artifacts.download_artifacts(
                 run_id=run_id, artifact_path=artifact, dst_path=folder, tracking_uri=self.uri
@@ -172,6 +174,13 @@ class Registry:
             return ledger.empty().select(columns)
         sha256 = pinned["lineage"]["files"][LEDGER]
         return files.read_table(self.download(pinned["run_id"], LEDGER, sha256, objects), columns)
+
+    def elders_ledger(self, pinned: Mapping[str, Any], objects: Path) -> "pl.DataFrame":
+        """The ledger of the version that the pinned parent names as its elder; empty without one."""
+        elder = pinned.get("elder")
+        if not elder:
+            return ledger.empty()
+        return files.read_table(self.download(elder["run_id"], LEDGER, elder["ledger"], objects))
 
     def run(self, run_key: str, name: str) -> "Run":
         """The run of this key, or a new one: the same inputs never make two."""

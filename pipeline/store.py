@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+import subprocess
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -83,7 +84,11 @@ class Store:
         if not source.digest.endswith(".dir"):
             return pl.DataFrame({"path": [source.path], "digest": [source.digest]})
         try:
-            items = json.loads(self._object(source.digest, f"the listing of {source.path}"))
+            content = self._object(source.digest, f"the listing of {source.path}")
+        except DataError as error:
+            raise DataError(f"{error}{_of_commit(source)}") from None
+        try:
+            items = json.loads(content)
             paths = pl.Series([item["relpath"] for item in items], dtype=pl.String)
             digests = pl.Series([item["md5"] for item in items], dtype=pl.String)
         except (ValueError, TypeError, KeyError, RecursionError, pl.exceptions.PolarsError):
@@ -301,6 +306,13 @@ def _refuse(failed: Mapping[str, Exception], missing: Mapping[str, Exception], n
         f"{_few(paths)}: damaged in the DVC remote, the bytes do not have the hash {digests[0]}; delete that object "
         "there and run `dvc push` where it was added"
     )
+
+
+def _of_commit(source: Source) -> str:
+    """In which commit a pointer named this listing: `dvc push` sends what the commit that is checked out names."""
+    command = ["git", "log", "--reverse", "--format=%h", f"-S{source.digest}", "--", f"{source.path}.dvc"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    return f"; its pointer is of commit {found[0]}: `git checkout {found[0]}`, then `dvc push` there" if found else ""
 
 
 def _refuse_missing(paths: Sequence[str], reason: str) -> NoReturn:

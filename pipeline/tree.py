@@ -9,6 +9,7 @@ one `lstat` for each: names are compared with the listing only in folders that c
 import hashlib
 import json
 import os
+import re
 import shlex
 import stat
 import subprocess
@@ -16,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -27,6 +29,9 @@ from pipeline.store import Store
 
 SETTLED = 2_000_000_000
 """Nanoseconds after which a further change gets a later time stamp, on every usual file system."""
+
+VERSIONS = 20
+"""Of a batch, which are looked at to see whether files on disk are of an earlier one."""
 
 FEW = 5
 """Files that a command in a message names."""
@@ -105,8 +110,8 @@ def check(images: Path, found: tuple[Source, ...], store: Store, ignore: Sequenc
     _refuse_hostile(images, tree.hostile)
     untracked = _untracked(images, tree, batches, ignore)
     warnings = _refuse_untracked(images, untracked, found, store)
-    _refuse_changed(images, tree.recent, batches, store, found)
-    warnings += _absent(tree, batches, found)
+    stale = _refuse_changed(images, tree.recent, batches, store, found)
+    warnings += [*stale.values(), *_absent(tree, batches, found)]
 
     settled = began - SETTLED
     # The file system's clock may be another than ours, hence never later than what it said itself.
@@ -114,7 +119,7 @@ def check(images: Path, found: tuple[Source, ...], store: Store, ignore: Sequenc
     strange = {path.rpartition("/")[0] for path in untracked}
     now = _Memory(
         tuple(ignore),
-        {path: max(until, newest) for path, until in batches.checked.items()},
+        {path: until if path in stale else max(until, newest) for path, until in batches.checked.items()},
         {
             folder: (mark, batches.key(folder))
             for folder, mark in tree.marks.items()
@@ -342,6 +347,9 @@ def _refuse_untracked(images: Path, untracked: Sequence[str], found: Sequence[So
         f"and take no part; `dvc checkout` deletes them, `dvc add {_quoted(batch)}` takes them back"
         for batch in gone
     ]
+    for batch in sorted(strays.keys() & batches):
+        if _are_earlier(batch, {path: _md5(path) for path in strays[batch]}, store):
+            warnings.append(_stale(batch, strays.pop(batch)))
     if not strays:
         return warnings
     _refuse_hostile(images, _linked_elsewhere(images, [path for paths in strays.values() for path in paths], store))
@@ -352,12 +360,13 @@ def _refuse_untracked(images: Path, untracked: Sequence[str], found: Sequence[So
             f"them to {images}/<batch>/<label>/ and `dvc add {images}/<batch>`, or name them in detect.ignore"
         )
     for batch, paths in sorted(strays.items()):
-        absent = sum(_num_absent(source, store) for source in found if source.path == batch)
-        if absent:
+        absent = _absent_digests(batch, found, store)
+        if absent - {_md5(path) for path in paths}:  # else they were all moved
             raise DataError(
                 f"{len(paths)} files below {images} are not tracked by DVC, e.g. {paths[0]!a}; expected every image in "
                 f"a batch; run `dvc add {_quoted(*paths[:FEW])}`{' and so on with each' if len(paths) > FEW else ''}, "
-                f"not `dvc add {_quoted(batch)}`: {absent} files of it are not on this disk and would count as removed"
+                f"not `dvc add {_quoted(batch)}`: {len(absent)} files of it are not on this disk and would count as "
+                "removed, unless you moved or deleted them yourself and mean that"
             )
     first = next(iter(strays.values()))[0]
     raise DataError(
@@ -367,9 +376,33 @@ def _refuse_untracked(images: Path, untracked: Sequence[str], found: Sequence[So
     )
 
 
-def _num_absent(source: Source, store: Store) -> int:
-    """How many files of a batch are not on disk, as in a clone that fetched only what it needed."""
-    return sum(not os.path.lexists(path) for path in store.listing(source)["path"])
+def _absent_digests(batch: str, found: Iterable[Source], store: Store) -> set[str]:
+    """Of the files of a batch that are not on disk, as in a clone that fetched only what it needed."""
+    listings = (store.listing(source) for source in found if source.path == batch)
+    rows = chain.from_iterable(listing.select("path", "digest").iter_rows() for listing in listings)
+    return {digest for path, digest in rows if not os.path.lexists(path)}
+
+
+def _are_earlier(batch: str, digests: Mapping[str, str | None], store: Store) -> bool:
+    """Whether files, by path, are all as earlier versions of their batch had them: pulled, but not checked out."""
+    left = dict(digests)
+    for listed in _earlier(batch, store):
+        left = {path: digest for path, digest in left.items() if digest is None or listed.get(path) != digest}
+        if not left:
+            return True
+    return False
+
+
+def _earlier(batch: str, store: Store) -> Iterator[dict[str, str]]:
+    """What the newest versions of a batch listed, path to digest, as far as DVC's cache has them."""
+    pointer = f"{batch}.dvc"
+    command = ["git", "log", f"--max-count={VERSIONS}", "--patch", "--format=", "--", pointer]
+    patches = subprocess.run(command, capture_output=True, check=False).stdout.decode(errors="replace")
+    for digest in dict.fromkeys(re.findall(r"^[-+ ].*\bmd5: ([0-9a-f]{32}(?:\.dir)?)$", patches, re.MULTILINE)):
+        if Path(store.places(digest, batch)[1]).is_file():
+            with suppress(DataError):  # DVC's cache may hold anything
+                table = store.listing(Source(batch, digest, 0))
+                yield dict(table.select("path", "digest").iter_rows())
 
 
 def _absent(tree: Tree, batches: "_Batches", found: Sequence[Source]) -> list[str]:
@@ -432,8 +465,8 @@ def _look_at(path: str) -> Seen | None:
 
 def _refuse_changed(
     images: Path, recent: Sequence[Seen], batches: _Batches, store: Store, found: Sequence[Source]
-) -> None:
-    """Changes in place of tracked files, which DVC's pointers do not know of."""
+) -> dict[str, str]:
+    """Changes in place of tracked files, which DVC's pointers do not know of; what to warn of, by batch."""
     digests = {seen: batches.digest(seen.path) for seen in recent}
     suspects = [seen for seen, digest in digests.items() if digest and not _is_unchanged(seen, digest, batches, store)]
     paths = [seen.path for seen in suspects]
@@ -443,11 +476,26 @@ def _refuse_changed(
     changed = [seen.path for seen in suspects if hashes[seen.path] not in (digests[seen], None)]
     if changed:
         owners = sorted({_batch(path, images, found) for path in changed})
+        pointers = _quoted(*(f"{owner}.dvc" for owner in owners))
+        theirs = {owner: {p: hashes[p] for p in changed if _batch(p, images, found) == owner} for owner in owners}
+        if all(_are_earlier(owner, digests, store) for owner, digests in theirs.items()):
+            return {owner: _stale(owner, digests) for owner, digests in theirs.items()}
         raise DataError(
             f"{len(changed)} files below {images} were changed after `dvc add`, e.g. {min(changed)!a}; expected what "
             f"their pointer says; run `dvc add {_quoted(*owners)}` to take the change up, or "
-            f"`dvc checkout --force {_quoted(*(f'{owner}.dvc' for owner in owners))}` to undo it"
+            f"`dvc checkout --force {pointers}` to undo it"
         )
+    return {}
+
+
+def _stale(batch: str, paths: Iterable[str]) -> str:
+    """What to say of files that an earlier version of their batch has: the pointer was pulled, and not checked out."""
+    paths = sorted(paths)
+    return (
+        f"{len(paths)} files on disk are of an earlier version of {_quoted(batch)}, e.g. {paths[0]!a}; the data is "
+        f"what its pointer says; `dvc checkout {_quoted(f'{batch}.dvc')}` brings the disk up to date, `dvc add "
+        f"{_quoted(batch)}` takes them back"
+    )
 
 
 def _is_unchanged(seen: Seen, digest: str, batches: _Batches, store: Store) -> bool:

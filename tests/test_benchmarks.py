@@ -22,7 +22,7 @@ def test_the_table_has_a_row_a_cycle_and_aligned_columns() -> None:
 
 
 def test_every_benchmark_explains_itself() -> None:
-    for name in ("demo", "cycle", "scale", "noop", "decode", "fuzz_images"):
+    for name in ("demo", "cycle", "scale", "noop", "decode", "fuzz_images", "crash", "throughput"):
         done = subprocess.run(
             [sys.executable, "-m", f"benchmarks.{name}", "--help"],
             cwd=CHECKOUT,
@@ -94,3 +94,23 @@ def test_the_noop_benchmark_ends_with_its_figures() -> None:
     (one,) = figures["figures"]
     assert figures["ok"] == (one["noop"] <= one["allowed"]) == (code == 0)
     assert one["allowed"] == pytest.approx(one["bare"] + one["client"], abs=0.002)
+
+
+@pytest.mark.timeout(900)
+def test_after_thirty_kills_the_model_is_the_same_to_the_last_byte() -> None:
+    """SIGKILL at random moments of the stage's own command, and of the whole `dvc repro`."""
+    figures, code = figures_of("crash", "--kills", "30", "--dvc", "1")
+    assert code == 0, figures
+    assert figures["ok"]
+    assert figures["kills"] >= 30
+    assert figures["different"] == figures["failed"] == figures["orphans"] == figures["dvc_different"] == 0
+    assert figures["killed_when"]["after a state"] >= 10
+
+
+@pytest.mark.slow
+def test_the_throughput_benchmark_ends_with_its_figures() -> None:
+    figures, code = figures_of("throughput", "--rounds", "1", "--seconds", "5")
+    assert figures["ok"] == all(figures["held"].values()) == (code == 0)
+    assert set(figures["sizes"]) == {"28", "32", "160"}
+    assert figures["saving"]["saves"] >= 1
+    assert 200 < figures["peak_mib"]["2000"] < 4000

@@ -251,7 +251,7 @@ def test_a_new_file_in_a_batch_that_is_only_partly_here_is_to_be_added_alone(mon
         check(monday)
     assert str(caught.value).endswith(
         f"run `dvc add '{MONDAY}/cat/new.png'`, not `dvc add '{MONDAY}'`: 1 files of it are not on this disk and would "
-        "count as removed"
+        "count as removed, unless you moved or deleted them yourself and mean that"
     )
 
 

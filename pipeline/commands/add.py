@@ -78,13 +78,41 @@ def run(folder: Path, batch: str | None, dry_run: bool, images: Path, settings: 
     if dry_run or taken.is_empty():
         return 0
     _copy(taken, folder, target, scratch)
-    subprocess.run([str(Path(sys.executable).with_name("dvc")), "add", "--quiet", target.as_posix()], check=True)
-    pointer, ignored = shlex.quote(f"{target}.dvc"), shlex.quote(f"{images}/.gitignore")
+    _track(target, images)
     print(
-        f"add: next: git add {pointer} {ignored} && git commit -m {shlex.quote(f'Add {target.name}')}; then "
+        f"add: staged {_pointer(target, images)}; next: git commit -m {shlex.quote(f'Add {target.name}')}; then "
         "`dvc repro` trains on it, and `dvc push && git push` shares it"
     )
     return 0
+
+
+def _pointer(target: Path, images: Path) -> Path:
+    """What names the batch: a pointer of its own, or the one for all images."""
+    return images.with_name(f"{images.name}.dvc") if _is_one(images) else target.with_name(f"{target.name}.dvc")
+
+
+def _is_one(images: Path) -> bool:
+    return images.with_name(f"{images.name}.dvc").is_file()
+
+
+def _track(target: Path, images: Path) -> None:
+    """`dvc add` and stage the pointer; what was copied is taken away again if that does not come to its end."""
+    pointer = _pointer(target, images)
+    words = [str(Path(sys.executable).with_name("dvc")), "add", "--quiet", str(pointer.with_suffix(""))]
+    # A session of its own: Ctrl-C is for us to handle, for DVC would answer it with a traceback.
+    dvc = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        said = dvc.communicate()[1]
+    except BaseException:
+        dvc.terminate()
+        dvc.communicate()
+        shutil.rmtree(target)
+        raise
+    if dvc.returncode:
+        shutil.rmtree(target)
+        raise DataError(f"`dvc add` failed, nothing was added: {' '.join(said.split())[:300]}")
+    ignored = images.parent / ".gitignore" if _is_one(images) else images / ".gitignore"
+    subprocess.run(["git", "add", str(pointer), str(ignored)], capture_output=True, check=False)
 
 
 def _as_source(sentence: str, folder: Path, target: Path) -> str:
@@ -175,7 +203,11 @@ def _inspect(
     found = [fact or Facts(0, error="changed while it was read") for fact in seen]
     table = facts.table(found).with_columns(once["digest"]).with_row_index("place")
     rows = facts.of_new(changes, known, table, images.as_posix())
-    return inspection.inspect(rows, changes, known, known["label"].unique().to_list(), {}, chosen.validate_)
+    # That another label still waits for more images is no news.
+    counts = known.group_by("label").len()
+    enough = pl.col("len") >= chosen.validate_.min_images_per_label
+    told = counts.filter(enough | pl.col("label").is_in(new["label"].implode()))["label"]
+    return inspection.inspect(rows, changes, known, told.to_list(), {}, chosen.validate_)
 
 
 def _copy(taken: "pl.DataFrame", folder: Path, target: Path, scratch: Path) -> None:

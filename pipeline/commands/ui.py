@@ -2,8 +2,10 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 from pipeline.registry import LOCAL_STORE, shown, tracking_uri
 
@@ -32,7 +34,14 @@ def run(port: int) -> int:
     print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
     env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # workers that a review does not need
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]
-    try:
-        return subprocess.run([*command, "--port", str(port)], env=env, check=False).returncode
-    except KeyboardInterrupt:
-        return 0
+    # In a group of its own: MLflow starts processes that outlive it if it alone is told to end.
+    server = subprocess.Popen([*command, "--port", str(port)], env=env, start_new_session=True)
+
+    def end(*_: object) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    code = server.wait()
+    return 0 if code == -signal.SIGTERM else code

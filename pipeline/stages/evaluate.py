@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,8 @@ def run(
 
     ours = metrics.scores(holdout.labels, new)
     theirs = None if old is None else metrics.scores(holdout.labels, old)
-    verdict = _judge(holdout, new, old, chosen.evaluate)
+    strange = [at for at, label in enumerate(images.labels) if known and label not in known.what.labels]
+    verdict = _judge(holdout, new, old, strange, chosen.evaluate)
 
     files.write_json(out / "verdict.json", verdict.to_json() | {"rival": rival["version"]})
     files.write(
@@ -70,13 +72,30 @@ def run(
         print(f"evaluate: warning: and {len(doubts) - SHOWN} more new images; see {out}/suspicious.png")
 
 
-def _judge(holdout: Part, challenger: "np.ndarray", champion: "np.ndarray | None", settings: Evaluate) -> gate.Verdict:
+def _judge(
+    holdout: Part,
+    challenger: "np.ndarray",
+    champion: "np.ndarray | None",
+    strange: Sequence[int],
+    settings: Evaluate,
+) -> gate.Verdict:
+    """Compare the predictions.
+
+    Args:
+        holdout: the images.
+        challenger, champion: logits, float32 (images, labels).
+        strange: numbers of the labels that the champion does not know.
+        settings: section `evaluate` of params.yaml.
+    """
     right = challenger.argmax(axis=1) == holdout.labels
     if champion is None:
         return gate.decide_first(float(right.mean()), challenger.shape[1], settings)
-    counts = metrics.paired(holdout.labels, champion.argmax(axis=1), challenger.argmax(axis=1))
+    old, found = champion.argmax(axis=1), challenger.argmax(axis=1)
+    counts = metrics.paired(holdout.labels, old, found)
+    rows = [label not in strange for label in holdout.labels]
+    known = metrics.paired(holdout.labels[rows], old[rows], found[rows]) if strange else None
     new = gate.Hits(int(right[holdout.is_new].sum()), int(holdout.is_new.sum())) if holdout.is_new is not None else None
-    return gate.decide(counts, settings, new)
+    return gate.decide(counts, settings, new, known)
 
 
 def _logits(description: Path, weights: Path, images: Dataset, chosen: Params) -> "np.ndarray":

@@ -42,7 +42,9 @@ def run(
         files.read_table(accepted / "quarantine.parquet"),
     )
     pinned, rival = files.read_json(parent), files.read_json(champion)
-    before = Registry(chosen.resolve).parents_ledger(pinned, scratch / "objects")
+    registry = Registry(chosen.resolve)
+    parents = registry.parents_ledger(pinned, scratch / "objects")
+    before = ledger.remembering(parents, registry.elders_ledger(pinned, scratch / "objects"))
     store = Store(Path())
 
     groups = _groups(store, before, changes, chosen, scratch)
@@ -57,11 +59,11 @@ def run(
     size, channels = chosen.prepare.image_size, chosen.prepare.channels
     written = dataset.write(
         out,
-        {split: _numbered(part, before, labels) for split, part in parts.items()},
+        {split: _numbered(part, parents, labels) for split, part in parts.items()},
         labels=labels,
         image_shape=(size, size, channels),
         num_images=int((~rows["removed"]).sum()),
-        num_added=len(rows) - len(before),
+        num_added=len(ledger.present(rows).join(parents, on="digest", how="anti")),
         # Also where images only went, or the few that came all choose or judge: there is nothing to fit.
         is_unchanged=parts["train"].is_empty()
         or not changes["kind"].is_in(["added", "retried", "relabelled", "removed"]).any(),
@@ -196,10 +198,10 @@ def _choose(
     }
 
 
-def _numbered(part: "pl.DataFrame", before: "pl.DataFrame", labels: list[str]) -> "pl.DataFrame":
+def _numbered(part: "pl.DataFrame", parents: "pl.DataFrame", labels: list[str]) -> "pl.DataFrame":
     import polars as pl
 
-    new = part.join(before, on="digest", how="anti")["digest"]
+    new = part.join(parents, on="digest", how="anti")["digest"]
     return part.select(
         "digest",
         pl.col("label").replace_strict(labels, list(range(len(labels))), return_dtype=pl.Int64),

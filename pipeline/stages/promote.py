@@ -93,6 +93,7 @@ def _lineage(
         "sources_digest": sources["digest"],
         "dataset_digest": trained["dataset_digest"],
         "parent": files.read_json(parent)["version"],
+        "elder": files.read_json(parent).get("elder", {}).get("version"),
         "is_warm": trained["is_warm"],
         "rival": verdict["rival"],
         "model": files.read_json(uploads["model/model.json"]),

@@ -15,7 +15,7 @@ from typing import Any
 from pipeline import files, params, recipe, sources, tree, trigger
 from pipeline.errors import RegistryError
 from pipeline.params import Params
-from pipeline.registry import Registry, Version, shown
+from pipeline.registry import LEDGER, Registry, Version, shown
 from pipeline.sources import Source
 from pipeline.store import Store
 from pipeline.trigger import Change
@@ -53,9 +53,10 @@ def run(
     if start and not on_data and chosen.resolve.after_removal == "retrain":
         start = _clean(registry, store, start, found, images, chosen, scratch)
     rival = _version(registry, on_recipe.rival) if on_recipe else current
+    elder = _elder(registry, on_data, scratch)
 
     files.write_json(batches, {"digest": data, "sources": sources.to_json(found)})
-    files.write_json(parent, _pinned(registry, start, scratch))
+    files.write_json(parent, _pinned(registry, start, scratch) | _splits_of(registry, elder, start, scratch))
     files.write_json(champion, _pinned(registry, rival, scratch))
     files.write_json(snapshot, {"recipe": how, "known": _known(registry, data)})
     _say(found, current, on_recipe, start, is_known=on_data is not None)
@@ -175,6 +176,23 @@ def _clean(
         f"{_name(clean) if clean else 'fresh weights'}, which never saw them (resolve.after_removal)"
     )
     return clean
+
+
+def _elder(registry: Registry, on_data: Version | None, scratch: Path) -> Version | None:
+    """The version whose ledger has every split that was ever dealt: of known data what it was then."""
+    if on_data:
+        number = registry.lineage(on_data, scratch / "objects").get("elder")
+        return _version(registry, number)
+    newest = registry.newest()
+    return newest if newest and "evergreen.lineage" in newest.tags else None
+
+
+def _splits_of(registry: Registry, elder: Version | None, start: Version | None, scratch: Path) -> dict[str, Any]:
+    """Where the splits of images are to be had that the parent never saw, so that they stay for ever."""
+    if elder is None or (start and start.number == elder.number):
+        return {}
+    sha256 = registry.lineage(elder, scratch / "objects")["files"][LEDGER]
+    return {"elder": {"version": elder.number, "run_id": elder.run_id, "ledger": sha256}}
 
 
 def _version(registry: Registry, number: int | None) -> Version | None:

@@ -113,7 +113,7 @@ def test_what_it_says_to_run_works_to_the_letter_and_the_cycle_takes_the_batch(
     project.cycle()
     project.space.commit("First cycle")
     done = project.call("add", str(photos), "--batch", "summer in June")
-    (words,) = re.findall(r"add: next: (.*?); then `dvc repro` trains on it", done.out)
+    (words,) = re.findall(r"; next: (.*?); then `dvc repro` trains on it", done.out)
     shell = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", words], cwd=project.root, env=dict(project.space.env),
         capture_output=True, text=True, check=False,
