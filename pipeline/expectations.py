@@ -92,7 +92,7 @@ def of_images(bounds: Validate) -> list[Any]:
         gxe.ExpectColumnValuesToBeInSet(
             column="named",
             **true,
-            meta=_meta("quarantine", "names are safe on every machine and page", f"rename it{AGAIN}"),
+            meta=_meta("quarantine", "names are safe in a terminal and on a page", f"rename it{AGAIN}"),
         ),
         gxe.ExpectColumnValuesToBeInSet(
             column="labelled",
@@ -136,7 +136,7 @@ def of_looks(bounds: Validate) -> list[Any]:
     from great_expectations import expectations as gxe
 
     low, high = bounds.brightness
-    look = "look at it in the contact sheet"
+    look = "look at it"
     return [
         gxe.ExpectColumnValuesToBeInSet(
             column="extension",

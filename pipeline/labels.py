@@ -109,7 +109,9 @@ def _read(name: str, content: bytes) -> dict[str, str]:
     try:
         rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{name}: not a CSV file in UTF-8 ({error}); save it again and `dvc add` the batch") from None
+        raise DataError(
+            f"{name}: not a CSV file in UTF-8 ({error}); save it as that and `dvc add` the batch again"
+        ) from None
     again = "mend it and `dvc add` the batch again"
     if not rows or [cell.strip().lower() for cell in rows[0]] != ["file", "label"]:
         found = ",".join(rows[0])[:80] if rows else "nothing"

@@ -17,7 +17,7 @@ LISTED = (
     f"rename the folder{AGAIN}; or list the new label in validate.labels in params.yaml (or set validate.new_labels: "
     "allow); the model is then trained afresh, on all images"
 )
-LOOK = "look at it in the contact sheet"
+LOOK = "look at it"
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ class Case(NamedTuple):
 
 IN_SET = "ExpectColumnValuesToBeInSet"
 CASES = [
-    Case("images", "named", [True], [False], "quarantine", "names are safe on every machine and page",
+    Case("images", "named", [True], [False], "quarantine", "names are safe in a terminal and on a page",
          f"rename it{AGAIN}", IN_SET),
     Case("images", "labelled", [True], [False], "quarantine", "every image of a batch is named in its labels.csv",
          f"add its line{AGAIN}", IN_SET),

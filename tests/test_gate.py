@@ -208,3 +208,16 @@ def test_a_first_champion_must_be_good_enough_by_itself(evaluate, accuracy, num_
     assert (verdict.difference, verdict.lower) == (None, None)
     needed = max(min_accuracy, 1 / num_labels)
     assert f"no champion yet; holdout accuracy {accuracy:.4f}, at least {needed:.4f} is needed" in verdict.reasons[0]
+
+
+def test_a_new_label_that_is_all_gain_does_not_hide_a_loss_on_the_others(evaluate):
+    everything, others = counts(30, 8, 200), counts(2, 8, 170)
+    assert gate.decide(everything, evaluate(margin=0.02, confidence=0.6)).decision == "promote"
+    verdict = gate.decide(everything, evaluate(margin=0.02, confidence=0.6), known=others)
+    assert verdict.decision == "reject"
+    assert verdict.reasons[1] == (
+        "of the 170 with labels that the champion knows it gets 2 right that the champion gets wrong, and 8 the other "
+        "way round: worse by more than the margin of 2 points"
+    )
+    within = counts(2, 5, 170)
+    assert gate.decide(everything, evaluate(margin=0.02, confidence=0.6), known=within).decision == "promote"

@@ -159,8 +159,11 @@ AGAIN = "mend it and `dvc add` the batch again"
         (b"file,label\n1.png,\n", r"line 2: '' is not a label"),
         (b"file,label\n1.png,\x1b[31m\n", r"line 2: '\\x1b\[31m' is not a label"),
         (b"file,label\n1.png,cat\n1.png,dog\n", rf"line 3: '1\.png' has another label above; expected one; {AGAIN}"),
-        (b"file,label\n\xff.png,cat\n", r"not a CSV file in UTF-8 \(.*\); save it again and `dvc add` the batch"),
-        (b'file,label\n"1.png,cat\n', r"not a CSV file in UTF-8 \(.*\); save it again and `dvc add` the batch"),
+        (
+            b"file,label\n\xff.png,cat\n",
+            r"not a CSV file in UTF-8 \(.*\); save it as that and `dvc add` the batch again",
+        ),
+        (b'file,label\n"1.png,cat\n', r"not a CSV file in UTF-8 \(.*\); save it as that and `dvc add` the batch again"),
         (b'file,label\n"1"x.png,cat\n', r"not a CSV file in UTF-8"),
     ],
     ids=[

@@ -98,21 +98,27 @@ def _is_one(images: Path) -> bool:
 def _track(target: Path, images: Path) -> None:
     """`dvc add` and stage the pointer; what was copied is taken away again if that does not come to its end."""
     pointer = _pointer(target, images)
-    words = [str(Path(sys.executable).with_name("dvc")), "add", "--quiet", str(pointer.with_suffix(""))]
+    words = [str(Path(sys.executable).with_name("dvc")), "add", str(pointer.with_suffix(""))]
     # A session of its own: Ctrl-C is for us to handle, for DVC would answer it with a traceback.
-    dvc = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    dvc = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
         said = dvc.communicate()[1]
     except BaseException:
         dvc.terminate()
         dvc.communicate()
-        shutil.rmtree(target)
+        _take_back(target)
         raise
     if dvc.returncode:
-        shutil.rmtree(target)
-        raise DataError(f"`dvc add` failed, nothing was added: {' '.join(said.split())[:300]}")
+        _take_back(target)
+        faults = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")] or [said]
+        raise DataError(f"`dvc add` failed, nothing was added: {' '.join(faults[0].split())[:300]}")
     ignored = images.parent / ".gitignore" if _is_one(images) else images / ".gitignore"
     subprocess.run(["git", "add", str(pointer), str(ignored)], capture_output=True, check=False)
+
+
+def _take_back(target: Path) -> None:
+    shutil.rmtree(target)
+    target.with_name(f"{target.name}.dvc").unlink(missing_ok=True)
 
 
 def _as_source(sentence: str, folder: Path, target: Path) -> str:

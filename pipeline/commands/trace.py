@@ -5,7 +5,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from pipeline import lineage, sources
+from pipeline import files, lineage, sources
 from pipeline import params as parameters
 from pipeline.errors import DataError
 from pipeline.lineage import Use
@@ -44,7 +44,7 @@ def run(image: str, settings: Path, scratch: Path) -> int:
 
 
 def _digest(image: str) -> str:
-    """From a digest, a file, or a path that a batch lists, though the file be not here."""
+    """From a digest, a file, or a path that a batch lists or once listed, though the file be not here."""
     path = Path(image)
     if path.is_file():
         with open(path, "rb") as file:
@@ -66,8 +66,20 @@ def _listed(path: str) -> str | None:
     for source in sources.find(Path("data/images"), at_least=0):
         if path == source.path or path.startswith(f"{source.path}/"):
             rows = Store(Path()).listing(source).filter(pl.col("path") == path)
-            return None if rows.is_empty() else str(rows["digest"][0])
-    return None
+            if not rows.is_empty():
+                return str(rows["digest"][0])
+    return _remembered(path)
+
+
+def _remembered(path: str) -> str | None:
+    """Of an image that is gone, from the ledger of the last cycle here."""
+    import polars as pl
+
+    ledger = Path("data/cycle/ledger.parquet")
+    if not ledger.is_file():
+        return None
+    rows = files.read_table(ledger, ["path", "digest"]).filter(pl.col("path") == path)
+    return None if rows.is_empty() else str(rows["digest"][0])
 
 
 def _how(use: Use) -> str:

@@ -2,7 +2,10 @@
 
 import os
 import re
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -232,3 +235,55 @@ def test_a_bomb_costs_one_image(clean: Project, tmp_path: Path) -> None:
     assert done.code == 0
     assert "would take 12 images" in done.out
     assert "bomb_at_the_cap.png': needs more than 256 MB of memory" in done.out
+
+
+def test_where_one_pointer_tracks_all_images_that_one_is_staged(project: Project, tmp_path: Path) -> None:
+    project.space.put("first", pictures(range(30), "cat", "dog"))
+    project.space.dvc("add", "--quiet", "data/images")
+    project.space.commit("Images")
+    done = project.call("add", str(lay(tmp_path / "june", pictures(range(50, 60), "cat", "dog"))))
+    assert done.code == 0, done.err
+    assert "add: staged data/images.dvc; next: git commit -m 'Add june'; then" in done.out
+    assert project.space.git("diff", "--cached", "--name-only").split() == ["data/images.dvc"]
+    assert "80 files" in project.run("resolve").out
+
+
+def test_interrupted_it_takes_back_what_it_copied_and_can_be_run_again(project: Project, tmp_path: Path) -> None:
+    photos = lay(tmp_path / "june", pictures(range(400), "cat", "dog"))
+    words = [sys.executable, "-m", "pipeline", "add", str(photos)]
+    target = project.root / "data/images/june"
+    process = subprocess.Popen(
+        words, cwd=project.root, env=dict(project.space.env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not target.exists():  # then `dvc add` begins
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.endswith("add: interrupted; run it again\n")
+    assert "Traceback" not in err
+    assert not target.exists()
+    assert not target.with_name("june.dvc").exists()
+    again = project.call("add", str(photos))
+    assert again.code == 0, again.err
+
+
+def test_what_dvc_refuses_is_one_line_and_nothing_is_left(project: Project, tmp_path: Path) -> None:
+    photos = lay(tmp_path / "june", pictures(range(20), "cat", "dog"))
+    (project.root / ".dvc/config").write_text("[nonsense")
+    done = project.call("add", str(photos))
+    assert done.code == 4
+    assert "add: error: `dvc add` failed, nothing was added: " in done.err
+    assert "config file error" in done.error
+    assert not (project.root / "data/images/june").exists()
+
+
+def test_a_label_that_waits_for_more_images_is_no_news_of_another_batch(project: Project, tmp_path: Path) -> None:
+    project.space.params(validate={"labels": ["cross"]})
+    project.add("first", pictures(range(30), "cat", "dog"))
+    project.add("few", pictures(range(5), "cross"))
+    project.cycle()
+    done = project.call("add", str(lay(tmp_path / "june", pictures(range(50, 62), "cat", "dog"))))
+    assert done.code == 0, done.err
+    assert "known label keeps" not in done.out

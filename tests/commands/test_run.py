@@ -1,9 +1,15 @@
 """`python -m pipeline run` and `ui`: what they hand on to DVC and MLflow."""
 
+import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from project import Done, Project, pictures
 
@@ -66,20 +72,45 @@ def test_force_reaches_resolve_and_nothing_else_does(monkeypatch: pytest.MonkeyP
     assert seen["env"].get("EVERGREEN_FORCE") == ("1" if force else None)  # type: ignore[attr-defined]
 
 
-def test_the_ui_of_a_local_registry_listens_on_this_machine_only(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_the_ui_of_a_local_registry_listens_on_this_machine_only_and_ends_when_told(
+    tmp_path: Path, empty_database: Path, number: int
 ) -> None:
-    words: list[str] = []
+    (tmp_path / "store").mkdir()
+    shutil.copy(empty_database, tmp_path / "store/mlflow.db")
+    env = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    port = free_port()
+    ui = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "ui", "--port", str(port)],
+        cwd=tmp_path, env=env | {"PYTHONPATH": str(workspace.CHECKOUT)}, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert ui.stdout is not None
+    assert f"http://127.0.0.1:{port}" in ui.stdout.readline()
+    until = time.monotonic() + 60
+    while not (listening := listeners(port)):
+        assert ui.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    assert listening == {"127.0.0.1"}
+    ui.send_signal(number)
+    assert ui.wait(30) == 0
+    until = time.monotonic() + 10
+    while listeners(port):
+        assert time.monotonic() < until, "it lives on"
+        time.sleep(0.1)
 
-    def record(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        words.extend(command)
-        return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(subprocess, "run", record)
-    assert command.main(["ui", "--port", "5151"]) == 0
-    assert words[words.index("--host") + 1] == "127.0.0.1"
-    assert words[words.index("--port") + 1] == "5151"
-    assert words[words.index("--backend-store-uri") + 1] == f"sqlite:///{tmp_path / 'store/mlflow.db'}"
-    assert "http://127.0.0.1:5151" in capsys.readouterr().out
+def listeners(port: int) -> set[str]:
+    """Addresses that something listens on at this port."""
+    return {
+        connection.laddr.ip
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+    }

@@ -78,3 +78,17 @@ def test_nonsense_is_refused_in_one_line(shared: Project, word: str) -> None:
     done = shared.call("trace", word)
     assert done.code == 4
     assert f"trace: error: '{word}': neither an image nor a digest" in done.error
+
+
+def test_the_path_of_an_image_that_is_gone_is_known_from_the_ledger(shared: Project) -> None:
+    path, digest = image(shared, "second", "train")
+    content = (shared.root / path).read_bytes()
+    shared.remove(path.removeprefix("data/images/"))
+    shared.track("second")
+    try:
+        done = shared.call("trace", path)
+        assert done.code == 0, done.err
+        assert done.out.startswith(f"{digest}: 1 versions of evergreen learned")
+    finally:
+        shared.write(path.removeprefix("data/images/"), content)
+        shared.track("second")
