@@ -138,6 +138,20 @@ def test_averaged_weights_are_those_of_the_last_steps(parts, train):
     assert same(model.arrays(made.network.weights), now)
 
 
+@pytest.mark.parametrize(("average", "steps"), [(1, 15), (10, 50)])
+def test_the_average_is_over_so_many_epochs_but_15_steps_at_least(parts, train, tmp_path, monkeypatch, average, steps):
+    decays: set[float] = set()
+    step = training.Engine.step
+
+    def note(self: Any, batch: Any, count: int, decay: float) -> Any:
+        decays.add(decay)
+        return step(self, batch, count, decay)
+
+    monkeypatch.setattr(training.Engine, "step", note)
+    fit(parts, train.model_copy(update={"average": average, "max_epochs": 2}), tmp_path)
+    assert decays == {1 - 1 / steps}
+
+
 def test_the_loss_of_an_epoch_is_the_mean_over_its_images(parts, train, tmp_path):
     """Learning rate next to nothing: the model stays as it is, and the last batch is smaller than the others."""
     still = train.model_copy(update={"learning_rate": 1e-12, "max_epochs": 1, "optimizer": "sgd"})
@@ -449,15 +463,8 @@ print(json.dumps([shared.num_replicas_in_sync, rows + weights, made.network.laye
 
 def shared(tmp_path: Path, devices: int, precision: str) -> list[Any]:
     script = SHARED.format(tests=str(CHECKOUT / "tests"), params=str(CHECKOUT / "params.yaml"))
-    words = [
-        sys.executable,
-        "-c",
-        script,
-        str(devices),
-        precision,
-        "small_cnn",
-        str(tmp_path / f"{devices}{precision}"),
-    ]
+    scratch = str(tmp_path / f"{devices}{precision}")
+    words = [sys.executable, "-c", script, str(devices), precision, scratch]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=CHECKOUT)
     assert done.returncode == 0, done.stderr[-2000:]
     found: list[Any] = json.loads(done.stdout.splitlines()[-1])
