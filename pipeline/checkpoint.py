@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import time
 import zipfile
 from collections.abc import Callable, Mapping
@@ -26,6 +27,9 @@ COST = 0.03
 """Share of the time that saving may take, where only seconds say how often."""
 
 SUFFIX = ".checkpoint"
+
+UNFINISHED = 8
+"""Trainings whose states are kept, this one included: a change that is taken back finds its own again."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +208,14 @@ def others(folder: Path, inputs: Mapping[str, Any]) -> str | None:
             continue
         return f"{path} (epoch {len(state.history)}, step {state.step}) is not used: {differences(theirs, inputs)}"
     return None
+
+
+def tidy(folder: Path) -> None:
+    """Delete the states of all but the newest unfinished trainings beside this folder."""
+    found = {beside: _newest_first(beside) for beside in folder.parent.glob("*") if beside != folder}
+    ages = {beside: paths[0].stat().st_mtime for beside, paths in found.items() if paths}
+    for beside in sorted(ages, key=ages.__getitem__, reverse=True)[UNFINISHED - 1 :]:
+        shutil.rmtree(beside)
 
 
 def differences(there: Any, here: Any, name: str = "") -> str:

@@ -195,6 +195,15 @@ def test_what_another_unfinished_training_was_of_is_said(tmp_path):
     assert checkpoint.others(tmp_path / "none" / "z", INPUTS) is None
 
 
+def test_only_the_newest_unfinished_trainings_are_kept(tmp_path):
+    for number in range(12):
+        folder(tmp_path / str(number)).save(state(1))
+        os.utime(tmp_path / str(number) / "00000001.checkpoint", (number, number))
+    (tmp_path / "lock").write_bytes(b"")
+    checkpoint.tidy(tmp_path / "0")
+    assert {path.name for path in tmp_path.iterdir()} == {"0", "5", "6", "7", "8", "9", "10", "11", "lock"}
+
+
 @pytest.mark.usefixtures("two")
 def test_an_interrupted_save_leaves_the_ones_before(tmp_path, monkeypatch):
     saved = sorted(tmp_path.iterdir())

@@ -216,6 +216,7 @@ def _states(inputs: dict[str, Any], scratch: Path, chosen: Params) -> tuple[Fold
     state = states.load()
     if state is None and (why := checkpoint.others(folder, inputs)):
         print(f"train: {why}", flush=True)
+    checkpoint.tidy(folder)
     return states, state
 
 
