@@ -3,6 +3,8 @@
 # command, and if it fails, its error goes to the job summary as text.
 set -euo pipefail
 
+name="$1 $2"
+[ "$2" != -m ] || name="${*:1:4}" # python -m pipeline run
 log="$RUNNER_TEMP/watched.log"
 lines() { tr '\r' '\n' <"$log" | tr -d '\000-\010\013-\037\177'; } # progress bars end in \r
 
@@ -14,7 +16,7 @@ printf '\n::%s::\n' "$resume"
 
 if [ "$code" != 0 ]; then
   {
-    printf '### `%s` failed\n\n<pre>\n' "${*:1:4}"
+    printf '### `%s` failed\n\n<pre>\n' "$name"
     {
       lines | grep -aE '^[a-z]+: error: ' || lines | grep -a '^ERROR: ' || lines | tail -n 20
     } | cut -c -1000 | sed -e 's/&/\&amp;/g' -e 's/</\&lt;/g' -e 's/>/\&gt;/g' -e 's/^/  /'

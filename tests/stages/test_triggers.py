@@ -205,4 +205,6 @@ def test_an_image_that_only_judged_taught_nothing(removals: Project) -> None:
 def test_without_a_clean_version_it_starts_from_fresh_weights(removals: Project) -> None:
     done = gone(removals, "first", "train")
     assert "this cycle starts from fresh weights, which never saw them" in done.out
-    assert removals.space.read("parent.json") == {"version": None}
+    parent = removals.space.read("parent.json")
+    assert parent["version"] is None
+    assert parent["elder"]["version"] == 4, "it deals no split anew"
