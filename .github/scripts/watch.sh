@@ -3,8 +3,8 @@
 # command, and if it fails, its error goes to the job summary as text.
 set -euo pipefail
 
-name="$1 $2"
-[ "$2" != -m ] || name="${*:1:4}" # python -m pipeline run
+name="$1 ${2:-}"
+[ "${2:-}" != -m ] || name="${*:1:4}" # python -m pipeline run
 log="$RUNNER_TEMP/watched.log"
 lines() { tr '\r' '\n' <"$log" | tr -d '\000-\010\013-\037\177'; } # progress bars end in \r
 
