@@ -444,7 +444,9 @@ class _Training:
         state, settings = self.state, self.settings
         epoch, best = len(state.history), stopping.progress(state.history, settings).best_epoch
         if best is None:
-            raise self._hopeless()
+            if not math.isfinite(state.history[0]["val_loss"]):
+                raise self._hopeless()
+            best = 0  # a metric of training has no value before the first epoch; the weights of then are sound
         row = {"epoch": epoch, "step": step, "loss": loss, "learning_rate": self._learning_rate()}
         self.state = replace(state, retries=[*state.retries, row], step=0, loss=0.0, right=0)
         self.engine.fill(state.best)

@@ -347,6 +347,13 @@ def test_divergence_is_seen_at_its_step_and_training_goes_back_to_the_best_epoch
     assert all(np.isfinite(value).all() for value in outcome.weights.values())
 
 
+def test_a_first_epoch_that_diverges_goes_back_to_the_start_whatever_is_monitored(parts, train, tmp_path):
+    """The loss of training has no value before the first epoch."""
+    outcome, notes = poison(parts, train.model_copy(update={"monitor": "loss"}), tmp_path, {(1, 2)})
+    assert "epoch 1 diverged at step 3 (loss nan): back to epoch 0, on with learning rate" in notes.warnings[0]
+    assert outcome.reason == "max_epochs: 6"
+
+
 def test_a_score_that_is_not_finite_is_a_divergence(parts, train, tmp_path):
     outcome, notes = poison(parts, train, tmp_path, {(2, 5)})
     assert "epoch 2 diverged at step 5 (loss nan)" in notes.warnings[0]

@@ -240,9 +240,10 @@ def _paused(run: Run, paused: "training.PausedError", train: Train) -> Paused:
     best = stopping.progress(state.history, train)
     how = f"paused, out of {paused.reason}" if is_budget else f"interrupted by {paused.reason}"
     found = "" if best.best_epoch is None else f"; best {train.monitor} {best.best:.4f}, of epoch {best.best_epoch}"
+    epoch = len(state.history)
+    where = f"in epoch {epoch} after step {state.step}" if state.step else f"after epoch {epoch - 1}"
     return Paused(
-        f"{how}, in epoch {len(state.history)} after step {state.step}{found}; the state is saved, run `dvc repro` to "
-        "go on from it",
+        f"{how}, {where}{found}; the state is saved, run `dvc repro` to go on from it",
         process.EXIT_PAUSED if is_budget else CODES.get(paused.reason, 1),
     )
 
