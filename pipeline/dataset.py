@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +50,8 @@ class Part:
             # Neighbours at once.
             edges = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1), len(numbers)]
             for start, stop in itertools.pairwise(edges) if len(numbers) else ():
-                file.seek(self.pixels.offset + int(numbers[start]) * size)
-                if file.readinto(found[start:stop].data) != (stop - start) * size:
+                place = self.pixels.offset + int(numbers[start]) * size
+                if os.preadv(file.fileno(), [found[start:stop].data], place) != (stop - start) * size:
                     raise DataError(f"{file.name}: cut off; delete {Path(file.name).parent} and run `dvc repro`")
         return found
 

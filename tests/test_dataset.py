@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from pipeline import dataset
+from pipeline.dataset import Part
 from pipeline.errors import DataError
 
 PARTS = {
@@ -161,3 +162,29 @@ def test_a_missing_index_is_named(write):
     (written.folder / "val.parquet").unlink()
     with pytest.raises(DataError, match=r"val\.parquet: no such file"):
         written.part("val")
+
+
+@pytest.fixture
+def on_disk(tmp_path):
+    """A part whose pixels lie in a file, and the pixels."""
+    pixels = np.random.default_rng(7).integers(0, 256, (20, 4, 4, 3), np.uint8)
+    np.save(tmp_path / "train-4x4x3.npy", pixels)
+    mapped = np.load(tmp_path / "train-4x4x3.npy", mmap_mode="r")
+    return Part(mapped, np.arange(20), tuple(map(str, range(20)))), pixels
+
+
+@pytest.mark.parametrize("rows", [[0], [3, 4, 5, 9, 19], [], list(range(20))], ids=str)
+def test_pixels_are_read_by_number(on_disk, rows):
+    part, pixels = on_disk
+    numbers = np.array(rows, int)
+    np.testing.assert_array_equal(part.take(numbers), pixels[numbers])
+    np.testing.assert_array_equal(part.take(slice(2, 7)), pixels[2:7])
+    assert not isinstance(part.take(numbers), np.memmap)
+
+
+def test_pixels_that_are_cut_off_are_an_error_not_a_crash(on_disk, tmp_path):
+    part, _ = on_disk
+    with open(tmp_path / "train-4x4x3.npy", "r+b") as file:
+        file.truncate(500)
+    with pytest.raises(DataError, match=r"train-4x4x3.npy: cut off; delete .* and run `dvc repro`"):
+        part.take(np.array([1, 19]))
