@@ -91,6 +91,7 @@ class Folder:
         self.path, self.inputs = path, dict(inputs)
         self._every, self._warn, self._clock = every, warn, clock
         self._saved, self._cost = clock(), 0.0
+        self._damaged: set[Path] = set()
 
     def load(self) -> State | None:
         """The newest state that is whole; None if there is none.
@@ -103,6 +104,7 @@ class Folder:
                 state, inputs = read(path)
             except DamagedError as error:
                 self._warn(f"{path} is damaged ({error}) and not used")
+                self._damaged.add(path)
                 continue
             if inputs != self.inputs:
                 raise PipelineError(
@@ -122,7 +124,9 @@ class Folder:
         newest = next(iter(_newest_first(self.path)), None)
         number = int(newest.stem) + 1 if newest else 1
         files.write(self.path / f"{number:08d}{SUFFIX}", encode(state, self.inputs))
-        for old in _newest_first(self.path)[KEEP:]:
+        # What was found damaged takes no place of a whole one.
+        whole = [path for path in _newest_first(self.path) if path not in self._damaged]
+        for old in [*whole[KEEP:], *(path for path in self._damaged if path.is_file())]:
             old.unlink(missing_ok=True)
         self._saved = self._clock()
         self._cost = self._saved - began

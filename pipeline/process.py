@@ -20,7 +20,7 @@ PAUSE_NOTE = "EVERGREEN_PAUSE_NOTE"
 POLL = 0.5
 """Seconds between two looks at whether DVC still lives."""
 
-ORPHANED = "DVC is gone"
+ORPHANED = "the end of DVC"
 
 
 @contextmanager

@@ -122,6 +122,15 @@ def test_a_torn_checkpoint_gives_way_to_the_one_before(tmp_path, two):
         assert "00000002.checkpoint is damaged (its SHA-256 is not the one it begins with) and not used" in said[0]
 
 
+@pytest.mark.usefixtures("two")
+def test_a_damaged_checkpoint_takes_no_place_of_a_whole_one(tmp_path):
+    (tmp_path / "00000002.checkpoint").write_bytes(b"torn")
+    states = folder(tmp_path)
+    states.load()
+    states.save(state(3))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000001.checkpoint", "00000003.checkpoint"]
+
+
 def test_of_ten_thousand_flipped_bits_none_is_silent(tmp_path, two):
     chance = random.Random(7)
     places = [*range(70), *(chance.randrange(len(two)) for _ in range(9_930))]
