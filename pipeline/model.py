@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -217,15 +217,41 @@ def fill_optimizer(optimizer: Any, values: "dict[str, np.ndarray]", restore: tup
     fill(optimizer.variables, {**values, **named}, f"optimizer of {whose}")
 
 
+def for_labels(
+    weights: "dict[str, np.ndarray]", fresh: "dict[str, np.ndarray]", parent: Description, labels: tuple[str, ...]
+) -> "dict[str, np.ndarray]":
+    """A parent's weights for other labels: an output goes with its label, a new label's is fresh.
+
+    Everything below the outputs stays as it is, so the logits of the labels that the parent knows are its own.
+
+    Args:
+        weights: of the parent, by position.
+        fresh: of a new model with these labels.
+        parent: its description.
+        labels: of today.
+    """
+    import numpy as np
+
+    if parent.labels == labels:
+        return weights
+    # Whatever takes another shape with one label more has one number per label, on its last axis.
+    wider = build(replace(parent, labels=(*parent.labels, "one more"))).weights
+    known = [label for label in labels if label in parent.labels]
+    places, came = [labels.index(label) for label in known], [parent.labels.index(label) for label in known]
+    found = dict(weights)
+    for (name, value), other in zip(sorted(weights.items()), wider, strict=True):
+        if tuple(other.shape) != value.shape:
+            found[name] = np.copy(fresh[name])
+            found[name][..., places] = value[..., came]
+    return found
+
+
 def misfit(parent: Description, now: Description) -> str | None:
     """Why a model cannot take over a parent's weights, in words; None if it can."""
     if parent.image_shape != now.image_shape:
         return f"it sees images of shape {parent.image_shape}, params.yaml asks for {now.image_shape}"
     if parent.architecture != now.architecture:
         return f"it is a {parent.architecture}, params.yaml asks for a {now.architecture}"
-    if parent.labels != now.labels:
-        new = sorted(set(now.labels) - set(parent.labels))
-        return f"it knows the labels {', '.join(parent.labels)} and not {', '.join(new)}"
     return None
 
 

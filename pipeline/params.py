@@ -107,11 +107,17 @@ class Train(Section):
     """How training starts, goes on and stops; the words are Keras' own."""
 
     start: Literal["warm", "cold"]
+    warm_from: Literal["last", "served"]
     restore: tuple[Literal["optimizer", "learning_rate"], ...]
     architecture: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$")]
     pretrained: Literal["imagenet"] | None
+    passes_per_new: Annotated[float, Field(gt=0)] | None
     max_epochs: Count
+    replay: Literal["all"] | Annotated[int, Field(ge=0)]
+    boost: OpenShare | None
     batch_size: Count
+    flip: bool
+    shift: Annotated[float, Field(ge=0, le=0.5)]
     optimizer: Literal["adamw", "adam", "sgd"]
     learning_rate: Annotated[float, Field(gt=0, le=10)]
     weight_decay: Annotated[float, Field(ge=0, le=1)]
@@ -125,6 +131,7 @@ class Train(Section):
     reduce_factor: OpenShare
     min_learning_rate: Annotated[float, Field(gt=0)]
     average: Annotated[float, Field(ge=0)]
+    blend: tuple[Share, ...]
     diverged_at: Annotated[float, Field(gt=1)]
     max_retries: Annotated[int, Field(ge=0)]
     retry_factor: OpenShare

@@ -9,13 +9,13 @@ import functools
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline import model, stopping
+from pipeline import augment, model, replay, stopping
 from pipeline.checkpoint import State, Values
 from pipeline.errors import ModelError
 from pipeline.params import Budget, Train
@@ -64,6 +64,27 @@ class States(Protocol):
         """Whether to save, so long after the last time."""
 
 
+def limited(settings: Train, part: "Part") -> Train:
+    """Settings with as many epochs as `passes_per_new` allows, one at least: the cost follows what is new."""
+    if settings.passes_per_new is None:
+        return settings
+    num_new = len(part) if part.is_new is None else int(part.is_new.sum())
+    epochs = round(settings.passes_per_new * num_new / max(replay.length(len(part), num_new, settings.replay), 1))
+    return settings.model_copy(update={"max_epochs": min(settings.max_epochs, max(epochs, 1))})
+
+
+def shrunk(
+    start: "Mapping[str, np.ndarray]", fresh: "Mapping[str, np.ndarray]", network: Any
+) -> "dict[str, np.ndarray]":
+    """Shrink and perturb (Ash and Adams 2020, arXiv:1910.08475; factors of their code): what is learned 0.4 times the
+    start plus 0.1 times fresh weights, statistics fresh."""
+    learned = {id(variable) for variable in network.trainable_variables}
+    return {
+        name: 0.4 * start[name] + 0.1 * fresh[name] if id(variable) in learned else fresh[name]
+        for name, variable in zip(sorted(start), network.weights, strict=True)
+    }
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a training gave."""
@@ -75,12 +96,18 @@ class Outcome:
     """Why training stopped."""
     weights: "dict[str, np.ndarray]"
     """Of the best epoch, not of the last; averaged, if they are."""
+    last: "dict[str, np.ndarray]"
+    """After the last step; averaged, if they are."""
     optimizer: "dict[str, np.ndarray]"
     """As it was after the best epoch."""
     retries: list[Row]
     """Where training diverged: epoch, step, loss of the step, learning rate."""
     spent: Spent
     """By all calls together."""
+    share: float = 1.0
+    """Of what training gave in these weights; the rest is the champion's. See `blend`."""
+    blended: dict[float, Row] = field(default_factory=dict)
+    """Scores on val by share."""
 
 
 def make_repeatable(seed: int, threads: int) -> None:
@@ -224,6 +251,17 @@ class Engine:
         loss, right = self._score(pixels, labels, np.ones(len(labels), np.float32))
         return float(loss), int(right)
 
+    def scores(self, part: "Part", rows: Sequence[int], batch_size: int) -> tuple[float, float]:
+        """Mean loss and accuracy on some images of a part, ascending, of the network as it is."""
+        import numpy as np
+
+        loss, right = 0.0, 0
+        for start in range(0, len(rows), batch_size):
+            some = np.asarray(rows[start : start + batch_size])
+            batch_loss, batch_right = self.score(part.take(some), part.labels[some])
+            loss, right = loss + batch_loss, right + batch_right
+        return loss / len(rows), right / len(rows)
+
     def served(self) -> "dict[str, np.ndarray]":
         """The weights that are scored and kept: averaged, if they are."""
         return model.arrays(self.average if self.is_averaged else self.network.weights)
@@ -245,6 +283,14 @@ class Engine:
             yield
         finally:
             model.fill(self.network.weights, own, "weights")
+
+    def begin(self, weights: "dict[str, np.ndarray]", optimizer: "dict[str, np.ndarray]") -> None:
+        """Start from these values: nothing averaged yet."""
+        model.fill(self.network.weights, weights, "start")
+        model.fill(self.optimizer.variables, optimizer, "optimizer of start")
+        if self.is_averaged:
+            model.fill(self.average, weights, "averages")
+            self._updates.assign(0)
 
     def values(self) -> Values:
         """Copies of everything that changes."""
@@ -295,6 +341,44 @@ def fit(
     return _Training(engine, train_part, val_part, settings, states, watcher, budget, asked).run(state)
 
 
+def blend(
+    engine: Engine, champion: "Mapping[str, np.ndarray]", outcome: Outcome, val_part: "Part", settings: Train
+) -> Outcome:
+    """Keep the best mixture, on val, of the weights that are served now and those that training gave.
+
+    Weights of a fine-tuned model and of the one it came from can be averaged, often to the better (Wortsman et al.,
+    WiSE-FT, CVPR 2022, arXiv:2109.01903); and as the champion is among the choices, a cycle that taught nothing
+    changes nothing. The smallest share wins a tie.
+
+    Args:
+        engine: of the training; its network is left with the last weights that were scored.
+        champion: its served weights, for the same labels.
+        outcome: of `fit`.
+        val_part: what the shares are judged by.
+        settings: section `train` of params.yaml; `blend` names the shares.
+    """
+    if not settings.blend:
+        return outcome
+    monitor = settings.monitor if settings.monitor.startswith("val_") else "val_loss"
+    sign = 1 if stopping.mode_of(monitor, settings.mode) == "min" else -1
+    best = outcome.history[outcome.best_epoch]
+    tried: dict[float, Row] = {1.0: {name: best[name] for name in ("val_loss", "val_accuracy")}}
+    for share in sorted({0.0, *settings.blend} - {1.0}):
+        model.fill(engine.network.weights, _mixed(champion, outcome.weights, share), "blend")
+        loss, accuracy = engine.scores(val_part, range(len(val_part)), settings.batch_size)
+        tried[share] = {"val_loss": loss, "val_accuracy": accuracy}
+    chosen = min(tried, key=lambda share: (sign * tried[share][monitor], share))
+    return replace(outcome, weights=_mixed(champion, outcome.weights, chosen), share=chosen, blended=tried)
+
+
+def _mixed(start: "Mapping[str, np.ndarray]", end: "Mapping[str, np.ndarray]", share: float) -> "dict[str, np.ndarray]":
+    """Weights between two; whole numbers (counts) are those of the end."""
+    return {
+        name: start[name] + value.dtype.type(share) * (value - start[name]) if value.dtype.kind == "f" else value
+        for name, value in end.items()
+    }
+
+
 @dataclass
 class _Training:
     """One call of `fit`: the one thing here that changes."""
@@ -329,12 +413,14 @@ class _Training:
         best = stopping.progress(self.state.history, self.settings).best_epoch
         if best is None:
             raise self._hopeless()
+        last = self.engine.served()
         self.engine.fill(self.state.best)
         return Outcome(
             self.state.history,
             best,
             reason,
             self.engine.served(),
+            last,
             self.state.best.optimizer,
             self.state.retries,
             self._total(),
@@ -343,7 +429,7 @@ class _Training:
     def _begin(self) -> None:
         """Score what there is before the first step; save it at once, for a folder that cannot be written to is no
         place to train in."""
-        row = {**self._scores(), "learning_rate": self.engine.learning_rate}
+        row = {**self._scores(), **self._on_new(), "learning_rate": self.engine.learning_rate}
         now = self.engine.values()
         self.state = State([row], now=now, best=now)
         self.states.save(self.state)
@@ -362,11 +448,11 @@ class _Training:
 
     def _epoch(self) -> None:
         """Steps from where the epoch stands to its end, or to where training diverges or the budget ends."""
-        settings, epoch, count = self.settings, len(self.state.history), len(self.train_part)
-        steps = math.ceil(count / settings.batch_size)
+        settings, epoch, order = self.settings, len(self.state.history), self._order()
+        count, steps = len(order), math.ceil(len(order) / settings.batch_size)
         decay = 1 - 1 / max(LEAST_AVERAGED, settings.average * steps)
         self.engine.optimizer.learning_rate.assign(self._learning_rate())
-        for batch, size in self._batches(epoch, self.state.step):
+        for batch, size in self._batches(order, epoch, self.state.step):
             reason = self._out_of_budget()
             if reason and self.budget and self.budget.when_spent == "finish":
                 return
@@ -386,19 +472,31 @@ class _Training:
             raise self._paused(reason)
         self._close()
 
-    def _batches(self, epoch: int, first: int) -> Iterator[tuple[Any, int]]:
-        """Batches from a step on and their sizes, in an order that depends on the seed and the epoch alone; the next
-        ones are read and copied while the step computes."""
+    def _order(self) -> "np.ndarray":
+        """Rows of the epoch that comes, or that is not over."""
+        history, settings = self.state.history, self.settings
+        share = settings.boost if settings.boost and replay.is_strange(history[0]) else None
+        return replay.order(self._is_new(), settings.replay, share, settings.seed, len(history))
+
+    def _is_new(self) -> "np.ndarray":
         import numpy as np
 
-        part, size = self.train_part, self.settings.batch_size
-        order = np.random.default_rng([self.settings.seed, epoch]).permutation(len(part))
+        part = self.train_part
+        return np.ones(len(part), bool) if part.is_new is None else part.is_new
+
+    def _batches(self, order: "np.ndarray", epoch: int, first: int) -> Iterator[tuple[Any, int]]:
+        """Batches from a step on and their sizes; the next ones are read, moved and copied while the step computes."""
+        import numpy as np
+
+        part, settings, size = self.train_part, self.settings, self.settings.batch_size
 
         def read(step: int) -> tuple[Any, int]:
             rows = np.sort(order[step * size : (step + 1) * size])
-            return self.engine.feed(part.take(rows), part.labels[rows]), len(rows)
+            rng = np.random.default_rng([settings.seed, epoch, step + 1])
+            moved = augment.move(part.take(rows), settings.flip, settings.shift, rng)
+            return self.engine.feed(moved, part.labels[rows]), len(rows)
 
-        steps = range(first, math.ceil(len(part) / size))
+        steps = range(first, math.ceil(len(order) / size))
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as reader:
             ahead = deque(reader.submit(read, step) for step in steps[:AHEAD])
             for step in steps:
@@ -410,7 +508,7 @@ class _Training:
     def _close(self) -> None:
         """End the epoch: score it, and keep it if it is the best."""
         state = self.state
-        seen = min(state.step * self.settings.batch_size, len(self.train_part))
+        seen = min(state.step * self.settings.batch_size, len(self._order()))
         trained = {"loss": state.loss / seen, "accuracy": state.right / seen}
         row = {**trained, **self._scores(), "learning_rate": self._learning_rate()}
         if stopping.is_diverged(row["val_loss"], self.engine.num_labels, self.settings):
@@ -426,14 +524,20 @@ class _Training:
 
     def _scores(self) -> Row:
         """Loss and accuracy on val, of the weights that would be served."""
-        size, count = self.settings.batch_size, len(self.val_part)
-        loss, right = 0.0, 0
         with self.engine.serving():
-            for start in range(0, count, size):
-                rows = slice(start, min(start + size, count))
-                batch_loss, batch_right = self.engine.score(self.val_part.take(rows), self.val_part.labels[rows])
-                loss, right = loss + batch_loss, right + batch_right
-        return {"val_loss": loss / count, "val_accuracy": right / count}
+            loss, accuracy = self.engine.scores(self.val_part, range(len(self.val_part)), self.settings.batch_size)
+        return {"val_loss": loss, "val_accuracy": accuracy}
+
+    def _on_new(self) -> Row:
+        """How the start does on what it has never seen, to tell whether that is of another kind."""
+        import numpy as np
+
+        new = np.flatnonzero(self._is_new())
+        if not self.settings.boost or not 0 < len(new) < len(self.train_part):
+            return {}
+        with self.engine.serving():
+            _, accuracy = self.engine.scores(self.train_part, new, self.settings.batch_size)
+        return {"new_accuracy": accuracy, "new_images": len(new), "val_images": len(self.val_part)}
 
     def _learning_rate(self) -> float:
         start = self.state.history[0]["learning_rate"]
