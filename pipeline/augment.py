@@ -29,11 +29,13 @@ def move(pixels: "np.ndarray", flip: bool, shift: float, rng: "np.random.Generat
     columns = _within(np.arange(width) + rng.integers(-right, right + 1, (count, 1)), width)
     if flip:
         columns = np.where(rng.random((count, 1)) < 0.5, columns[:, ::-1], columns)
-    return pixels[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    moved: np.ndarray = pixels[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return moved
 
 
 def _within(places: "np.ndarray", size: int) -> "np.ndarray":
     """Places outside as seen in a mirror at the edge."""
     import numpy as np
 
-    return (size - 1) - np.abs((size - 1) - np.abs(places))
+    inside: np.ndarray = (size - 1) - np.abs((size - 1) - np.abs(places))
+    return inside

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline import page
+from pipeline import ladder, page
 
 MAX_REMARKS = 10
 """Of each kind; the version's page has all."""
@@ -52,6 +52,8 @@ def card(
         ("holdout accuracy", _number(champion.get("accuracy")), _number(challenger["accuracy"])),
         ("holdout loss", _number(champion.get("loss")), _number(challenger["loss"])),
     ]
+    if evaluation.get("negative_flips") is not None:
+        rows.append(("right before, wrong now", "", f"{evaluation['negative_flips']:.2%}"))
     weakest = sorted(challenger["recall"].items(), key=lambda item: item[1])[:3]
     new = ", ".join(f"{escape(label)}: {count}" for label, count in delta["added_by_label"].items())
     return "\n".join(
@@ -73,13 +75,33 @@ def card(
             f"**Training**: {training['start']} start, {escape(training['start_reason'])}. Validation loss "
             f"{first['val_loss']:.4f} before the first step, {best['val_loss']:.4f} at the best epoch "
             f"{training['best_epoch']} of {training['epochs']} (at most {training['max_epochs']}). Stopped by "
-            f"{escape(training['stop_reason'])}.",
+            f"{escape(training['stop_reason'])}. {_mixture(training)}{training['passes']:,.0f} images passed through.",
             "",
+            *_audit(training),
             "**Weakest labels** (recall): " + ", ".join(f"{escape(label)}: {value:.3f}" for label, value in weakest),
             "",
             *([_lineage(lineage), ""] if lineage else []),
         ]
     )
+
+
+def _mixture(training: Mapping[str, Any]) -> str:
+    """What the served weights are made of, where the parent's were tried too."""
+    if not training["blended"]:
+        return ""
+    losses = ", ".join(f"{row['val_loss']:.4f} with {row['share']:.0%}" for row in training["blended"])
+    return (
+        f"Served are {training['share']:.0%} of the result, the rest the parent's weights (validation loss {losses}). "
+    )
+
+
+def _audit(training: Mapping[str, Any]) -> list[str]:
+    """What an audit found, if there was one."""
+    if not training["audit"]:
+        return []
+    rung = ladder.RUNGS[training["ladder"]["after"]["rung"]]
+    said = escape(ladder.finding(training["audit"]))
+    return [f"**Audit against training from scratch**: {said}. The next cycle makes a {rung} start.", ""]
 
 
 def _remarks(validation: Mapping[str, Any], suspicious: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -26,6 +26,8 @@ class Part:
     digests: tuple[str, ...]
     is_new: "np.ndarray | None" = None
     """bool (images,): which ones the parent's cycle did not have."""
+    is_unlearned: "np.ndarray | None" = None
+    """bool (images,): which ones it did not have under this label; None: all."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -89,7 +91,8 @@ class Dataset:
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: cannot be read ({error}); delete {self.folder} and run `dvc repro`") from None
         labels = index["label"].to_numpy().astype(np.int64)
-        return Part(pixels, labels, tuple(index["digest"]), index["is_new"].to_numpy().astype(bool))
+        is_new, is_unlearned = (index[name].to_numpy().astype(bool) for name in ("is_new", "is_unlearned"))
+        return Part(pixels, labels, tuple(index["digest"]), is_new, is_unlearned)
 
     def index(self) -> "pl.DataFrame":
         """Every image of it: columns digest, split, is_new."""
@@ -124,15 +127,15 @@ def write(
 
     Args:
         folder: where; holds each split's pixels already.
-        parts: for each split, in the order of its pixels: columns digest, label (number) and is_new
-            (the parent's cycle did not have it).
+        parts: for each split, in the order of its pixels: columns digest, label (number), is_new (the parent's cycle
+            did not have it) and is_unlearned (it did not have it under this label).
         labels: the label map.
         image_shape: (height, width, channels) that the model will see.
         num_images, num_added, is_unchanged: see `Dataset`.
     """
     size, _, channels = image_shape
     for split, rows in parts.items():
-        files.write_table(folder / f"{split}.parquet", rows.select("digest", "label", "is_new"))
+        files.write_table(folder / f"{split}.parquet", rows.select("digest", "label", "is_new", "is_unlearned"))
     content = {
         "labels": list(labels),
         "image_shape": list(image_shape),
@@ -141,7 +144,8 @@ def write(
         "is_unchanged": is_unchanged,
         "counts": {split: len(rows) for split, rows in parts.items()},
     }
-    listed = {split: [rows["digest"].to_list(), rows["label"].to_list()] for split, rows in parts.items()}
+    columns = ("digest", "label", "is_unlearned")  # in training, what is unlearned counts for more
+    listed = {split: [rows[name].to_list() for name in columns] for split, rows in parts.items()}
     # What the champion sees besides, if it sees another shape, does not make this model another.
     made = {split: files.sha256_file(file(folder, split, size, channels)) for split in parts}
     files.write_json(folder / "dataset.json", content | {"digest": files.sha256_json([content, listed, made])})

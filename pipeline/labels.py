@@ -3,11 +3,12 @@
 import csv
 import io
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError
+from pipeline.params import Prepare
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,15 +27,67 @@ def is_label(name: str) -> bool:
     return 0 < len(name) <= MAX_LABEL and inside and (kinds[0] in "LN" or name[0] == "_")
 
 
-def unknown(labels: Sequence[str], pinned: Mapping[str, Any]) -> list[str]:
-    """Labels that the pinned parent's model has no output for; none where there is no parent.
+def named(lineage: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+    """A version's lineage with its labels as they are called today.
 
     Args:
-        labels: of the dataset.
-        pinned: `parent.json`.
+        lineage: as it was registered.
+        renamed: `prepare.renamed_labels` of params.yaml: what was called so, and how it is called now.
     """
-    known = pinned["lineage"]["model"]["labels"] if pinned["version"] else labels
-    return [label for label in labels if label not in known]
+
+    def name(label: str) -> str:
+        return renamed.get(label, label)
+
+    found = dict(lineage)
+    if "model" in found:
+        found["model"] = {**found["model"], "labels": [name(label) for label in found["model"]["labels"]]}
+    if "label_counts" in found:
+        found["label_counts"] = _summed(found["label_counts"], name)
+    if "labels" in found.get("reference", {}):
+        found["reference"] = {**found["reference"], "labels": _summed(found["reference"]["labels"], name)}
+    if "quarantine" in found:
+        found["quarantine"] = [[digest, name(label), path] for digest, label, path in found["quarantine"]]
+    return found
+
+
+def _summed(counts: Mapping[str, int], name: Callable[[str], str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for label, count in counts.items():
+        found[name(label)] = found.get(name(label), 0) + count
+    return found
+
+
+def outputs(known: Sequence[str], present: Mapping[str, int], chosen: Prepare) -> list[str]:
+    """The label map: the parent's labels at their places, then the new ones sorted; an output never changes meaning.
+
+    Args:
+        known: labels of the parent's outputs, as they are called today.
+        present: images by label.
+        chosen: its `renamed_labels` and `removed_labels` are the only way for a label to go.
+
+    Raises:
+        DataError: a label is to be another, or to go, and there are images of it; or two are to be one.
+    """
+    for label, now in chosen.renamed_labels.items():
+        if present.get(label):
+            raise DataError(
+                f"{present[label]} images are labelled {label}, which is called {now} now (prepare.renamed_labels); "
+                f"move them to a folder named {now} and `dvc add` the batch, or take {label} out of the setting"
+            )
+    twice = sorted({label for label in known if list(known).count(label) > 1})
+    if twice:
+        raise DataError(
+            f"prepare.renamed_labels makes one label of two: {', '.join(twice)}; expected a name that no label of the "
+            "model has; to merge labels, relabel the images instead"
+        )
+    for label in chosen.removed_labels:
+        if present.get(label):
+            raise DataError(
+                f"{present[label]} images are labelled {label}, which is to be removed (prepare.removed_labels); "
+                f"remove or relabel them and `dvc add` the batch, or take {label} out of the setting"
+            )
+    kept = [label for label in known if label not in chosen.removed_labels]
+    return kept + sorted(set(present) - set(kept))
 
 
 def of_folders(files: "pl.DataFrame", images: str) -> "pl.DataFrame":

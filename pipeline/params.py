@@ -93,6 +93,8 @@ class Prepare(Section):
     max_holdout: Count
     min_split: Count
     near_duplicates: OpenShare | None
+    renamed_labels: dict[str, str]
+    removed_labels: tuple[str, ...]
     replay: Literal["all"] | Annotated[int, Field(ge=0)]
     seed: Annotated[int, Field(ge=0)]
 
@@ -106,12 +108,14 @@ class Prepare(Section):
 class Train(Section):
     """How training starts, goes on and stops; the words are Keras' own."""
 
-    start: Literal["warm", "cold"]
+    start: Literal["warm", "shrink", "cold"]
+    audit_every: Annotated[int, Field(ge=2)] | None
     warm_from: Literal["last", "served"]
     restore: tuple[Literal["optimizer", "learning_rate"], ...]
     architecture: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$")]
     pretrained: Literal["imagenet"] | None
     passes_per_new: Annotated[float, Field(gt=0)] | None
+    warm_epochs: Count | None
     max_epochs: Count
     replay: Literal["all"] | Annotated[int, Field(ge=0)]
     boost: OpenShare | None

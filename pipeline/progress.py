@@ -24,6 +24,7 @@ class Progress:
         run: Run,
         is_live: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
+        name: str = "",
     ) -> None:
         """Begin to tell.
 
@@ -32,7 +33,9 @@ class Progress:
             run: takes the metrics of each epoch, so that the curves can be watched in MLflow.
             is_live: draw a bar; None: if standard error is a terminal.
             clock: seconds.
+            name: of the training, where it is not the only one of the stage; its metrics are called so too.
         """
+        self._title, self._prefix = (f"train: {name}", f"{name}_") if name else ("train", "")
         self._train, self._run, self._clock = train, run, clock
         self._is_live = sys.stderr.isatty() if is_live is None else is_live
         self._bar: Any = None
@@ -85,14 +88,14 @@ class Progress:
             f"val_accuracy {row['val_accuracy']:.4f}  learning_rate {row['learning_rate']:.2g}{rate}{mark}"
         )
         try:
-            self._run.log_history(history)
+            self._run.log_history([{f"{self._prefix}{key}": v for key, v in row.items()} for row in history])
         except RegistryError as error:  # hours of training outlive a registry that restarts; promote logs the rest
             self.warned(f"epoch {epoch} not logged yet: {error}")
 
     def warned(self, warning: str) -> None:
         """Something that training survives."""
         self.close()
-        print(f"train: warning: {warning}", file=sys.stderr, flush=True)
+        print(f"{self._title}: warning: {warning}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Take the bar away."""
@@ -105,11 +108,11 @@ class Progress:
         if self._is_live:
             from tqdm import tqdm
 
-            name = f"train: epoch {epoch}/{self._train.max_epochs}"
+            name = f"{self._title}: epoch {epoch}/{self._train.max_epochs}"
             self._bar = tqdm(total=steps, initial=step, desc=name, unit="step", leave=False, disable=False)
 
     def _print(self, line: str) -> None:
-        print(f"train: {line}", flush=True)
+        print(f"{self._title}: {line}", flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ the wait and nothing else.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from pipeline.params import Budget, Train
 
@@ -25,6 +25,12 @@ class Spent:
     epochs: int = 0
     steps: int = 0
     seconds: float = 0.0
+    images: int = 0
+    """That passed through a step, once for each time."""
+
+    def __add__(self, other: "Spent") -> "Spent":
+        """By both together."""
+        return Spent(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,15 @@ def out_of_budget(spent: Spent, budget: Budget) -> str | None:
     if budget.max_steps is not None and spent.steps >= budget.max_steps:
         return f"budget.max_steps: {budget.max_steps}"
     return None
+
+
+def left(budget: Budget, spent: Spent) -> Budget:
+    """What is left of a budget for a second training in the same call; may be nothing, never less."""
+    used = {"max_minutes": spent.seconds / 60, "max_epochs": spent.epochs, "max_steps": spent.steps}
+    limits = {name: getattr(budget, name) for name in used}
+    return budget.model_copy(
+        update={name: max(limit - used[name], 0) for name, limit in limits.items() if limit is not None}
+    )
 
 
 def reason_to_stop(history: Sequence[Row], train: Train, retries: Sequence[Row] = ()) -> str | None:

@@ -65,12 +65,16 @@ class States(Protocol):
 
 
 def limited(settings: Train, part: "Part") -> Train:
-    """Settings with as many epochs as `passes_per_new` allows, one at least: the cost follows what is new."""
-    if settings.passes_per_new is None:
-        return settings
-    num_new = len(part) if part.is_new is None else int(part.is_new.sum())
-    epochs = round(settings.passes_per_new * num_new / max(replay.length(len(part), num_new, settings.replay), 1))
-    return settings.model_copy(update={"max_epochs": min(settings.max_epochs, max(epochs, 1))})
+    """Settings of a warm start: as many epochs as `passes_per_new` and `warm_epochs` allow, one at least.
+
+    So its cost follows what is new. What starts from less has more to learn, whatever is new.
+    """
+    num_new = len(part) if part.is_unlearned is None else int(part.is_unlearned.sum())
+    limits = [settings.max_epochs, settings.warm_epochs or settings.max_epochs]
+    if settings.passes_per_new is not None:
+        size = max(replay.length(len(part), num_new, settings.replay), 1)
+        limits.append(max(round(settings.passes_per_new * num_new / size), 1))
+    return settings.model_copy(update={"max_epochs": min(limits)})
 
 
 def shrunk(
@@ -94,6 +98,8 @@ class Outcome:
     """Row of the history whose weights were kept; 0 is the state before the first step."""
     reason: str
     """Why training stopped."""
+    is_cut: bool
+    """It stopped because the budget was spent, before its end."""
     weights: "dict[str, np.ndarray]"
     """Of the best epoch, not of the last; averaged, if they are."""
     last: "dict[str, np.ndarray]"
@@ -104,10 +110,21 @@ class Outcome:
     """Where training diverged: epoch, step, loss of the step, learning rate."""
     spent: Spent
     """By all calls together."""
+    spent_now: Spent
+    """By this call."""
     share: float = 1.0
     """Of what training gave in these weights; the rest is the champion's. See `blend`."""
     blended: dict[float, Row] = field(default_factory=dict)
     """Scores on val by share."""
+
+    def passes(self, num_val: int) -> float:
+        """What it all cost, in images passed forward and back; scoring, which only passes forward, counts a third.
+
+        Args:
+            num_val: validation images.
+        """
+        scored = (len(self.history) + max(len(self.blended) - 1, 0)) * num_val
+        return self.spent.images + (scored + self.history[0].get("new_images", 0)) / 3
 
 
 def make_repeatable(seed: int, threads: int) -> None:
@@ -251,7 +268,7 @@ class Engine:
         loss, right = self._score(pixels, labels, np.ones(len(labels), np.float32))
         return float(loss), int(right)
 
-    def scores(self, part: "Part", rows: Sequence[int], batch_size: int) -> tuple[float, float]:
+    def scores(self, part: "Part", rows: "Sequence[int] | np.ndarray", batch_size: int) -> tuple[float, float]:
         """Mean loss and accuracy on some images of a part, ascending, of the network as it is."""
         import numpy as np
 
@@ -413,17 +430,22 @@ class _Training:
         best = stopping.progress(self.state.history, self.settings).best_epoch
         if best is None:
             raise self._hopeless()
+        if not self.is_saved:
+            self._save()  # what comes after the end may be interrupted too
+        self._look_at_the_clock()
         last = self.engine.served()
         self.engine.fill(self.state.best)
         return Outcome(
             self.state.history,
             best,
             reason,
+            reason.startswith("budget."),
             self.engine.served(),
             last,
             self.state.best.optimizer,
             self.state.retries,
-            self._total(),
+            self.state.spent + self.spent,
+            self.spent,
         )
 
     def _begin(self) -> None:
@@ -443,7 +465,7 @@ class _Training:
         return reason
 
     def _out_of_budget(self) -> str | None:
-        self.spent = replace(self.spent, seconds=time.monotonic() - self.began)
+        self._look_at_the_clock()
         return stopping.out_of_budget(self.spent, self.budget) if self.budget else None
 
     def _epoch(self) -> None:
@@ -464,7 +486,7 @@ class _Training:
                 return
             state = self.state
             self.state = replace(state, step=state.step + 1, loss=state.loss + loss, right=state.right + right)
-            self.spent = replace(self.spent, steps=self.spent.steps + 1)
+            self.spent = replace(self.spent, steps=self.spent.steps + 1, images=self.spent.images + size)
             seen = min(self.state.step * settings.batch_size, count)
             self.watcher.stepped(epoch, self.state.step, steps, size, self.state.loss / seen)
             self._save_if_due()
@@ -482,7 +504,7 @@ class _Training:
         import numpy as np
 
         part = self.train_part
-        return np.ones(len(part), bool) if part.is_new is None else part.is_new
+        return np.ones(len(part), bool) if part.is_unlearned is None else part.is_unlearned
 
     def _batches(self, order: "np.ndarray", epoch: int, first: int) -> Iterator[tuple[Any, int]]:
         """Batches from a step on and their sizes; the next ones are read, moved and copied while the step computes."""
@@ -590,13 +612,11 @@ class _Training:
         return PausedError(reason, self.state)
 
     def _whole(self) -> State:
-        return replace(self.state, now=self.engine.values(), spent=self._total())
+        self._look_at_the_clock()
+        return replace(self.state, now=self.engine.values(), spent=self.state.spent + self.spent)
 
-    def _total(self) -> Spent:
-        """By this call and those before."""
-        before = self.state.spent
-        seconds = before.seconds + time.monotonic() - self.began
-        return Spent(before.epochs + self.spent.epochs, before.steps + self.spent.steps, seconds)
+    def _look_at_the_clock(self) -> None:
+        self.spent = replace(self.spent, seconds=time.monotonic() - self.began)
 
 
 def _not_saved(error: OSError) -> str:

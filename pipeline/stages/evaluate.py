@@ -61,7 +61,7 @@ def run(
     )
     files.write(out / "confusion.png", plots.confusion(ours.confusion, images.labels))
     files.write(confusion, _csv(holdout.labels, new.argmax(axis=1), images.labels).encode())
-    files.write_json(metrics_out, _summary(ours, theirs, images, rival))
+    files.write_json(metrics_out, _summary(ours, theirs, _flips(holdout, new, old), images, rival))
     files.write_json(out / "suspicious.json", [doubt.to_json() for doubt in doubts])
     if doubts:
         files.write(out / "suspicious.png", sheet.draw([_section(doubts)]))
@@ -117,11 +117,9 @@ class _Champion:
 
         training.make_repeatable(chosen.train.seed, chosen.train.threads)
         registry, listed = Registry(chosen.resolve), rival["lineage"]["files"]
-        description, weights = (
-            registry.download(rival["run_id"], artifact, listed[artifact], scratch / "objects")
-            for artifact in ("model/model.json", "model/weights.npz")
-        )
-        self.what = model.describe(files.read_json(description))
+        artifact = "model/weights.npz"
+        weights = registry.download(rival["run_id"], artifact, listed[artifact], scratch / "objects")
+        self.what = model.describe(rival["lineage"]["model"])  # its labels as they are called today
         self._network = model.build(self.what)
         model.fill(self._network.weights, files.read_arrays(weights), str(weights))
         self._images, self._batch_size = images, chosen.evaluate.batch_size
@@ -197,7 +195,17 @@ def _section(doubts: list[_Doubt]) -> sheet.Section:
     return sheet.Section("suspicious labels", "the champion doubts them", tiles, len(doubts) - len(tiles))
 
 
-def _summary(ours: Scores, theirs: Scores | None, images: Dataset, rival: dict[str, Any]) -> dict[str, Any]:
+def _flips(holdout: Part, challenger: "np.ndarray", champion: "np.ndarray | None") -> float | None:
+    """Negative flips: share of the images that the champion has right and the challenger wrong."""
+    if champion is None:
+        return None
+    counts = metrics.paired(holdout.labels, champion.argmax(axis=1), challenger.argmax(axis=1))
+    return counts.champion_only / counts.total
+
+
+def _summary(
+    ours: Scores, theirs: Scores | None, flips: float | None, images: Dataset, rival: dict[str, Any]
+) -> dict[str, Any]:
     champion = {}
     if theirs:
         champion["accuracy"] = theirs.accuracy
@@ -208,6 +216,7 @@ def _summary(ours: Scores, theirs: Scores | None, images: Dataset, rival: dict[s
         "holdout_images": int(ours.confusion.sum()),
         "challenger": {"accuracy": ours.accuracy, "loss": ours.loss, "recall": recall},
         "champion": champion,
+        "negative_flips": flips,
     }
 
 

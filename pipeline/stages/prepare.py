@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline import dataset, files, ledger, pixels, replay, splits, twins
+from pipeline import dataset, files, labels, ladder, ledger, pixels, replay, splits, twins
 from pipeline import params as parameters
 from pipeline.errors import DataError
 from pipeline.images import THUMBNAIL, View
-from pipeline.labels import unknown
 from pipeline.params import Params, Prepare
 from pipeline.registry import Registry
 from pipeline.splits import SPLITS, Split
@@ -49,18 +48,18 @@ def run(
 
     groups = _groups(store, before, changes, chosen, scratch)
     rows = _extend(before, changes, groups, set_aside, files.read_json(batches)["digest"], chosen.prepare)
-    labels = _label_map(pinned, rows)
-    is_cold = chosen.train.start == "cold" or bool(unknown(labels, pinned))
-    parts = _choose(before, rows, changes, "all" if is_cold else chosen.prepare.replay, chosen.prepare)
-    _refuse_too_few(rows, labels, chosen.prepare)
+    names = _label_map(pinned, rows, chosen.prepare)
+    needs_all = ladder.plan(pinned, chosen.train).needs_all
+    parts = _choose(before, rows, changes, "all" if needs_all else chosen.prepare.replay, chosen.prepare)
+    _refuse_too_few(rows, names, chosen.prepare)
 
     files.write_table(ledger_out, rows)
     _decode(store, parts, rival, chosen, scratch, out)
     size, channels = chosen.prepare.image_size, chosen.prepare.channels
     written = dataset.write(
         out,
-        {split: _numbered(part, parents, labels) for split, part in parts.items()},
-        labels=labels,
+        {split: _numbered(part, parents, names, chosen.prepare) for split, part in parts.items()},
+        labels=names,
         image_shape=(size, size, channels),
         num_images=int((~rows["removed"]).sum()),
         num_added=len(ledger.present(rows).join(parents, on="digest", how="anti")),
@@ -69,7 +68,7 @@ def run(
         or not changes["kind"].is_in(["added", "retried", "relabelled", "removed"]).any(),
     )
     counts = ", ".join(f"{len(part)} {split}" for split, part in parts.items())
-    print(f"prepare: {counts}; {written.num_added} of {written.num_images} images are new, {len(labels)} labels")
+    print(f"prepare: {counts}; {written.num_added} of {written.num_images} images are new, {len(names)} labels")
     if store.fetched.num_objects:
         print(f"prepare: {store.fetched}")
 
@@ -167,10 +166,10 @@ def _extend(
     return rows.with_columns((pl.col("removed") | left_out).alias("removed"))
 
 
-def _label_map(pinned: dict[str, Any], rows: "pl.DataFrame") -> list[str]:
-    """The parent's labels at their places, then the new ones sorted: an output never changes meaning."""
+def _label_map(pinned: dict[str, Any], rows: "pl.DataFrame", chosen: Prepare) -> list[str]:
     known = list(pinned["lineage"]["model"]["labels"]) if pinned["version"] else []
-    return known + sorted(set(ledger.present(rows.select("label", "removed"))["label"].unique()) - set(known))
+    counts = ledger.present(rows.select("label", "removed")).group_by("label").len()
+    return labels.outputs(known, dict(counts.iter_rows()), chosen)
 
 
 def _choose(
@@ -186,8 +185,10 @@ def _choose(
     def of(table: pl.DataFrame, split: Split) -> pl.DataFrame:
         return ledger.present(table).filter(pl.col("split") == split)
 
-    # What is relabelled or came back has to be learned anew.
-    anew = changes.filter(pl.col("kind").is_in(["added", "retried", "relabelled"]))["digest"]
+    # What is relabelled or came back has to be learned anew; not what is only called otherwise now.
+    was = pl.col("was").replace(chosen.renamed_labels)
+    is_anew = pl.col("kind").is_in(["added", "retried"]) | ((pl.col("kind") == "relabelled") & (was != pl.col("label")))
+    anew = changes.filter(is_anew)["digest"]
     known, added = of(rows.head(len(before)), "train"), of(rows.slice(len(before)), "train")
     old = ledger.without(known, anew)
     new = pl.concat([known.filter(pl.col("digest").is_in(anew.implode())), added])
@@ -198,14 +199,18 @@ def _choose(
     }
 
 
-def _numbered(part: "pl.DataFrame", parents: "pl.DataFrame", labels: list[str]) -> "pl.DataFrame":
+def _numbered(part: "pl.DataFrame", parents: "pl.DataFrame", names: list[str], chosen: Prepare) -> "pl.DataFrame":
     import polars as pl
 
     new = part.join(parents, on="digest", how="anti")["digest"]
+    was = parents.select("digest", pl.col("label").replace(chosen.renamed_labels), was_gone="removed")
+    known = was.filter(~pl.col("was_gone")).select("digest", "label")
+    unlearned = part.join(known, on=["digest", "label"], how="anti")["digest"]
     return part.select(
         "digest",
-        pl.col("label").replace_strict(labels, list(range(len(labels))), return_dtype=pl.Int64),
+        pl.col("label").replace_strict(names, list(range(len(names))), return_dtype=pl.Int64),
         pl.col("digest").is_in(new.implode()).alias("is_new"),
+        pl.col("digest").is_in(unlearned.implode()).alias("is_unlearned"),
     )
 
 

@@ -95,6 +95,7 @@ def _lineage(
         "parent": files.read_json(parent)["version"],
         "elder": files.read_json(parent).get("elder", {}).get("version"),
         "is_warm": trained["is_warm"],
+        "ladder": trained["ladder"],
         "rival": verdict["rival"],
         "model": files.read_json(uploads["model/model.json"]),
         "optimizer": trained["optimizer"],
@@ -177,11 +178,13 @@ def _log(run: Run, texts: dict[str, Any]) -> None:
     run.log_history(training["history"])
     best = training["history"][training["best_epoch"]]
     metrics = {f"best_{name}": value for name, value in best.items() if name.startswith("val_")}
-    metrics["best_epoch"] = training["best_epoch"]
+    metrics |= {name: training[name] for name in ("best_epoch", "passes", "share")}
     for who in ("champion", "challenger"):
         for name in ("accuracy", "loss"):
             if name in evaluation[who]:
                 metrics[f"holdout_{name}_{who}"] = evaluation[who][name]
+    if evaluation["champion"]:
+        metrics["holdout_negative_flips"] = evaluation["negative_flips"]
     params = {f"{section}.{key}": v for section, keys in lineage["params"].items() for key, v in keys.items()}
     tags = {
         "evergreen.verdict": verdict["decision"],

@@ -9,10 +9,11 @@ there is one; else the champion. The champion to beat is pinned in the same way.
 import os
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import files, params, recipe, sources, tree, trigger
+from pipeline import files, labels, params, recipe, sources, tree, trigger
 from pipeline.errors import RegistryError
 from pipeline.params import Params
 from pipeline.registry import LEDGER, Registry, Version, shown
@@ -56,8 +57,10 @@ def run(
     elder = _elder(registry, on_data, scratch)
 
     files.write_json(batches, {"digest": data, "sources": sources.to_json(found)})
-    files.write_json(parent, _pinned(registry, start, scratch) | _splits_of(registry, elder, start, scratch))
-    files.write_json(champion, _pinned(registry, rival, scratch))
+    renamed = chosen.prepare.renamed_labels
+    pinned = _pinned(registry, start, renamed, scratch) | _splits_of(registry, elder, start, scratch)
+    files.write_json(parent, pinned | _ladder(registry, on_data, scratch))
+    files.write_json(champion, _pinned(registry, rival, renamed, scratch))
     files.write_json(snapshot, {"recipe": how, "known": _known(registry, data)})
     _say(found, current, on_recipe, start, is_known=on_data is not None)
 
@@ -72,7 +75,7 @@ def _due(
     last = registry.newest()
     if last is None or "evergreen.lineage" not in last.tags:
         return found
-    lineage = registry.lineage(last, scratch / "objects")
+    lineage = labels.named(registry.lineage(last, scratch / "objects"), chosen.prepare.renamed_labels)
     before = sources.from_json(lineage["sources"])
     change = _change(store, before, found, lineage, images, chosen, scratch)
     why = trigger.reason(change, rule)
@@ -99,14 +102,14 @@ def _change(
     inventory = Inventory(store, images, chosen.detect.ignore)
     delta = inventory.between(before, now, lineage.get("quarantine", [])).delta
     news = delta.filter(pl.col("kind").is_in(["added", "removed", "relabelled"]))
-    labels = {label for label in news.filter(pl.col("kind") != "removed")["label"] if label}
+    found = {label for label in news.filter(pl.col("kind") != "removed")["label"] if label}
     drift = _drift(store, delta, lineage, chosen, scratch) if chosen.resolve.start_at_drift else {}
     paths = [source.path for source in set(now) ^ set(before)]
     return Change(
         images=news["digest"].n_unique(),
         total=sum(lineage["label_counts"].values()),
         hours=_hours(paths, lineage["commit"].rstrip("+")),
-        new_labels=sorted(labels - set(lineage["label_counts"])),
+        new_labels=sorted(found - set(lineage["label_counts"])),
         drift=drift,
     )
 
@@ -199,10 +202,20 @@ def _version(registry: Registry, number: int | None) -> Version | None:
     return None if number is None else registry.version(number)
 
 
-def _pinned(registry: Registry, version: Version | None, scratch: Path) -> dict[str, Any]:
+def _ladder(registry: Registry, on_data: Version | None, scratch: Path) -> dict[str, Any]:
+    """Where the cycles before this one stood on the ladder: of known data, as it was then."""
+    newest = on_data or registry.newest()
+    if newest is None or "evergreen.lineage" not in newest.tags:
+        return {}
+    found = registry.lineage(newest, scratch / "objects").get("ladder", {})
+    place = found.get("before" if on_data else "after")
+    return {"ladder": place} if place else {}
+
+
+def _pinned(registry: Registry, version: Version | None, renamed: Mapping[str, str], scratch: Path) -> dict[str, Any]:
     if version is None:
         return {"version": None}
-    lineage = registry.lineage(version, scratch / "objects")
+    lineage = labels.named(registry.lineage(version, scratch / "objects"), renamed)
     return {"version": version.number, "run_id": version.run_id, "lineage": lineage}
 
 

@@ -7,16 +7,16 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import checkpoint, code, dataset, files, model, process, stopping
+from pipeline import checkpoint, code, dataset, files, ladder, metrics, model, process, stopping
 from pipeline import params as parameters
 from pipeline.checkpoint import Folder, State
 from pipeline.dataset import Dataset
 from pipeline.errors import ModelError, PipelineError, RegistryError
-from pipeline.labels import unknown
+from pipeline.ladder import Plan
 from pipeline.model import Description
 from pipeline.params import Params, Train
 from pipeline.progress import Progress, duration
@@ -24,19 +24,15 @@ from pipeline.registry import Registry, Run
 from pipeline.stopping import Row
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pipeline import training
+    from pipeline.checkpoint import Values
+    from pipeline.dataset import Part
+    from pipeline.training import Engine, Outcome
 
 CODES = {"SIGINT": 130, "SIGTERM": 143}
 """As a shell has them."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """What training starts from, and why."""
-
-    kind: str
-    """warm or cold."""
-    reason: str
 
 
 def run(
@@ -57,7 +53,8 @@ def run(
     chosen = parameters.load(settings)
     images, pinned = dataset.read(data), files.read_json(parent)
     description = Description(chosen.train.architecture, images.image_shape, images.labels)
-    inputs = _inputs(images, pinned, chosen.train)
+    plan = ladder.plan(pinned, chosen.train)
+    inputs = _inputs(images, pinned, plan, chosen.train)
     key = files.sha256_json(inputs)
 
     with process.alone(scratch / "training" / "lock", "a training"), process.stoppable() as asked:
@@ -65,7 +62,7 @@ def run(
         registry = Registry(chosen.resolve)
         if not _restored(registry, key, out, scratch):
             try:
-                _train(registry, key, inputs, images, pinned, description, chosen, scratch, out, asked)
+                _train(registry, key, inputs, images, pinned, plan, description, chosen, scratch, out, asked)
             except Paused as paused:
                 print(f"train: {paused}", flush=True)
                 if paused.code == process.EXIT_PAUSED and (note := os.environ.get(process.PAUSE_NOTE)):
@@ -83,11 +80,12 @@ def run(
     return 0
 
 
-def _inputs(images: Dataset, pinned: dict[str, Any], settings: Train) -> dict[str, Any]:
+def _inputs(images: Dataset, pinned: dict[str, Any], plan: Plan, settings: Train) -> dict[str, Any]:
     """Everything that determines the model, by name."""
     return {
         "dataset": images.digest,
         "parent": pinned["lineage"]["files"]["model/weights.npz"] if pinned["version"] else None,
+        "start": f"{plan.kind}, audited" if plan.is_audited else plan.kind,
         "params": {f"train.{name}": value for name, value in settings.model_dump(mode="json").items()},
         "code": code.digest("pipeline.stages.train"),
         "own code": _own_code(settings.architecture),
@@ -120,6 +118,7 @@ def _train(
     inputs: dict[str, Any],
     images: Dataset,
     pinned: dict[str, Any],
+    plan: Plan,
     description: Description,
     chosen: Params,
     scratch: Path,
@@ -128,21 +127,17 @@ def _train(
 ) -> None:
     from pipeline import training
 
-    train = chosen.train
+    train, parts = chosen.train, (images.part("train"), images.part("val"))
+    is_idle = _is_idle(images, parts[0], plan, train)
     training.make_repeatable(train.seed, train.threads)
     states, state = _states(inputs | {"libraries": training.versions()}, scratch, chosen)
-    is_warm, start = _start(pinned, train, unknown(images.labels, pinned))
-    shared = training.strategy(train.devices)
-    with shared.scope():
-        model.use(train.precision)
-        is_fresh = state is None and not is_warm
-        network = model.build(description, train.pretrained if is_fresh else None)
-        optimizer = model.optimizer(train)
-        if is_warm and state is None:
-            _take_over(registry, network, optimizer, pinned, description, train, scratch)
-    engine = training.Engine(network, optimizer, train, shared)
+    engine = _engine(description, train, is_fresh=state is None and plan.needs_all)
+    fresh = engine.values()
+    parent = _Parent(registry, pinned, description, fresh.variables, train, scratch) if plan.kind != "cold" else None
     if state is None:
-        print(f"train: {start.kind} start: {start.reason}", flush=True)
+        print(f"train: {plan.kind} start: {plan.reason}", flush=True)
+        if parent:
+            parent.start(engine, plan)
     else:
         print(
             f"train: resume: epoch {len(state.history)}, step {state.step + 1}, after {duration(state.spent.seconds)}, "
@@ -153,14 +148,20 @@ def _train(
     registry.reap()
     run = registry.run(key, f"cycle {images.digest[:8]}")
     watcher = Progress(train, run)
-    # Nothing to learn: only the score before the first step, which has no training metrics.
-    nothing = {"max_epochs": 0, "monitor": "val_loss", "mode": "auto", "target": None}
-    is_idle = images.is_unchanged or not len(images.part("train"))
-    limit = train.model_copy(update=nothing) if is_idle else train
+    limit = _limited(plan, parts[0], chosen, is_idle)
+    if plan.kind != "warm":
+        parts = replace(parts[0], is_unlearned=None), parts[1]
+    audit: dict[str, Any] | None = None
     try:
-        outcome = training.fit(
-            engine, images.part("train"), images.part("val"), limit, states, watcher, state, chosen.budget, asked
-        )
+        outcome = training.fit(engine, *parts, limit, states, watcher, state, chosen.budget, asked)
+        if plan.kind == "warm" and parent and not is_idle:
+            outcome = training.blend(engine, parent.served, outcome, parts[1], train)
+            _say_blend(outcome)
+        if plan.is_audited and not is_idle and not outcome.is_cut:
+            passes = outcome.passes(len(parts[1]))
+            beside = Folder(_beside(states.path), {**states.inputs, "audit": True}, chosen.checkpoint, _warn)
+            outcome, audit = _audited(engine, fresh, outcome, parts, beside, description, chosen, run, asked)
+            audit["passes"] += passes
     except training.PausedError as paused:
         watcher.close()
         raise _paused(run, paused, train) from None
@@ -175,21 +176,31 @@ def _train(
     files.write_json(out / "model.json", description.to_json())
     files.write_table(out / "images.parquet", images.index())
     files.write_arrays(out / "weights.npz", outcome.weights)
+    files.write_arrays(out / "last.npz", outcome.last)
     files.write_arrays(out / "state.npz", outcome.optimizer)
+    is_warm = plan.kind != "cold" and not (audit and audit["is_scratch_better"])
     files.write_json(
         out / "training.json",
         {
             "run_key": key,
-            "start": start.kind,
-            "start_reason": start.reason,
+            "start": plan.kind,
+            "start_reason": plan.reason,
             "parent": pinned["version"],
             "is_warm": is_warm,
             "history": outcome.history,
             "best_epoch": outcome.best_epoch,
             "epochs": len(outcome.history) - 1,
-            "max_epochs": train.max_epochs,
+            "max_epochs": limit.max_epochs,
             "retries": outcome.retries,
             "stop_reason": reason,
+            "share": outcome.share,
+            "blended": [{"share": share, **row} for share, row in sorted(outcome.blended.items())],
+            "passes": audit["passes"] if audit else outcome.passes(len(parts[1])),
+            "audit": audit,
+            "ladder": {
+                "before": plan.place.to_json(),
+                "after": ladder.after(plan, audit["is_scratch_better"] if audit else None).to_json(),
+            },
             "monitor": train.monitor,
             "optimizer": train.optimizer,
             "dataset_digest": images.digest,
@@ -198,7 +209,8 @@ def _train(
         },
     )
     run.end()
-    shutil.rmtree(states.path, ignore_errors=True)  # only now: the outcome is on disk
+    for folder in (states.path, _beside(states.path)):
+        shutil.rmtree(folder, ignore_errors=True)  # only now: the outcome is on disk
     took = f"{outcome.spent.steps:,} steps in {duration(outcome.spent.seconds)}"
     print(f"train: stopped by {reason}; kept epoch {outcome.best_epoch}; {took}")
 
@@ -248,57 +260,185 @@ def _paused(run: Run, paused: "training.PausedError", train: Train) -> Paused:
     )
 
 
-def _start(pinned: dict[str, Any], train: Train, new: list[str]) -> tuple[bool, Start]:
-    """Warm, else cold, and why.
+def _engine(description: Description, train: Train, is_fresh: bool) -> "Engine":
+    """The network that learns, with fresh weights, or the pretrained ones if those are wanted."""
+    from pipeline import training
+
+    shared = training.strategy(train.devices)
+    with shared.scope():
+        model.use(train.precision)
+        network = model.build(description, train.pretrained if is_fresh else None)
+        optimizer = model.optimizer(train)
+    return training.Engine(network, optimizer, train, shared)
+
+
+def _is_idle(images: Dataset, part: "Part", plan: Plan, train: Train) -> bool:
+    """Whether there is nothing to learn: then only the start is scored."""
+    if images.is_unchanged or not len(part):
+        return True
+    # Old images are there for each new one, or for an audit; without new ones there is nothing to mix them with.
+    takes_all = train.replay == "all" and not plan.is_audited
+    return plan.kind == "warm" and not takes_all and part.is_unlearned is not None and not part.is_unlearned.any()
+
+
+def _limited(plan: Plan | None, part: "Part", chosen: Params, is_idle: bool) -> Train:
+    """The settings of a training: how many epochs there are, how many old images in each.
 
     Args:
-        pinned: the parent.
-        train: the settings.
-        new: labels that the parent has no output for.
+        plan: of the cycle; None: of its audit.
+        part: what there is to learn from.
+        chosen: the settings of params.yaml.
+        is_idle: there is nothing to learn.
     """
-    if pinned["version"] and train.start == "warm" and not new:
-        return True, Start("warm", f"from v{pinned['version']}, its {', '.join(['weights', *train.restore])}")
-    why = "no version to start from"
-    if pinned["version"]:
-        why = "train.start is cold" if train.start == "cold" else f"v{pinned['version']} does not know {', '.join(new)}"
-    return False, Start("cold", f"{train.pretrained or 'fresh'} weights: {why}")
+    from pipeline import training
+
+    train = chosen.train
+    if is_idle:
+        # The score before the first step has no training metrics.
+        nothing = {"max_epochs": 0, "monitor": "val_loss", "mode": "auto", "target": None}
+        return train.model_copy(update=nothing)
+    if plan is None or plan.kind != "warm":
+        return train.model_copy(update={"replay": "all", "boost": None})
+    if plan.is_audited and train.replay == "all":
+        # All images are there for the audit; the warm start gets what it gets in any cycle.
+        train = train.model_copy(update={"replay": chosen.prepare.replay})
+    return training.limited(train, part)
 
 
-def _take_over(
-    registry: Registry,
-    network: Any,
-    optimizer: Any,
-    pinned: dict[str, Any],
-    description: Description,
-    train: Train,
-    scratch: Path,
-) -> None:
-    """Fill in the parent's weights, and what `train.restore` names.
+class _Parent:
+    """What a cycle takes over from its parent, for the labels of today."""
 
-    Raises:
-        ModelError: the parent does not fit params.yaml or the labels; says what differs.
-    """
-    version, listed = pinned["version"], pinned["lineage"]["files"]
-    remedy = "set params.yaml back, or set train.start: cold to train afresh"
-    why = model.misfit(model.describe(pinned["lineage"]["model"]), description)
-    if why:
-        raise ModelError(f"cannot start from v{version}: {why}; {remedy}")
+    def __init__(
+        self,
+        registry: Registry,
+        pinned: dict[str, Any],
+        description: Description,
+        fresh: "dict[str, np.ndarray]",
+        train: Train,
+        scratch: Path,
+    ) -> None:
+        """Fetch it.
 
-    def fetch(artifact: str) -> Any:
-        path = registry.download(pinned["run_id"], artifact, listed[artifact], scratch / "objects")
-        return files.read_arrays(path)
+        Args:
+            registry: that it is in.
+            pinned: the parent.
+            description: of the model of today.
+            fresh: weights of a new one: those of an output that the parent has not.
+            train: `restore` says what is taken over besides the weights.
+            scratch: keeps downloads.
 
-    model.fill(network.weights, fetch("model/weights.npz"), f"v{version}")
-    if not train.restore:
+        Raises:
+            ModelError: the parent does not fit params.yaml; says what differs.
+        """
+        self._version, listed = f"v{pinned['version']}", pinned["lineage"]["files"]
+        was = model.describe(pinned["lineage"]["model"])
+        if why := model.misfit(was, description):
+            raise ModelError(
+                f"cannot start from {self._version}: {why}; set params.yaml back, or set train.start: cold to train "
+                "afresh"
+            )
+
+        def fetch(artifact: str) -> Any:
+            path = registry.download(pinned["run_id"], artifact, listed[artifact], scratch / "objects")
+            return files.read_arrays(path)
+
+        def widened(artifact: str) -> Any:
+            return model.for_labels(fetch(artifact), fresh, was, description.labels)
+
+        self.served = widened("model/weights.npz")
+        self._train, self._fresh = train, fresh
+        # Versions from before it was kept have none.
+        has_last = train.warm_from == "last" and "model/last.npz" in listed
+        self._weights = widened("model/last.npz") if has_last else self.served
+        # The moments of the head would be those of other outputs.
+        restored = train.restore if was.labels == description.labels else ()
+        self._restored = restored
+        if "optimizer" in restored and (theirs := pinned["lineage"]["optimizer"]) != train.optimizer:
+            raise ModelError(
+                f"cannot restore the optimizer of {self._version}: it is {theirs}, train.optimizer is "
+                f"{train.optimizer}; set it back, or take optimizer out of train.restore"
+            )
+        self._optimizer = fetch("model/state.npz") if restored else {}
+
+    def start(self, engine: "Engine", plan: Plan) -> None:
+        """Let an engine begin from it."""
+        from pipeline import training
+
+        weights = self._weights
+        if plan.kind == "shrink":
+            weights = training.shrunk(weights, self._fresh, engine.network)
+        elif self._restored:
+            model.fill_optimizer(engine.optimizer, self._optimizer, self._restored, self._version)
+        engine.begin(weights, model.arrays(engine.optimizer.variables))
+
+
+def _say_blend(outcome: "Outcome") -> None:
+    if not outcome.blended:
         return
-    was = pinned["lineage"]["optimizer"]
-    if "optimizer" in train.restore and was != train.optimizer:
-        raise ModelError(
-            f"cannot restore the optimizer of v{version}: it is {was}, train.optimizer is {train.optimizer}; set it "
-            "back, or take optimizer out of train.restore"
-        )
-    optimizer.build(network.trainable_variables)
-    model.fill_optimizer(optimizer, fetch("model/state.npz"), train.restore, f"v{version}")
+    row = outcome.blended[outcome.share]
+    print(
+        f"train: blended: {outcome.share:.0%} of the result, the rest the parent's weights: val_loss "
+        f"{row['val_loss']:.4f}, of the parent alone {outcome.blended[0.0]['val_loss']:.4f}",
+        flush=True,
+    )
+
+
+def _beside(path: Path) -> Path:
+    """Where the states of the audit of a training are."""
+    return path.with_name(f"{path.name}-audit")
+
+
+def _audited(
+    engine: "Engine",
+    fresh: "Values",
+    outcome: "Outcome",
+    parts: "tuple[Part, Part]",
+    beside: Folder,
+    description: Description,
+    chosen: Params,
+    run: Run,
+    asked: Callable[[], str | None],
+) -> "tuple[Outcome, dict[str, Any]]":
+    """Train from scratch too: the outcome to keep, scratch's only if it is surely better, and what was found.
+
+    Args:
+        engine: of the training that is over.
+        fresh: its values when it was new.
+        outcome: of that training.
+        parts: train, with all images, and val.
+        beside: for the states of this training.
+        description: of the model.
+        chosen: the settings.
+        run: takes the curves, as audit_loss and so on.
+        asked: says why training is to stop now, if it is.
+    """
+    from pipeline import training
+
+    print("train: audit: from scratch on all images, to see whether going on is still as good", flush=True)
+    engine.fill(fresh)
+    train = _limited(None, parts[0], chosen, is_idle=False)
+    left = stopping.left(chosen.budget, outcome.spent_now)
+    watcher = Progress(train, run, name="audit")
+    every = replace(parts[0], is_unlearned=None)
+    scratch = training.fit(engine, every, parts[1], train, beside, watcher, beside.load(), left, asked)
+    found = {"is_scratch_better": None, "passes": scratch.passes(len(parts[1]))}
+    if scratch.is_cut:
+        print(f"train: audit: stopped by {scratch.reason}, says nothing; the next cycle repeats it")
+        return outcome, found
+    predicted = [_predicted(description, one.weights, parts[1], train.batch_size) for one in (outcome, scratch)]
+    counts = metrics.paired(parts[1].labels, *predicted)
+    found["is_scratch_better"] = ladder.is_surely_better(counts)
+    found |= {"val_images": counts.total, "gained": counts.challenger_only, "lost": counts.champion_only}
+    found["epochs"] = len(scratch.history) - 1
+    print(f"train: audit: {ladder.finding(found)}", flush=True)
+    return (replace(scratch, share=1.0) if found["is_scratch_better"] else outcome), found
+
+
+def _predicted(description: Description, weights: "dict[str, np.ndarray]", part: "Part", size: int) -> "np.ndarray":
+    network = model.build(description)
+    model.fill(network.weights, weights, "audit")
+    found: np.ndarray = model.logits(network, part.pixels, size).argmax(axis=1)
+    return found
 
 
 def _csv(history: list[Row], best_epoch: int) -> str:

@@ -108,11 +108,11 @@ def _label_changes(inspected: Inspection, lineage: dict[str, Any], chosen: Param
     unsafe = [f"{path!a} ({fault})" for path in moved if (fault := names.fault(path))]
     found = [f"{len(unsafe)} known images have unsafe names now, e.g. {unsafe[0]}; rename them"] if unsafe else []
     if before and now - before:
-        found.append(f"new labels: {', '.join(sorted(now - before))}; the model is trained afresh, on all images")
+        found.append(f"new labels: {', '.join(sorted(now - before))}; the model gets an output for each")
     if before - now:
         found.append(
-            f"labels without images by now: {', '.join(sorted(before - now))}; the model keeps their outputs, and "
-            "nothing trains or judges them any more"
+            f"labels without images by now: {', '.join(sorted(before - now))}; the model keeps their outputs "
+            "(prepare.removed_labels takes them away), and nothing trains or judges them any more"
         )
     if relabelled := count("relabelled"):
         found.append(
