@@ -70,6 +70,8 @@ class Arm:
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Of section `train` of params.yaml."""
     streams: str = "S1"
+    seeds: int = 3
+    """How many of the seeds to play; the targets are for five."""
 
 
 @dataclass(frozen=True)
@@ -91,30 +93,30 @@ PLAIN = UNTIL_STOPPED | {
     "warm_from": "served",
 }
 ARMS = {
-    "scratch": Arm("from scratch, until early stopping", "cold", changes=UNTIL_STOPPED, streams="S1 S2 S3 S4 S5"),
-    "recipe": Arm("the recipe: defaults of params.yaml", streams="S1 S2 S3 S4 S5"),
-    "new only": Arm("new images only", pool="none", streams="S1 S2 S3 S4 S5"),
-    "warm": Arm("warm on all, no tricks, until early stopping", changes=PLAIN, streams="S1 S2 S5"),
+    "scratch": Arm("from scratch, until early stopping", "cold", changes=UNTIL_STOPPED, streams="S1 S2 S3 S4 S5",
+                   seeds=5),
+    "recipe": Arm("the recipe: defaults of params.yaml", streams="S1 S2 S3 S4 S5", seeds=5),
+    "new only": Arm("new images only", pool="none", streams="S1 S2 S3 S4"),
+    "warm": Arm("warm on all, no tricks, until early stopping", changes=PLAIN, streams="S1 S2 S5", seeds=5),
     "shrink": Arm("shrink and perturb, until early stopping", "shrink", changes=UNTIL_STOPPED, streams="S1 S5"),
     "shrink cheap": Arm("shrink and perturb at the recipe's budget", "shrink"),
     "scratch cheap": Arm("from scratch at the recipe's budget", "cold"),
     "scratch long": Arm("from scratch, twice the patience and epochs", "cold",
                         changes=UNTIL_STOPPED | {"patience": 12, "max_epochs": 120}),
-    "quarter": Arm("recipe at a quarter of the passes", changes={"passes_per_new": 31.0, "warm_epochs": 2}),
-    "half": Arm("recipe at half the passes", changes={"passes_per_new": 62.0, "warm_epochs": 4}),
-    "double": Arm("recipe at twice the passes", changes={"passes_per_new": 250.0, "warm_epochs": 16}),
+    "quarter": Arm("recipe at a quarter of the passes", changes={"passes_per_new": 34.0, "warm_epochs": 2}),
+    "half": Arm("recipe at half the passes", changes={"passes_per_new": 68.0, "warm_epochs": 5}),
+    "double": Arm("recipe at twice the passes", changes={"passes_per_new": 270.0, "warm_epochs": 18}),
     "no average": Arm("recipe, weights not averaged", changes={"average": 0.0}),
-    "no blend": Arm("recipe, not blended", changes={"blend": ()}, streams="S1 S2 S3 S4 S5"),
+    "no blend": Arm("recipe, not blended", changes={"blend": ()}, streams="S1 S2 S3 S4 S5", seeds=5),
     "no boost": Arm("recipe, new images not boosted", changes={"boost": None}, streams="S1 S3 S4"),
     "no augmentation": Arm("recipe, neither mirrored nor shifted", changes={"flip": False, "shift": 0.0}),
     "no decay": Arm("recipe, no weight decay", changes={"weight_decay": 0.0}),
     "no patience": Arm("recipe, the whole budget each time", changes={"patience": 1000}),
     "from served": Arm("recipe, warm from the served weights", changes={"warm_from": "served"}),
     "restored": Arm("recipe, optimizer restored", changes={"restore": ("optimizer", "learning_rate")}),
-    "pool 20": Arm("recipe, 20 old per new, fixed", pool=20, streams="S1 S3"),
-    "pool 10": Arm("recipe, 10 old per new, fixed", pool=10),
-    "pool 5": Arm("recipe, 5 old per new, fixed", pool=5),
-    "drawn 20": Arm("recipe, 20 old per new, redrawn each epoch", changes={"replay": 20, "warm_epochs": None}),
+    "pool 20": Arm("recipe, 20 old per new, fixed", pool=20, changes={"warm_epochs": None}, streams="S3"),
+    "pool 10": Arm("recipe, 10 old per new, fixed", pool=10, changes={"warm_epochs": None}),
+    "pool 5": Arm("recipe, 5 old per new, fixed", pool=5, changes={"warm_epochs": None}),
     "drawn 10": Arm("recipe, 10 old per new, redrawn each epoch", changes={"replay": 10, "warm_epochs": None}),
     "drawn 5": Arm("recipe, 5 old per new, redrawn each epoch", changes={"replay": 5, "warm_epochs": None}),
 }  # fmt: skip
@@ -438,13 +440,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     trials = [
         Trial(stream, seed, arm)
         for stream in chosen.streams
-        for seed in chosen.seeds
         for arm in chosen.arms
         if stream in ARMS[arm].streams
+        for seed in chosen.seeds[: ARMS[arm].seeds]
     ]
     found = dict(_played(trials, chosen.work, chosen.processes))
     command = " ".join(["python -m benchmarks.learning", *(sys.argv[1:] if argv is None else argv)])
-    results = summary(found, chosen.streams, chosen.seeds) | {"command": command}
+    results = summary(found, chosen.streams, chosen.seeds) | {"command": command, "commit": _commit()}
     text = table(results)
     chosen.out.mkdir(parents=True, exist_ok=True)
     (chosen.out / "learning.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -453,6 +455,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(text)
     print(json.dumps(results))
     return 0 if results["ok"] else 1
+
+
+def _commit() -> str:
+    import subprocess
+
+    words = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    return subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _unpacked(images: Path, work: Path) -> Path:
@@ -524,7 +533,8 @@ def summary(found: Mapping[Trial, Mapping[str, Any]], streams: Sequence[str], se
     """Means over seeds, each arm against scratch, and whether the must holds."""
     rows = {
         stream: {
-            arm: compared([(found[Trial(stream, seed, arm)], found[Trial(stream, seed, "scratch")]) for seed in seeds],
+            arm: compared([(found[Trial(stream, seed, arm)], found[Trial(stream, seed, "scratch")])
+                           for seed in seeds[: ARMS[arm].seeds]],
                           stream, audit_share(ARMS[arm]))
             for arm in ARMS
             if Trial(stream, seeds[0], arm) in found
@@ -554,8 +564,7 @@ def compared(
 ) -> dict[str, Any]:
     """An arm against scratch, one pair of outcomes per seed; `audits` is added to its cost.
 
-    The interval is Student's, over the seeds, its variance that of the seeds and that of the test images together:
-    neither other seeds nor other test images are to change what is said.
+    The difference is taken per test image and seed, and the interval allows for both: see `interval`.
     """
     scored = [cycle for cycle in STREAMS[stream].scored if cycle != 9]
     accuracies, gains, costs, seconds, flips = [], [], [], [], []
@@ -581,12 +590,17 @@ def compared(
         "cost": round(float(np.mean(costs)), 4),
         "seconds": round(float(np.mean(seconds)), 4),
         "flips": round(float(np.mean(flips)), 4),
+        "seeds": len(pairs),
         "by_seed": [round(100 * float(value), 2) for value in by_seed],
     }
 
 
 def interval(gains: np.ndarray) -> tuple[float, float]:
     """95 % interval of the mean over seeds of the sum over test images; (nan, nan) for one seed.
+
+    Seeds and test images are crossed random effects: neither other seeds nor other test images are to change what is
+    said. Variance from the mean squares of the two-way layout, degrees of freedom by Satterthwaite (Biometrics Bulletin
+    2, 1946).
 
     Args:
         gains: (seeds, test images).
@@ -596,10 +610,17 @@ def interval(gains: np.ndarray) -> tuple[float, float]:
     seeds, images = gains.shape
     if seeds < 2:
         return math.nan, math.nan
-    sums, mean = gains.sum(axis=1), gains.mean(axis=0)
-    variance = sums.var(ddof=1) / seeds + images * mean.var(ddof=1)
-    reach = stats.t.ppf(0.975, seeds - 1) * math.sqrt(variance)
-    return float(sums.mean() - reach), float(sums.mean() + reach)
+    of_seed, of_image, mean = gains.mean(axis=1), gains.mean(axis=0), gains.mean()
+    rest = gains - of_seed[:, None] - of_image + mean
+    free = np.array([seeds - 1, images - 1, (seeds - 1) * (images - 1)])
+    squares = np.array(
+        [images * ((of_seed - mean) ** 2).sum(), seeds * ((of_image - mean) ** 2).sum(), (rest**2).sum()]
+    )
+    by_seed, by_image, by_both = squares / free
+    both = max(by_seed + by_image - by_both, by_seed, by_image)
+    freedom = both**2 / (np.array([by_seed, by_image, by_both]) ** 2 / free).sum()
+    reach = stats.t.ppf(0.975, freedom) * math.sqrt(both * images / seeds)
+    return float(mean * images - reach), float(mean * images + reach)
 
 
 def total(played: Mapping[str, Any], name: str) -> float:
@@ -623,15 +644,16 @@ def table(results: Mapping[str, Any]) -> str:
     lines = []
     for stream, content in results["streams"].items():
         lines += [
-            f"{stream}: {content['title']}; {len(results['seeds'])} seeds, mean over the scored cycles.",
+            f"{stream}: {content['title']}; mean over the scored cycles.",
             "",
-            "| arm | accuracy | against scratch, points | 95 % | final | passes | seconds | negative flips per cycle |",
-            "|---|---|---|---|---|---|---|---|",
+            "| arm | seeds | accuracy | against scratch, points | 95 % | final | passes | seconds | negative flips |",
+            "|---|---|---|---|---|---|---|---|---|",
         ]
         for arm, row in content["arms"].items():
             low, high = row["interval"]
             lines.append(
-                f"| {ARMS[arm].title} | {row['accuracy']:.2%} | {row['difference']:+.2f} | {low:+.2f} to {high:+.2f} "
+                f"| {ARMS[arm].title} | {row['seeds']} | {row['accuracy']:.2%} "
+                f"| {row['difference']:+.2f} | {low:+.2f} to {high:+.2f} "
                 f"| {row['final_difference']:+.2f} | {row['cost']:.1%} | {row['seconds']:.1%} | {row['flips']:.2%} |"
             )
         lines.append("")

@@ -430,7 +430,7 @@ class _Training:
         best = stopping.progress(self.state.history, self.settings).best_epoch
         if best is None:
             raise self._hopeless()
-        if not self.is_saved:
+        if self.tried.steps != self.spent.steps:
             self._save()  # what comes after the end may be interrupted too
         self._look_at_the_clock()
         last = self.engine.served()
