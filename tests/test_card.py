@@ -64,11 +64,17 @@ def drawn(label: str = "cat", reason: str = "it is better", rival: int | None = 
             "start": "warm",
             "start_reason": reason,
             "stop_reason": reason,
+            "share": 1.0,
+            "blended": [],
+            "passes": 1234.4,
+            "audit": None,
+            "ladder": {"before": {"rung": 0, "cycles": 3}, "after": {"rung": 0, "cycles": 4}},
         },
         "evaluation": {
             "holdout_images": 100,
             "challenger": {"accuracy": 0.91, "loss": 0.31, "recall": {label: 0.5, "a": 0.9, "b": 0.6, "c": 0.7}},
             "champion": {"accuracy": 0.88, "loss": 0.4} if rival else {},
+            "negative_flips": 0.0213 if rival else None,
         },
         "verdict": {"decision": "promote", "reasons": [reason, "second reason"], "rival": rival},
         "delta": {"added": 12, "removed": 2, "relabelled": 1, "renamed": 3, "added_by_label": {label: 12}},
@@ -117,6 +123,7 @@ def test_the_table_has_the_numbers_of_both_models():
         "|---|---|---|",
         "| holdout accuracy | 0.8800 | 0.9100 |",
         "| holdout loss | 0.4000 | 0.3100 |",
+        "| right before, wrong now |  | 2.13% |",
     ]
 
 
@@ -193,3 +200,39 @@ def test_of_many_remarks_the_first_are_shown_and_the_others_counted(count):
         found = remarks(text, f"{count} {title}")
         assert len(found) == MAX_REMARKS + (count > MAX_REMARKS)
         assert ("- and 1 more" in found) == (count > MAX_REMARKS)
+
+
+def trained(**changes: object) -> str:
+    """A card of a training of which something is different."""
+    history = [{"val_loss": 2.5}, {"val_loss": 0.75}]
+    ladder = {"before": {"rung": 0, "cycles": 9}, "after": {"rung": 1, "cycles": 0}}
+    rest = {"best_epoch": 1, "epochs": 1, "max_epochs": 9, "num_images": 9, "start": "warm", "start_reason": "so"}
+    given = {"share": 1.0, "blended": [], "passes": 1234.4, "audit": None, "ladder": ladder, "stop_reason": "enough"}
+    return drawn(training={"history": history, **rest, **given, **changes})
+
+
+def test_what_training_cost_and_what_is_served_are_told():
+    blended = [{"share": 0.0, "val_loss": 0.9}, {"share": 0.5, "val_loss": 0.7}, {"share": 1.0, "val_loss": 0.75}]
+    told = trained(share=0.5, blended=blended)
+    assert "1,234 images passed through" in told
+    assert "Served are 50% of the result, the rest the parent's weights" in told
+    assert "0.9000 with 0%, 0.7000 with 50%, 0.7500 with 100%" in told
+    assert "Served are" not in trained()
+
+
+def test_images_that_were_right_and_are_wrong_now_are_told():
+    assert "| right before, wrong now |  | 2.13% |" in drawn()
+    assert "right before" not in drawn(rival=None)
+
+
+@pytest.mark.parametrize(("is_better", "said"), [(True, "surely better, and kept"), (False, "not surely better, and")])
+def test_what_an_audit_found_is_told_with_what_follows(is_better, said):
+    told = trained(audit={"is_scratch_better": is_better, "val_images": 500, "gained": 40, "lost": 9})
+    assert "**Audit against training from scratch**: of 500 validation images" in told
+    assert said in told
+    assert "The next cycle makes a shrink start." in told
+    assert "Audit" not in trained()
+
+
+def test_an_audit_that_was_cut_short_says_nothing():
+    assert "cut short, says nothing" in trained(audit={"is_scratch_better": None})

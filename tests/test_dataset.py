@@ -28,8 +28,10 @@ def lay(folder: Path, split: str, array: np.ndarray) -> None:
     np.save(dataset.file(folder, split, *array.shape[2:]), array)
 
 
-def index(rows: tuple[list[str], list[int], list[bool]]) -> pl.DataFrame:
-    return pl.DataFrame(dict(zip(("digest", "label", "is_new"), rows, strict=True)))
+def index(rows: Any) -> pl.DataFrame:
+    """Rows by column; what is unlearned is what is new, unless it is said."""
+    table = pl.DataFrame(dict(zip(("digest", "label", "is_new"), rows[:3], strict=True)))
+    return table.with_columns(is_unlearned=pl.Series(rows[3]) if len(rows) > 3 else pl.col("is_new"))
 
 
 @pytest.fixture
@@ -66,6 +68,14 @@ def test_a_part_holds_its_pixels_labels_and_digests_in_order(write, split):
 def test_a_part_tells_the_images_that_the_parents_cycle_did_not_have(write):
     written = write()
     assert [written.part(split).is_new.tolist() for split in PARTS] == [rows[2] for rows in PARTS.values()]
+
+
+def test_a_part_tells_the_images_that_were_not_learned_under_this_label(write):
+    relabelled = (*PARTS["train"], [True, True, False])
+    written = write(parts=PARTS | {"train": relabelled})
+    assert written.part("train").is_unlearned.tolist() == [True, True, False]
+    assert written.part("train").is_new.tolist() == [False, True, False]
+    assert written.digest != write("two").digest, "what is unlearned counts for more in training"
 
 
 def test_the_index_tells_the_split_of_every_image(write):

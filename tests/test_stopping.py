@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from pipeline import stopping
 from pipeline.model import keras
-from pipeline.params import Train
+from pipeline.params import Budget, Train
+from pipeline.stopping import Spent
 
 NAN = math.nan
 PLAIN = {"monitor": "val_loss", "mode": "auto", "patience": 2, "min_delta": 0.0, "start_from_epoch": 0, "target": None}
@@ -283,3 +284,16 @@ def test_the_learning_rate_is_that_of_keras(network, settings, values, patience,
 
     rates = [stopping.learning_rate(rows([99.0, *values[:n]]), 1.0, chosen) for n in range(1, len(values) + 1)]
     assert rates == pytest.approx(expected)
+
+
+def test_what_two_calls_spent_adds_up() -> None:
+    assert Spent(1, 20, 3.5, 400) + Spent(2, 30, 0.5, 600) == Spent(3, 50, 4.0, 1000)
+
+
+def test_what_is_left_of_a_budget_is_never_less_than_nothing() -> None:
+    whole = Budget(max_minutes=2.0, max_epochs=5, max_steps=None, when_spent="pause")
+    left = stopping.left(whole, Spent(epochs=2, steps=99, seconds=90.0))
+    assert (left.max_minutes, left.max_epochs, left.max_steps, left.when_spent) == (0.5, 3, None, "pause")
+    none = stopping.left(whole, Spent(epochs=9, seconds=900.0))
+    assert (none.max_minutes, none.max_epochs) == (0, 0)
+    assert stopping.out_of_budget(Spent(), none) == "budget.max_minutes: 0"

@@ -493,3 +493,174 @@ def test_mixed_precision_learns_as_float32_does(tmp_path, precision, dtype):
     exact, mixed = shared(tmp_path, 1, "float32"), shared(tmp_path, 2, precision)
     assert (exact[2], mixed[2]) == ("float32", dtype)
     np.testing.assert_allclose(exact[1][:8], mixed[1][:8], atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("changes", "num_new", "epochs"),
+    [
+        ({"passes_per_new": 21.0}, 10, 3),
+        ({"passes_per_new": 21.0, "warm_epochs": 2}, 10, 2),
+        ({"passes_per_new": 21.0, "max_epochs": 1}, 10, 1),
+        ({"passes_per_new": 1.0}, 1, 1),
+        ({"passes_per_new": None}, 1, 50),
+        ({"passes_per_new": None, "warm_epochs": 4}, 1, 4),
+        ({"passes_per_new": 22.0, "replay": 10}, 5, 2),
+        ({"passes_per_new": 22.0}, 0, 1),
+    ],
+    ids=str,
+)
+def test_a_warm_start_gets_passes_by_what_is_new(parts, train, changes, num_new, epochs):
+    """70 images; with 10 old ones per new one, an epoch of 5 new ones has 55."""
+    part = replace(parts[0], is_unlearned=np.arange(70) < num_new)
+    given = {"max_epochs": 50, "warm_epochs": None, "replay": "all", **changes}
+    assert training.limited(train.model_copy(update=given), part).max_epochs == epochs
+
+
+def test_an_epoch_trains_on_the_new_and_some_old_images_and_no_others(parts, train, tmp_path):
+    taken: list[int] = []
+
+    class Noted(Part):
+        def take(self, rows: Any) -> np.ndarray:
+            taken.extend(np.arange(len(self))[rows].tolist())
+            return super().take(rows)
+
+    part = Noted(parts[0].pixels, parts[0].labels, parts[0].digests, None, np.arange(70) < 8)
+    chosen = train.model_copy(update={"replay": 2, "max_epochs": 2, "boost": None})
+    notes = Quiet()
+    outcome = training.fit(engine(train), part, parts[1], chosen, Folder(tmp_path, {}, NEVER), notes)
+    first, second = set(taken[:24]), set(taken[24:])
+    assert len(taken) == 48 == outcome.spent.images
+    assert first & second >= set(range(8))
+    assert first != second, "drawn anew"
+    assert notes.images == [16, 8, 16, 8]
+    assert outcome.history[1]["loss"] < 5
+
+
+class Quiet(Notes):
+    """A watcher of epochs of any length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: list[int] = []
+
+    def stepped(self, *told: Any) -> None:
+        self.images.append(told[3])
+
+
+def strange(parts: tuple[Part, Part]) -> Part:
+    """Old images as they are, new ones with the labels turned round."""
+    is_new = np.arange(70) >= 60
+    return Part(parts[0].pixels, np.where(is_new, 1 - parts[0].labels, parts[0].labels), parts[0].digests, None, is_new)
+
+
+def test_new_images_that_are_strange_to_the_model_are_boosted(parts, train, tmp_path, monkeypatch):
+    asked: list[float | None] = []
+    order = training.replay.order
+    monkeypatch.setattr(training.replay, "order", lambda *args: (asked.append(args[2]), order(*args))[1])
+    learned = fit(parts, train.model_copy(update={"max_epochs": 12}), tmp_path / "first")
+    for part, boost, share in ((strange(parts), 0.5, 0.5), (strange(parts), None, None), (parts[0], 0.5, None)):
+        made, chosen = engine(train), train.model_copy(update={"max_epochs": 1, "boost": boost})
+        made.begin(learned.weights, model.arrays(made.optimizer.variables))
+        asked.clear()
+        outcome = training.fit(made, part, parts[1], chosen, Folder(tmp_path / "no", {}, NEVER), Quiet())
+        assert set(asked) == {share}
+        is_told = boost is not None and part.is_unlearned is not None
+        assert (outcome.history[0].get("new_images") == 10) == is_told
+
+
+def test_pausing_in_an_epoch_of_drawn_and_boosted_images_ends_in_the_same_bytes(parts, train, tmp_path):
+    chosen = train.model_copy(update={"replay": 3, "boost": 0.5, "average": 1, "flip": True, "shift": 0.25})
+    part = strange(parts)
+
+    def go(folder: str, **options: Any) -> training.Outcome:
+        states = Folder(tmp_path / folder, {}, NEVER)
+        return training.fit(engine(chosen), part, parts[1], chosen, states, Quiet(), states.load(), **options)
+
+    whole, pauses = go("whole"), 0
+    while True:
+        try:
+            outcome = go("cut", budget=budget("pause", max_steps=2))
+            break
+        except PausedError:
+            pauses += 1
+    assert pauses > 5
+    assert equal(whole, outcome)
+
+
+def test_the_end_of_a_training_is_saved_for_what_comes_after_it(parts, train, tmp_path):
+    outcome = fit(parts, train, tmp_path)
+    notes = Notes()
+    again = fit(parts, train, tmp_path, notes)
+    assert notes.steps == []
+    assert equal(outcome, again)
+    assert again.spent.steps == 30
+    assert again.spent_now.steps == 0
+
+
+def test_the_cost_counts_passes_forward_and_back_and_scoring_a_third(parts, train, tmp_path):
+    outcome = fit(parts, train, tmp_path)
+    assert outcome.passes(30) == 6 * 70 + 7 * 30 / 3
+    blended = replace(outcome, blended={0.0: {}, 0.5: {}, 1.0: {}})
+    assert blended.passes(30) == 6 * 70 + 9 * 30 / 3
+    asked = replace(outcome, history=[{**outcome.history[0], "new_images": 12}, *outcome.history[1:]])
+    assert asked.passes(30) == 6 * 70 + 7 * 30 / 3 + 4
+
+
+def test_shrinking_scales_what_is_learned_and_takes_fresh_statistics():
+    network = model.build(DESCRIPTION)
+    start = {name: np.full_like(value, 2) for name, value in model.arrays(network.weights).items()}
+    fresh = {name: np.full_like(value, 3) for name, value in start.items()}
+    made = training.shrunk(start, fresh, network)
+    for name, weight in zip(sorted(made), network.weights, strict=True):
+        expected = 3 if "moving" in weight.path else 0.4 * 2 + 0.1 * 3
+        np.testing.assert_allclose(made[name], expected, rtol=1e-6)
+        assert made[name].dtype == np.float32
+
+
+@pytest.fixture
+def taught(parts, train, tmp_path) -> tuple[training.Engine, training.Outcome]:
+    """A training that got somewhere."""
+    made = engine(train)
+    states = Folder(tmp_path, {}, NEVER)
+    chosen = train.model_copy(update={"max_epochs": 8})
+    return made, training.fit(made, *parts, chosen, states, Notes())
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy", "loss"])
+def test_of_the_mixtures_the_best_on_val_is_kept(parts, train, taught, monitor):
+    made, outcome = taught
+    champion = model.arrays(model.build(DESCRIPTION).weights)
+    chosen = train.model_copy(update={"monitor": monitor, "blend": (0.25, 0.5, 0.75)})
+    kept = training.blend(made, champion, outcome, parts[1], chosen)
+    assert sorted(kept.blended) == [0.0, 0.25, 0.5, 0.75, 1.0]
+    losses = {share: row["val_loss"] for share, row in kept.blended.items()}
+    right = {share: row["val_accuracy"] for share, row in kept.blended.items()}
+    best = max(right, key=lambda share: (right[share], -share)) if "acc" in monitor else min(losses, key=losses.get)
+    assert kept.share == best
+    for name, value in kept.weights.items():
+        np.testing.assert_allclose(value, (1 - best) * champion[name] + best * outcome.weights[name], atol=1e-6)
+    row = kept.blended[best]
+    assert accuracy(kept, parts[1]) == pytest.approx(row["val_accuracy"])
+
+
+def test_a_result_that_is_worse_changes_nothing(parts, train, taught):
+    """The champion knows it all, what training gave knows nothing."""
+    made, outcome = taught
+    champion = outcome.weights
+    worse = replace(outcome, weights={name: 0 * value for name, value in champion.items()}, best_epoch=0)
+    kept = training.blend(made, champion, worse, parts[1], train)
+    assert kept.share == 0.0
+    assert same(kept.weights, champion)
+
+
+def test_without_shares_nothing_is_blended(parts, train, taught):
+    made, outcome = taught
+    assert training.blend(made, {}, outcome, parts[1], train.model_copy(update={"blend": ()})) is outcome
+
+
+def test_whole_numbers_are_not_mixed():
+    start, end = {"a": np.float32([0, 4])}, {"a": np.float32([4, 0])}
+    counts = {"n": np.array(3)}, {"n": np.array(8)}
+    mixed = training._mixed(start | counts[0], end | counts[1], 0.25)
+    assert mixed["a"].tolist() == [1, 3]
+    assert mixed["n"] == 8

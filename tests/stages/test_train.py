@@ -166,8 +166,8 @@ def paused(project: Project) -> Path:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"train": {"learning_rate": 0.001}}, "params.train.learning_rate 0.003 there, 0.001 here"),
-        ({"train": {"seed": 8, "restore": []}}, 'params.train.restore ["optimizer", "learning_rate"] there, [] here'),
+        ({"train": {"learning_rate": 0.001}}, "params.train.learning_rate 0.002 there, 0.001 here"),
+        ({"train": {"seed": 8, "restore": ["optimizer"]}}, 'params.train.restore [] there, ["optimizer"] here'),
     ],
     ids=str,
 )
