@@ -88,7 +88,7 @@ class Progress:
             f"val_accuracy {row['val_accuracy']:.4f}  learning_rate {row['learning_rate']:.2g}{rate}{mark}"
         )
         try:
-            self._run.log_history([{f"{self._prefix}{key}": v for key, v in row.items()} for row in history])
+            self._run.log_history(history, self._prefix)
         except RegistryError as error:  # hours of training outlive a registry that restarts; promote logs the rest
             self.warned(f"epoch {epoch} not logged yet: {error}")
 

@@ -295,23 +295,31 @@ class Run:
         self.run_id = run_id
         self._registry = registry
         self._client = registry._client
-        self._logged: set[int] | None = None
+        self._logged: dict[str, set[int]] = {}
+        """Epochs by prefix of the metrics' names."""
         """Epochs that the run has, once asked."""
 
-    def log_history(self, history: Sequence[Mapping[str, float]]) -> None:
-        """Log the rows that the run has not yet, as metrics by epoch."""
+    def log_history(self, history: Sequence[Mapping[str, float]], prefix: str = "") -> None:
+        """Log the rows that the run has not yet, as metrics by epoch.
+
+        Args:
+            history: metrics by epoch.
+            prefix: of their names, where a run has more than one training.
+        """
         from mlflow.entities import Metric
 
         with self._registry._reach():
-            if self._logged is None:
-                found = self._client.get_metric_history(self.run_id, "val_loss")
-                self._logged = {metric.step for metric in found}
-            new = [epoch for epoch in range(len(history)) if epoch not in self._logged]
+            if prefix not in self._logged:
+                found = self._client.get_metric_history(self.run_id, f"{prefix}val_loss")
+                self._logged[prefix] = {metric.step for metric in found}
+            new = [epoch for epoch in range(len(history)) if epoch not in self._logged[prefix]]
             now = _milliseconds()
-            metrics = [Metric(name, value, now, epoch) for epoch in new for name, value in history[epoch].items()]
+            metrics = [
+                Metric(f"{prefix}{name}", value, now, epoch) for epoch in new for name, value in history[epoch].items()
+            ]
             for start in range(0, len(metrics), 1000):
                 self._client.log_batch(self.run_id, metrics[start : start + 1000])
-            self._logged |= set(new)
+            self._logged[prefix] |= set(new)
 
     def log(self, metrics: Mapping[str, float], params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Log final metrics, params (once; a value stands) and tags."""

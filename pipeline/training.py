@@ -559,7 +559,7 @@ class _Training:
             return {}
         with self.engine.serving():
             _, accuracy = self.engine.scores(self.train_part, new, self.settings.batch_size)
-        return {"new_accuracy": accuracy, "new_images": len(new), "val_images": len(self.val_part)}
+        return {"new_accuracy": accuracy, "new_images": float(len(new)), "val_images": float(len(self.val_part))}
 
     def _learning_rate(self) -> float:
         start = self.state.history[0]["learning_rate"]

@@ -130,13 +130,14 @@ class Project:
                 assert hashlib.md5(content, usedforsecurity=False).hexdigest() == digest
                 assert (images.decode(content, pixels.shape[0], pixels.shape[2]) == pixels).all(), contents[digest]
 
-    def promote(self) -> int:
-        """Make the newest version the champion, as a person may in the MLflow UI; its number."""
+    def promote(self, version: int | None = None) -> int:
+        """Make a version, the newest if none is named, the champion, as a person may in the MLflow UI; its number."""
         import mlflow
 
-        client, version = mlflow.MlflowClient(self.space.env["MLFLOW_TRACKING_URI"]), self.space.read("promotion.json")
-        client.set_registered_model_alias("evergreen", "champion", str(version["version"]))
-        return int(version["version"])
+        client = mlflow.MlflowClient(self.space.env["MLFLOW_TRACKING_URI"])
+        number = int(version or self.space.read("promotion.json")["version"])
+        client.set_registered_model_alias("evergreen", "champion", str(number))
+        return number
 
     def track(self, *batches: str, message: str = "Data", date: str | None = None) -> None:
         """`dvc add` batches and commit."""

@@ -25,10 +25,11 @@ class Logged:
         self.rows: list[int] = []
         self.fails = fails
 
-    def log_history(self, history: list[Any]) -> None:
+    def log_history(self, history: list[Any], prefix: str) -> None:
         if self.fails:
             raise RegistryError("the registry is away")
         self.rows.append(len(history))
+        self.prefix = prefix
 
 
 ROWS = [
@@ -66,6 +67,18 @@ def test_each_epoch_is_a_line_and_is_logged(told, capsys):
         "train: epoch   2/10  loss 1.1000  accuracy 0.6000  val_loss 1.4000  val_accuracy 0.5000  learning_rate 0.0015",
     ]
     assert run.rows == [1, 2, 3]
+    assert run.prefix == ""
+
+
+def test_a_second_training_of_the_stage_has_a_name(settings, capsys):
+    run = Logged()
+    watcher = Progress(settings.train, run, False, Clock(), name="audit")  # type: ignore[arg-type]
+    watcher.scored(ROWS[:1])
+    watcher.warned("look")
+    out, err = capsys.readouterr()
+    assert out.startswith("train: audit: epoch   0/")
+    assert err == "train: audit: warning: look\n"
+    assert run.prefix == "audit_"
 
 
 def test_within_a_long_epoch_there_is_a_line_every_half_minute(told, capsys):

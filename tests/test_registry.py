@@ -193,6 +193,22 @@ def test_history_is_logged_once_per_epoch(reg: Registry) -> None:
     assert [(metric.step, metric.value) for metric in logged] == [(0, 2.0), (1, 1.0)]
 
 
+def test_two_trainings_of_a_run_keep_their_histories_apart(reg: Registry) -> None:
+    import mlflow
+
+    run = reg.run("a", "cycle")
+    run.log_history([{"val_loss": 2.0}, {"val_loss": 1.0}])
+    for _ in range(2):
+        run.log_history([{"val_loss": 3.0}], "audit_")
+        run = reg.run("a", "cycle")  # found again, after an interruption
+    client = mlflow.MlflowClient(reg.uri)
+    found = {name: client.get_metric_history(run.run_id, name) for name in ("val_loss", "audit_val_loss")}
+    assert {name: [metric.value for metric in rows] for name, rows in found.items()} == {
+        "val_loss": [2.0, 1.0],
+        "audit_val_loss": [3.0],
+    }
+
+
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
 def test_a_run_ends_as_it_is_told_and_goes_on_when_found_again(reg: Registry, status: str) -> None:
     import mlflow

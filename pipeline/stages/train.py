@@ -15,10 +15,11 @@ from pipeline import checkpoint, code, dataset, files, ladder, metrics, model, p
 from pipeline import params as parameters
 from pipeline.checkpoint import Folder, State
 from pipeline.dataset import Dataset
-from pipeline.errors import ModelError, PipelineError, RegistryError
+from pipeline.errors import PipelineError, RegistryError
 from pipeline.ladder import Plan
 from pipeline.model import Description
 from pipeline.params import Params, Train
+from pipeline.parent import Parent
 from pipeline.progress import Progress, duration
 from pipeline.registry import Registry, Run
 from pipeline.stopping import Row
@@ -133,11 +134,11 @@ def _train(
     states, state = _states(inputs | {"libraries": training.versions()}, scratch, chosen)
     engine = _engine(description, train, is_fresh=state is None and plan.needs_all)
     fresh = engine.values()
-    parent = _Parent(registry, pinned, description, fresh.variables, train, scratch) if plan.kind != "cold" else None
+    parent = Parent(registry, pinned, description, fresh.variables, train, scratch) if plan.kind != "cold" else None
     if state is None:
         print(f"train: {plan.kind} start: {plan.reason}", flush=True)
         if parent:
-            parent.start(engine, plan)
+            parent.start(engine, plan.kind)
     else:
         print(
             f"train: resume: epoch {len(state.history)}, step {state.step + 1}, after {duration(state.spent.seconds)}, "
@@ -147,8 +148,8 @@ def _train(
 
     registry.reap()
     run = registry.run(key, f"cycle {images.digest[:8]}")
-    watcher = Progress(train, run)
     limit = _limited(plan, parts[0], chosen, is_idle)
+    watcher = Progress(limit, run)
     if plan.kind != "warm":
         parts = replace(parts[0], is_unlearned=None), parts[1]
     audit: dict[str, Any] | None = None
@@ -303,73 +304,6 @@ def _limited(plan: Plan | None, part: "Part", chosen: Params, is_idle: bool) -> 
         # All images are there for the audit; the warm start gets what it gets in any cycle.
         train = train.model_copy(update={"replay": chosen.prepare.replay})
     return training.limited(train, part)
-
-
-class _Parent:
-    """What a cycle takes over from its parent, for the labels of today."""
-
-    def __init__(
-        self,
-        registry: Registry,
-        pinned: dict[str, Any],
-        description: Description,
-        fresh: "dict[str, np.ndarray]",
-        train: Train,
-        scratch: Path,
-    ) -> None:
-        """Fetch it.
-
-        Args:
-            registry: that it is in.
-            pinned: the parent.
-            description: of the model of today.
-            fresh: weights of a new one: those of an output that the parent has not.
-            train: `restore` says what is taken over besides the weights.
-            scratch: keeps downloads.
-
-        Raises:
-            ModelError: the parent does not fit params.yaml; says what differs.
-        """
-        self._version, listed = f"v{pinned['version']}", pinned["lineage"]["files"]
-        was = model.describe(pinned["lineage"]["model"])
-        if why := model.misfit(was, description):
-            raise ModelError(
-                f"cannot start from {self._version}: {why}; set params.yaml back, or set train.start: cold to train "
-                "afresh"
-            )
-
-        def fetch(artifact: str) -> Any:
-            path = registry.download(pinned["run_id"], artifact, listed[artifact], scratch / "objects")
-            return files.read_arrays(path)
-
-        def widened(artifact: str) -> Any:
-            return model.for_labels(fetch(artifact), fresh, was, description.labels)
-
-        self.served = widened("model/weights.npz")
-        self._train, self._fresh = train, fresh
-        # Versions from before it was kept have none.
-        has_last = train.warm_from == "last" and "model/last.npz" in listed
-        self._weights = widened("model/last.npz") if has_last else self.served
-        # The moments of the head would be those of other outputs.
-        restored = train.restore if was.labels == description.labels else ()
-        self._restored = restored
-        if "optimizer" in restored and (theirs := pinned["lineage"]["optimizer"]) != train.optimizer:
-            raise ModelError(
-                f"cannot restore the optimizer of {self._version}: it is {theirs}, train.optimizer is "
-                f"{train.optimizer}; set it back, or take optimizer out of train.restore"
-            )
-        self._optimizer = fetch("model/state.npz") if restored else {}
-
-    def start(self, engine: "Engine", plan: Plan) -> None:
-        """Let an engine begin from it."""
-        from pipeline import training
-
-        weights = self._weights
-        if plan.kind == "shrink":
-            weights = training.shrunk(weights, self._fresh, engine.network)
-        elif self._restored:
-            model.fill_optimizer(engine.optimizer, self._optimizer, self._restored, self._version)
-        engine.begin(weights, model.arrays(engine.optimizer.variables))
 
 
 def _say_blend(outcome: "Outcome") -> None:

@@ -1,0 +1,83 @@
+"""The parent: what a cycle takes over from the version that it goes on from, for the labels of today."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import files, model
+from pipeline.errors import ModelError
+from pipeline.ladder import Kind
+from pipeline.model import Description
+from pipeline.params import Train
+from pipeline.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.training import Engine
+
+
+class Parent:
+    """What a cycle takes over from its parent, for the labels of today."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        pinned: dict[str, Any],
+        description: Description,
+        fresh: "dict[str, np.ndarray]",
+        train: Train,
+        scratch: Path,
+    ) -> None:
+        """Fetch it.
+
+        Args:
+            registry: that it is in.
+            pinned: the parent.
+            description: of the model of today.
+            fresh: weights of a new one: those of an output that the parent has not.
+            train: `restore` says what is taken over besides the weights.
+            scratch: keeps downloads.
+
+        Raises:
+            ModelError: the parent does not fit params.yaml; says what differs.
+        """
+        self._version, listed = f"v{pinned['version']}", pinned["lineage"]["files"]
+        was = model.describe(pinned["lineage"]["model"])
+        if why := model.misfit(was, description):
+            raise ModelError(
+                f"cannot start from {self._version}: {why}; set params.yaml back, or set train.start: cold to train "
+                "afresh"
+            )
+
+        def fetch(artifact: str) -> Any:
+            path = registry.download(pinned["run_id"], artifact, listed[artifact], scratch / "objects")
+            return files.read_arrays(path)
+
+        def widened(artifact: str) -> Any:
+            return model.for_labels(fetch(artifact), fresh, was, description.labels)
+
+        self.served = widened("model/weights.npz")
+        self._train, self._fresh = train, fresh
+        # Versions from before it was kept have none.
+        has_last = train.warm_from == "last" and "model/last.npz" in listed
+        self._weights = widened("model/last.npz") if has_last else self.served
+        # The moments of the head would be those of other outputs.
+        restored = train.restore if was.labels == description.labels else ()
+        self._restored = restored
+        if "optimizer" in restored and (theirs := pinned["lineage"]["optimizer"]) != train.optimizer:
+            raise ModelError(
+                f"cannot restore the optimizer of {self._version}: it is {theirs}, train.optimizer is "
+                f"{train.optimizer}; set it back, or take optimizer out of train.restore"
+            )
+        self._optimizer = fetch("model/state.npz") if restored else {}
+
+    def start(self, engine: "Engine", kind: Kind) -> None:
+        """Let an engine begin from it: warm, or shrunk and perturbed."""
+        from pipeline import training
+
+        weights = self._weights
+        if kind == "shrink":
+            weights = training.shrunk(weights, self._fresh, engine.network)
+        elif self._restored:
+            model.fill_optimizer(engine.optimizer, self._optimizer, self._restored, self._version)
+        engine.begin(weights, model.arrays(engine.optimizer.variables))
