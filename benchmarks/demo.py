@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     print(f"A scratch workspace in {folder}: its own clone, DVC remote and registry")
     space = workspace.create(folder)
+    space.params(train={"flip": False})  # a mirrored digit is none
     rows = [
         _cycle(space, "first images", "first", digits.batch(0, FIRST)),
         _cycle(space, "new images", "second", digits.batch(FIRST, SECOND)),
