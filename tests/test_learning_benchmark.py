@@ -1,0 +1,154 @@
+"""The learning benchmark: its streams, its arithmetic, and that what is committed is what it says."""
+
+import itertools
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks import learning
+from benchmarks.learning import ARMS, STREAMS, Images, Trial
+from benchmarks.workspace import CHECKOUT
+
+RESULTS = CHECKOUT / "benchmarks/results"
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    """As many as the streams need, of one pixel."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (12_000, 1, 1, 3)).astype(np.uint8)
+    labels = np.arange(12_000) % 10
+    return Images(pixels[:10_000], labels[:10_000], pixels[10_000:], labels[10_000:])
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_streams_only_grow_and_never_train_on_what_validates(images: Images, stream: str, seed: int) -> None:
+    cycles = STREAMS[stream].make(images, np.random.default_rng(seed))
+    for before, cycle in itertools.pairwise(cycles):
+        assert np.array_equal(cycle.train[: -cycle.num_new], before.train)
+        assert len(set(cycle.train)) == len(cycle.train)
+        assert not set(cycle.train) & set(cycle.val)
+        assert set(before.test) <= set(cycle.test)
+        assert set(images.train_labels[cycle.train]) <= set(range(cycle.num_labels))
+        assert set(images.test_labels[cycle.test]) == set(range(cycle.num_labels))
+    assert STREAMS[stream].scored[-1] == len(cycles) - 1
+
+
+def test_the_streams_of_a_seed_are_its_own(images: Images) -> None:
+    make = STREAMS["S1"].make
+    one, same, other = (make(images, np.random.default_rng(seed))[-1].train for seed in (0, 0, 1))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_sizes_are_those_of_the_protocol(images: Images) -> None:
+    def sizes(stream: str) -> list[int]:
+        return [len(cycle.train) for cycle in STREAMS[stream].make(images, np.random.default_rng(0))]
+
+    assert sizes("S1") == sizes("S3") == sizes("S5") == list(range(2500, 5001, 250))
+    assert sizes("S2") == list(range(1000, 5001, 500))
+
+
+def test_drift_is_towards_brighter_images(images: Images) -> None:
+    cycles = STREAMS["S3"].make(images, np.random.default_rng(0))
+    light = images.train.mean(axis=(1, 2, 3))
+    for cycle in cycles[1:]:
+        assert light[cycle.train[-250:]].min() >= light[cycle.train[:-250]].max()
+
+
+@pytest.mark.parametrize(("of_seed", "of_image", "of_both"), [(1, 1, 1), (3, 0, 1), (0, 3, 1), (0, 0, 1)])
+def test_the_interval_holds_the_truth_19_times_of_20(of_seed: float, of_image: float, of_both: float) -> None:
+    """The truth is 0; seeds, images and both together vary around it."""
+    rng, inside, times = np.random.default_rng(0), 0, 600
+    for _ in range(times):
+        gains = (
+            of_seed * rng.normal(size=(5, 1)) / 20
+            + of_image * rng.normal(size=(1, 200))
+            + of_both * rng.normal(size=(5, 200))
+        )
+        low, high = learning.interval(gains / 200)
+        inside += low <= 0 <= high
+    assert 0.925 < inside / times < 0.995
+
+
+def test_one_seed_has_no_interval() -> None:
+    assert all(np.isnan(learning.interval(np.ones((1, 9)))))
+
+
+def played(right: list[list[int]], cycles: list[int], passes: list[float]) -> dict[str, object]:
+    """An outcome: which of four test images are right, first before any cycle."""
+    bits = np.array(right, bool)
+    return {
+        "cycle": np.array(cycles),
+        "accuracy": bits[1:].mean(axis=1),
+        "passes": np.array(passes),
+        "seconds": np.array(passes) / 10,
+        "right": np.packbits(np.pad(bits, ((0, 0), (0, 4))), axis=1),
+    }
+
+
+def test_cost_is_interpolated_where_scratch_was_not_trained() -> None:
+    assert learning.total(played([[0] * 4] * 3, [2, 4], [10.0, 30.0]), "passes") == 10 + 10 + 20 + 30
+
+
+def test_negative_flips_are_counted_between_neighbouring_cycles_only() -> None:
+    outcome = played([[1, 1, 1, 0], [0, 1, 1, 1], [1, 0, 0, 1], [0, 0, 0, 0]], [1, 2, 4], [1.0, 1.0, 1.0])
+    assert learning.flipped(outcome) == pytest.approx((1 / 4 + 2 / 4) / 2)
+
+
+def test_an_arm_is_compared_image_by_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(learning.STREAMS, "S1", replace(STREAMS["S1"], scored=(1, 2)))
+    scratch = played([[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0]], [1, 2], [100.0, 100.0])
+    ours = played([[0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]], [1, 2], [10.0, 20.0])
+    found = learning.compared([(ours, scratch)] * 2, "S1", audits=0.05)
+    assert found["difference"] == found["final_difference"] == 25.0
+    assert found["by_seed"] == [25.0, 25.0]
+    assert found["cost"] == pytest.approx(0.15 + 0.05)
+    assert found["accuracy"] == pytest.approx((0.5 + 0.75) / 2)
+
+
+def test_audits_cost_the_arms_that_make_them() -> None:
+    every = learning.settings(ARMS["recipe"]).audit_every
+    assert every is not None
+    assert learning.audit_share(ARMS["recipe"]) == 1 / every
+    assert learning.audit_share(ARMS["scratch"]) == learning.audit_share(ARMS["warm"]) == 0
+
+
+def test_every_arm_is_other_settings_or_another_start() -> None:
+    seen = [json.dumps(learning.key(arm), sort_keys=True) for arm in ARMS.values()]
+    assert len(set(seen)) == len(ARMS)
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, object]:
+    found: dict[str, object] = json.loads((RESULTS / "learning.json").read_text())
+    return found
+
+
+def test_the_committed_must_holds_and_says_so(results) -> None:
+    row = results["streams"]["S1"]["arms"]["recipe"]
+    must = results["must"]
+    assert row["seeds"] == must["seeds"] == 5
+    assert results["ok"] is True
+    assert row["interval"][0] > must["difference"] == learning.MUST_DIFFERENCE
+    assert row["cost"] <= must["cost"] == learning.MUST_COST
+
+
+def test_the_committed_results_are_of_todays_defaults(results) -> None:
+    assert results["settings"] == json.loads(json.dumps(learning.settings(ARMS["recipe"]).model_dump(mode="json")))
+
+
+def test_the_committed_table_is_that_of_the_results(results) -> None:
+    assert (RESULTS / "learning.md").read_text() == f"Made by `{results['command']}`.\n\n{learning.table(results)}\n"
+
+
+def test_a_folder_without_images_is_refused_by_name(tmp_path) -> None:
+    with pytest.raises(SystemExit, match=r"airplane: no JPEGs; expected CIFAR-10 in folders train/<label>"):
+        learning.load(tmp_path, tmp_path)
+
+
+def test_trials_are_named_by_stream_seed_and_arm() -> None:
+    assert Trial("S1", 0, "recipe") == Trial("S1", 0, "recipe") != Trial("S1", 1, "recipe")
