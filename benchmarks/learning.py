@@ -86,7 +86,7 @@ class Images:
     test_labels: np.ndarray
 
 
-UNTIL_STOPPED = {"passes_per_new": None, "warm_epochs": None, "audit_every": None}
+UNTIL_STOPPED = {"passes_per_new": None, "warm_epochs": None, "warm_rate": 1.0, "audit_every": None}
 PLAIN = UNTIL_STOPPED | {
     "average": 0.0,
     "blend": (),
@@ -101,8 +101,8 @@ ARMS = {
     "new only": Arm("new images only", pool="none", streams="S1 S2 S3 S4"),
     "warm": Arm("warm on all, no tricks, until early stopping", changes=PLAIN, streams="S1 S2 S5", seeds=5),
     "shrink": Arm("shrink and perturb, until early stopping", "shrink", changes=UNTIL_STOPPED, streams="S1 S5"),
-    "shrink cheap": Arm("shrink and perturb at the recipe's budget", "shrink"),
-    "scratch cheap": Arm("from scratch at the recipe's budget", "cold"),
+    "shrink cheap": Arm("shrink and perturb at the recipe's budget", "shrink", changes={"warm_rate": 1.0}),
+    "scratch cheap": Arm("from scratch at the recipe's budget", "cold", changes={"warm_rate": 1.0}),
     "scratch long": Arm("from scratch, twice the patience and epochs", "cold",
                         changes=UNTIL_STOPPED | {"patience": 12, "max_epochs": 120}),
     "quarter": Arm("recipe at a quarter of the passes", changes={"passes_per_new": 34.0, "warm_epochs": 2}),
@@ -120,6 +120,7 @@ ARMS = {
     "pool 10": Arm("recipe, 10 old per new, fixed", pool=10, changes={"warm_epochs": None}),
     "pool 5": Arm("recipe, 5 old per new, fixed", pool=5, changes={"warm_epochs": None}),
     "drawn 10": Arm("recipe, 10 old per new, redrawn each epoch", changes={"replay": 10, "warm_epochs": None}),
+    "cold rate": Arm("recipe, learning rate of a cold start", changes={"warm_rate": 1.0}),
     "no warm-up": Arm("recipe, the learning rate not warmed up", changes={"warm_up": 0}),
     "drawn 5": Arm("recipe, 5 old per new, redrawn each epoch", changes={"replay": 5, "warm_epochs": None}),
 }  # fmt: skip
@@ -171,7 +172,7 @@ def widening(images: Images, rng: np.random.Generator) -> list[Cycle]:
 
 
 STREAMS = {
-    "S1": Stream("i.i.d. growth, 2,500 to 5,000 in 10 cycles", growing(2500, 250, 10), tuple(range(1, 11)), seeds=5),
+    "S1": Stream("i.i.d. growth, 2,500 to 5,000 in 10 cycles", growing(2500, 250, 10), (2, 4, 6, 8, 9, 10), seeds=5),
     "S2": Stream("i.i.d. growth, 1,000 to 5,000 in 8 cycles", growing(1000, 500, 8), (2, 4, 6, 8), seeds=5),
     "S3": Stream("drift: ever brighter images, 2,500 to 5,000 in 10 cycles", brightening, (2, 4, 6, 8, 10)),
     "S4": Stream("new labels: 6 to 10 in 8 cycles", widening, (1, 3, 5, 7, 8)),
@@ -253,10 +254,10 @@ class Lab:
             old = pick.choice(old, count, replace=False)
         is_unlearned = np.arange(len(old) + len(new)) >= len(old)
         part, val = self._part([*old, *new], labels, is_unlearned), self._part(cycle.val, labels)
-        limited = training.limited(train, part)
+        limited = training.warmed(train, part)
         if arm.start != "warm":
             part = replace(part, is_unlearned=None)
-        engine, optimizer = self._engine(train, cycle.num_labels)
+        engine, optimizer = self._engine(limited, cycle.num_labels)
         start = fresh = self._fresh(1000 * trial.seed + number, cycle.num_labels)
         names = describe(cycle.num_labels).labels
         champion = model.for_labels(served, fresh, describe(known), names)
@@ -268,7 +269,7 @@ class Lab:
             start = training.shrunk(start, fresh, engine.network)
         restored = train.restore and was is not None and known == cycle.num_labels
         began = time.perf_counter()
-        engine.begin(start, was if restored else optimizer)
+        engine.begin(start, was if restored else optimizer, is_good=arm.start == "warm")
         outcome = training.fit(engine, part, val, limited, Nowhere(), Quiet())
         if arm.start == "warm":
             outcome = training.blend(engine, champion, outcome, val, train)

@@ -80,4 +80,4 @@ class Parent:
             weights = training.shrunk(weights, self._fresh, engine.network)
         elif self._restored:
             model.fill_optimizer(engine.optimizer, self._optimizer, self._restored, self._version)
-        engine.begin(weights, model.arrays(engine.optimizer.variables))
+        engine.begin(weights, model.arrays(engine.optimizer.variables), is_good=kind == "warm")

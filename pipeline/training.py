@@ -32,6 +32,9 @@ AHEAD = 2
 LEAST_AVERAGED = 15
 """Steps; averages over fewer gain nothing over the last weights."""
 
+LONG = 1_000_000
+"""Steps after which an average forgets no faster than it is to for good."""
+
 
 class PausedError(Exception):
     """Training stopped before its end; its state is saved."""
@@ -64,17 +67,20 @@ class States(Protocol):
         """Whether to save, so long after the last time."""
 
 
-def limited(settings: Train, part: "Part") -> Train:
+def warmed(settings: Train, part: "Part") -> Train:
     """Settings of a warm start: as many epochs as `passes_per_new` and `warm_epochs` allow, one at least.
 
-    So its cost follows what is new. What starts from less has more to learn, whatever is new.
+    So its cost follows what is new; what starts from less has more to learn, whatever is new. The learning rate is
+    `warm_rate` times that of a cold start: weights grow as they are trained, and with them what it takes to turn them
+    (Lyle et al., CoLLAs 2025, arXiv:2507.20057).
     """
     num_new = len(part) if part.is_unlearned is None else int(part.is_unlearned.sum())
     limits = [settings.max_epochs, settings.warm_epochs or settings.max_epochs]
     if settings.passes_per_new is not None:
         size = max(replay.length(len(part), num_new, settings.replay), 1)
         limits.append(max(round(settings.passes_per_new * num_new / size), 1))
-    return settings.model_copy(update={"max_epochs": min(limits)})
+    rate = settings.learning_rate * settings.warm_rate
+    return settings.model_copy(update={"max_epochs": min(limits), "learning_rate": rate})
 
 
 def shrunk(
@@ -301,13 +307,21 @@ class Engine:
         finally:
             model.fill(self.network.weights, own, "weights")
 
-    def begin(self, weights: "dict[str, np.ndarray]", optimizer: "dict[str, np.ndarray]") -> None:
-        """Start from these values: nothing averaged yet."""
+    def begin(
+        self, weights: "dict[str, np.ndarray]", optimizer: "dict[str, np.ndarray]", is_good: bool = False
+    ) -> None:
+        """Start from these values.
+
+        Args:
+            weights: of the network.
+            optimizer: its variables.
+            is_good: the weights are an average worth keeping, not to be forgotten at once.
+        """
         model.fill(self.network.weights, weights, "start")
         model.fill(self.optimizer.variables, optimizer, "optimizer of start")
         if self.is_averaged:
             model.fill(self.average, weights, "averages")
-            self._updates.assign(0)
+            self._updates.assign(LONG if is_good else 0)
 
     def values(self) -> Values:
         """Copies of everything that changes."""

@@ -513,7 +513,10 @@ def test_a_warm_start_gets_passes_by_what_is_new(parts, train, changes, num_new,
     """70 images; with 10 old ones per new one, an epoch of 5 new ones has 55."""
     part = replace(parts[0], is_unlearned=np.arange(70) < num_new)
     given = {"max_epochs": 50, "warm_epochs": None, "replay": "all", **changes}
-    assert training.limited(train.model_copy(update=given), part).max_epochs == epochs
+    settings = train.model_copy(update={**given, "warm_rate": 3.0})
+    warmed = training.warmed(settings, part)
+    assert warmed.max_epochs == epochs
+    assert warmed.learning_rate == pytest.approx(0.009)
 
 
 def test_an_epoch_trains_on_the_new_and_some_old_images_and_no_others(parts, train, tmp_path):
@@ -604,6 +607,17 @@ def test_the_cost_counts_passes_forward_and_back_and_scoring_a_third(parts, trai
     assert blended.passes(30) == 6 * 70 + 9 * 30 / 3
     asked = replace(outcome, history=[{**outcome.history[0], "new_images": 12}, *outcome.history[1:]])
     assert asked.passes(30) == 6 * 70 + 7 * 30 / 3 + 4
+
+
+@pytest.mark.parametrize(("is_good", "kept"), [(False, 2 / 11), (True, 0.99)], ids=["fresh", "good"])
+def test_a_good_start_is_not_forgotten_at_once(parts, train, is_good, kept):
+    made = engine(train.model_copy(update={"average": 100}))
+    before = model.arrays(made.network.weights)
+    made.begin(before, model.arrays(made.optimizer.variables), is_good)
+    made.step(made.feed(parts[0].pixels[:16], parts[0].labels[:16]), 16, 0.99)
+    now = model.arrays(made.network.weights)
+    for name, mean in made.served().items():
+        np.testing.assert_allclose(mean, kept * before[name] + (1 - kept) * now[name], atol=1e-5)
 
 
 def test_shrinking_scales_what_is_learned_and_takes_fresh_statistics():

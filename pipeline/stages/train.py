@@ -132,7 +132,8 @@ def _train(
     is_idle = _is_idle(images, parts[0], plan, train)
     training.make_repeatable(train.seed, train.threads)
     states, state = _states(inputs | {"libraries": training.versions()}, scratch, chosen)
-    engine = _engine(description, train, is_fresh=state is None and plan.needs_all)
+    limit = _limited(plan, parts[0], chosen, is_idle)
+    engine = _engine(description, limit, is_fresh=state is None and plan.needs_all)
     fresh = engine.values()
     parent = Parent(registry, pinned, description, fresh.variables, train, scratch) if plan.kind != "cold" else None
     if state is None:
@@ -148,7 +149,6 @@ def _train(
 
     registry.reap()
     run = registry.run(key, f"cycle {images.digest[:8]}")
-    limit = _limited(plan, parts[0], chosen, is_idle)
     watcher = Progress(limit, run)
     if plan.kind != "warm":
         parts = replace(parts[0], is_unlearned=None), parts[1]
@@ -303,7 +303,7 @@ def _limited(plan: Plan | None, part: "Part", chosen: Params, is_idle: bool) -> 
     if plan.is_audited and train.replay == "all":
         # All images are there for the audit; the warm start gets what it gets in any cycle.
         train = train.model_copy(update={"replay": chosen.prepare.replay})
-    return training.limited(train, part)
+    return training.warmed(train, part)
 
 
 def _say_blend(outcome: "Outcome") -> None:
@@ -350,6 +350,7 @@ def _audited(
 
     print("train: audit: from scratch on all images, to see whether going on is still as good", flush=True)
     engine.fill(fresh)
+    engine.optimizer.learning_rate.assign(chosen.train.learning_rate)
     train = _limited(None, parts[0], chosen, is_idle=False)
     left = stopping.left(chosen.budget, outcome.spent_now)
     watcher = Progress(train, run, name="audit")
