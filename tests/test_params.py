@@ -77,8 +77,14 @@ def test_a_key_of_no_section_is_refused(edited, section):
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_value_of_the_wrong_type_is_named(edited, name):
-    with pytest.raises(ParamsError, match=rf"params\.yaml: {re.escape(name)} is {{'a': 1}}; expected "):
-        edited({name: {"a": 1}})
+    wrong: object = "cat" if name == "prepare.renamed_labels" else {"a": 1}
+    with pytest.raises(ParamsError, match=rf"params\.yaml: {re.escape(name)} is {re.escape(repr(wrong))}; expected "):
+        edited({name: wrong})
+
+
+def test_a_name_that_is_none_is_named_with_its_setting(edited):
+    with pytest.raises(ParamsError, match=r"prepare.renamed_labels is 1; expected a valid string"):
+        edited({"prepare.renamed_labels": {"cat": 1}})
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -143,7 +149,7 @@ def test_a_section_that_is_none_is_named(edited, section, value):
         ("prepare.max_holdout", 0, "0; expected greater than or equal to 1"),
         ("prepare.min_split", 0, "0; expected greater than or equal to 1"),
         ("prepare.seed", -1, "-1; expected greater than or equal to 0"),
-        ("train.start", "hot", "'hot'; expected 'warm' or 'cold'"),
+        ("train.start", "hot", "'hot'; expected 'warm', 'shrink' or 'cold'"),
         ("train.restore", ["momentum"], "'momentum'; expected 'optimizer' or 'learning_rate'"),
         ("train.architecture", "os:system('x')", "; expected"),
         ("train.pretrained", "coco", "'coco'; expected 'imagenet'"),
@@ -180,6 +186,15 @@ def test_a_section_that_is_none_is_named(edited, section, value):
         ("train.threads", 0, "0; expected greater than or equal to 1"),
         ("train.threads", 257, "257; expected less than or equal to 256"),
         ("train.seed", -1, "-1; expected greater than or equal to 0"),
+        ("train.audit_every", 1, "1; expected greater than or equal to 2"),
+        ("train.warm_epochs", 0, "0; expected greater than or equal to 1"),
+        ("train.passes_per_new", 0, "0; expected greater than 0"),
+        ("train.warm_rate", 0, "0; expected greater than 0"),
+        ("train.warm_up", -1, "-1; expected greater than or equal to 0"),
+        ("train.warm_from", "best", "'best'; expected 'last' or 'served'"),
+        ("train.boost", 1, "1; expected less than 1"),
+        ("train.shift", 0.6, "0.6; expected less than or equal to 0.5"),
+        ("train.flip", "yes", "'yes'; expected a valid boolean"),
         ("evaluate.margin", 1.5, "1.5; expected less than or equal to 1"),
         ("evaluate.confidence", 0.5, "0.5; expected greater than 0.5"),
         ("evaluate.confidence", 1, "1; expected less than 1"),
@@ -212,6 +227,15 @@ def test_a_value_out_of_range_is_named_with_what_was_expected(edited, name, valu
         ("train.target", 0.97),
         ("train.architecture", "my.models:tiny"),
         ("train.restore", []),
+        ("train.start", "shrink"),
+        ("train.audit_every", None),
+        ("train.warm_epochs", None),
+        ("train.passes_per_new", None),
+        ("train.replay", 5),
+        ("train.boost", None),
+        ("train.blend", []),
+        ("prepare.renamed_labels", {"cat": "lynx"}),
+        ("prepare.removed_labels", ["cat"]),
         ("detect.ignore", []),
         ("evaluate.margin", 0),
         ("evaluate.confidence", 0.95),
