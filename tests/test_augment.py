@@ -53,3 +53,11 @@ def test_the_same_draws_give_the_same_pixels_and_others_others(flip: bool, shift
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, other)
     assert (one.dtype, one.shape) == (given.dtype, given.shape)
+
+
+def test_each_image_is_moved_by_itself() -> None:
+    """Up and down, and to the sides: pixels that tell their row, or their column, alone."""
+    for axis in (0, 1):
+        place = np.indices((8, 6))[axis].astype(np.uint8)[None, :, :, None]
+        moved = augment.move(np.tile(place, (60, 1, 1, 1)), flip=False, shift=0.25, rng=rng())
+        assert len(np.unique(moved.reshape(60, -1), axis=0)) >= 3
