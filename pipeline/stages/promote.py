@@ -175,7 +175,8 @@ def _act(
 def _log(run: Run, texts: dict[str, Any]) -> None:
     """The run as reviewers find it in the MLflow UI."""
     training, evaluation, verdict, lineage = (texts[name] for name in ("training", "evaluation", "verdict", "lineage"))
-    run.log_history(training["history"])
+    kept_audit = training["audit"] and training["audit"]["is_scratch_better"]
+    run.log_history(training["history"], "audit_" if kept_audit else "")
     best = training["history"][training["best_epoch"]]
     metrics = {f"best_{name}": value for name, value in best.items() if name.startswith("val_")}
     metrics |= {name: training[name] for name in ("best_epoch", "passes", "share")}

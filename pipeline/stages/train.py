@@ -133,9 +133,10 @@ def _train(
     training.make_repeatable(train.seed, train.threads)
     states, state = _states(inputs | {"libraries": training.versions()}, scratch, chosen)
     limit = _limited(plan, parts[0], chosen, is_idle)
-    engine = _engine(description, limit, is_fresh=state is None and plan.needs_all)
-    fresh = engine.values()
-    parent = Parent(registry, pinned, description, fresh.variables, train, scratch) if plan.kind != "cold" else None
+    engine = _engine(description, limit, is_fresh=plan.is_audited or (state is None and plan.needs_all))
+    fresh, parent = engine.values(), None
+    if plan.kind != "cold":
+        parent = Parent(registry, pinned, description, model.arrays(engine.network.weights), train, scratch)
     if state is None:
         print(f"train: {plan.kind} start: {plan.reason}", flush=True)
         if parent:
@@ -179,7 +180,7 @@ def _train(
     files.write_arrays(out / "weights.npz", outcome.weights)
     files.write_arrays(out / "last.npz", outcome.last)
     files.write_arrays(out / "state.npz", outcome.optimizer)
-    is_warm = plan.kind != "cold" and not (audit and audit["is_scratch_better"])
+    is_scratch = audit is not None and audit["is_scratch_better"] is True
     files.write_json(
         out / "training.json",
         {
@@ -187,11 +188,11 @@ def _train(
             "start": plan.kind,
             "start_reason": plan.reason,
             "parent": pinned["version"],
-            "is_warm": is_warm,
+            "is_warm": plan.kind != "cold" and not is_scratch,
             "history": outcome.history,
             "best_epoch": outcome.best_epoch,
             "epochs": len(outcome.history) - 1,
-            "max_epochs": limit.max_epochs,
+            "max_epochs": train.max_epochs if is_scratch else limit.max_epochs,
             "retries": outcome.retries,
             "stop_reason": reason,
             "share": outcome.share,

@@ -268,6 +268,10 @@ def test_what_an_audit_finds_decides_what_is_kept_and_how_the_next_starts(
     found = training(audited)
     assert found["is_warm"] == (not is_better)
     assert bool(found["blended"]) == (not is_better)
+    client = mlflow.MlflowClient(audited.space.env["MLFLOW_TRACKING_URI"])
+    run = client.get_model_version("evergreen", "3").run_id
+    for name in ("val_loss", "audit_val_loss"):
+        assert len(client.get_metric_history(run, name)) == 4, "each training has its own curve"
     audited.promote(3)
     audited.add("fourth", pictures(range(120, 130), "cat", "dog"))
     done = audited.upto("train")
@@ -333,6 +337,41 @@ def test_an_audit_that_the_budget_cuts_short_says_nothing_and_is_repeated(audite
         assert re.search(r"train: audit: stopped by budget.max_steps: \d+, says nothing; the next cycle", done.out)
     assert found["ladder"]["after"] == {"rung": 0, "cycles": 2}
     json.dumps(found)
+
+
+def test_a_model_with_dropout_is_widened_too(project: Project) -> None:
+    """Its seed generators are variables that are no weights."""
+    (project.root / "own.py").write_text(OWN)
+    project.space.params(
+        train={"architecture": "own:build", "max_epochs": 1, "audit_every": 2},
+        validate={"new_labels": "allow", "min_images_per_label": 3},
+    )
+    project.add("first", pictures(range(30), "cat", "dog"))
+    project.cycle()
+    project.promote()
+    project.add("owls", pictures(range(200, 230), "owl"))
+    done = project.upto("train")
+    assert done.code == 0, done.err
+    assert "train: warm start: from v1" in done.out
+    project.run("evaluate", "promote")
+    project.promote()
+    project.add("more", pictures(range(300, 310), "owl"))
+    done = project.upto("train")
+    assert done.code == 0, done.err
+    assert "train: audit: of " in done.out
+
+
+OWN = """
+import keras
+layers = keras.layers
+
+
+def build(image_shape, num_labels):
+    inputs = layers.Input(image_shape)
+    x = layers.Dropout(0.2)(layers.Rescaling(1 / 255)(inputs))
+    x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, activation="relu")(x)))
+    return keras.Model(inputs, layers.Dense(num_labels)(x))
+"""
 
 
 def test_a_version_from_before_last_weights_were_kept_can_be_continued(begun: Project) -> None:
