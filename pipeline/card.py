@@ -72,10 +72,11 @@ def card(
             f"{delta['renamed']} renamed.",
             "",
             *_remarks(validation, suspicious),
-            f"**Training**: {training['start']} start, {escape(training['start_reason'])}. Validation loss "
+            f"**Training**: {training['start']} start, {escape(training['start_reason'])}. {_scratch(training)}"
+            "Validation loss "
             f"{first['val_loss']:.4f} before the first step, {best['val_loss']:.4f} at the best epoch "
             f"{training['best_epoch']} of {training['epochs']} (at most {training['max_epochs']}). Stopped by "
-            f"{escape(training['stop_reason'])}. {_mixture(training)}{training['passes']:,.0f} images passed through.",
+            f"{escape(training['stop_reason'])}. {_mixture(training)}{_cost(training)}",
             "",
             *_audit(training),
             "**Weakest labels** (recall): " + ", ".join(f"{escape(label)}: {value:.3f}" for label, value in weakest),
@@ -83,6 +84,13 @@ def card(
             *([_lineage(lineage), ""] if lineage else []),
         ]
     )
+
+
+def _cost(training: Mapping[str, Any]) -> str:
+    """What the cycle cost, and what of it was the audit."""
+    passes, audit = training["passes"], training["audit"]
+    of_it = f", {audit['passes'] - audit['passes_before']:,.0f} of them in the audit" if audit else ""
+    return f"It cost {passes:,.0f} passes of images, scoring counted a third{of_it}."
 
 
 def _mixture(training: Mapping[str, Any]) -> str:
@@ -93,6 +101,12 @@ def _mixture(training: Mapping[str, Any]) -> str:
     return (
         f"Served are {training['share']:.0%} of the result, the rest the parent's weights (validation loss {losses}). "
     )
+
+
+def _scratch(training: Mapping[str, Any]) -> str:
+    """Whose numbers these are, if the audit's model took the place of the other."""
+    kept = training["audit"] and training["audit"]["is_scratch_better"]
+    return "What follows is of the audit's model, trained from scratch, which is kept. " if kept else ""
 
 
 def _audit(training: Mapping[str, Any]) -> list[str]:

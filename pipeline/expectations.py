@@ -208,7 +208,8 @@ def of_labels(bounds: Validate, known: Sequence[str]) -> list[Any]:
                     "stop",
                     f"labels are known to the parent or listed in validate.labels: {', '.join(allowed)}",
                     f"rename the folder{AGAIN}; or list the new label in validate.labels in params.yaml (or set "
-                    "validate.new_labels: allow); the model then gets an output for it",
+                    "validate.new_labels: allow); the model then gets an output for it; if a known label got this "
+                    "name, say so in prepare.renamed_labels",
                 ),
             )
         )

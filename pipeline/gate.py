@@ -1,6 +1,7 @@
 """The gate: does the challenger deserve the champion's place? Decided on the same images, paired. Pure."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from statistics import NormalDist
 from typing import Any, Literal
@@ -95,7 +96,13 @@ def chance(hits: Hits, rate: float) -> float:
     return min(1.0, math.fsum(map(math.exp, log_odds)))
 
 
-def decide(counts: Counts, settings: Evaluate, new: Hits | None = None, known: Counts | None = None) -> Verdict:
+def decide(
+    counts: Counts,
+    settings: Evaluate,
+    new: Hits | None = None,
+    known: Counts | None = None,
+    outdated: Sequence[str] = (),
+) -> Verdict:
     """Judge a challenger against a champion.
 
     Promote if it gained (more images right than lost) and is, with the stated confidence, not worse
@@ -109,6 +116,7 @@ def decide(counts: Counts, settings: Evaluate, new: Hits | None = None, known: C
         new: the challenger on those holdout images that the parent's cycle did not have.
         known: on the images of labels that the champion knows, if there are others: a new label is all gain, and
             must not hide a loss.
+        outdated: labels of the champion that were renamed or removed by request: then it is enough not to be worse.
     """
     gained, lost, total = counts.challenger_only, counts.champion_only, counts.total
     difference, lower = (gained - lost) / total, lower_bound(counts, settings.confidence)
@@ -130,6 +138,9 @@ def decide(counts: Counts, settings: Evaluate, new: Hits | None = None, known: C
             f"{100 * settings.margin:g} points"
         )
         return Verdict("reject", (facts, loss), difference, lower)
+    if outdated and (gained >= lost or lower >= -settings.margin):
+        asked = f"it is not worse, and the champion still has labels that are to go: {', '.join(outdated)}"
+        return Verdict("promote", (facts, asked), difference, lower)
     if gained <= lost:
         return Verdict("reject", (facts, "it is not better than the champion"), difference, lower)
     if lower < -settings.margin:

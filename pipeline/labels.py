@@ -66,6 +66,17 @@ def outputs(known: Sequence[str], present: Mapping[str, int], chosen: Prepare) -
         chosen: its `renamed_labels` and `removed_labels` are the only way for a label to go.
 
     Raises:
+        DataError: see `refuse`.
+    """
+    refuse(known, present, chosen)
+    kept = [label for label in known if label not in chosen.removed_labels]
+    return kept + sorted(set(present) - set(kept))
+
+
+def refuse(known: Sequence[str], present: Mapping[str, int], chosen: Prepare) -> None:
+    """Refuse names that do not agree with the data; the arguments are those of `outputs`.
+
+    Raises:
         DataError: a label is to be another, or to go, and there are images of it; or two are to be one.
     """
     for label, now in chosen.renamed_labels.items():
@@ -76,9 +87,11 @@ def outputs(known: Sequence[str], present: Mapping[str, int], chosen: Prepare) -
             )
     twice = sorted({label for label in known if list(known).count(label) > 1})
     if twice:
+        olds = ", ".join(old for old, now in chosen.renamed_labels.items() if now in twice)
         raise DataError(
             f"prepare.renamed_labels makes one label of two: {', '.join(twice)}; expected a name that no label of the "
-            "model has; to merge labels, relabel the images instead"
+            f"model has; if the images were relabelled to merge them, take {olds} out of it and put it into "
+            "prepare.removed_labels"
         )
     for label in chosen.removed_labels:
         if present.get(label):
@@ -86,8 +99,6 @@ def outputs(known: Sequence[str], present: Mapping[str, int], chosen: Prepare) -
                 f"{present[label]} images are labelled {label}, which is to be removed (prepare.removed_labels); "
                 f"remove or relabel them and `dvc add` the batch, or take {label} out of the setting"
             )
-    kept = [label for label in known if label not in chosen.removed_labels]
-    return kept + sorted(set(present) - set(kept))
 
 
 def of_folders(files: "pl.DataFrame", images: str) -> "pl.DataFrame":

@@ -78,7 +78,9 @@ def plan(pinned: Mapping[str, Any], train: Train) -> Plan:
         "cold": f"{fresh}: {worse}, and in the one before",
     }[kind]
     if is_audited:
-        reason += f"; audited against training from scratch, {place.cycles + 1} cycles after the last time"
+        reason += (
+            f"; audited against training from scratch, {place.cycles + 1} cycles after the last audit or cold start"
+        )
     return Plan(kind, reason, is_audited, place)
 
 

@@ -254,4 +254,10 @@ def _sentence(error: Any) -> str:
         return f"{key}: {error['ctx']['error']!s}"
     if error["type"] == "model_type":
         return f"{key} is {error['input']!r}; expected its settings, one on each line below it"
-    return f"{key} is {error['input']!r}; expected {error['msg'].removeprefix('Input should be ')}"
+    return f"{key} is {error['input']!r}; expected {_words(error)}"
+
+
+def _words(error: Any) -> str:
+    """What was expected, in the words of YAML."""
+    words = {"tuple_type": "a list, e.g. [cat]", "dict_type": "names and values, e.g. {cat: lynx}"}
+    return words.get(error["type"], str(error["msg"]).removeprefix("Input should be "))

@@ -214,7 +214,7 @@ def trained(**changes: object) -> str:
 def test_what_training_cost_and_what_is_served_are_told():
     blended = [{"share": 0.0, "val_loss": 0.9}, {"share": 0.5, "val_loss": 0.7}, {"share": 1.0, "val_loss": 0.75}]
     told = trained(share=0.5, blended=blended)
-    assert "1,234 images passed through" in told
+    assert "It cost 1,234 passes of images, scoring counted a third." in told
     assert "Served are 50% of the result, the rest the parent's weights" in told
     assert "0.9000 with 0%, 0.7000 with 50%, 0.7500 with 100%" in told
     assert "Served are" not in trained()
@@ -227,7 +227,10 @@ def test_images_that_were_right_and_are_wrong_now_are_told():
 
 @pytest.mark.parametrize(("is_better", "said"), [(True, "surely better, and kept"), (False, "not surely better, and")])
 def test_what_an_audit_found_is_told_with_what_follows(is_better, said):
-    told = trained(audit={"is_scratch_better": is_better, "val_images": 500, "gained": 40, "lost": 9})
+    found = {"is_scratch_better": is_better, "val_images": 500, "gained": 40, "lost": 9}
+    told = trained(audit={**found, "passes": 1234.4, "passes_before": 234.4})
+    assert "It cost 1,234 passes of images, scoring counted a third, 1,000 of them in the audit." in told
+    assert ("of the audit's model, trained from scratch, which is kept" in told) == is_better
     assert "**Audit against training from scratch**: of 500 validation images" in told
     assert said in told
     assert "The next cycle makes a shrink start." in told
@@ -235,4 +238,4 @@ def test_what_an_audit_found_is_told_with_what_follows(is_better, said):
 
 
 def test_an_audit_that_was_cut_short_says_nothing():
-    assert "cut short, says nothing" in trained(audit={"is_scratch_better": None})
+    assert "cut short, says nothing" in trained(audit={"is_scratch_better": None, "passes": 9.0, "passes_before": 5.0})

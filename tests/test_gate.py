@@ -221,3 +221,26 @@ def test_a_new_label_that_is_all_gain_does_not_hide_a_loss_on_the_others(evaluat
     )
     within = counts(2, 5, 170)
     assert gate.decide(everything, evaluate(margin=0.02, confidence=0.6), known=within).decision == "promote"
+
+
+@pytest.mark.parametrize(
+    ("counted", "decision"),
+    [
+        (counts(0, 0, 40), "promote"),
+        (counts(5, 5, 100), "promote"),
+        (counts(9, 2, 100), "promote"),
+        (counts(2, 3, 10_000), "promote"),
+        (counts(2, 9, 100), "reject"),
+    ],
+    ids=["the same", "as good", "better", "surely within the margin", "worse"],
+)
+def test_a_champion_whose_labels_are_to_go_need_only_be_matched(evaluate, counted, decision):
+    verdict = gate.decide(counted, evaluate(), outdated=("cat",))
+    assert verdict.decision == decision
+    if decision == "promote":
+        assert verdict.reasons[-1] == "it is not worse, and the champion still has labels that are to go: cat"
+
+
+def test_what_fails_on_new_images_is_rejected_whatever_labels_are_to_go(evaluate):
+    verdict = gate.decide(counts(5, 0, 100), evaluate(), gate.Hits(1, 40), outdated=("cat",))
+    assert verdict.decision == "reject"

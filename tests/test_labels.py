@@ -203,3 +203,52 @@ def test_a_csv_reads_as_it_was_written(rows):
 def test_a_path_that_is_shown_stays_one_line():
     with pytest.raises(DataError, match=r"^'data/images/a\\nb\.png': lies in no label folder"):
         labels.of_folders(files(f"{IMAGES}/a\nb.png"), IMAGES)
+
+
+def prepare(settings, **changes):
+    return settings.prepare.model_copy(update={"renamed_labels": {}, "removed_labels": (), **changes})
+
+
+def test_outputs_keep_their_places_and_new_labels_come_after_them(settings):
+    known, present = ["dog", "cat"], {"cat": 3, "owl": 2, "ant": 1}
+    assert labels.outputs(known, present, prepare(settings)) == ["dog", "cat", "ant", "owl"]
+    assert labels.outputs([], {"b": 1, "a": 1}, prepare(settings)) == ["a", "b"]
+
+
+def test_a_label_goes_only_by_name_and_without_images(settings):
+    gone = prepare(settings, removed_labels=("dog", "unheard of"))
+    assert labels.outputs(["dog", "cat"], {"cat": 3}, gone) == ["cat"]
+    with pytest.raises(DataError, match=r"2 images are labelled dog, which is to be removed .*remove or relabel them"):
+        labels.outputs(["dog", "cat"], {"cat": 3, "dog": 2}, gone)
+
+
+def test_a_label_that_is_called_otherwise_has_no_images_of_the_old_name(settings):
+    renamed = prepare(settings, renamed_labels={"cat": "lynx"})
+    assert labels.outputs(["dog", "lynx"], {"lynx": 3}, renamed) == ["dog", "lynx"]
+    with pytest.raises(DataError, match=r"3 images are labelled cat, which is called lynx now .*folder named lynx"):
+        labels.outputs(["dog", "lynx"], {"cat": 3}, renamed)
+
+
+def test_two_labels_cannot_get_one_name_and_the_way_out_is_named(settings):
+    renamed = prepare(settings, renamed_labels={"cat": "dog"})
+    with pytest.raises(DataError, match=r"one label of two: dog; .*take cat out of it and put it into prepare.removed"):
+        labels.outputs(["dog", "dog"], {"dog": 3}, renamed)
+
+
+def test_a_lineage_is_told_with_todays_names():
+    lineage = {
+        "model": {"labels": ["cat", "dog"], "architecture": "small_cnn"},
+        "label_counts": {"cat": 3, "lynx": 1},
+        "reference": {"labels": {"cat": 3, "dog": 2}, "facts": 1},
+        "quarantine": [["d1", "cat", "a.png"], ["d2", "dog", "b.png"]],
+        "commit": "abc",
+    }
+    assert labels.named(lineage, {"cat": "lynx"}) == {
+        "model": {"labels": ["lynx", "dog"], "architecture": "small_cnn"},
+        "label_counts": {"lynx": 4},
+        "reference": {"labels": {"lynx": 3, "dog": 2}, "facts": 1},
+        "quarantine": [["d1", "lynx", "a.png"], ["d2", "dog", "b.png"]],
+        "commit": "abc",
+    }
+    assert labels.named({}, {"cat": "lynx"}) == {}
+    assert lineage["model"]["labels"] == ["cat", "dog"], "the given one stays as it is"

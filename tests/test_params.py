@@ -321,3 +321,16 @@ def test_every_message_is_one_line(tmp_path, content):
         params.load(path)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("prepare.renamed_labels", ["cat"], "('cat',); expected names and values, e.g. {cat: lynx}"),
+        ("prepare.removed_labels", "cat", "'cat'; expected a list, e.g. [cat]"),
+        ("train.blend", [2], "2; expected less than or equal to 1"),
+    ],
+)
+def test_what_was_expected_is_said_in_the_words_of_yaml(edited, name, value, message):
+    with pytest.raises(ParamsError, match=rf"{re.escape(name)} is {re.escape(message)}"):
+        edited({name: value})

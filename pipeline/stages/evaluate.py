@@ -52,7 +52,8 @@ def run(
     ours = metrics.scores(holdout.labels, new)
     theirs = None if old is None else metrics.scores(holdout.labels, old)
     strange = [at for at, label in enumerate(images.labels) if known and label not in known.what.labels]
-    verdict = _judge(holdout, new, old, strange, chosen.evaluate)
+    outdated = [label for label in rival.get("called", ()) if label not in images.labels]
+    verdict = _judge(holdout, new, old, strange, outdated, chosen.evaluate)
 
     files.write_json(out / "verdict.json", verdict.to_json() | {"rival": rival["version"]})
     files.write(
@@ -77,6 +78,7 @@ def _judge(
     challenger: "np.ndarray",
     champion: "np.ndarray | None",
     strange: Sequence[int],
+    outdated: Sequence[str],
     settings: Evaluate,
 ) -> gate.Verdict:
     """Compare the predictions.
@@ -85,6 +87,7 @@ def _judge(
         holdout: the images.
         challenger, champion: logits, float32 (images, labels).
         strange: numbers of the labels that the champion does not know.
+        outdated: labels of the champion, as it calls them, that are no more.
         settings: section `evaluate` of params.yaml.
     """
     right = challenger.argmax(axis=1) == holdout.labels
@@ -95,7 +98,7 @@ def _judge(
     rows = [label not in strange for label in holdout.labels]
     known = metrics.paired(holdout.labels[rows], old[rows], found[rows]) if strange else None
     new = gate.Hits(int(right[holdout.is_new].sum()), int(holdout.is_new.sum())) if holdout.is_new is not None else None
-    return gate.decide(counts, settings, new, known)
+    return gate.decide(counts, settings, new, known, outdated)
 
 
 def _logits(description: Path, weights: Path, images: Dataset, chosen: Params) -> "np.ndarray":

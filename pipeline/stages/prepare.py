@@ -168,6 +168,8 @@ def _extend(
 
 def _label_map(pinned: dict[str, Any], rows: "pl.DataFrame", chosen: Prepare) -> list[str]:
     known = list(pinned["lineage"]["model"]["labels"]) if pinned["version"] else []
+    for old in set(pinned.get("called", ())) & set(chosen.renamed_labels):
+        print(f"prepare: {old} is called {chosen.renamed_labels[old]} from now on")
     counts = ledger.present(rows.select("label", "removed")).group_by("label").len()
     return labels.outputs(known, dict(counts.iter_rows()), chosen)
 

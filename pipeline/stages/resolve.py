@@ -215,8 +215,10 @@ def _ladder(registry: Registry, on_data: Version | None, scratch: Path) -> dict[
 def _pinned(registry: Registry, version: Version | None, renamed: Mapping[str, str], scratch: Path) -> dict[str, Any]:
     if version is None:
         return {"version": None}
-    lineage = labels.named(registry.lineage(version, scratch / "objects"), renamed)
-    return {"version": version.number, "run_id": version.run_id, "lineage": lineage}
+    raw = registry.lineage(version, scratch / "objects")
+    lineage = labels.named(raw, renamed)
+    called = raw["model"]["labels"]
+    return {"version": version.number, "run_id": version.run_id, "lineage": lineage, "called": called}
 
 
 def _known(registry: Registry, data: str) -> dict[str, dict[str, Any]]:

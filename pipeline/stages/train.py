@@ -141,6 +141,8 @@ def _train(
         print(f"train: {plan.kind} start: {plan.reason}", flush=True)
         if parent:
             parent.start(engine, plan.kind)
+    elif any(_beside(states.path).glob("*")):
+        print(f"train: resume: the audit, from the checkpoint in {_beside(states.path)}", flush=True)
     else:
         print(
             f"train: resume: epoch {len(state.history)}, step {state.step + 1}, after {duration(state.spent.seconds)}, "
@@ -154,26 +156,29 @@ def _train(
     if plan.kind != "warm":
         parts = replace(parts[0], is_unlearned=None), parts[1]
     audit: dict[str, Any] | None = None
+    name = "training"
     try:
         outcome = training.fit(engine, *parts, limit, states, watcher, state, chosen.budget, asked)
         if plan.kind == "warm" and parent and not is_idle:
             outcome = training.blend(engine, parent.served, outcome, parts[1], train)
             _say_blend(outcome)
+        reason = "nothing new to learn" if is_idle else _reason(outcome.reason, limit, train)
+        _say_end("train", reason, outcome)
         if plan.is_audited and not is_idle and not outcome.is_cut:
             passes = outcome.passes(len(parts[1]))
+            name = "audit"
             beside = Folder(_beside(states.path), {**states.inputs, "audit": True}, chosen.checkpoint, _warn)
             outcome, audit = _audited(engine, fresh, outcome, parts, beside, description, chosen, run, asked)
-            audit["passes"] += passes
+            audit |= {"passes": audit["passes"] + passes, "passes_before": passes}
     except training.PausedError as paused:
         watcher.close()
-        raise _paused(run, paused, train) from None
+        raise _paused(run, paused, train, name) from None
     except OSError as error:
         run.end("FAILED")
         raise PipelineError(f"the state of training cannot be saved: {error}; free space or make it writable") from None
     except BaseException as error:
         run.end("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
-    reason = "nothing new to learn" if is_idle else outcome.reason
 
     files.write_json(out / "model.json", description.to_json())
     files.write_table(out / "images.parquet", images.index())
@@ -194,7 +199,7 @@ def _train(
             "epochs": len(outcome.history) - 1,
             "max_epochs": train.max_epochs if is_scratch else limit.max_epochs,
             "retries": outcome.retries,
-            "stop_reason": reason,
+            "stop_reason": outcome.reason if is_scratch else reason,
             "share": outcome.share,
             "blended": [{"share": share, **row} for share, row in sorted(outcome.blended.items())],
             "passes": audit["passes"] if audit else outcome.passes(len(parts[1])),
@@ -213,8 +218,20 @@ def _train(
     run.end()
     for folder in (states.path, _beside(states.path)):
         shutil.rmtree(folder, ignore_errors=True)  # only now: the outcome is on disk
+
+
+def _say_end(title: str, reason: str, outcome: "Outcome") -> None:
     took = f"{outcome.spent.steps:,} steps in {duration(outcome.spent.seconds)}"
-    print(f"train: stopped by {reason}; kept epoch {outcome.best_epoch}; {took}")
+    print(f"{title}: stopped by {reason}; kept epoch {outcome.best_epoch}; {took}", flush=True)
+
+
+def _reason(reason: str, limit: Train, train: Train) -> str:
+    """Why training stopped, by the setting that a person would change."""
+    if not reason.startswith("max_epochs") or limit.max_epochs == train.max_epochs:
+        return reason
+    if limit.max_epochs == train.warm_epochs:
+        return f"warm_epochs: {train.warm_epochs}"
+    return f"passes_per_new: {train.passes_per_new:g}, {limit.max_epochs} epochs here"
 
 
 def _states(inputs: dict[str, Any], scratch: Path, chosen: Params) -> tuple[Folder, State | None]:
@@ -246,8 +263,15 @@ class Paused(Exception):  # noqa: N818 - not an error
         self.code = code
 
 
-def _paused(run: Run, paused: "training.PausedError", train: Train) -> Paused:
-    """End or suspend the run; what to tell people."""
+def _paused(run: Run, paused: "training.PausedError", train: Train, name: str) -> Paused:
+    """End or suspend the run; what to tell people.
+
+    Args:
+        run: of the cycle.
+        paused: where it stands.
+        train: the settings.
+        name: training or audit.
+    """
     state, is_budget = paused.state, paused.reason.startswith("budget.")
     with suppress(RegistryError):
         run.end("SCHEDULED" if is_budget else "KILLED")
@@ -256,6 +280,8 @@ def _paused(run: Run, paused: "training.PausedError", train: Train) -> Paused:
     found = "" if best.best_epoch is None else f"; best {train.monitor} {best.best:.4f}, of epoch {best.best_epoch}"
     epoch = len(state.history)
     where = f"in epoch {epoch} after step {state.step}" if state.step else f"after epoch {epoch - 1}"
+    if name == "audit":
+        where += " of the audit (the training before it is over, and kept)"
     return Paused(
         f"{how}, {where}{found}; the state is saved, run `dvc repro` to go on from it",
         process.EXIT_PAUSED if is_budget else CODES.get(paused.reason, 1),
@@ -308,7 +334,8 @@ def _limited(plan: Plan | None, part: "Part", chosen: Params, is_idle: bool) -> 
 
 
 def _say_blend(outcome: "Outcome") -> None:
-    if not outcome.blended:
+    """What is served, where it is not simply the result."""
+    if not outcome.blended or outcome.share == 1:
         return
     row = outcome.blended[outcome.share]
     print(
@@ -361,6 +388,7 @@ def _audited(
     if scratch.is_cut:
         print(f"train: audit: stopped by {scratch.reason}, says nothing; the next cycle repeats it")
         return outcome, found
+    _say_end("train: audit", scratch.reason, scratch)
     predicted = [_predicted(description, one.weights, parts[1], train.batch_size) for one in (outcome, scratch)]
     counts = metrics.paired(parts[1].labels, *predicted)
     found["is_scratch_better"] = ladder.is_surely_better(counts)

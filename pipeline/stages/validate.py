@@ -7,7 +7,7 @@ is tried again in each cycle until it passes or is gone. Too many of them stop t
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import drift, files, inspection, ledger, names, page, pixels, sheet
+from pipeline import drift, files, inspection, labels, ledger, names, page, pixels, sheet
 from pipeline import facts as tables
 from pipeline import params as parameters
 from pipeline.delta import NEW
@@ -44,7 +44,9 @@ def run(
     facts, shown = _facts(store, changes, known, images, chosen, scratch)
 
     reference = drift.usable(lineage.get("reference", {}))
+    known_labels = lineage["model"]["labels"] if lineage else []
     found = inspection.inspect(facts, changes, known, lineage.get("label_counts", {}), reference, chosen.validate_)
+    labels.refuse(known_labels, dict(found.counts.select("label", "total").iter_rows()), chosen.prepare)
     warnings = [*found.warnings, *_known_set_aside(found), *_label_changes(found, lineage, chosen)]
     text = _report(changes, found, warnings, chosen.validate_)
     picture = sheet.draw(_sections(found, facts, shown))
@@ -109,12 +111,19 @@ def _label_changes(inspected: Inspection, lineage: dict[str, Any], chosen: Param
     found = [f"{len(unsafe)} known images have unsafe names now, e.g. {unsafe[0]}; rename them"] if unsafe else []
     if before and now - before:
         found.append(f"new labels: {', '.join(sorted(now - before))}; the model gets an output for each")
-    if before - now:
+    removed_labels = set(chosen.prepare.removed_labels)
+    if going := sorted((before - now) & removed_labels):
         found.append(
-            f"labels without images by now: {', '.join(sorted(before - now))}; the model keeps their outputs "
-            "(prepare.removed_labels takes them away), and nothing trains or judges them any more"
+            f"labels to be removed: {', '.join(going)}; the model loses their outputs (prepare.removed_labels)"
         )
-    if relabelled := count("relabelled"):
+    if staying := sorted(before - now - removed_labels):
+        found.append(
+            f"labels without images by now: {', '.join(staying)}; the model keeps their outputs, and nothing trains "
+            "or judges them any more (prepare.removed_labels takes them away, prepare.renamed_labels renames them)"
+        )
+    was = pl.col("was").replace(chosen.prepare.renamed_labels)
+    is_other = (pl.col("kind") == "relabelled") & (was != pl.col("label"))
+    if relabelled := inspected.kept.filter(is_other)["digest"].n_unique():
         found.append(
             f"{relabelled} images are relabelled; those that train are learned anew under the new label, those "
             "that judge are judged by it"

@@ -53,7 +53,8 @@ def test_a_warm_start_begins_from_the_last_weights_and_serves_a_mixture(begun: P
     assert [row["share"] for row in found["blended"]] == [0.0, 0.25, 0.5, 0.75, 1.0]
     best = min(found["blended"], key=lambda row: (row["val_loss"], row["share"]))
     assert found["share"] == best["share"]
-    assert f"train: blended: {best['share']:.0%} of the result, the rest the parent's weights" in done.out
+    said = f"train: blended: {best['share']:.0%} of the result, the rest the parent's weights" in done.out
+    assert said == (best["share"] < 1)
     # The first row of the curves is the score of the last weights, the share 0 that of the served ones.
     part = dataset.read(begun.root / "data/cycle/dataset").part("val")
     for weights, row in ((last, found["history"][0]), (served, found["blended"][0])):
@@ -68,13 +69,22 @@ def loss(project: Project, weights: dict[str, np.ndarray], part: dataset.Part) -
     return metrics.scores(part.labels, model.logits(network, part.pixels, 64)).loss
 
 
-@pytest.mark.parametrize(("changes", "epochs"), [({}, 3), ({"warm_epochs": 2}, 2), ({"passes_per_new": 4.0}, 1)])
-def test_a_warm_start_has_epochs_by_what_is_new(begun: Project, changes: dict[str, Any], epochs: int) -> None:
+@pytest.mark.parametrize(
+    ("changes", "epochs", "reason"),
+    [
+        ({}, 3, "max_epochs: 3"),
+        ({"warm_epochs": 2}, 2, "warm_epochs: 2"),
+        ({"passes_per_new": 4.0}, 1, "passes_per_new: 4, 1 epochs here"),
+    ],
+)
+def test_a_warm_start_has_epochs_by_what_is_new(
+    begun: Project, changes: dict[str, Any], epochs: int, reason: str
+) -> None:
     begun.space.params(train={"max_epochs": 3, "patience": 9, **changes})
     begun.add("second", pictures(range(100, 120), "cat", "dog"))
     assert begun.upto("train").code == 0
     found = training(begun)
-    assert (found["epochs"], found["max_epochs"], found["stop_reason"]) == (epochs, epochs, f"max_epochs: {epochs}")
+    assert (found["epochs"], found["max_epochs"], found["stop_reason"]) == (epochs, epochs, reason)
     part = dataset.read(begun.root / "data/cycle/dataset").part("train")
     assert part.is_unlearned is not None
     num_val = len(dataset.read(begun.root / "data/cycle/dataset").part("val"))
@@ -93,7 +103,7 @@ def test_what_it_cost_and_what_it_lost_is_in_the_registry(begun: Project) -> Non
     assert run.data.metrics["share"] == training(begun)["share"]
     assert run.data.metrics["holdout_negative_flips"] == evaluation["negative_flips"]
     assert 0 <= evaluation["negative_flips"] <= 1
-    assert "images passed through" in version.description
+    assert "passes of images, scoring counted a third." in version.description
 
 
 def test_relabelled_images_are_to_be_learned_again(begun: Project) -> None:
@@ -130,6 +140,27 @@ def rename(project: Project, old: str, new: str) -> None:
     folder = project.root / "data/images/first"
     (folder / old).rename(folder / new)
     project.track("first")
+
+
+def assert_goes(project: Project, label: str) -> None:
+    """The new version is champion, better or not: the label is gone from what answers."""
+    promotion, verdict = project.space.read("promotion.json"), project.space.read("evaluation/verdict.json")
+    assert promotion["promoted"], verdict
+    if "better" not in verdict["reasons"][-1]:
+        assert verdict["reasons"][-1].endswith(f"the champion still has labels that are to go: {label}")
+
+
+def test_a_rename_alone_becomes_champion(begun: Project) -> None:
+    rename(begun, "cat", "lynx")
+    begun.space.params(prepare={"renamed_labels": {"cat": "lynx"}}, validate={"new_labels": "listed"})
+    done = begun.cycle()
+    assert "prepare: cat is called lynx from now on" in done.out
+    assert "relabelled; those that train" not in done.out
+    assert "stopped by nothing new to learn" in done.out
+    verdict = begun.space.read("evaluation/verdict.json")
+    assert verdict["decision"] == "promote"
+    assert verdict["reasons"][-1] == "it is not worse, and the champion still has labels that are to go: cat"
+    assert begun.space.read("promotion.json")["promoted"]
 
 
 def test_a_renamed_label_keeps_its_output_and_costs_nothing(begun: Project) -> None:
@@ -171,12 +202,14 @@ def test_a_label_is_only_removed_if_asked(begun: Project) -> None:
     begun.add("second", pictures(range(100, 106), "dog"))
     done = begun.cycle()
     assert begun.space.read("model/model.json")["labels"] == ["cat", "dog", "owl"]
-    assert "labels without images by now: owl; the model keeps their outputs (prepare.removed_labels" in done.out
+    assert "labels without images by now: owl; the model keeps their outputs, and nothing trains" in done.out
 
     begun.space.params(prepare={"removed_labels": ["owl"]})
     done = begun.cycle()
     assert "warm start: from v2" in done.out
+    assert "labels to be removed: owl; the model loses their outputs" in done.out
     assert begun.space.read("model/model.json")["labels"] == ["cat", "dog"]
+    assert_goes(begun, "owl")
 
 
 @pytest.mark.parametrize(
@@ -236,7 +269,7 @@ def audited(begun: Project) -> Project:
 def test_an_audit_trains_from_scratch_too_and_keeps_the_better(audited: Project) -> None:
     done = audited.run("train", "evaluate", "promote")
     assert done.code == 0, done.err
-    assert "audited against training from scratch, 2 cycles after the last time" in done.out
+    assert "audited against training from scratch, 2 cycles after the last audit or cold start" in done.out
     assert "train: audit: epoch   3/3" in done.out
     found = training(audited)
     audit = found["audit"]
@@ -317,6 +350,8 @@ def test_an_audit_that_is_paused_again_and_again_ends_in_the_same_bytes(audited:
     assert said[-1].code == 0, said[-1].err
     assert len(said) > 6
     assert any("train: audit: epoch" in done.out for done in said)
+    assert "of the audit (the training before it is over, and kept); best val_loss" in said[-2].out
+    assert "train: resume: the audit, from the checkpoint in" in said[-1].out
     assert training(audited) == whole
     assert outcome(audited) == expected
     assert not list((audited.root / "data/scratch/training").glob("*/*.checkpoint"))
