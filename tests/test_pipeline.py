@@ -46,7 +46,7 @@ def facts(space: Workspace) -> dict[str, dict]:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     space = workspace.create(tmp_path_factory.mktemp("story") / "clone")
-    space.params(train={"max_epochs": 12, "flip": False})
+    space.params(train={"max_epochs": 12, "flip": False, "restore": ["optimizer", "learning_rate"]})
     space.put("first", digits.batch(0, 400))
     space.push("first", "First batch")
     first = space.repro(quiet=True)
