@@ -74,7 +74,7 @@ def ran(repro: Repro) -> set[str]:
 
 def test_first_cycle_starts_cold_and_makes_the_first_champion(story: Story) -> None:
     first = story.facts["first"]
-    assert first["parent"] == {"version": None}
+    assert first["parent"] == {"version": None, "ladder": {"rung": 0, "cycles": 0}}
     assert first["delta/summary"]["added"] == 400
     assert first["model/training"]["start"] == "cold"
     assert first["promotion"]["promoted"]
