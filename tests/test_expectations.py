@@ -15,7 +15,7 @@ FAIR = {"extension": True, "brightness": 0.5, "contrast": 0.2, "sharpness": 0.1,
 UNKNOWN = {"readable": False, "width": None, "height": None, "mode": None}
 LISTED = (
     f"rename the folder{AGAIN}; or list the new label in validate.labels in params.yaml (or set validate.new_labels: "
-    "allow); the model is then trained afresh, on all images"
+    "allow); the model then gets an output for it; if a known label got this name, say so in prepare.renamed_labels"
 )
 LOOK = "look at it"
 
