@@ -18,7 +18,7 @@ def changed(settings: params.Params, section: str, **values: object) -> params.P
         ("prepare", {"seed": 8}),
         ("train", {"architecture": "MobileNetV3Small"}),
         ("train", {"patience": 99}),
-        ("train", {"restore": ()}),
+        ("train", {"restore": ("optimizer",)}),
         ("train", {"target": 0.1}),
         ("validate_", {"min_side": 9}),
         ("detect", {"ignore": ()}),
