@@ -3,28 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
-from statistics import NormalDist
 from typing import Any, Literal
 
+from pipeline.paired import Counts, lower_bound
 from pipeline.params import Evaluate
 
 Decision = Literal["promote", "reject", "not enough evidence"]
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How champion and challenger did on the same images."""
-
-    both: int
-    """Images that both got right."""
-    champion_only: int
-    challenger_only: int
-    neither: int
-
-    @property
-    def total(self) -> int:
-        """All images of the holdout."""
-        return self.both + self.champion_only + self.challenger_only + self.neither
 
 
 @dataclass(frozen=True)
@@ -49,19 +33,6 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return asdict(self) | {"reasons": list(self.reasons)}
-
-
-def lower_bound(counts: Counts, confidence: float) -> float:
-    """One-sided lower confidence bound of the difference of two paired proportions.
-
-    The adjusted Wald interval of Agresti and Min (Statistics in Medicine 24, 2005): half an
-    observation is added to each cell, which keeps its coverage near nominal at small counts.
-    """
-    total = counts.total + 2
-    gained, lost = counts.challenger_only + 0.5, counts.champion_only + 0.5
-    difference = (gained - lost) / total
-    variance = ((gained + lost) / total - difference**2) / total
-    return difference - NormalDist().inv_cdf(confidence) * math.sqrt(variance)
 
 
 def more_needed(counts: Counts, settings: Evaluate) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pipeline.gate import Counts, lower_bound
+from pipeline.paired import Counts, lower_bound
 from pipeline.params import Train
 
 Kind = Literal["warm", "shrink", "cold"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.gate import Counts
+from pipeline.paired import Counts
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ TABLES = ("polars", "pandas", "numpy", "pyarrow")
 """For all modules, and not at start."""
 
 PURE = (
+    "augment.py",
     "card.py",
     "delta.py",
     "drift.py",
@@ -44,8 +45,10 @@ PURE = (
     "labels.py",
     "ledger.py",
     "metrics.py",
+    "ladder.py",
     "names.py",
     "page.py",
+    "paired.py",
     "quarantine.py",
     "replay.py",
     "splits.py",

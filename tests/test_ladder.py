@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from pipeline import ladder
-from pipeline.gate import Counts
 from pipeline.ladder import Place, Plan
+from pipeline.paired import Counts
 from pipeline.params import Params, Train
 
 
