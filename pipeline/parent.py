@@ -57,7 +57,7 @@ class Parent:
             return model.for_labels(fetch(artifact), fresh, was, description.labels)
 
         self.served = widened("model/weights.npz")
-        self._train, self._fresh = train, fresh
+        self._fresh = fresh
         # Versions from before it was kept have none.
         has_last = train.warm_from == "last" and "model/last.npz" in listed
         self._weights = widened("model/last.npz") if has_last else self.served
