@@ -1,6 +1,6 @@
 """The delta: what differs between the data now and the data that the parent was trained on. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.sources import Source
@@ -92,6 +92,18 @@ def diff(before: "pl.DataFrame", now: "pl.DataFrame", kept: "pl.DataFrame | None
     if kept is not None:
         parts.append(rows("elsewhere", kept.join(moved, on="digest", how="semi")))
     return pl.concat(parts).unique().sort("kind", "path", "digest", "label")
+
+
+def relabelled(found: "pl.DataFrame", renamed: Mapping[str, str]) -> "pl.DataFrame":
+    """The relabelled images of a delta, without those whose label is only called otherwise now.
+
+    Args:
+        found: the delta.
+        renamed: `prepare.renamed_labels` of params.yaml.
+    """
+    import polars as pl
+
+    return found.filter((pl.col("kind") == "relabelled") & (pl.col("was").replace(renamed) != pl.col("label")))
 
 
 def needs_unchanged(found: "pl.DataFrame") -> bool:

@@ -60,7 +60,7 @@ class Parent:
         self._fresh = fresh
         # Versions from before it was kept have none.
         has_last = train.warm_from == "last" and "model/last.npz" in listed
-        self._weights = widened("model/last.npz") if has_last else self.served
+        self.last = widened("model/last.npz") if has_last else self.served
         # The moments of the head would be those of other outputs.
         restored = train.restore if was.labels == description.labels else ()
         self._restored = restored
@@ -71,12 +71,12 @@ class Parent:
             )
         self._optimizer = fetch("model/state.npz") if restored else {}
 
-    def start(self, engine: "Engine", kind: Kind) -> None:
-        """Let an engine begin from it: warm, or shrunk and perturbed."""
+    def start(self, engine: "Engine", kind: Kind, is_idle: bool) -> None:
+        """Let an engine begin from it: warm, or shrunk and perturbed; from what is served where nothing is learned."""
         from pipeline import training
 
-        weights = self._weights
-        if kind == "shrink":
+        weights = self.served if is_idle else self.last
+        if kind == "shrink" and not is_idle:
             weights = training.shrunk(weights, self._fresh, engine.network)
         elif self._restored:
             model.fill_optimizer(engine.optimizer, self._optimizer, self._restored, self._version)

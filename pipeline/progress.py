@@ -9,7 +9,7 @@ from pipeline import replay, stopping
 from pipeline.errors import RegistryError
 from pipeline.params import Train
 from pipeline.registry import Run
-from pipeline.stopping import Row
+from pipeline.stopping import Row, Spent
 
 EVERY = 30
 """Seconds between two plain lines within an epoch."""
@@ -118,6 +118,11 @@ class Progress:
 
     def _print(self, line: str) -> None:
         print(f"{self._title}: {line}", flush=True)
+
+
+def ended(reason: str, best_epoch: int, spent: Spent) -> str:
+    """How a training ended, in words."""
+    return f"stopped by {reason}; kept epoch {best_epoch}; {spent.steps:,} steps in {duration(spent.seconds)}"
 
 
 def duration(seconds: float) -> str:

@@ -11,6 +11,7 @@ from pipeline import dataset, files, gate, metrics, model, plots, sheet
 from pipeline import params as parameters
 from pipeline.dataset import Dataset, Part
 from pipeline.metrics import Scores
+from pipeline.paired import Counts
 from pipeline.params import Evaluate, Params
 from pipeline.registry import Registry
 from pipeline.splits import SPLITS
@@ -53,7 +54,8 @@ def run(
     theirs = None if old is None else metrics.scores(holdout.labels, old)
     strange = [at for at, label in enumerate(images.labels) if known and label not in known.what.labels]
     outdated = [label for label in rival.get("called", ()) if label not in images.labels]
-    verdict = _judge(holdout, new, old, strange, outdated, chosen.evaluate)
+    counts = None if old is None else metrics.paired(holdout.labels, old.argmax(axis=1), new.argmax(axis=1))
+    verdict = _judge(holdout, new, old, counts, strange, outdated, chosen.evaluate)
 
     files.write_json(out / "verdict.json", verdict.to_json() | {"rival": rival["version"]})
     files.write(
@@ -62,7 +64,7 @@ def run(
     )
     files.write(out / "confusion.png", plots.confusion(ours.confusion, images.labels))
     files.write(confusion, _csv(holdout.labels, new.argmax(axis=1), images.labels).encode())
-    files.write_json(metrics_out, _summary(ours, theirs, _flips(holdout, new, old), images, rival))
+    files.write_json(metrics_out, _summary(ours, theirs, counts, images, rival))
     files.write_json(out / "suspicious.json", [doubt.to_json() for doubt in doubts])
     if doubts:
         files.write(out / "suspicious.png", sheet.draw([_section(doubts)]))
@@ -77,6 +79,7 @@ def _judge(
     holdout: Part,
     challenger: "np.ndarray",
     champion: "np.ndarray | None",
+    counts: Counts | None,
     strange: Sequence[int],
     outdated: Sequence[str],
     settings: Evaluate,
@@ -86,17 +89,17 @@ def _judge(
     Args:
         holdout: the images.
         challenger, champion: logits, float32 (images, labels).
+        counts: how both did on all of them; None without a champion.
         strange: numbers of the labels that the champion does not know.
         outdated: labels of the champion, as it calls them, that are no more.
         settings: section `evaluate` of params.yaml.
     """
-    right = challenger.argmax(axis=1) == holdout.labels
-    if champion is None:
+    found = challenger.argmax(axis=1)
+    right = found == holdout.labels
+    if champion is None or counts is None:
         return gate.decide_first(float(right.mean()), challenger.shape[1], settings)
-    old, found = champion.argmax(axis=1), challenger.argmax(axis=1)
-    counts = metrics.paired(holdout.labels, old, found)
     rows = [label not in strange for label in holdout.labels]
-    known = metrics.paired(holdout.labels[rows], old[rows], found[rows]) if strange else None
+    known = metrics.paired(holdout.labels[rows], champion.argmax(axis=1)[rows], found[rows]) if strange else None
     new = gate.Hits(int(right[holdout.is_new].sum()), int(holdout.is_new.sum())) if holdout.is_new is not None else None
     return gate.decide(counts, settings, new, known, outdated)
 
@@ -198,16 +201,8 @@ def _section(doubts: list[_Doubt]) -> sheet.Section:
     return sheet.Section("suspicious labels", "the champion doubts them", tiles, len(doubts) - len(tiles))
 
 
-def _flips(holdout: Part, challenger: "np.ndarray", champion: "np.ndarray | None") -> float | None:
-    """Negative flips: share of the images that the champion has right and the challenger wrong."""
-    if champion is None:
-        return None
-    counts = metrics.paired(holdout.labels, champion.argmax(axis=1), challenger.argmax(axis=1))
-    return counts.champion_only / counts.total
-
-
 def _summary(
-    ours: Scores, theirs: Scores | None, flips: float | None, images: Dataset, rival: dict[str, Any]
+    ours: Scores, theirs: Scores | None, counts: Counts | None, images: Dataset, rival: dict[str, Any]
 ) -> dict[str, Any]:
     champion = {}
     if theirs:
@@ -219,7 +214,8 @@ def _summary(
         "holdout_images": int(ours.confusion.sum()),
         "challenger": {"accuracy": ours.accuracy, "loss": ours.loss, "recall": recall},
         "champion": champion,
-        "negative_flips": flips,
+        # Share of the images that the champion has right and the challenger wrong.
+        "negative_flips": counts.champion_only / counts.total if counts else None,
     }
 
 

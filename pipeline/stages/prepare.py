@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline import dataset, files, labels, ladder, ledger, pixels, replay, splits, twins
+from pipeline import dataset, delta, files, labels, ladder, ledger, pixels, replay, splits, twins
 from pipeline import params as parameters
 from pipeline.errors import DataError
 from pipeline.images import THUMBNAIL, View
@@ -188,9 +188,8 @@ def _choose(
         return ledger.present(table).filter(pl.col("split") == split)
 
     # What is relabelled or came back has to be learned anew; not what is only called otherwise now.
-    was = pl.col("was").replace(chosen.renamed_labels)
-    is_anew = pl.col("kind").is_in(["added", "retried"]) | ((pl.col("kind") == "relabelled") & (was != pl.col("label")))
-    anew = changes.filter(is_anew)["digest"]
+    came = changes.filter(pl.col("kind").is_in(delta.NEW))
+    anew = pl.concat([came, delta.relabelled(changes, chosen.renamed_labels)])["digest"]
     known, added = of(rows.head(len(before)), "train"), of(rows.slice(len(before)), "train")
     old = ledger.without(known, anew)
     new = pl.concat([known.filter(pl.col("digest").is_in(anew.implode())), added])

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import checkpoint, code, dataset, files, ladder, metrics, model, process, stopping
+from pipeline import audit, checkpoint, code, dataset, files, ladder, model, process, stopping
 from pipeline import params as parameters
 from pipeline.checkpoint import Folder, State
 from pipeline.dataset import Dataset
@@ -20,15 +20,12 @@ from pipeline.ladder import Plan
 from pipeline.model import Description
 from pipeline.params import Params, Train
 from pipeline.parent import Parent
-from pipeline.progress import Progress, duration
+from pipeline.progress import Progress, duration, ended
 from pipeline.registry import Registry, Run
 from pipeline.stopping import Row
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from pipeline import training
-    from pipeline.checkpoint import Values
     from pipeline.dataset import Part
     from pipeline.training import Engine, Outcome
 
@@ -137,39 +134,33 @@ def _train(
     fresh, parent = engine.values(), None
     if plan.kind != "cold":
         parent = Parent(registry, pinned, description, model.arrays(engine.network.weights), train, scratch)
-    if state is None:
-        print(f"train: {plan.kind} start: {plan.reason}", flush=True)
-        if parent:
-            parent.start(engine, plan.kind)
-    elif any(_beside(states.path).glob("*")):
-        print(f"train: resume: the audit, from the checkpoint in {_beside(states.path)}", flush=True)
-    else:
-        print(
-            f"train: resume: epoch {len(state.history)}, step {state.step + 1}, after {duration(state.spent.seconds)}, "
-            f"from the checkpoint in {states.path}",
-            flush=True,
-        )
+    _say_start(plan, states, state)
+    if parent and state is None:
+        parent.start(engine, plan.kind, is_idle)
 
     registry.reap()
     run = registry.run(key, f"cycle {images.digest[:8]}")
     watcher = Progress(limit, run)
     if plan.kind != "warm":
         parts = replace(parts[0], is_unlearned=None), parts[1]
-    audit: dict[str, Any] | None = None
+    found: dict[str, Any] | None = None
     name = "training"
     try:
         outcome = training.fit(engine, *parts, limit, states, watcher, state, chosen.budget, asked)
-        if plan.kind == "warm" and parent and not is_idle:
+        if parent and is_idle:
+            outcome = replace(outcome, last=parent.last)
+        elif parent and plan.kind == "warm":
             outcome = training.blend(engine, parent.served, outcome, parts[1], train)
             _say_blend(outcome)
         reason = "nothing new to learn" if is_idle else _reason(outcome.reason, limit, train)
-        _say_end("train", reason, outcome)
+        print(f"train: {ended(reason, outcome.best_epoch, outcome.spent)}", flush=True)
         if plan.is_audited and not is_idle and not outcome.is_cut:
-            passes = outcome.passes(len(parts[1]))
-            name = "audit"
-            beside = Folder(_beside(states.path), {**states.inputs, "audit": True}, chosen.checkpoint, _warn)
-            outcome, audit = _audited(engine, fresh, outcome, parts, beside, description, chosen, run, asked)
-            audit |= {"passes": audit["passes"] + passes, "passes_before": passes}
+            name, every = "audit", _limited(None, parts[0], chosen, is_idle)
+            beside = Folder(audit.beside(states.path), {**states.inputs, "audit": True}, chosen.checkpoint, _warn)
+            watcher = Progress(every, run, name=name)
+            outcome, found = audit.run(
+                engine, fresh, outcome, parts, description, every, chosen, beside, watcher, asked
+            )
     except training.PausedError as paused:
         watcher.close()
         raise _paused(run, paused, train, name) from None
@@ -180,12 +171,8 @@ def _train(
         run.end("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
 
-    files.write_json(out / "model.json", description.to_json())
-    files.write_table(out / "images.parquet", images.index())
-    files.write_arrays(out / "weights.npz", outcome.weights)
-    files.write_arrays(out / "last.npz", outcome.last)
-    files.write_arrays(out / "state.npz", outcome.optimizer)
-    is_scratch = audit is not None and audit["is_scratch_better"] is True
+    _write(out, images, description, outcome)
+    is_scratch = found is not None and found["is_scratch_better"] is True
     files.write_json(
         out / "training.json",
         {
@@ -202,11 +189,11 @@ def _train(
             "stop_reason": outcome.reason if is_scratch else reason,
             "share": outcome.share,
             "blended": [{"share": share, **row} for share, row in sorted(outcome.blended.items())],
-            "passes": audit["passes"] if audit else outcome.passes(len(parts[1])),
-            "audit": audit,
+            "passes": found["passes"] if found else outcome.passes(len(parts[1])),
+            "audit": found,
             "ladder": {
                 "before": plan.place.to_json(),
-                "after": ladder.after(plan, audit["is_scratch_better"] if audit else None).to_json(),
+                "after": ladder.after(plan, found["is_scratch_better"] if found else None).to_json(),
             },
             "monitor": train.monitor,
             "optimizer": train.optimizer,
@@ -216,13 +203,30 @@ def _train(
         },
     )
     run.end()
-    for folder in (states.path, _beside(states.path)):
+    for folder in (states.path, audit.beside(states.path)):
         shutil.rmtree(folder, ignore_errors=True)  # only now: the outcome is on disk
 
 
-def _say_end(title: str, reason: str, outcome: "Outcome") -> None:
-    took = f"{outcome.spent.steps:,} steps in {duration(outcome.spent.seconds)}"
-    print(f"{title}: stopped by {reason}; kept epoch {outcome.best_epoch}; {took}", flush=True)
+def _write(out: Path, images: Dataset, description: Description, outcome: "Outcome") -> None:
+    """The model, and what the next warm start needs of it."""
+    files.write_json(out / "model.json", description.to_json())
+    files.write_table(out / "images.parquet", images.index())
+    files.write_arrays(out / "weights.npz", outcome.weights)
+    files.write_arrays(out / "last.npz", outcome.last)
+    files.write_arrays(out / "state.npz", outcome.optimizer)
+
+
+def _say_start(plan: Plan, states: Folder, state: State | None) -> None:
+    if state is None:
+        print(f"train: {plan.kind} start: {plan.reason}", flush=True)
+    elif any(audit.beside(states.path).glob("*")):
+        print(f"train: resume: the audit, from the checkpoint in {audit.beside(states.path)}", flush=True)
+    else:
+        print(
+            f"train: resume: epoch {len(state.history)}, step {state.step + 1}, after {duration(state.spent.seconds)}, "
+            f"from the checkpoint in {states.path}",
+            flush=True,
+        )
 
 
 def _reason(reason: str, limit: Train, train: Train) -> str:
@@ -302,11 +306,12 @@ def _engine(description: Description, train: Train, is_fresh: bool) -> "Engine":
 
 def _is_idle(images: Dataset, part: "Part", plan: Plan, train: Train) -> bool:
     """Whether there is nothing to learn: then only the start is scored."""
-    if images.is_unchanged or not len(part):
-        return True
+    if not len(part) or plan.kind == "cold":
+        return not len(part)
     # Old images are there for each new one, or for an audit; without new ones there is nothing to mix them with.
     takes_all = train.replay == "all" and not plan.is_audited
-    return plan.kind == "warm" and not takes_all and part.is_unlearned is not None and not part.is_unlearned.any()
+    is_known = part.is_unlearned is not None and not part.is_unlearned.any()
+    return images.is_unchanged or (plan.kind == "warm" and not takes_all and is_known)
 
 
 def _limited(plan: Plan | None, part: "Part", chosen: Params, is_idle: bool) -> Train:
@@ -343,66 +348,6 @@ def _say_blend(outcome: "Outcome") -> None:
         f"{row['val_loss']:.4f}, of the parent alone {outcome.blended[0.0]['val_loss']:.4f}",
         flush=True,
     )
-
-
-def _beside(path: Path) -> Path:
-    """Where the states of the audit of a training are."""
-    return path.with_name(f"{path.name}-audit")
-
-
-def _audited(
-    engine: "Engine",
-    fresh: "Values",
-    outcome: "Outcome",
-    parts: "tuple[Part, Part]",
-    beside: Folder,
-    description: Description,
-    chosen: Params,
-    run: Run,
-    asked: Callable[[], str | None],
-) -> "tuple[Outcome, dict[str, Any]]":
-    """Train from scratch too: the outcome to keep, scratch's only if it is surely better, and what was found.
-
-    Args:
-        engine: of the training that is over.
-        fresh: its values when it was new.
-        outcome: of that training.
-        parts: train, with all images, and val.
-        beside: for the states of this training.
-        description: of the model.
-        chosen: the settings.
-        run: takes the curves, as audit_loss and so on.
-        asked: says why training is to stop now, if it is.
-    """
-    from pipeline import training
-
-    print("train: audit: from scratch on all images, to see whether going on is still as good", flush=True)
-    engine.fill(fresh)
-    engine.optimizer.learning_rate.assign(chosen.train.learning_rate)
-    train = _limited(None, parts[0], chosen, is_idle=False)
-    left = stopping.left(chosen.budget, outcome.spent_now)
-    watcher = Progress(train, run, name="audit")
-    every = replace(parts[0], is_unlearned=None)
-    scratch = training.fit(engine, every, parts[1], train, beside, watcher, beside.load(), left, asked)
-    found = {"is_scratch_better": None, "passes": scratch.passes(len(parts[1]))}
-    if scratch.is_cut:
-        print(f"train: audit: stopped by {scratch.reason}, says nothing; the next cycle repeats it")
-        return outcome, found
-    _say_end("train: audit", scratch.reason, scratch)
-    predicted = [_predicted(description, one.weights, parts[1], train.batch_size) for one in (outcome, scratch)]
-    counts = metrics.paired(parts[1].labels, *predicted)
-    found["is_scratch_better"] = ladder.is_surely_better(counts)
-    found |= {"val_images": counts.total, "gained": counts.challenger_only, "lost": counts.champion_only}
-    found["epochs"] = len(scratch.history) - 1
-    print(f"train: audit: {ladder.finding(found)}", flush=True)
-    return (replace(scratch, share=1.0) if found["is_scratch_better"] else outcome), found
-
-
-def _predicted(description: Description, weights: "dict[str, np.ndarray]", part: "Part", size: int) -> "np.ndarray":
-    network = model.build(description)
-    model.fill(network.weights, weights, "audit")
-    found: np.ndarray = model.logits(network, part.pixels, size).argmax(axis=1)
-    return found
 
 
 def _csv(history: list[Row], best_epoch: int) -> str:

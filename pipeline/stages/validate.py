@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import drift, files, inspection, labels, ledger, names, page, pixels, sheet
 from pipeline import facts as tables
 from pipeline import params as parameters
-from pipeline.delta import NEW
+from pipeline.delta import NEW, relabelled
 from pipeline.errors import ExpectationError
 from pipeline.images import View
 from pipeline.inspection import Inspection
@@ -121,11 +121,9 @@ def _label_changes(inspected: Inspection, lineage: dict[str, Any], chosen: Param
             f"labels without images by now: {', '.join(staying)}; the model keeps their outputs, and nothing trains "
             "or judges them any more (prepare.removed_labels takes them away, prepare.renamed_labels renames them)"
         )
-    was = pl.col("was").replace(chosen.prepare.renamed_labels)
-    is_other = (pl.col("kind") == "relabelled") & (was != pl.col("label"))
-    if relabelled := inspected.kept.filter(is_other)["digest"].n_unique():
+    if moved_on := relabelled(inspected.kept, chosen.prepare.renamed_labels)["digest"].n_unique():
         found.append(
-            f"{relabelled} images are relabelled; those that train are learned anew under the new label, those "
+            f"{moved_on} images are relabelled; those that train are learned anew under the new label, those "
             "that judge are judged by it"
         )
     if removed := count("removed"):

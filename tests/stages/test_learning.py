@@ -150,7 +150,10 @@ def assert_goes(project: Project, label: str) -> None:
         assert verdict["reasons"][-1].endswith(f"the champion still has labels that are to go: {label}")
 
 
-def test_a_rename_alone_becomes_champion(begun: Project) -> None:
+def test_a_rename_alone_becomes_champion_with_the_weights_that_it_had(begun: Project) -> None:
+    names = ("weights.npz", "last.npz")
+    before = [arrays(begun, name) for name in names]
+    assert any((before[0][name] != before[1][name]).any() for name in before[0])
     rename(begun, "cat", "lynx")
     begun.space.params(prepare={"renamed_labels": {"cat": "lynx"}}, validate={"new_labels": "listed"})
     done = begun.cycle()
@@ -161,6 +164,10 @@ def test_a_rename_alone_becomes_champion(begun: Project) -> None:
     assert verdict["decision"] == "promote"
     assert verdict["reasons"][-1] == "it is not worse, and the champion still has labels that are to go: cat"
     assert begun.space.read("promotion.json")["promoted"]
+    for was, name in zip(before, names, strict=True):
+        now = arrays(begun, name)
+        assert all((now[key] == value).all() for key, value in was.items()), f"{name} is another"
+    assert training(begun)["share"] == 1.0
 
 
 def test_a_renamed_label_keeps_its_output_and_costs_nothing(begun: Project) -> None:
