@@ -98,7 +98,7 @@ ARMS = {
     "scratch": Arm("from scratch, until early stopping", "cold", changes=UNTIL_STOPPED, streams="S1 S2 S3 S4 S5",
                    seeds=5),
     "recipe": Arm("the recipe: defaults of params.yaml", streams="S1 S2 S3 S4 S5", seeds=5),
-    "new only": Arm("new images only", pool="none", streams="S1 S2 S3 S4"),
+    "new only": Arm("new images only", pool="none", streams="S1 S2 S3 S4", seeds=5),
     "warm": Arm("warm on all, no tricks, until early stopping", changes=PLAIN, streams="S1 S2 S5", seeds=5),
     "shrink": Arm("shrink and perturb, until early stopping", "shrink", changes=UNTIL_STOPPED, streams="S1 S5"),
     "shrink cheap": Arm("shrink and perturb at the recipe's budget", "shrink", changes={"warm_rate": 1.0}),
@@ -124,6 +124,13 @@ ARMS = {
     "no warm-up": Arm("recipe, the learning rate not warmed up", changes={"warm_up": 0}),
     "drawn 5": Arm("recipe, 5 old per new, redrawn each epoch", changes={"replay": 5, "warm_epochs": None}),
 }  # fmt: skip
+
+
+BUDGETS = ("quarter", "half", "recipe", "double")
+"""Arms that differ in their budget alone, cheapest first."""
+
+ELEMENTS = [arm for arm, what in ARMS.items() if what.title.startswith("recipe, ")]
+"""The recipe with one thing changed, at about its cost."""
 
 
 def growing(first: int, step: int, cycles: int) -> Callable[[Images, np.random.Generator], list[Cycle]]:
@@ -540,18 +547,23 @@ def _play(trial: Trial, work: Path, path: Path) -> None:
 
 def summary(found: Mapping[Trial, Mapping[str, Any]], streams: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
     """Means over seeds, each arm against scratch, and whether the must holds."""
-    rows = {
-        stream: {
-            arm: compared([(found[Trial(stream, seed, arm)], found[Trial(stream, seed, "scratch")])
-                           for seed in played(stream, arm, seeds)],
-                          stream, audit_share(ARMS[arm]))
-            for arm in ARMS
-            if Trial(stream, seeds[0], arm) in found
+
+    def pairs(stream: str, arm: str, other: str) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        trials = [(Trial(stream, seed, arm), Trial(stream, seed, other)) for seed in played(stream, arm, seeds)]
+        return [(found[one], found[two]) for one, two in trials if two in found]
+
+    def row(stream: str, arm: str) -> dict[str, Any]:
+        beside = pairs(stream, arm, "recipe") if arm != "recipe" else []
+        return compared(pairs(stream, arm, "scratch"), stream, audit_share(ARMS[arm])) | {
+            "against_recipe": paired(beside, stream) if beside else None
         }
-        for stream in streams
-    }  # fmt: skip
+
+    rows = {
+        stream: {arm: row(stream, arm) for arm in ARMS if Trial(stream, seeds[0], arm) in found} for stream in streams
+    }
     recipe = rows.get("S1", {}).get("recipe")
-    ok = recipe is not None and recipe["interval"][0] > MUST_DIFFERENCE and recipe["cost"] <= MUST_COST
+    reach = recipe and recipe["interval"]
+    ok = bool(recipe and reach and reach[0] > MUST_DIFFERENCE and recipe["cost"] <= MUST_COST)
     return {
         "benchmark": "learning",
         "streams": {stream: {"title": STREAMS[stream].title, "arms": arms} for stream, arms in rows.items()},
@@ -571,41 +583,49 @@ def audit_share(arm: Arm) -> float:
 def compared(
     pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], stream: str, audits: float
 ) -> dict[str, Any]:
-    """An arm against scratch, one pair of outcomes per seed; `audits` is added to its cost.
-
-    The difference is taken per test image and seed, and the interval allows for both: see `interval`.
-    """
+    """An arm against scratch, one pair of outcomes per seed; `audits` is added to its cost."""
     scored = STREAMS[stream].scored
-    accuracies, gains, costs, seconds, flips = [], [], [], [], []
-    for ours, scratch in pairs:
-        places = [[list(side["cycle"]).index(cycle) for cycle in scored] for side in (ours, scratch)]
-        accuracies.append([float(ours["accuracy"][at]) for at in places[0]])
-        right = [np.unpackbits(side["right"], axis=1)[1:][at].astype(np.int8) for side, at in
-                 zip((ours, scratch), places, strict=True)]  # fmt: skip
-        # Share of each test image in the mean difference over the scored cycles.
-        counts = [row.sum() / accuracy for row, accuracy in zip(right[0], accuracies[-1], strict=True)]
-        gains.append(((right[0] - right[1]) / np.array(counts)[:, None]).mean(axis=0))
-        costs.append(total(ours, "passes") / total(scratch, "passes") + audits)
-        seconds.append(total(ours, "seconds") / total(scratch, "seconds") + audits)
-        flips.append(flipped(ours))
-    by_seed = np.sum(gains, axis=1)
-    low, high = interval(np.array(gains))
+    accuracies = [[float(ours["accuracy"][list(ours["cycle"]).index(cycle)]) for cycle in scored] for ours, _ in pairs]
+    finals = [100 * float(ours["accuracy"][-1] - scratch["accuracy"][-1]) for ours, scratch in pairs]
+    costs, seconds = (
+        [total(ours, name) / total(scratch, name) + audits for ours, scratch in pairs] for name in ("passes", "seconds")
+    )
     return {
         "accuracy": round(float(np.mean(accuracies)), 4),
         "final": round(float(np.mean([row[-1] for row in accuracies])), 4),
-        "difference": round(100 * float(by_seed.mean()), 2),
-        "interval": [round(100 * low, 2), round(100 * high, 2)],
-        "final_difference": round(100 * float(np.mean([a["accuracy"][-1] - b["accuracy"][-1] for a, b in pairs])), 2),
+        **paired(pairs, stream),
+        "final_difference": round(float(np.mean(finals)), 2),
         "cost": round(float(np.mean(costs)), 4),
         "seconds": round(float(np.mean(seconds)), 4),
-        "flips": round(float(np.mean(flips)), 4),
+        "flips": round(float(np.mean([flipped(ours) for ours, _ in pairs])), 4),
         "seeds": len(pairs),
+    }
+
+
+def paired(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], stream: str) -> dict[str, Any]:
+    """Difference in accuracy between the two of each pair, in points, mean over the scored cycles; see `interval`.
+
+    It is taken per test image and seed, so that what both get wrong is no noise.
+    """
+    gains = []
+    for ours, other in pairs:
+        right, counts = [], []
+        for side in (ours, other):
+            at = [list(side["cycle"]).index(cycle) for cycle in STREAMS[stream].scored]
+            right.append(np.unpackbits(side["right"], axis=1)[1:][at].astype(np.int8))
+            counts.append([row.sum() / side["accuracy"][place] for row, place in zip(right[-1], at, strict=True)])
+        gains.append(((right[0] - right[1]) / np.array(counts[0])[:, None]).mean(axis=0))
+    by_seed = np.sum(gains, axis=1)
+    reach = interval(np.array(gains))
+    return {
+        "difference": round(100 * float(by_seed.mean()), 2),
+        "interval": reach and [round(100 * edge, 2) for edge in reach],
         "by_seed": [round(100 * float(value), 2) for value in by_seed],
     }
 
 
-def interval(gains: np.ndarray) -> tuple[float, float]:
-    """95 % interval of the mean over seeds of the sum over test images; (nan, nan) for one seed.
+def interval(gains: np.ndarray) -> tuple[float, float] | None:
+    """95 % interval of the mean over seeds of the sum over test images; None for one seed.
 
     Seeds and test images are crossed random effects: neither other seeds nor other test images are to change what is
     said. Variance from the mean squares of the two-way layout, degrees of freedom by Satterthwaite (Biometrics Bulletin
@@ -618,7 +638,9 @@ def interval(gains: np.ndarray) -> tuple[float, float]:
 
     seeds, images = gains.shape
     if seeds < 2:
-        return math.nan, math.nan
+        return None
+    if not gains.any():
+        return 0.0, 0.0
     of_seed, of_image, mean = gains.mean(axis=1), gains.mean(axis=0), gains.mean()
     rest = gains - of_seed[:, None] - of_image + mean
     free = np.array([seeds - 1, images - 1, (seeds - 1) * (images - 1)])
@@ -653,44 +675,114 @@ def table(results: Mapping[str, Any]) -> str:
     lines = []
     for stream, content in results["streams"].items():
         lines += [
-            f"{stream}: {content['title']}; mean over the scored cycles.",
+            f"{stream}: {content['title']}. Accuracy and differences are means over the scored cycles; differences in "
+            "points, with their 95 % interval.",
             "",
-            "| arm | seeds | accuracy | against scratch, points | 95 % | final | passes | seconds | negative flips |",
+            "| arm | seeds | accuracy | final | against scratch | against the recipe | passes | seconds | flips |",
             "|---|---|---|---|---|---|---|---|---|",
         ]
         for arm, row in content["arms"].items():
-            low, high = row["interval"]
             lines.append(
-                f"| {ARMS[arm].title} | {row['seeds']} | {row['accuracy']:.2%} "
-                f"| {row['difference']:+.2f} | {low:+.2f} to {high:+.2f} "
-                f"| {row['final_difference']:+.2f} | {row['cost']:.1%} | {row['seconds']:.1%} | {row['flips']:.2%} |"
+                f"| {ARMS[arm].title} | {row['seeds']} | {row['accuracy']:.2%} | {row['final']:.2%} | {_told(row)} "
+                f"| {_told(row['against_recipe'])} | {row['cost']:.1%} | {row['seconds']:.1%} | {row['flips']:.2%} |"
             )
         lines.append("")
     return "\n".join(lines)
 
 
+def _told(row: Mapping[str, Any] | None) -> str:
+    """A difference with its interval."""
+    if row is None:
+        return ""
+    low, high = row["interval"] or (None, None)
+    return f"{row['difference']:+.2f}" + ("" if low is None else f" ({low:+.2f} to {high:+.2f})")
+
+
 def plot(results: Mapping[str, Any], path: Path) -> None:
-    """Difference to scratch against cost, one picture per stream."""
+    """Difference to scratch against cost for each stream; what each element of the recipe does, on the first one."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    streams = results["streams"]
-    figure = Figure(figsize=(5.2 * len(streams), 4.2), layout="constrained")
-    for axes, (stream, content) in zip(
-        figure.subplots(1, len(streams), squeeze=False)[0], streams.items(), strict=True
-    ):
-        for arm, row in content["arms"].items():
-            mark = {"recipe": "C3", "scratch": "black"}.get(arm, "C0")
-            reach = [[row["difference"] - row["interval"][0]], [row["interval"][1] - row["difference"]]]
-            axes.errorbar(
-                100 * row["cost"], row["difference"], None if np.isnan(reach).any() else reach, fmt="o", color=mark
-            )
-            axes.annotate(arm, (100 * row["cost"], row["difference"]), (4, 4), textcoords="offset points", fontsize=8)
-        axes.axhline(0, color="black", linewidth=0.5)
-        axes.axvline(20, color="grey", linewidth=0.5, linestyle=":")
-        axes.set(title=f"{stream}: {content['title']}", xlabel="passes through training, % of scratch's", xscale="log")
+    streams = list(results["streams"].items())
+    figure = Figure(figsize=(13, 5.5 if len(streams) == 1 else 9.5), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    upper, *lower = figure.subfigures(1 if len(streams) == 1 else 2, 1, squeeze=False)[:, 0]
+    first, elements = upper.subplots(1, 2, width_ratios=[1.3, 1])
+    panels = [first, *(lower[0].subplots(1, len(streams) - 1, squeeze=False)[0] if lower else [])]
+    first_arms = streams[0][1]["arms"]
+    _forest(elements, {arm: row for arm, row in first_arms.items() if arm in ELEMENTS and row["against_recipe"]})
+    for axes, (stream, content) in zip(panels, streams, strict=True):
+        # All at the recipe's cost, and beside it in the other panel.
+        arms = {arm: row for arm, row in content["arms"].items() if axes is not first or arm not in ELEMENTS}
+        _scatter(axes, arms)
+        axes.set_title(f"{stream}: {content['title'].replace(', ', chr(10), 1)}", fontsize=10)
+        axes.set_xlabel("passes, % of scratch's")
         axes.set_ylabel("accuracy against scratch, points")
+    canvas.draw()
+    figure.set_layout_engine("none")  # names are placed where things are now
+    for axes in panels:
+        _label(axes)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=100)
+
+
+def _forest(axes: Any, arms: Mapping[str, Any]) -> None:
+    """What a change of the recipe does, one row each."""
+    axes.axvline(0, color="C3", linewidth=1)
+    for at, row in enumerate(arms.values()):
+        found = row["against_recipe"]
+        if found["interval"]:
+            axes.plot(found["interval"], [at, at], color="C0", alpha=0.5)
+        axes.plot(found["difference"], at, "o", color="C0", markersize=5)
+    names = [ARMS[arm].title.removeprefix("recipe, ") for arm in arms]
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_title("S1: the recipe with one thing changed", fontsize=10)
+    axes.set_xlabel("accuracy against the recipe, points")
+
+
+def _scatter(axes: Any, arms: Mapping[str, Any]) -> None:
+    """Points with intervals; a line through those that differ from the recipe in their budget alone."""
+    budgets = [arms[arm] for arm in BUDGETS if arm in arms]
+    axes.axhline(0, color="black", linewidth=0.5)
+    axes.axvline(100 * MUST_COST, color="grey", linewidth=0.8, linestyle=":")
+    axes.plot([100 * row["cost"] for row in budgets], [row["difference"] for row in budgets], color="C3", linewidth=1)
+    for arm, row in arms.items():
+        color, size = {"recipe": ("C3", 10), "scratch": ("black", 8)}.get(arm, ("C3" if arm in BUDGETS else "C0", 5))
+        low, high = row["interval"] or [row["difference"]] * 2
+        reach = [[row["difference"] - low], [high - row["difference"]]]
+        faint = 1 if arm in ("recipe", "scratch") else 0.35
+        axes.errorbar(100 * row["cost"], row["difference"], reach, color=color, alpha=faint, linewidth=1)
+        axes.plot(100 * row["cost"], row["difference"], "o", color=color, markersize=size, zorder=3, label=arm)
+    axes.set_xscale("log")
+    ticks = [at for at in (1, 2, 3, 5, 10, 20, 50, 100, 200) if axes.get_xlim()[0] <= at <= axes.get_xlim()[1]]
+    axes.set_xticks(ticks, [str(at) for at in ticks])
+    axes.minorticks_off()
+
+
+def _label(axes: Any) -> None:
+    """Name the points, each where it hides no other point and no other name, the most important first."""
+    from matplotlib.transforms import Bbox
+
+    renderer = axes.get_figure(root=True).canvas.get_renderer()
+    points = {line.get_label(): line.get_xydata()[0] for line in axes.lines if line.get_label() in ARMS}
+    pixels = [axes.transData.transform(point) for point in points.values()]
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in pixels]
+    places = [(reach * math.cos(turn), reach * math.sin(turn)) for reach in (9, 18, 28, 40, 55, 75)
+              for turn in np.linspace(1, 1 + 2 * math.pi, 16, endpoint=False)]  # fmt: skip
+    for arm in sorted(points, key=lambda arm: (arm != "recipe", arm != "scratch", arm not in BUDGETS)):
+        for at, (right, up) in enumerate(places):
+            name = axes.annotate(
+                arm, points[arm], (right, up), textcoords="offset points", fontsize=8, va="center",
+                ha="left" if right > 1 else "right" if right < -1 else "center",
+                fontweight="bold" if arm == "recipe" else "normal",
+            )  # fmt: skip
+            box = name.get_window_extent(renderer)
+            is_inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 and axes.bbox.y0 <= box.y0 <= axes.bbox.y1
+            if at == len(places) - 1 or (is_inside and not any(box.overlaps(other) for other in taken)):
+                taken.append(box)
+                break
+            name.remove()
 
 
 if __name__ == "__main__":

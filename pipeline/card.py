@@ -73,7 +73,7 @@ def card(
             "",
             *_remarks(validation, suspicious),
             f"**Training**: {training['start']} start, {escape(training['start_reason'])}. {_scratch(training)}"
-            "Validation loss "
+            f"{_boost(training)}Validation loss "
             f"{first['val_loss']:.4f} before the first step, {best['val_loss']:.4f} at the best epoch "
             f"{training['best_epoch']} of {training['epochs']} (at most {training['max_epochs']}). Stopped by "
             f"{escape(training['stop_reason'])}. {_mixture(training)}{_cost(training)}",
@@ -95,11 +95,24 @@ def _cost(training: Mapping[str, Any]) -> str:
 
 def _mixture(training: Mapping[str, Any]) -> str:
     """What the served weights are made of, where the parent's were tried too."""
-    if not training["blended"]:
+    losses = {row["share"]: f"{row['val_loss']:.4f}" for row in training["blended"]}
+    if not losses:
         return ""
-    losses = ", ".join(f"{row['val_loss']:.4f} with {row['share']:.0%}" for row in training["blended"])
+    share = training["share"]
+    alone = f"{losses[0.0]} for what the parent serves, {losses[1.0]} for the result"
+    if share in (0, 1):
+        return f"Served is {'the result' if share else 'what the parent serves'}, by validation loss: {alone}. "
+    return f"Served is a mixture, {share:.0%} of it the result, by validation loss: {losses[share]}; {alone}. "
+
+
+def _boost(training: Mapping[str, Any]) -> str:
+    """That new images were repeated, and why."""
+    if not training["boost"]:
+        return ""
+    first = training["history"][0]
     return (
-        f"Served are {training['share']:.0%} of the result, the rest the parent's weights (validation loss {losses}). "
+        f"The new images were strange to the model ({first['new_accuracy']:.0%} right, {first['val_accuracy']:.0%} on "
+        f"val) and made {training['boost']:.0%} of each epoch. "
     )
 
 
@@ -126,14 +139,15 @@ def _remarks(validation: Mapping[str, Any], suspicious: Sequence[Mapping[str, An
         for row in suspicious
     ]
     parts = (
-        (f"{len(aside)} files set aside", aside),
-        (f"{len(validation['warnings'])} warnings", validation["warnings"]),
-        (f"{len(doubted)} suspicious labels", doubted),
+        ("file{} set aside", aside),
+        ("warning{}", validation["warnings"]),
+        ("suspicious label{}", doubted),
     )
     lines = []
     for title, remarks in parts:
         if remarks:
-            lines += [f"**{title}**:", "", *(f"- {escape(remark)}" for remark in remarks[:MAX_REMARKS])]
+            title = title.format("" if len(remarks) == 1 else "s")
+            lines += [f"**{len(remarks)} {title}**:", "", *(f"- {escape(remark)}" for remark in remarks[:MAX_REMARKS])]
             more = len(remarks) - MAX_REMARKS
             lines += [f"- and {more} more", ""] if more > 0 else [""]
     return lines

@@ -3,7 +3,7 @@
 import csv
 import io
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +99,18 @@ def refuse(known: Sequence[str], present: Mapping[str, int], chosen: Prepare) ->
                 f"{present[label]} images are labelled {label}, which is to be removed (prepare.removed_labels); "
                 f"remove or relabel them and `dvc add` the batch, or take {label} out of the setting"
             )
+
+
+def unheard_of(heard: Collection[str], chosen: Prepare) -> list[str]:
+    """The settings that name a label that never was: mistyped, most likely.
+
+    Args:
+        heard: every label that an image or an output has or had, as far as is known.
+        chosen: its `renamed_labels` and `removed_labels`; what was renamed once is known by its new name.
+    """
+    gone = [f"prepare.removed_labels: {label}" for label in chosen.removed_labels if label not in heard]
+    renamed = chosen.renamed_labels.items()
+    return gone + [f"prepare.renamed_labels: {old}" for old, new in renamed if old not in heard and new not in heard]
 
 
 def of_folders(files: "pl.DataFrame", images: str) -> "pl.DataFrame":

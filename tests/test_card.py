@@ -64,6 +64,7 @@ def drawn(label: str = "cat", reason: str = "it is better", rival: int | None = 
             "start": "warm",
             "start_reason": reason,
             "stop_reason": reason,
+            "boost": None,
             "share": 1.0,
             "blended": [],
             "passes": 1234.4,
@@ -176,9 +177,9 @@ def remarks(text: str, title: str) -> list[str]:
 
 def test_what_was_set_aside_warned_of_and_doubted_is_told_with_its_reason():
     text = drawn(reason="because")
-    assert remarks(text, "1 files set aside") == ["- data/cat/1.png: because"]
-    assert remarks(text, "1 warnings") == ["- because"]
-    assert remarks(text, "1 suspicious labels") == ["- data/cat/2.png: labelled cat, cat says the champion \\(0.988\\)"]
+    assert remarks(text, "1 file set aside") == ["- data/cat/1.png: because"]
+    assert remarks(text, "1 warning") == ["- because"]
+    assert remarks(text, "1 suspicious label") == ["- data/cat/2.png: labelled cat, cat says the champion \\(0.988\\)"]
 
 
 def test_where_nothing_was_found_nothing_is_said():
@@ -207,17 +208,34 @@ def trained(**changes: object) -> str:
     history = [{"val_loss": 2.5}, {"val_loss": 0.75}]
     ladder = {"before": {"rung": 0, "cycles": 9}, "after": {"rung": 1, "cycles": 0}}
     rest = {"best_epoch": 1, "epochs": 1, "max_epochs": 9, "num_images": 9, "start": "warm", "start_reason": "so"}
-    given = {"share": 1.0, "blended": [], "passes": 1234.4, "audit": None, "ladder": ladder, "stop_reason": "enough"}
+    given = {
+        "boost": None,
+        "share": 1.0,
+        "blended": [],
+        "passes": 1234.4,
+        "audit": None,
+        "ladder": ladder,
+        "stop_reason": "enough",
+    }
     return drawn(training={"history": history, **rest, **given, **changes})
 
 
 def test_what_training_cost_and_what_is_served_are_told():
     blended = [{"share": 0.0, "val_loss": 0.9}, {"share": 0.5, "val_loss": 0.7}, {"share": 1.0, "val_loss": 0.75}]
+    alone = "0.9000 for what the parent serves, 0.7500 for the result."
     told = trained(share=0.5, blended=blended)
     assert "It cost 1,234 passes of images, scoring counted a third." in told
-    assert "Served are 50% of the result, the rest the parent's weights" in told
-    assert "0.9000 with 0%, 0.7000 with 50%, 0.7500 with 100%" in told
-    assert "Served are" not in trained()
+    assert f"Served is a mixture, 50% of it the result, by validation loss: 0.7000; {alone}" in told
+    assert f"Served is the result, by validation loss: {alone}" in trained(share=1.0, blended=blended)
+    assert f"Served is what the parent serves, by validation loss: {alone}" in trained(share=0.0, blended=blended)
+    assert "Served is" not in trained()
+
+
+def test_new_images_that_were_strange_and_repeated_are_told():
+    history = [{"val_loss": 2.5, "val_accuracy": 0.8, "new_accuracy": 0.2}, {"val_loss": 0.75}]
+    said = "The new images were strange to the model (20% right, 80% on val) and made 50% of each epoch. "
+    assert said in trained(history=history, boost=0.5)
+    assert "strange" not in trained()
 
 
 def test_images_that_were_right_and_are_wrong_now_are_told():

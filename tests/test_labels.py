@@ -235,6 +235,15 @@ def test_two_labels_cannot_get_one_name_and_the_way_out_is_named(settings):
         labels.outputs(["dog", "dog"], {"dog": 3}, renamed)
 
 
+def test_a_setting_that_names_no_label_that_ever_was_is_told(settings):
+    chosen = prepare(settings, removed_labels=("dgo", "owl"), renamed_labels={"cat": "lynx", "hen": "bird", "x": "y"})
+    assert labels.unheard_of({"dog", "owl", "cat", "bird"}, chosen) == [
+        "prepare.removed_labels: dgo",
+        "prepare.renamed_labels: x",
+    ]
+    assert labels.unheard_of({"dog"}, prepare(settings)) == []
+
+
 def test_a_lineage_is_told_with_todays_names():
     lineage = {
         "model": {"labels": ["cat", "dog"], "architecture": "small_cnn"},

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks import learning
 from benchmarks.learning import ARMS, STREAMS, Images, Trial
@@ -69,13 +70,14 @@ def test_the_interval_holds_the_truth_19_times_of_20(of_seed: float, of_image: f
             + of_image * rng.normal(size=(1, 200))
             + of_both * rng.normal(size=(5, 200))
         )
-        low, high = learning.interval(gains / 200)
+        low, high = learning.interval(gains / 200) or (0.0, 0.0)
         inside += low <= 0 <= high
     assert 0.925 < inside / times < 0.995
 
 
-def test_one_seed_has_no_interval() -> None:
-    assert all(np.isnan(learning.interval(np.ones((1, 9)))))
+def test_one_seed_has_no_interval_and_what_is_the_same_none_but_zero() -> None:
+    assert learning.interval(np.ones((1, 9))) is None
+    assert learning.interval(np.zeros((3, 9))) == (0, 0)
 
 
 def played(right: list[list[int]], cycles: list[int], passes: list[float]) -> dict[str, object]:
@@ -108,6 +110,26 @@ def test_an_arm_is_compared_image_by_image(monkeypatch: pytest.MonkeyPatch) -> N
     assert found["by_seed"] == [25.0, 25.0]
     assert found["cost"] == pytest.approx(0.15 + 0.05)
     assert found["accuracy"] == pytest.approx((0.5 + 0.75) / 2)
+
+
+def test_what_is_written_is_json_that_any_reader_takes_and_a_table_and_a_plot_are_made_of_it(tmp_path) -> None:
+    found = {}
+    for seed, arm in enumerate(("scratch", "recipe", "no blend", "half")):
+        right = np.random.default_rng(seed).integers(0, 2, (8, 16))
+        found[Trial("S1", 0, arm)] = played(right.tolist(), [1, 2, 4, 6, 8, 9, 10], [9.0] * 7)
+    results = learning.summary(found, ["S1"], [0])
+    arms = json.loads(json.dumps(results, allow_nan=False))["streams"]["S1"]["arms"]
+    assert {arm: row["interval"] for arm, row in arms.items()} == dict.fromkeys(arms)
+    assert arms["recipe"]["against_recipe"] is None
+    assert arms["no blend"]["against_recipe"]["difference"] == pytest.approx(
+        arms["no blend"]["difference"] - arms["recipe"]["difference"], abs=0.011
+    )
+    assert not results["ok"], "the must is for five seeds"
+    lines = learning.table(results).splitlines()
+    assert [line.split(" | ")[0] for line in lines[4:]] == [f"| {ARMS[arm].title}" for arm in arms]
+    learning.plot(results, tmp_path / "plot.png")
+    with Image.open(tmp_path / "plot.png") as picture:
+        assert picture.size == (1300, 550)
 
 
 def test_audits_cost_the_arms_that_make_them() -> None:

@@ -170,6 +170,9 @@ def _label_map(pinned: dict[str, Any], rows: "pl.DataFrame", chosen: Prepare) ->
     known = list(pinned["lineage"]["model"]["labels"]) if pinned["version"] else []
     for old in set(pinned.get("called", ())) & set(chosen.renamed_labels):
         print(f"prepare: {old} is called {chosen.renamed_labels[old]} from now on")
+    heard = {*known, *pinned.get("called", ()), *rows["label"].unique()}
+    for setting in labels.unheard_of(heard, chosen):
+        print(f"prepare: warning: {setting}: no image and no output has or had this label; is it mistyped?")
     counts = ledger.present(rows.select("label", "removed")).group_by("label").len()
     return labels.outputs(known, dict(counts.iter_rows()), chosen)
 

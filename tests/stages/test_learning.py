@@ -152,6 +152,11 @@ def assert_goes(project: Project, label: str) -> None:
 
 def test_a_rename_alone_becomes_champion_with_the_weights_that_it_had(begun: Project) -> None:
     names = ("weights.npz", "last.npz")
+    begun.space.params(train={"learning_rate": 0.1})  # so that the last weights are worse than those that are kept
+    begun.add("second", pictures(range(100, 120), "dog"))
+    begun.cycle()
+    begun.promote(2)
+    begun.space.params(train={"learning_rate": 0.002})
     before = [arrays(begun, name) for name in names]
     assert any((before[0][name] != before[1][name]).any() for name in before[0])
     rename(begun, "cat", "lynx")
@@ -211,8 +216,10 @@ def test_a_label_is_only_removed_if_asked(begun: Project) -> None:
     assert begun.space.read("model/model.json")["labels"] == ["cat", "dog", "owl"]
     assert "labels without images by now: owl; the model keeps their outputs, and nothing trains" in done.out
 
-    begun.space.params(prepare={"removed_labels": ["owl"]})
+    begun.space.params(prepare={"removed_labels": ["owl"], "renamed_labels": {"dgo": "wolf"}})
     done = begun.cycle()
+    mistyped = "prepare: warning: prepare.renamed_labels: dgo: no image and no output has or had this label"
+    assert [line for line in done.out.splitlines() if "mistyped" in line] == [f"{mistyped}; is it mistyped?"]
     assert "warm start: from v2" in done.out
     assert "labels to be removed: owl; the model loses their outputs" in done.out
     assert begun.space.read("model/model.json")["labels"] == ["cat", "dog"]
