@@ -90,7 +90,6 @@ UNTIL_STOPPED = {"passes_per_new": None, "warm_epochs": None, "warm_rate": 1.0, 
 PLAIN = UNTIL_STOPPED | {
     "average": 0.0,
     "blend": (),
-    "boost": None,
     "restore": ("optimizer", "learning_rate"),
     "warm_from": "served",
 }
@@ -110,7 +109,6 @@ ARMS = {
     "double": Arm("recipe at twice the passes", changes={"passes_per_new": 270.0, "warm_epochs": 18}),
     "no average": Arm("recipe, weights not averaged", changes={"average": 0.0}),
     "no blend": Arm("recipe, not blended", changes={"blend": ()}, streams="S1 S2 S3 S4 S5", seeds=5),
-    "no boost": Arm("recipe, new images not boosted", changes={"boost": None}, streams="S1 S3 S4"),
     "no augmentation": Arm("recipe, neither mirrored nor shifted", changes={"flip": False, "shift": 0.0}),
     "no decay": Arm("recipe, no weight decay", changes={"weight_decay": 0.0}),
     "no patience": Arm("recipe, the whole budget each time", changes={"patience": 1000}),

@@ -73,7 +73,7 @@ def card(
             "",
             *_remarks(validation, suspicious),
             f"**Training**: {training['start']} start, {escape(training['start_reason'])}. {_scratch(training)}"
-            f"{_boost(training)}Validation loss "
+            "Validation loss "
             f"{first['val_loss']:.4f} before the first step, {best['val_loss']:.4f} at the best epoch "
             f"{training['best_epoch']} of {training['epochs']} (at most {training['max_epochs']}). Stopped by "
             f"{escape(training['stop_reason'])}. {_mixture(training)}{_cost(training)}",
@@ -103,17 +103,6 @@ def _mixture(training: Mapping[str, Any]) -> str:
     if share in (0, 1):
         return f"Served is {'the result' if share else 'what the parent serves'}, by validation loss: {alone}. "
     return f"Served is a mixture, {share:.0%} of it the result, by validation loss: {losses[share]}; {alone}. "
-
-
-def _boost(training: Mapping[str, Any]) -> str:
-    """That new images were repeated, and why."""
-    if not training["boost"]:
-        return ""
-    first = training["history"][0]
-    return (
-        f"The new images were strange to the model ({first['new_accuracy']:.0%} right, {first['val_accuracy']:.0%} on "
-        f"val) and made {training['boost']:.0%} of each epoch. "
-    )
 
 
 def _scratch(training: Mapping[str, Any]) -> str:

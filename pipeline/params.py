@@ -118,7 +118,6 @@ class Train(Section):
     warm_epochs: Count | None
     max_epochs: Count
     replay: Literal["all"] | Annotated[int, Field(ge=0)]
-    boost: OpenShare | None
     batch_size: Count
     flip: bool
     shift: Annotated[float, Field(ge=0, le=0.5)]

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pipeline import replay, stopping
+from pipeline import stopping
 from pipeline.errors import RegistryError
 from pipeline.params import Train
 from pipeline.registry import Run
@@ -78,11 +78,6 @@ class Progress:
         trained = (
             f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}" if epoch else "before the first step".ljust(29)
         )
-        if epoch == 0 and self._train.boost and replay.is_strange(row):
-            self._print(
-                f"the new images are strange to the model: {row['new_accuracy']:.2%} right, {row['val_accuracy']:.2%} "
-                f"on val; they are {self._train.boost:.0%} of each epoch (train.boost)"
-            )
         mark = "  best so far" if best.best_epoch == epoch else ""
         if best.best_epoch is not None:
             self._best = f", best {self._train.monitor} {best.best:.4f} in epoch {best.best_epoch}"

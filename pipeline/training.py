@@ -130,7 +130,7 @@ class Outcome:
             num_val: validation images.
         """
         scored = (len(self.history) + max(len(self.blended) - 1, 0)) * num_val
-        return self.spent.images + (scored + self.history[0].get("new_images", 0)) / 3
+        return self.spent.images + scored / 3
 
 
 def make_repeatable(seed: int, threads: int) -> None:
@@ -465,7 +465,7 @@ class _Training:
     def _begin(self) -> None:
         """Score what there is before the first step; save it at once, for a folder that cannot be written to is no
         place to train in."""
-        row = {**self._scores(), **self._on_new(), "learning_rate": self.engine.learning_rate}
+        row = {**self._scores(), "learning_rate": self.engine.learning_rate}
         now = self.engine.values()
         self.state = State([row], now=now, best=now)
         self.states.save(self.state)
@@ -514,15 +514,11 @@ class _Training:
 
     def _order(self) -> "np.ndarray":
         """Rows of the epoch that comes, or that is not over."""
-        history, settings = self.state.history, self.settings
-        share = settings.boost if settings.boost and replay.is_strange(history[0]) else None
-        return replay.order(self._is_new(), settings.replay, share, settings.seed, len(history))
-
-    def _is_new(self) -> "np.ndarray":
         import numpy as np
 
-        part = self.train_part
-        return np.ones(len(part), bool) if part.is_unlearned is None else part.is_unlearned
+        part, settings = self.train_part, self.settings
+        is_new = np.ones(len(part), bool) if part.is_unlearned is None else part.is_unlearned
+        return replay.order(is_new, settings.replay, settings.seed, len(self.state.history))
 
     def _batches(self, order: "np.ndarray", epoch: int, first: int) -> Iterator[tuple[Any, int]]:
         """Batches from a step on and their sizes; the next ones are read, moved and copied while the step computes."""
@@ -568,17 +564,6 @@ class _Training:
         with self.engine.serving():
             loss, accuracy = self.engine.scores(self.val_part, range(len(self.val_part)), self.settings.batch_size)
         return {"val_loss": loss, "val_accuracy": accuracy}
-
-    def _on_new(self) -> Row:
-        """How the start does on what it has never seen, to tell whether that is of another kind."""
-        import numpy as np
-
-        new = np.flatnonzero(self._is_new())
-        if not self.settings.boost or not 0 < len(new) < len(self.train_part):
-            return {}
-        with self.engine.serving():
-            _, accuracy = self.engine.scores(self.train_part, new, self.settings.batch_size)
-        return {"new_accuracy": accuracy, "new_images": float(len(new)), "val_images": float(len(self.val_part))}
 
     def _learning_rate(self) -> float:
         start = self.state.history[0]["learning_rate"]

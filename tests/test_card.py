@@ -64,7 +64,6 @@ def drawn(label: str = "cat", reason: str = "it is better", rival: int | None = 
             "start": "warm",
             "start_reason": reason,
             "stop_reason": reason,
-            "boost": None,
             "share": 1.0,
             "blended": [],
             "passes": 1234.4,
@@ -209,7 +208,6 @@ def trained(**changes: object) -> str:
     ladder = {"before": {"rung": 0, "cycles": 9}, "after": {"rung": 1, "cycles": 0}}
     rest = {"best_epoch": 1, "epochs": 1, "max_epochs": 9, "num_images": 9, "start": "warm", "start_reason": "so"}
     given = {
-        "boost": None,
         "share": 1.0,
         "blended": [],
         "passes": 1234.4,
@@ -229,13 +227,6 @@ def test_what_training_cost_and_what_is_served_are_told():
     assert f"Served is the result, by validation loss: {alone}" in trained(share=1.0, blended=blended)
     assert f"Served is what the parent serves, by validation loss: {alone}" in trained(share=0.0, blended=blended)
     assert "Served is" not in trained()
-
-
-def test_new_images_that_were_strange_and_repeated_are_told():
-    history = [{"val_loss": 2.5, "val_accuracy": 0.8, "new_accuracy": 0.2}, {"val_loss": 0.75}]
-    said = "The new images were strange to the model (20% right, 80% on val) and made 50% of each epoch. "
-    assert said in trained(history=history, boost=0.5)
-    assert "strange" not in trained()
 
 
 def test_images_that_were_right_and_are_wrong_now_are_told():

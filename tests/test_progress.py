@@ -132,12 +132,3 @@ def test_a_registry_that_is_away_is_a_warning(told, capsys):
 )
 def test_durations_in_words(seconds, words):
     assert progress.duration(seconds) == words
-
-
-def test_new_images_that_are_strange_are_told_with_what_follows(settings, capsys):
-    row = {**ROWS[0], "val_accuracy": 0.9, "val_images": 500.0, "new_accuracy": 0.25, "new_images": 100.0}
-    for boost, says in ((0.5, True), (None, False)):
-        train = settings.train.model_copy(update={"boost": boost})
-        Progress(train, Logged(), False, Clock()).scored([row])  # type: ignore[arg-type]
-        line = "the new images are strange to the model: 25.00% right, 90.00% on val; they are 50% of each epoch"
-        assert (line in capsys.readouterr().out) == says

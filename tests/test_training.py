@@ -528,7 +528,7 @@ def test_an_epoch_trains_on_the_new_and_some_old_images_and_no_others(parts, tra
             return super().take(rows)
 
     part = Noted(parts[0].pixels, parts[0].labels, parts[0].digests, None, np.arange(70) < 8)
-    chosen = train.model_copy(update={"replay": 2, "max_epochs": 2, "boost": None})
+    chosen = train.model_copy(update={"replay": 2, "max_epochs": 2})
     notes = Quiet()
     outcome = training.fit(engine(train), part, parts[1], chosen, Folder(tmp_path, {}, NEVER), notes)
     first, second = set(taken[:24]), set(taken[24:])
@@ -550,30 +550,9 @@ class Quiet(Notes):
         self.images.append(told[3])
 
 
-def strange(parts: tuple[Part, Part]) -> Part:
-    """Old images as they are, new ones with the labels turned round."""
-    is_new = np.arange(70) >= 60
-    return Part(parts[0].pixels, np.where(is_new, 1 - parts[0].labels, parts[0].labels), parts[0].digests, None, is_new)
-
-
-def test_new_images_that_are_strange_to_the_model_are_boosted(parts, train, tmp_path, monkeypatch):
-    asked: list[float | None] = []
-    order = training.replay.order
-    monkeypatch.setattr(training.replay, "order", lambda *args: (asked.append(args[2]), order(*args))[1])
-    learned = fit(parts, train.model_copy(update={"max_epochs": 12}), tmp_path / "first")
-    for part, boost, share in ((strange(parts), 0.5, 0.5), (strange(parts), None, None), (parts[0], 0.5, None)):
-        made, chosen = engine(train), train.model_copy(update={"max_epochs": 1, "boost": boost})
-        made.begin(learned.weights, model.arrays(made.optimizer.variables))
-        asked.clear()
-        outcome = training.fit(made, part, parts[1], chosen, Folder(tmp_path / "no", {}, NEVER), Quiet())
-        assert set(asked) == {share}
-        is_told = boost is not None and part.is_unlearned is not None
-        assert (outcome.history[0].get("new_images") == 10) == is_told
-
-
-def test_pausing_in_an_epoch_of_drawn_and_boosted_images_ends_in_the_same_bytes(parts, train, tmp_path):
-    chosen = train.model_copy(update={"replay": 3, "boost": 0.5, "average": 1, "flip": True, "shift": 0.25})
-    part = strange(parts)
+def test_pausing_in_an_epoch_of_drawn_images_ends_in_the_same_bytes(parts, train, tmp_path):
+    chosen = train.model_copy(update={"replay": 3, "average": 1, "flip": True, "shift": 0.25})
+    part = replace(parts[0], is_unlearned=np.arange(70) >= 60)
 
     def go(folder: str, **options: Any) -> training.Outcome:
         states = Folder(tmp_path / folder, {}, NEVER)
@@ -605,8 +584,6 @@ def test_the_cost_counts_passes_forward_and_back_and_scoring_a_third(parts, trai
     assert outcome.passes(30) == 6 * 70 + 7 * 30 / 3
     blended = replace(outcome, blended={0.0: {}, 0.5: {}, 1.0: {}})
     assert blended.passes(30) == 6 * 70 + 9 * 30 / 3
-    asked = replace(outcome, history=[{**outcome.history[0], "new_images": 12}, *outcome.history[1:]])
-    assert asked.passes(30) == 6 * 70 + 7 * 30 / 3 + 4
 
 
 @pytest.mark.parametrize(("is_good", "kept"), [(False, 2 / 11), (True, 0.99)], ids=["fresh", "good"])

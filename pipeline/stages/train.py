@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import audit, checkpoint, code, dataset, files, ladder, model, process, replay, stopping
+from pipeline import audit, checkpoint, code, dataset, files, ladder, model, process, stopping
 from pipeline import params as parameters
 from pipeline.checkpoint import Folder, State
 from pipeline.dataset import Dataset
@@ -187,7 +187,6 @@ def _train(
             "max_epochs": train.max_epochs if is_scratch else limit.max_epochs,
             "retries": outcome.retries,
             "stop_reason": outcome.reason if is_scratch else reason,
-            "boost": limit.boost if replay.is_strange(outcome.history[0]) else None,
             "share": outcome.share,
             "blended": [{"share": share, **row} for share, row in sorted(outcome.blended.items())],
             "passes": found["passes"] if found else outcome.passes(len(parts[1])),
@@ -332,7 +331,7 @@ def _limited(plan: Plan | None, part: "Part", chosen: Params, is_idle: bool) -> 
         nothing = {"max_epochs": 0, "monitor": "val_loss", "mode": "auto", "target": None}
         return train.model_copy(update=nothing)
     if plan is None or plan.kind != "warm":
-        return train.model_copy(update={"replay": "all", "boost": None})
+        return train.model_copy(update={"replay": "all"})
     if plan.is_audited and train.replay == "all":
         # All images are there for the audit; the warm start gets what it gets in any cycle.
         train = train.model_copy(update={"replay": chosen.prepare.replay})
