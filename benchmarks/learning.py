@@ -89,7 +89,6 @@ class Images:
 UNTIL_STOPPED = {"passes_per_new": None, "warm_epochs": None, "warm_rate": 1.0, "audit_every": None}
 PLAIN = UNTIL_STOPPED | {
     "average": 0.0,
-    "distillation": 0.0,
     "blend": (),
     "restore": ("optimizer", "learning_rate"),
     "warm_from": "served",
@@ -109,8 +108,6 @@ ARMS = {
     "half": Arm("recipe at half the passes", changes={"passes_per_new": 68.0, "warm_epochs": 5}),
     "double": Arm("recipe at twice the passes", changes={"passes_per_new": 270.0, "warm_epochs": 18}),
     "no average": Arm("recipe, weights not averaged", changes={"average": 0.0}),
-    "no teacher": Arm("recipe, the parent's answers not learned", changes={"distillation": 0.0},
-                      streams="S1 S3 S4 S5", seeds=5),
     "no blend": Arm("recipe, not blended", changes={"blend": ()}, streams="S1 S2 S3 S4 S5", seeds=5),
     "no augmentation": Arm("recipe, neither mirrored nor shifted", changes={"flip": False, "shift": 0.0}),
     "no decay": Arm("recipe, no weight decay", changes={"weight_decay": 0.0}),
@@ -277,8 +274,6 @@ class Lab:
             start = training.shrunk(start, fresh, engine.network)
         restored = train.restore and was is not None and known == cycle.num_labels
         began = time.perf_counter()
-        if arm.start == "warm" and train.distillation:
-            part = training.distilled(engine, champion, known, part, train)
         engine.begin(start, was if restored else optimizer, is_good=arm.start == "warm")
         outcome = training.fit(engine, part, val, limited, Nowhere(), Quiet())
         if arm.start == "warm":

@@ -57,7 +57,7 @@ def run(
     print("train: audit: from scratch on all images, to see whether going on is still as good", flush=True)
     engine.fill(fresh)
     engine.optimizer.learning_rate.assign(limit.learning_rate)
-    every = replace(parts[0], is_unlearned=None, targets=None)
+    every = replace(parts[0], is_unlearned=None)
     left = stopping.left(chosen.budget, outcome.spent_now)
     scratch = training.fit(engine, every, parts[1], limit, states, watcher, states.load(), left, asked)
     before = outcome.passes(len(parts[1]))

@@ -28,8 +28,6 @@ class Part:
     """bool (images,): which ones the parent's cycle did not have."""
     is_unlearned: "np.ndarray | None" = None
     """bool (images,): which ones it did not have under this label; None: all."""
-    targets: "np.ndarray | None" = None
-    """float32 (images, labels): the odds of each label that are to be learned; None: the label alone."""
 
     def __len__(self) -> int:
         return len(self.labels)

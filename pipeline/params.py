@@ -123,7 +123,6 @@ class Train(Section):
     shift: Annotated[float, Field(ge=0, le=0.5)]
     optimizer: Literal["adamw", "adam", "sgd"]
     learning_rate: Annotated[float, Field(gt=0, le=10)]
-    distillation: Annotated[float, Field(ge=0, lt=1)]
     warm_rate: Annotated[float, Field(gt=0, le=100)]
     warm_up: Annotated[int, Field(ge=0)]
     weight_decay: Annotated[float, Field(ge=0, le=1)]

@@ -57,8 +57,6 @@ class Parent:
             return model.for_labels(fetch(artifact), fresh, was, description.labels)
 
         self.served = widened("model/weights.npz")
-        self.num_known = sum(label in was.labels for label in description.labels)
-        """Outputs that it has; they come first."""
         self._fresh = fresh
         # Versions from before it was kept have none.
         has_last = train.warm_from == "last" and "model/last.npz" in listed

@@ -5,6 +5,7 @@ lose the seeds, the place in the epoch, `wait` and `best`: keras-team/tf-keras#4
 under `strategy.run`, where `fit` of Keras 3 cannot (keras#20585).
 """
 
+import functools
 import math
 import time
 from collections import deque
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline import augment, metrics, model, replay, stopping
+from pipeline import augment, model, replay, stopping
 from pipeline.checkpoint import State, Values
 from pipeline.errors import ModelError
 from pipeline.params import Budget, Train
@@ -94,34 +95,6 @@ def shrunk(
     }
 
 
-def distilled(
-    engine: "Engine", teacher: "Mapping[str, np.ndarray]", num_known: int, part: "Part", settings: Train
-) -> "Part":
-    """A part whose labels are mixed with what a model answers: knowledge distillation (Hinton et al. 2015,
-    arXiv:1503.02531), from a model like the one that learns (Furlanello et al., ICML 2018, arXiv:1805.04770).
-
-    It is asked once for each image, as it is, and not for each epoch: that would cost a third more.
-
-    Args:
-        engine: whose network takes on the teacher's weights, and keeps them.
-        teacher: its weights.
-        num_known: it knows the first so many labels. Of an image of another one it has nothing to say.
-        part: what there is to learn from.
-        settings: section `train` of params.yaml; `distillation` is the share of the answers.
-    """
-    import numpy as np
-
-    model.fill(engine.network.weights, dict(teacher), "teacher")
-    targets = np.eye(engine.num_labels, dtype=np.float32)[part.labels]
-    for start in range(0, len(part), settings.batch_size):
-        rows = slice(start, start + settings.batch_size)
-        odds = metrics.probabilities(engine.answers(part.take(rows))[:, :num_known])
-        share = settings.distillation * (part.labels[rows, None] < num_known)
-        targets[rows] *= 1 - share
-        targets[rows, :num_known] += share * odds
-    return replace(part, targets=targets)
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What a training gave."""
@@ -145,22 +118,19 @@ class Outcome:
     """By all calls together."""
     spent_now: Spent
     """By this call."""
-    num_answered: int = 0
-    """Images that a teacher was asked about."""
     share: float = 1.0
     """Of what training gave in these weights; the rest is the champion's. See `blend`."""
     blended: dict[float, Row] = field(default_factory=dict)
     """Scores on val by share."""
 
     def passes(self, num_val: int) -> float:
-        """What it all cost, in images passed forward and back; what only passes forward counts a third: scoring, and
-        asking a teacher.
+        """What it all cost, in images passed forward and back; scoring, which only passes forward, counts a third.
 
         Args:
             num_val: validation images.
         """
         scored = (len(self.history) + max(len(self.blended) - 1, 0)) * num_val
-        return self.spent.images + (scored + self.num_answered) / 3
+        return self.spent.images + scored / 3
 
 
 def make_repeatable(seed: int, threads: int) -> None:
@@ -229,36 +199,29 @@ class Engine:
             for layer in network._flatten_layers():
                 if isinstance(layer, model.keras().layers.BatchNormalization):
                     layer.synchronized = True
-        self._step, self._score, self._answers = self._functions()
+        self._step, self._score = self._functions()
 
-    def _functions(self) -> tuple[Any, Any, Any]:
+    def _functions(self) -> tuple[Any, Any]:
         import tensorflow as tf
 
         network, optimizer, replicas = self.network, self.optimizer, self.shared.num_replicas_in_sync
         loss_of = model.keras().losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
         pixels_spec = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)
-        labels_spec, counts_spec = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None,), tf.float32)
-        batch_spec = (pixels_spec, labels_spec, tf.TensorSpec((None, self.num_labels), tf.float32), counts_spec)
+        batch_spec = (pixels_spec, tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None,), tf.float32))
 
-        def answers(pixels: Any, training: bool = False) -> Any:
-            return tf.cast(network(tf.cast(pixels, tf.float32), training=training), tf.float32)
-
-        def judged(logits: Any, labels: Any, counts: Any) -> tuple[Any, Any]:
+        def judged(training: bool, pixels: Any, labels: Any, counts: Any) -> tuple[Any, Any]:
+            logits = tf.cast(network(tf.cast(pixels, tf.float32), training=training), tf.float32)
             right = tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32)
             return tf.reduce_sum(loss_of(labels, logits) * counts), tf.reduce_sum(right * counts)
 
-        def one(pixels: Any, labels: Any, targets: Any, counts: Any, total: Any) -> tuple[Any, Any]:
+        def one(pixels: Any, labels: Any, counts: Any, total: Any) -> tuple[Any, Any]:
             with tf.GradientTape() as tape:
-                logits = answers(pixels, training=True)
-                learned = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(targets, logits) * counts)
+                loss, right = judged(True, pixels, labels, counts)
                 # The optimizer sums the gradients of all devices.
-                objective = optimizer.scale_loss(learned / total + sum(network.losses) / replicas)
+                objective = optimizer.scale_loss(loss / total + sum(network.losses) / replicas)
             variables = network.trainable_variables
             optimizer.apply(tape.gradient(objective, variables), variables)
-            return judged(logits, labels, counts)
-
-        def score(pixels: Any, labels: Any, counts: Any) -> tuple[Any, Any]:
-            return judged(answers(pixels), labels, counts)
+            return loss, right
 
         def step(batch: Any, total: Any, decay: Any) -> tuple[Any, Any]:
             found = self.shared.run(one, args=(*batch, total))
@@ -275,27 +238,20 @@ class Engine:
         signature = [batch_spec, scalar, scalar] if replicas == 1 else None  # a batch in parts has no single one
         return (
             tf.function(step, input_signature=signature),
-            tf.function(score, input_signature=(pixels_spec, labels_spec, counts_spec)),
-            tf.function(answers, input_signature=(pixels_spec,)),
+            tf.function(functools.partial(judged, False), input_signature=batch_spec),
         )
 
-    def feed(self, pixels: "np.ndarray", labels: "np.ndarray", targets: "np.ndarray | None" = None) -> Any:
-        """A batch as the step wants it: for each device an equal part, filled up with images that do not count.
-
-        Args:
-            pixels, labels, targets: see `Part`.
-        """
+    def feed(self, pixels: "np.ndarray", labels: "np.ndarray") -> Any:
+        """A batch as the step wants it: for each device an equal part, filled up with images that do not count."""
         import numpy as np
         import tensorflow as tf
 
         counts = np.ones(len(labels), np.float32)
-        if targets is None:
-            targets = np.eye(self.num_labels, dtype=np.float32)[labels]
-        given, replicas = (pixels, labels, targets), self.shared.num_replicas_in_sync
+        replicas = self.shared.num_replicas_in_sync
         if replicas == 1:
-            return tuple(tf.convert_to_tensor(values) for values in (*given, counts))
+            return tuple(tf.convert_to_tensor(values) for values in (pixels, labels, counts))
         missing = -len(labels) % replicas
-        filled = (np.resize(values, (len(values) + missing, *values.shape[1:])) for values in given)
+        filled = np.resize(pixels, (len(pixels) + missing, *pixels.shape[1:])), np.resize(labels, len(labels) + missing)
         columns = (*filled, np.pad(counts, (0, missing)))
 
         def part(context: Any) -> Any:
@@ -317,12 +273,6 @@ class Engine:
 
         loss, right = self._score(pixels, labels, np.ones(len(labels), np.float32))
         return float(loss), int(right)
-
-    def answers(self, pixels: "np.ndarray") -> "np.ndarray":
-        """Logits, float32 (images, labels)."""
-        import numpy as np
-
-        return np.asarray(self._answers(pixels))
 
     def scores(self, part: "Part", rows: "Sequence[int] | np.ndarray", batch_size: int) -> tuple[float, float]:
         """Mean loss and accuracy on some images of a part, ascending, of the network as it is."""
@@ -510,7 +460,6 @@ class _Training:
             self.state.retries,
             self.state.spent + self.spent,
             self.spent,
-            0 if self.train_part.targets is None else len(self.train_part),
         )
 
     def _begin(self) -> None:
@@ -581,8 +530,7 @@ class _Training:
             rows = np.sort(order[step * size : (step + 1) * size])
             rng = np.random.default_rng([settings.seed, epoch, step + 1])
             moved = augment.move(part.take(rows), settings.flip, settings.shift, rng)
-            targets = None if part.targets is None else part.targets[rows]
-            return self.engine.feed(moved, part.labels[rows], targets), len(rows)
+            return self.engine.feed(moved, part.labels[rows]), len(rows)
 
         steps = range(first, math.ceil(len(order) / size))
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as reader:

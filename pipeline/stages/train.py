@@ -134,8 +134,6 @@ def _train(
     fresh, parent = engine.values(), None
     if plan.kind != "cold":
         parent = Parent(registry, pinned, description, model.arrays(engine.network.weights), train, scratch)
-    if parent and plan.kind == "warm" and not is_idle and train.distillation:
-        parts = training.distilled(engine, parent.served, parent.num_known, parts[0], train), parts[1]
     _say_start(plan, states, state)
     if parent and state is None:
         parent.start(engine, plan.kind, is_idle)
