@@ -117,8 +117,9 @@ def test_what_is_written_is_json_that_any_reader_takes_and_a_table_and_a_plot_ar
     for seed, arm in enumerate(("scratch", "recipe", "no blend", "half")):
         right = np.random.default_rng(seed).integers(0, 2, (8, 16))
         found[Trial("S1", 0, arm)] = played(right.tolist(), [1, 2, 4, 6, 8, 9, 10], [9.0] * 7)
-    results = learning.summary(found, ["S1"], [0])
-    arms = json.loads(json.dumps(results, allow_nan=False))["streams"]["S1"]["arms"]
+    results = learning.write(learning.summary(found, ["S1"], [0]), tmp_path)
+    arms = json.loads((tmp_path / "learning.json").read_text())["streams"]["S1"]["arms"]
+    assert json.dumps(arms, allow_nan=False)
     assert {arm: row["interval"] for arm, row in arms.items()} == dict.fromkeys(arms)
     assert arms["recipe"]["against_recipe"] is None
     assert arms["no blend"]["against_recipe"]["difference"] == pytest.approx(
@@ -127,9 +128,23 @@ def test_what_is_written_is_json_that_any_reader_takes_and_a_table_and_a_plot_ar
     assert not results["ok"], "the must is for five seeds"
     lines = learning.table(results).splitlines()
     assert [line.split(" | ")[0] for line in lines[4:]] == [f"| {ARMS[arm].title}" for arm in arms]
-    learning.plot(results, tmp_path / "plot.png")
-    with Image.open(tmp_path / "plot.png") as picture:
+    with Image.open(tmp_path / "learning.png") as picture:
         assert picture.size == (1300, 550)
+
+    other = {"S2": {**results["streams"]["S1"], "title": "another"}}
+    assert list(learning.write(other, tmp_path)["streams"]) == ["S1", "S2"], "what was there stays"
+    assert "another" in (tmp_path / "learning.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_met"),
+    [({}, True), ({"seeds": 4}, False), ({"interval": [-0.5, 1]}, False), ({"cost": 0.21}, False)],
+    ids=["met", "too few seeds", "maybe worse", "too dear"],
+)
+def test_the_must_is_met_by_five_seeds_surely_not_worse_and_cheap(changes, is_met) -> None:
+    row = {"seeds": 5, "interval": [-0.49, 0.2], "cost": 0.2, **changes}
+    assert learning.is_met({"S1": {"arms": {"recipe": row}}}) == is_met
+    assert not learning.is_met({"S2": {"arms": {"recipe": row}}})
 
 
 def test_audits_cost_the_arms_that_make_them() -> None:
@@ -154,13 +169,16 @@ def test_the_committed_must_holds_and_says_so(results) -> None:
     row = results["streams"]["S1"]["arms"]["recipe"]
     must = results["must"]
     assert row["seeds"] == must["seeds"] == 5
-    assert results["ok"] is True
+    assert results["ok"] is learning.is_met(results["streams"]) is True
     assert row["interval"][0] > must["difference"] == learning.MUST_DIFFERENCE
     assert row["cost"] <= must["cost"] == learning.MUST_COST
 
 
 def test_the_committed_results_are_of_todays_defaults(results) -> None:
-    assert results["settings"] == json.loads(json.dumps(learning.settings(ARMS["recipe"]).model_dump(mode="json")))
+    today = json.loads(json.dumps(learning.settings(ARMS["recipe"]).model_dump(mode="json")))
+    assert {stream: content["settings"] for stream, content in results["streams"].items()} == dict.fromkeys(
+        STREAMS, today
+    )
 
 
 def test_the_committed_table_is_that_of_the_results(results) -> None:
