@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import learning
-from benchmarks.learning import ARMS, STREAMS, Images, Trial
+from benchmarks.learning import arms as ways
+from benchmarks.learning import lab, results
+from benchmarks.learning.arms import ARMS, Trial
+from benchmarks.learning.streams import STREAMS, Images
 from benchmarks.workspace import CHECKOUT
 
 RESULTS = CHECKOUT / "benchmarks/results"
@@ -70,14 +72,14 @@ def test_the_interval_holds_the_truth_19_times_of_20(of_seed: float, of_image: f
             + of_image * rng.normal(size=(1, 200))
             + of_both * rng.normal(size=(5, 200))
         )
-        low, high = learning.interval(gains / 200) or (0.0, 0.0)
+        low, high = results.interval(gains / 200) or (0.0, 0.0)
         inside += low <= 0 <= high
     assert 0.925 < inside / times < 0.995
 
 
 def test_one_seed_has_no_interval_and_what_is_the_same_none_but_zero() -> None:
-    assert learning.interval(np.ones((1, 9))) is None
-    assert learning.interval(np.zeros((3, 9))) == (0, 0)
+    assert results.interval(np.ones((1, 9))) is None
+    assert results.interval(np.zeros((3, 9))) == (0, 0)
 
 
 def played(right: list[list[int]], cycles: list[int], passes: list[float]) -> dict[str, object]:
@@ -93,19 +95,19 @@ def played(right: list[list[int]], cycles: list[int], passes: list[float]) -> di
 
 
 def test_cost_is_interpolated_where_scratch_was_not_trained() -> None:
-    assert learning.total(played([[0] * 4] * 3, [2, 4], [10.0, 30.0]), "passes") == 10 + 10 + 20 + 30
+    assert results.total(played([[0] * 4] * 3, [2, 4], [10.0, 30.0]), "passes") == 10 + 10 + 20 + 30
 
 
 def test_negative_flips_are_counted_between_neighbouring_cycles_only() -> None:
     outcome = played([[1, 1, 1, 0], [0, 1, 1, 1], [1, 0, 0, 1], [0, 0, 0, 0]], [1, 2, 4], [1.0, 1.0, 1.0])
-    assert learning.flipped(outcome) == pytest.approx((1 / 4 + 2 / 4) / 2)
+    assert results.flipped(outcome) == pytest.approx((1 / 4 + 2 / 4) / 2)
 
 
 def test_an_arm_is_compared_image_by_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(learning.STREAMS, "S1", replace(STREAMS["S1"], scored=(1, 2)))
+    monkeypatch.setitem(STREAMS, "S1", replace(STREAMS["S1"], scored=(1, 2)))
     scratch = played([[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0]], [1, 2], [100.0, 100.0])
     ours = played([[0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]], [1, 2], [10.0, 20.0])
-    found = learning.compared([(ours, scratch)] * 2, "S1", audits=0.05)
+    found = results.compared([(ours, scratch)] * 2, "S1", audits=0.05)
     assert found["difference"] == found["final_difference"] == 25.0
     assert found["by_seed"] == [25.0, 25.0]
     assert found["cost"] == pytest.approx(0.15 + 0.05)
@@ -117,7 +119,7 @@ def test_what_is_written_is_json_that_any_reader_takes_and_a_table_and_a_plot_ar
     for seed, arm in enumerate(("scratch", "recipe", "no blend", "half")):
         right = np.random.default_rng(seed).integers(0, 2, (8, 16))
         found[Trial("S1", 0, arm)] = played(right.tolist(), [1, 2, 4, 6, 8, 9, 10], [9.0] * 7)
-    results = learning.write(learning.summary(found, ["S1"], [0]), tmp_path)
+    written = results.write(results.summary(found, ["S1"], [0]), tmp_path)
     arms = json.loads((tmp_path / "learning.json").read_text())["streams"]["S1"]["arms"]
     assert json.dumps(arms, allow_nan=False)
     assert {arm: row["interval"] for arm, row in arms.items()} == dict.fromkeys(arms)
@@ -125,14 +127,14 @@ def test_what_is_written_is_json_that_any_reader_takes_and_a_table_and_a_plot_ar
     assert arms["no blend"]["against_recipe"]["difference"] == pytest.approx(
         arms["no blend"]["difference"] - arms["recipe"]["difference"], abs=0.011
     )
-    assert not results["ok"], "the must is for five seeds"
-    lines = learning.table(results).splitlines()
+    assert not written["ok"], "the must is for five seeds"
+    lines = results.table(written).splitlines()
     assert [line.split(" | ")[0] for line in lines[4:]] == [f"| {ARMS[arm].title}" for arm in arms]
     with Image.open(tmp_path / "learning.png") as picture:
         assert picture.size == (1300, 550)
 
-    other = {"S2": {**results["streams"]["S1"], "title": "another"}}
-    assert list(learning.write(other, tmp_path)["streams"]) == ["S1", "S2"], "what was there stays"
+    other = {"S2": {**written["streams"]["S1"], "title": "another"}}
+    assert list(results.write(other, tmp_path)["streams"]) == ["S1", "S2"], "what was there stays"
     assert "another" in (tmp_path / "learning.md").read_text()
 
 
@@ -143,51 +145,51 @@ def test_what_is_written_is_json_that_any_reader_takes_and_a_table_and_a_plot_ar
 )
 def test_the_must_is_met_by_five_seeds_surely_not_worse_and_cheap(changes, is_met) -> None:
     row = {"seeds": 5, "interval": [-0.49, 0.2], "cost": 0.2, **changes}
-    assert learning.is_met({"S1": {"arms": {"recipe": row}}}) == is_met
-    assert not learning.is_met({"S2": {"arms": {"recipe": row}}})
+    assert results.is_met({"S1": {"arms": {"recipe": row}}}) == is_met
+    assert not results.is_met({"S2": {"arms": {"recipe": row}}})
 
 
 def test_audits_cost_the_arms_that_make_them() -> None:
-    every = learning.settings(ARMS["recipe"]).audit_every
+    every = ways.settings(ARMS["recipe"]).audit_every
     assert every is not None
-    assert learning.audit_share(ARMS["recipe"]) == 1 / every
-    assert learning.audit_share(ARMS["scratch"]) == learning.audit_share(ARMS["warm"]) == 0
+    assert ways.audit_share(ARMS["recipe"]) == 1 / every
+    assert ways.audit_share(ARMS["scratch"]) == ways.audit_share(ARMS["warm"]) == 0
 
 
 def test_every_arm_is_other_settings_or_another_start() -> None:
-    seen = [json.dumps(learning.key(arm), sort_keys=True) for arm in ARMS.values()]
+    seen = [json.dumps(ways.key(arm), sort_keys=True) for arm in ARMS.values()]
     assert len(set(seen)) == len(ARMS)
 
 
 @pytest.fixture(scope="module")
-def results() -> dict[str, object]:
+def committed() -> dict[str, object]:
     found: dict[str, object] = json.loads((RESULTS / "learning.json").read_text())
     return found
 
 
-def test_the_committed_must_holds_and_says_so(results) -> None:
-    row = results["streams"]["S1"]["arms"]["recipe"]
-    must = results["must"]
+def test_the_committed_must_holds_and_says_so(committed) -> None:
+    row = committed["streams"]["S1"]["arms"]["recipe"]
+    must = committed["must"]
     assert row["seeds"] == must["seeds"] == 5
-    assert results["ok"] is learning.is_met(results["streams"]) is True
-    assert row["interval"][0] > must["difference"] == learning.MUST_DIFFERENCE
-    assert row["cost"] <= must["cost"] == learning.MUST_COST
+    assert committed["ok"] is results.is_met(committed["streams"]) is True
+    assert row["interval"][0] > must["difference"] == results.MUST_DIFFERENCE
+    assert row["cost"] <= must["cost"] == results.MUST_COST
 
 
-def test_the_committed_results_are_of_todays_defaults(results) -> None:
-    today = json.loads(json.dumps(learning.settings(ARMS["recipe"]).model_dump(mode="json")))
-    assert {stream: content["settings"] for stream, content in results["streams"].items()} == dict.fromkeys(
+def test_the_committed_results_are_of_todays_defaults(committed) -> None:
+    today = json.loads(json.dumps(ways.settings(ARMS["recipe"]).model_dump(mode="json")))
+    assert {stream: content["settings"] for stream, content in committed["streams"].items()} == dict.fromkeys(
         STREAMS, today
     )
 
 
-def test_the_committed_table_is_that_of_the_results(results) -> None:
-    assert (RESULTS / "learning.md").read_text() == f"Made by `{results['command']}`.\n\n{learning.table(results)}\n"
+def test_the_committed_table_is_that_of_the_results(committed) -> None:
+    assert (RESULTS / "learning.md").read_text() == f"Made by `{committed['command']}`.\n\n{results.table(committed)}\n"
 
 
 def test_a_folder_without_images_is_refused_by_name(tmp_path) -> None:
     with pytest.raises(SystemExit, match=r"airplane: no JPEGs; expected CIFAR-10 in folders train/<label>"):
-        learning.load(tmp_path, tmp_path)
+        lab.load(tmp_path, tmp_path)
 
 
 def test_trials_are_named_by_stream_seed_and_arm() -> None:

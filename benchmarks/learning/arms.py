@@ -1,0 +1,106 @@
+"""Arms: ways to train in each cycle, as settings of params.yaml."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmarks.learning.streams import STREAMS
+from benchmarks.workspace import CHECKOUT
+
+if TYPE_CHECKING:
+    from pipeline.params import Train
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way to train in each cycle."""
+
+    title: str
+    start: Literal["warm", "shrink", "cold"] = "warm"
+    pool: int | Literal["all", "none"] = "all"
+    """Old images per new one that are there, drawn once a cycle."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Of section `train` of params.yaml."""
+    streams: str = "S1"
+    seeds: int = 3
+    """How many of the seeds to play at most."""
+
+
+UNTIL_STOPPED = {"passes_per_new": None, "warm_epochs": None, "warm_rate": 1.0, "audit_every": None}
+PLAIN = UNTIL_STOPPED | {
+    "average": 0.0,
+    "blend": (),
+    "restore": ("optimizer", "learning_rate"),
+    "warm_from": "served",
+}
+ARMS = {
+    "scratch": Arm("from scratch, until early stopping", "cold", changes=UNTIL_STOPPED, streams="S1 S2 S3 S4 S5",
+                   seeds=5),
+    "recipe": Arm("the recipe: defaults of params.yaml", streams="S1 S2 S3 S4 S5", seeds=5),
+    "new only": Arm("new images only", pool="none", streams="S1 S2 S3 S4", seeds=5),
+    "warm": Arm("warm on all, no tricks, until early stopping", changes=PLAIN, streams="S1 S2 S5"),
+    "shrink": Arm("shrink and perturb, until early stopping", "shrink", changes=UNTIL_STOPPED),
+    "shrink cheap": Arm("shrink and perturb at the recipe's budget", "shrink", changes={"warm_rate": 1.0}),
+    "scratch cheap": Arm("from scratch at the recipe's budget", "cold", changes={"warm_rate": 1.0}),
+    "scratch long": Arm("from scratch, twice the patience and epochs", "cold",
+                        changes=UNTIL_STOPPED | {"patience": 12, "max_epochs": 120}, seeds=2),
+    "quarter": Arm("recipe at a quarter of the passes", changes={"passes_per_new": 34.0, "warm_epochs": 2}),
+    "half": Arm("recipe at half the passes", changes={"passes_per_new": 68.0, "warm_epochs": 5}),
+    "double": Arm("recipe at twice the passes", changes={"passes_per_new": 270.0, "warm_epochs": 18}),
+    "no average": Arm("recipe, weights not averaged", changes={"average": 0.0}),
+    "no blend": Arm("recipe, not blended", changes={"blend": ()}, streams="S1 S3 S4 S5", seeds=5),
+    "no augmentation": Arm("recipe, neither mirrored nor shifted", changes={"flip": False, "shift": 0.0}),
+    "no decay": Arm("recipe, no weight decay", changes={"weight_decay": 0.0}),
+    "no patience": Arm("recipe, the whole budget each time", changes={"patience": 1000}),
+    "from served": Arm("recipe, warm from the served weights", changes={"warm_from": "served"}),
+    "restored": Arm("recipe, optimizer restored", changes={"restore": ("optimizer", "learning_rate")}),
+    "pool 20": Arm("recipe, 20 old per new, fixed", pool=20, changes={"warm_epochs": None}, streams="S3"),
+    "pool 10": Arm("recipe, 10 old per new, fixed", pool=10, changes={"warm_epochs": None}),
+    "pool 5": Arm("recipe, 5 old per new, fixed", pool=5, changes={"warm_epochs": None}),
+    "drawn 10": Arm("recipe, 10 old per new, redrawn each epoch", changes={"replay": 10, "warm_epochs": None}),
+    "cold rate": Arm("recipe, learning rate of a cold start", changes={"warm_rate": 1.0}),
+    "no warm-up": Arm("recipe, the learning rate not warmed up", changes={"warm_up": 0}),
+    "drawn 5": Arm("recipe, 5 old per new, redrawn each epoch", changes={"replay": 5, "warm_epochs": None}),
+}  # fmt: skip
+
+
+BUDGETS = ("quarter", "half", "recipe", "double")
+"""Arms that differ in their budget alone, cheapest first."""
+
+ELEMENTS = [arm for arm, what in ARMS.items() if what.title.startswith("recipe, ")]
+"""The recipe with one thing changed, at about its cost."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One stream, seed and arm."""
+
+    stream: str
+    seed: int
+    arm: str
+
+
+def played(stream: str, arm: str, seeds: Sequence[int]) -> Sequence[int]:
+    """The seeds that an arm plays on a stream."""
+    return seeds[: min(ARMS[arm].seeds, STREAMS[stream].seeds)]
+
+
+def settings(arm: Arm) -> "Train":
+    """Section `train` of params.yaml with what the arm changes; one thread, so that two trials run side by side."""
+    from pipeline import params
+
+    train = params.load(CHECKOUT / "params.yaml").train
+    return train.model_copy(update={"architecture": "small_cnn", "threads": 1, **arm.changes})
+
+
+def key(arm: Arm) -> Any:
+    """What the outcome of a trial depends on, as a JSON value."""
+    from pipeline import code
+
+    return [settings(arm).model_dump(mode="json"), arm.start, arm.pool, code.digest("pipeline.training")]
+
+
+def audit_share(arm: Arm) -> float:
+    """What audits add to each cycle's cost, as a share of training from scratch: spread over the cycles between."""
+    every = settings(arm).audit_every
+    return 1 / every if every and arm.start == "warm" and arm.pool != "none" else 0.0

@@ -1,0 +1,229 @@
+"""The lab: plays the cycles of a stream with an arm, by the product's own training code."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.learning.arms import ARMS, Arm, Trial, key, settings
+from benchmarks.learning.streams import LABELS, STREAMS, Cycle, Images, Stream
+
+if TYPE_CHECKING:
+    from pipeline.params import Train
+
+SIDE = 16
+"""Pixels of an image's sides."""
+
+
+class Lab:
+    """What the trials of one process share: images, compiled engines, first models."""
+
+    def __init__(self, source: Path, work: Path) -> None:
+        """Load the images; takes the first process a minute, later ones a second."""
+        self.images, self._work = load(source, work), work
+        self._engines: dict[Any, Any] = {}
+
+    def run(self, trial: Trial, arm: Arm) -> dict[str, Any]:
+        """Play the cycles of a stream with an arm.
+
+        Returns:
+            One entry per played cycle in each list: cycle, accuracy, passes, forward, seconds, epochs, share; and
+            right: bool (cycles, test images), packed, of which only the tested ones count.
+        """
+        stream = STREAMS[trial.stream]
+        cycles = stream.make(self.images, np.random.default_rng(trial.seed))
+        labels = self._labels(stream, trial.seed)
+        weights = self._first(trial, cycles[0], labels)
+        rows: dict[str, list[Any]] = {
+            name: [] for name in ("cycle", "accuracy", "passes", "seconds", "epochs", "share")
+        }
+        right = [self._right(weights, cycles[0])]
+        last, optimizer = weights, None
+        for number in range(1, len(cycles)):
+            if arm.start == "cold" and number not in stream.scored:
+                continue
+            cycle = cycles[number]
+            known = cycles[number - 1].num_labels
+            done = self._learn(trial, arm, number, cycle, labels, known, weights, last, optimizer)
+            weights, last, optimizer = done.pop("weights"), done.pop("last"), done.pop("optimizer")
+            right.append(self._right(weights, cycle))
+            done["accuracy"] = float(right[-1].sum() / len(cycle.test))
+            for name, value in {"cycle": number, **done}.items():
+                rows[name].append(value)
+        return {**rows, "right": np.packbits(np.stack(right), axis=1)}
+
+    def _learn(
+        self,
+        trial: Trial,
+        arm: Arm,
+        number: int,
+        cycle: Cycle,
+        labels: np.ndarray,
+        known: int,
+        served: Any,
+        last: Any,
+        was: Any,
+    ) -> dict[str, Any]:
+        """One cycle, as `pipeline.stages.train` does it."""
+        from pipeline import model, training
+
+        train = settings(arm).model_copy(update={"seed": 1000 * trial.seed + number})
+        pick = np.random.default_rng([trial.seed, number])
+        old, new = cycle.train[: -cycle.num_new], cycle.train[-cycle.num_new :]
+        if arm.pool != "all":
+            count = 0 if arm.pool == "none" else min(len(old), arm.pool * len(new))
+            old = pick.choice(old, count, replace=False)
+        is_unlearned = np.arange(len(old) + len(new)) >= len(old)
+        part, val = self._part([*old, *new], labels, is_unlearned), self._part(cycle.val, labels)
+        limited = training.warmed(train, part)
+        if arm.start != "warm":
+            part = replace(part, is_unlearned=None)
+        engine, optimizer = self._engine(limited, cycle.num_labels)
+        start = fresh = self._fresh(1000 * trial.seed + number, cycle.num_labels)
+        names = describe(cycle.num_labels).labels
+        champion = model.for_labels(served, fresh, describe(known), names)
+        if arm.start != "cold":
+            start = champion
+            if train.warm_from == "last":
+                start = model.for_labels(last, fresh, describe(known), names)
+        if arm.start == "shrink":
+            start = training.shrunk(start, fresh, engine.network)
+        restored = train.restore and was is not None and known == cycle.num_labels
+        began = time.perf_counter()
+        engine.begin(start, was if restored else optimizer, is_good=arm.start == "warm")
+        outcome = training.fit(engine, part, val, limited, Nowhere(), Quiet())
+        if arm.start == "warm":
+            outcome = training.blend(engine, champion, outcome, val, train)
+        seconds = time.perf_counter() - began
+        return {
+            "passes": outcome.passes(len(val)),
+            "seconds": round(seconds, 2),
+            "epochs": len(outcome.history) - 1,
+            "share": outcome.share,
+            "weights": outcome.weights,
+            "last": outcome.last,
+            "optimizer": outcome.optimizer,
+        }
+
+    def prepare(self, trial: Trial) -> None:
+        """Train the model that all arms of a stream and seed start from, unless it is there."""
+        cycle = STREAMS[trial.stream].make(self.images, np.random.default_rng(trial.seed))[0]
+        self._first(trial, cycle, self._labels(STREAMS[trial.stream], trial.seed))
+
+    def _first(self, trial: Trial, cycle: Cycle, labels: np.ndarray) -> Any:
+        from pipeline import files, training
+
+        path = self._work / f"first-{trial.stream}-{trial.seed}-{files.sha256_json(key(ARMS['scratch']))[:8]}.npz"
+        if not path.exists():
+            train = settings(ARMS["scratch"]).model_copy(update={"seed": 1000 * trial.seed})
+            engine, optimizer = self._engine(train, cycle.num_labels)
+            engine.begin(self._fresh(1000 * trial.seed, cycle.num_labels), optimizer)
+            part, val = self._part(cycle.train, labels), self._part(cycle.val, labels)
+            outcome = training.fit(engine, part, val, train, Nowhere(), Quiet())
+            files.write_arrays(path, outcome.weights)
+        return files.read_arrays(path)
+
+    def _labels(self, stream: Stream, seed: int) -> np.ndarray:
+        """Of the training and validation images, some of them wrong."""
+        rng, labels = np.random.default_rng([seed, 5]), self.images.train_labels.copy()
+        wrong = np.flatnonzero(rng.random(len(labels)) < stream.noise)
+        labels[wrong] = (labels[wrong] + rng.integers(1, 10, len(wrong))) % 10
+        return labels
+
+    def _part(
+        self, rows: Sequence[int] | np.ndarray, labels: np.ndarray, is_unlearned: np.ndarray | None = None
+    ) -> Any:
+        from pipeline.dataset import Part
+
+        rows = np.asarray(rows)
+        return Part(self.images.train[rows], labels[rows], (), None, is_unlearned)
+
+    def _engine(self, train: "Train", num_labels: int) -> tuple[Any, Any]:
+        """A compiled engine for settings like these, and the values of its fresh optimizer."""
+        from pipeline import model, training
+
+        kind = (train.average > 0, train.learning_rate, train.weight_decay, num_labels)
+        if kind not in self._engines:
+            training.make_repeatable(0, 1)
+            engine = training.Engine(model.build(describe(num_labels)), model.optimizer(train), train)
+            self._engines[kind] = engine, model.arrays(engine.optimizer.variables)
+        made: tuple[Any, Any] = self._engines[kind]
+        return made
+
+    def _fresh(self, seed: int, num_labels: int) -> Any:
+        from pipeline import model
+
+        model.keras().utils.set_random_seed(seed)
+        return model.arrays(model.build(describe(num_labels)).weights)
+
+    def _right(self, weights: Any, cycle: Cycle) -> np.ndarray:
+        """bool (test images,): which are right; those that are not tested yet are not."""
+        from pipeline import model
+
+        engine, _ = self._engine(settings(ARMS["scratch"]), cycle.num_labels)
+        model.fill(engine.network.weights, weights, "tested")
+        right = np.zeros(len(self.images.test), bool)
+        found = model.logits(engine.network, self.images.test[cycle.test], 1000).argmax(axis=1)
+        right[cycle.test] = found == self.images.test_labels[cycle.test]
+        return right
+
+
+class Nowhere:
+    """Keeps no states."""
+
+    def save(self, _: Any) -> None:
+        """Not at all."""
+
+    def is_due(self, *_: int) -> bool:
+        """Never."""
+        return False
+
+
+class Quiet:
+    """Watches training and says nothing of it."""
+
+    def stepped(self, *_: Any) -> None:
+        """Not of interest."""
+
+    def scored(self, _: Any) -> None:
+        """Not of interest."""
+
+    def warned(self, warning: str) -> None:
+        """Of interest, for nothing should be worth a warning here."""
+        print(f"warning: {warning}", flush=True)
+
+
+def describe(num_labels: int) -> Any:
+    """The model of params.yaml for so many labels."""
+    from pipeline import model
+
+    return model.Description("small_cnn", (SIDE, SIDE, 3), LABELS[:num_labels])
+
+
+def load(source: Path, work: Path) -> Images:
+    """Decode the JPEGs below `source`/train and `source`/test, or take what was decoded before."""
+    path = work / f"cifar10-{SIDE}.npz"
+    if not path.exists():
+        from pipeline import files, images
+
+        found = {}
+        for split in ("train", "test"):
+            listed = [(number, file) for number, label in enumerate(LABELS) for file in _files(source / split / label)]
+            print(f"decoding {len(listed):,} {split} images", flush=True)
+            found[split] = np.stack([images.decode(file.read_bytes(), SIDE, 3) for _, file in listed])
+            found[f"{split}_labels"] = np.array([number for number, _ in listed])
+        files.write_arrays(path, found)
+    content = np.load(path)
+    return Images(*(content[name] for name in ("train", "train_labels", "test", "test_labels")))
+
+
+def _files(folder: Path) -> list[Path]:
+    found = sorted(folder.glob("*.jpg"))
+    if not found:
+        raise SystemExit(
+            f"{folder}: no JPEGs; expected CIFAR-10 in folders train/<label> and test/<label>, see --images"
+        )
+    return found
