@@ -3,7 +3,8 @@
 A warm start may wear out: networks that were trained on and on can lose what it takes to learn (Dohare et al., Nature
 632, 2024), and fall behind training from scratch without anybody seeing it. So every `train.audit_every` cycles a
 second model is trained from scratch on all images, and both are compared on the validation images. Where scratch is
-surely better it is what the cycle gives, and the cycles after it start one rung higher; else one lower.
+surely better it is what the cycle gives, and what warm starts go on from. Where it is so again in the next audit they
+wear out sooner than audits come, and the cycles start one rung higher; where it is not, one lower.
 """
 
 from collections.abc import Mapping
@@ -15,8 +16,9 @@ from pipeline.params import Train
 
 Kind = Literal["warm", "shrink", "cold"]
 
-RUNGS: tuple[Kind, ...] = ("warm", "shrink", "cold")
-"""The parent's weights; the parent's weights shrunk and perturbed; fresh weights."""
+RUNGS: tuple[Kind, ...] = ("warm", "warm", "shrink", "cold")
+"""The parent's weights; those of the model from scratch that an audit kept; the parent's weights shrunk and perturbed;
+fresh weights. The last two cost about as much as training from scratch, in every cycle until an audit leads down."""
 
 CONFIDENCE = 0.95
 """With which scratch has to be better, one-sided: only then is it worth what it costs."""
@@ -70,12 +72,12 @@ def plan(pinned: Mapping[str, Any], train: Train) -> Plan:
         return Plan("shrink", f"from v{version}, its weights shrunk and perturbed: train.start is shrink", False, place)
     is_audited = train.audit_every is not None and place.cycles + 1 >= train.audit_every
     # An audit on the highest rung asks whether the one below would do again.
-    kind = RUNGS[min(place.rung, 1)] if is_audited else RUNGS[place.rung]
-    worse = "training from scratch was better in the last audit"
+    kind = RUNGS[min(place.rung, len(RUNGS) - 2) if is_audited else place.rung]
+    worse = f"training from scratch was better in the last {place.rung} audits"
     reason = {
         "warm": f"from v{version}, {weights}",
         "shrink": f"from v{version}, its weights shrunk and perturbed: {worse}",
-        "cold": f"{fresh}: {worse}, and in the one before",
+        "cold": f"{fresh}: {worse}",
     }[kind]
     if is_audited:
         reason += (

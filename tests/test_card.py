@@ -205,7 +205,7 @@ def test_of_many_remarks_the_first_are_shown_and_the_others_counted(count):
 def trained(**changes: object) -> str:
     """A card of a training of which something is different."""
     history = [{"val_loss": 2.5}, {"val_loss": 0.75}]
-    ladder = {"before": {"rung": 0, "cycles": 9}, "after": {"rung": 1, "cycles": 0}}
+    ladder = {"before": {"rung": 0, "cycles": 9}, "after": {"rung": 2, "cycles": 0}}
     rest = {"best_epoch": 1, "epochs": 1, "max_epochs": 9, "num_images": 9, "start": "warm", "start_reason": "so"}
     given = {
         "share": 1.0,
