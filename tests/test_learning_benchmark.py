@@ -187,6 +187,17 @@ def test_the_committed_table_is_that_of_the_results(committed) -> None:
     assert (RESULTS / "learning.md").read_text() == f"Made by `{committed['command']}`.\n\n{results.table(committed)}\n"
 
 
+def test_the_readme_has_the_numbers_of_the_results(committed) -> None:
+    arms = committed["streams"]["S1"]["arms"]
+    recipe, scratch = arms["recipe"], arms["scratch"]
+    readme = " ".join((CHECKOUT / "README.md").read_text().split())
+    low, high = recipe["interval"]
+    assert f"{recipe['difference']:+.1f} points (95 %: {low:+.1f} to {high:+.1f})" in readme
+    assert f"{100 * recipe['cost']:.1f} % of its passes" in readme
+    assert f"{100 * recipe['flips']:.1f} % of the images that were right" in readme
+    assert f"{100 * scratch['flips']:.1f} % from scratch" in readme
+
+
 def test_a_folder_without_images_is_refused_by_name(tmp_path) -> None:
     with pytest.raises(SystemExit, match=r"airplane: no JPEGs; expected CIFAR-10 in folders train/<label>"):
         lab.load(tmp_path, tmp_path)
