@@ -2,22 +2,17 @@
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from benchmarks import learning
-from benchmarks.learning.arms import ARMS, Trial, key, played, settings
-from benchmarks.learning.lab import SIDE, Lab, load
+from benchmarks.learning.arms import ARMS, Trial, played, settings
+from benchmarks.learning.lab import SIDE, load
 from benchmarks.learning.results import summary, table, write
 from benchmarks.learning.streams import STREAMS
+from benchmarks.learning.trials import play
 from benchmarks.workspace import CHECKOUT
 
 RESULTS = CHECKOUT / "benchmarks/results"
@@ -56,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if stream in ARMS[arm].streams
         for seed in played(stream, arm, chosen.seeds)
     ]
-    found = dict(_played(trials, chosen.work, chosen.processes))
+    found = dict(play(trials, chosen.work, chosen.processes))
     made = {"commit": _commit(), "seeds": chosen.seeds, "settings": settings(ARMS["recipe"]).model_dump(mode="json")}
     streams = {stream: content | made for stream, content in summary(found, chosen.streams, chosen.seeds).items()}
     results = write(streams, chosen.out)
@@ -86,55 +81,6 @@ def _unpacked(images: Path, work: Path) -> Path:
         (work / "unpacking").rename(folder)
     (found,) = {path.parent for path in folder.glob("**/train")}
     return found
-
-
-def _played(trials: Sequence[Trial], work: Path, processes: int) -> Iterator[tuple[Trial, dict[str, Any]]]:
-    """Every trial with its outcome; those of one stream and seed begin when its first model is there."""
-    from pipeline import files
-
-    paths = {}
-    for trial in trials:
-        name = f"{trial.stream}-{trial.seed}-{trial.arm}-{files.sha256_json(key(ARMS[trial.arm]))[:12]}.npz"
-        paths[trial] = work / name.replace(" ", "_")
-    todo = [trial for trial in trials if not paths[trial].exists()]
-    print(f"{len(trials)} trials, {len(trials) - len(todo)} of them done before", flush=True)
-    began = time.monotonic()
-    with ProcessPoolExecutor(max(processes, 1), multiprocessing.get_context("spawn")) as pool:
-        firsts = {(trial.stream, trial.seed): pool.submit(_prepare, trial, work) for trial in todo}
-        waiting = {}
-        for trial in sorted(todo, key=lambda trial: "scratch" not in trial.arm):  # the longest first
-            firsts[trial.stream, trial.seed].result()
-            waiting[pool.submit(_play, trial, work, paths[trial])] = trial
-        for number, done in enumerate(as_completed(waiting), start=1):
-            done.result()
-            trial = waiting[done]
-            took = (time.monotonic() - began) / 60
-            print(
-                f"{number} of {len(todo)}: {trial.stream}, seed {trial.seed}, {trial.arm}; {took:.0f} min", flush=True
-            )
-    for trial in trials:
-        yield trial, dict(np.load(paths[trial]))
-
-
-_LAB: list[Lab] = []
-"""Of this process."""
-
-
-def _lab(work: Path) -> Lab:
-    if not _LAB:
-        _LAB.append(Lab(work, work))
-    return _LAB[0]
-
-
-def _prepare(trial: Trial, work: Path) -> None:
-    _lab(work).prepare(trial)
-
-
-def _play(trial: Trial, work: Path, path: Path) -> None:
-    found = _lab(work).run(trial, ARMS[trial.arm])
-    made = path.with_suffix(".unfinished.npz")
-    np.savez(made, **found)
-    made.rename(path)
 
 
 if __name__ == "__main__":
