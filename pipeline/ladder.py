@@ -18,7 +18,8 @@ Kind = Literal["warm", "shrink", "cold"]
 
 RUNGS: tuple[Kind, ...] = ("warm", "warm", "shrink", "cold")
 """The parent's weights; those of the model from scratch that an audit kept; the parent's weights shrunk and perturbed;
-fresh weights. The last two cost about as much as training from scratch, in every cycle until an audit leads down."""
+fresh weights. The last two train on all images until early stopping, in every cycle until an audit leads down: about
+half of what training from scratch costs, and all of it (`python -m benchmarks.learning`)."""
 
 CONFIDENCE = 0.95
 """With which scratch has to be better, one-sided: only then is it worth what it costs."""
