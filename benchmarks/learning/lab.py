@@ -30,7 +30,7 @@ class Lab:
         """Play the cycles of a stream with an arm.
 
         Returns:
-            One entry per played cycle in each list: cycle, accuracy, passes, forward, seconds, epochs, share; and
+            One entry per played cycle in each list: cycle, accuracy, passes, seconds, epochs, share; and
             right: bool (cycles, test images), packed, of which only the tested ones count.
         """
         stream = STREAMS[trial.stream]

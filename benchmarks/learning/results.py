@@ -94,12 +94,13 @@ def paired(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], stream:
     """
     gains = []
     for ours, other in pairs:
-        right, counts = [], []
-        for side in (ours, other):
-            at = [list(side["cycle"]).index(cycle) for cycle in STREAMS[stream].scored]
-            right.append(np.unpackbits(side["right"], axis=1)[1:][at].astype(np.int8))
-            counts.append([row.sum() / side["accuracy"][place] for row, place in zip(right[-1], at, strict=True)])
-        gains.append(((right[0] - right[1]) / np.array(counts[0])[:, None]).mean(axis=0))
+        places = [[list(side["cycle"]).index(cycle) for cycle in STREAMS[stream].scored] for side in (ours, other)]
+        right, theirs = (
+            np.unpackbits(side["right"], axis=1)[1:][at].astype(np.int8)
+            for side, at in zip((ours, other), places, strict=True)
+        )
+        tested = right.sum(axis=1) / np.asarray(ours["accuracy"])[places[0]]
+        gains.append(((right - theirs) / tested[:, None]).mean(axis=0))
     by_seed = np.sum(gains, axis=1)
     reach = interval(np.array(gains))
     return {
