@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,25 +11,26 @@ from pathlib import Path
 from benchmarks import learning
 from benchmarks.learning.arms import ARMS, Trial, played, settings
 from benchmarks.learning.lab import SIDE, load
-from benchmarks.learning.results import summary, table, write
+from benchmarks.learning.results import COMMAND, summary, table, write
 from benchmarks.learning.streams import STREAMS
 from benchmarks.learning.trials import play
 from benchmarks.workspace import CHECKOUT
 
 RESULTS = CHECKOUT / "benchmarks/results"
+SEEDS = [0, 1, 2, 3, 4]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what is not there yet, write the results; 0 if the must holds."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.learning",
+        prog=COMMAND,
         description=(learning.__doc__ or "").splitlines()[0],
         epilog="example, one seed in ten minutes: python -m benchmarks.learning --quick",
     )
     archive = CHECKOUT.parent / "shared/data/cifar10.tar.gz"
     parser.add_argument("--images", type=Path, default=archive,
                         help="CIFAR-10 as JPEGs: archive or folder with train/<label>, test/<label>")  # fmt: skip
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="(default: 0 to 4)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="(default: 0 to 4)")
     parser.add_argument("--streams", nargs="+", choices=STREAMS, default=list(STREAMS), help="(default: all)")
     parser.add_argument("--arms", nargs="+", choices=ARMS, metavar="ARM", default=list(ARMS), help=", ".join(ARMS))
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="trials at a time (default: one a core)")
@@ -53,11 +55,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     found = dict(play(trials, chosen.work, chosen.processes))
     made = {"commit": _commit(), "seeds": chosen.seeds, "settings": settings(ARMS["recipe"]).model_dump(mode="json")}
-    streams = {stream: content | made for stream, content in summary(found, chosen.streams, chosen.seeds).items()}
+    streams = {
+        stream: content | made | {"command": _command(stream, chosen.arms, chosen.seeds)}
+        for stream, content in summary(found, chosen.streams, chosen.seeds).items()
+    }
     results = write(streams, chosen.out)
     print(table(results))
     print(json.dumps(results))
     return 0 if results["ok"] else 1
+
+
+def _command(stream: str, arms: Sequence[str], seeds: Sequence[int]) -> str:
+    """What makes the rows of one stream alone."""
+    words = ["--streams", stream]
+    if list(arms) != list(ARMS):
+        words += ["--arms", *arms]
+    if list(seeds) != SEEDS:
+        words += ["--seeds", *map(str, seeds)]
+    return f"{COMMAND} {shlex.join(words)}"
 
 
 def _commit() -> str:
