@@ -29,7 +29,7 @@ demo: $(STAMP) ## The main job: four cycles on handwritten digits in a scratch w
 	@python -m benchmarks.demo
 
 test: $(STAMP) ## The tests; no network, under ten minutes on two cores
-	@python -m pytest
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP) ## The tests that take minutes: the demo, the benchmark, both workflows run for real
 	@python -m pytest -m slow

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import ladder, metrics, model, stopping
 from pipeline.checkpoint import Folder, Values
 from pipeline.model import Description
-from pipeline.params import Params, Train
+from pipeline.params import Budget, Train
 from pipeline.progress import ended
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run(
     parts: "tuple[Part, Part]",
     description: Description,
     limit: Train,
-    chosen: Params,
+    budget: Budget,
     states: Folder,
     watcher: "Watcher",
     asked: Callable[[], str | None],
@@ -44,7 +44,7 @@ def run(
         parts: train, with all images, and val.
         description: of the model.
         limit: the settings of a training from scratch.
-        chosen: all settings; both trainings share one budget.
+        budget: of the two trainings together.
         states: where those of this training are kept.
         watcher: is told how it goes.
         asked: says why training is to stop now, if it is.
@@ -58,7 +58,7 @@ def run(
     engine.fill(fresh)
     engine.optimizer.learning_rate.assign(limit.learning_rate)
     every = replace(parts[0], is_unlearned=None)
-    left = stopping.left(chosen.budget, outcome.spent_now)
+    left = stopping.left(budget, outcome.spent_now)
     scratch = training.fit(engine, every, parts[1], limit, states, watcher, states.load(), left, asked)
     before = outcome.passes(len(parts[1]))
     found = {

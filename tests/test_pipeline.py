@@ -46,7 +46,10 @@ def facts(space: Workspace) -> dict[str, dict]:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     space = workspace.create(tmp_path_factory.mktemp("story") / "clone")
-    space.params(train={"max_epochs": 12, "flip": False, "restore": ["optimizer", "learning_rate"]})
+    # Not more than five points worse is what so few holdout images can show, whatever the processor's last bits.
+    space.params(
+        train={"max_epochs": 12, "flip": False, "restore": ["optimizer", "learning_rate"]}, evaluate={"margin": 0.05}
+    )
     space.put("first", digits.batch(0, 400))
     space.push("first", "First batch")
     first = space.repro(quiet=True)
@@ -95,6 +98,12 @@ def test_second_cycle_warm_starts_from_the_champion_and_says_so(story: Story) ->
     assert "warm start: from v1" in story.second.output
 
 
+def test_second_cycle_makes_the_second_champion(story: Story) -> None:
+    assert story.facts["second"]["evaluation/verdict"]["decision"] == "promote"
+    assert story.facts["second"]["promotion"]["promoted"]
+    assert story.facts["second"]["promotion"]["version"] == 2
+
+
 def test_validation_loss_before_the_first_step_is_the_champions(story: Story) -> None:
     """Scored here anew with the champion's registered weights on the second cycle's val images."""
     from pipeline import dataset, files, metrics, model
@@ -140,7 +149,7 @@ def test_a_no_op_changes_no_tracked_file(story: Story) -> None:
 def test_a_fresh_clone_can_judge_anew_without_the_images(story: Story, tmp_path: Path) -> None:
     before, champion = story.versions(), story.champion()
     clone = story.space.clone(tmp_path / "clone")
-    clone.params(evaluate={"margin": 0.02})
+    clone.params(evaluate={"margin": 0.06})
     repro = clone.repro("--pull", "--allow-missing", quiet=True)
     assert repro.code == 0, repro.output
     assert ran(repro) == {"evaluate"}

@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +10,12 @@ from pathlib import Path
 from benchmarks import learning
 from benchmarks.learning.arms import ARMS, Trial, played, settings
 from benchmarks.learning.lab import SIDE, load
-from benchmarks.learning.results import COMMAND, summary, table, write
+from benchmarks.learning.results import COMMAND, SEEDS, summary, table, write
 from benchmarks.learning.streams import STREAMS
 from benchmarks.learning.trials import play
 from benchmarks.workspace import CHECKOUT
 
 RESULTS = CHECKOUT / "benchmarks/results"
-SEEDS = [0, 1, 2, 3, 4]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
     parser.add_argument("--quick", action="store_true", help="seed 0, stream S1, four arms; writes to --work")
     chosen = parser.parse_args(argv)
+    from pipeline import code
+
     if chosen.quick:
         chosen.seeds, chosen.streams, chosen.out = [0], ["S1"], chosen.work
         chosen.arms = ["scratch", "recipe", "new only", "warm"]
@@ -54,25 +54,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         for seed in played(stream, arm, chosen.seeds)
     ]
     found = dict(play(trials, chosen.work, chosen.processes))
-    made = {"commit": _commit(), "seeds": chosen.seeds, "settings": settings(ARMS["recipe"]).model_dump(mode="json")}
-    streams = {
-        stream: content | made | {"command": _command(stream, chosen.arms, chosen.seeds)}
-        for stream, content in summary(found, chosen.streams, chosen.seeds).items()
+    made = {
+        "code": code.digest("pipeline.training"),
+        "settings": settings(ARMS["recipe"]).model_dump(mode="json"),
+        "seeds": chosen.seeds,
     }
-    results = write(streams, chosen.out)
+    streams = summary(found, chosen.streams, chosen.seeds, _commit())
+    results = write({stream: content | made for stream, content in streams.items()}, chosen.out)
     print(table(results))
     print(json.dumps(results))
     return 0 if results["ok"] else 1
-
-
-def _command(stream: str, arms: Sequence[str], seeds: Sequence[int]) -> str:
-    """What makes the rows of one stream alone."""
-    words = ["--streams", stream]
-    if list(arms) != list(ARMS):
-        words += ["--arms", *arms]
-    if list(seeds) != SEEDS:
-        words += ["--seeds", *map(str, seeds)]
-    return f"{COMMAND} {shlex.join(words)}"
 
 
 def _commit() -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,30 +13,55 @@ from benchmarks.learning.arms import ARMS, Trial, audit_share, played
 from benchmarks.learning.plot import plot
 from benchmarks.learning.streams import STREAMS
 
+SEEDS = [0, 1, 2, 3, 4]
 COMMAND = "python -m benchmarks.learning"
 MUST: dict[str, Any] = {"difference": -0.5, "cost": 0.2, "stream": "S1", "seeds": 5}
 """Points of accuracy that the lower 95 % bound has to be above, at what share of scratch's passes at most."""
 
 
 def write(streams: Mapping[str, Any], out: Path) -> dict[str, Any]:
-    """Keep the results of some streams beside those of the others that are there, with table and plot."""
+    """Keep the results beside those that are there, with table and plot.
+
+    Arms of a stream that were played before stay, if by the same training code and settings.
+    """
     path = out / "learning.json"
-    others = json.loads(path.read_text())["streams"] if path.exists() else {}
-    every = {**others, **streams}
+    before = json.loads(path.read_text())["streams"] if path.exists() else {}
+    every = {**before, **{stream: _joined(before.get(stream), content) for stream, content in streams.items()}}
     results = {
         "benchmark": "learning",
         "command": COMMAND,
         "must": MUST,
         "ok": is_met(every),
-        "streams": {stream: every[stream] for stream in STREAMS if stream in every},
+        "streams": {
+            stream: {**every[stream], "command": command(stream, every[stream])}
+            for stream in STREAMS
+            if stream in every
+        },
     }
     out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(results, indent=1) + "\n")
-    (out / "learning.md").write_text(
-        f"Made by `{COMMAND}`; each stream by the command above its rows.\n\n{table(results)}\n"
-    )
+    (out / "learning.md").write_text(page(results))
     plot(results, out / "learning.png")
     return results
+
+
+def _joined(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[str, Any]:
+    """The arms of both, if what was before is of the same training code, settings and seeds."""
+    same = ("code", "settings", "seeds")
+    if before is None or any(before[name] != now[name] for name in same):
+        return dict(now)
+    arms = {**before["arms"], **now["arms"]}
+    return {**now, "arms": {arm: arms[arm] for arm in ARMS if arm in arms}}
+
+
+def command(stream: str, content: Mapping[str, Any]) -> str:
+    """What makes the rows of a stream."""
+    words = ["--streams", stream]
+    if list(content["arms"]) != [arm for arm in ARMS if stream in ARMS[arm].streams]:
+        words += ["--arms", *content["arms"]]
+    if content["seeds"] != SEEDS:
+        words += ["--seeds", *map(str, content["seeds"])]
+    return f"{COMMAND} {shlex.join(words)}"
 
 
 def is_met(streams: Mapping[str, Any]) -> bool:
@@ -46,7 +72,9 @@ def is_met(streams: Mapping[str, Any]) -> bool:
     return bool(row["interval"][0] > MUST["difference"] and row["cost"] <= MUST["cost"])
 
 
-def summary(found: Mapping[Trial, Mapping[str, Any]], streams: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
+def summary(
+    found: Mapping[Trial, Mapping[str, Any]], streams: Sequence[str], seeds: Sequence[int], commit: str
+) -> dict[str, Any]:
     """Of each stream the title, and its arms: means over seeds, against scratch and against the recipe."""
 
     def pairs(stream: str, arm: str, other: str) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
@@ -56,7 +84,8 @@ def summary(found: Mapping[Trial, Mapping[str, Any]], streams: Sequence[str], se
     def row(stream: str, arm: str) -> dict[str, Any]:
         beside = pairs(stream, arm, "recipe") if arm != "recipe" else []
         return compared(pairs(stream, arm, "scratch"), stream, audit_share(ARMS[arm])) | {
-            "against_recipe": paired(beside, stream) if beside else None
+            "against_recipe": paired(beside, stream) if beside else None,
+            "commit": commit,
         }
 
     return {
@@ -157,6 +186,11 @@ def flipped(played: Mapping[str, Any]) -> float:
     tested = [right[at].sum() / played["accuracy"][at - 1] for at in pairs]
     lost = [(right[at - 1] & ~right[at] & 1).sum() / count for at, count in zip(pairs, tested, strict=True)]
     return float(np.mean(lost)) if lost else math.nan
+
+
+def page(results: Mapping[str, Any]) -> str:
+    """What learning.md says."""
+    return f"Made by `{results['command']}`; each stream by the command above its rows.\n\n{table(results)}\n"
 
 
 def table(results: Mapping[str, Any]) -> str:

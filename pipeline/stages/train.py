@@ -159,7 +159,7 @@ def _train(
             beside = Folder(audit.beside(states.path), {**states.inputs, "audit": True}, chosen.checkpoint, _warn)
             watcher = Progress(every, run, name=name)
             outcome, found = audit.run(
-                engine, fresh, outcome, parts, description, every, chosen, beside, watcher, asked
+                engine, fresh, outcome, parts, description, every, chosen.budget, beside, watcher, asked
             )
     except training.PausedError as paused:
         watcher.close()
@@ -306,8 +306,10 @@ def _engine(description: Description, train: Train, is_fresh: bool) -> "Engine":
 
 def _is_idle(images: Dataset, part: "Part", plan: Plan, train: Train) -> bool:
     """Whether there is nothing to learn: then only the start is scored."""
-    if not len(part) or plan.kind == "cold":
-        return not len(part)
+    if not len(part):
+        return True
+    if plan.kind == "cold":
+        return False
     # Old images are there for each new one, or for an audit; without new ones there is nothing to mix them with.
     takes_all = train.replay == "all" and not plan.is_audited
     is_known = part.is_unlearned is not None and not part.is_unlearned.any()

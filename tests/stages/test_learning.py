@@ -173,6 +173,18 @@ def test_a_rename_alone_becomes_champion_with_the_weights_that_it_had(begun: Pro
     assert training(begun)["share"] == 1.0
 
 
+def test_from_cold_unchanged_data_is_learned_anew(begun: Project) -> None:
+    before = arrays(begun, "weights.npz")
+    begun.space.params(train={"start": "cold", "seed": 11})
+    done = begun.upto("train")
+    assert done.code == 0, done.err
+    found = training(begun)
+    assert (found["start"], found["epochs"]) == ("cold", 3)
+    now = arrays(begun, "weights.npz")
+    assert any((before[name] != now[name]).any() for name in before)
+    assert found["history"][found["best_epoch"]]["val_loss"] < found["history"][0]["val_loss"]
+
+
 def test_a_renamed_label_keeps_its_output_and_costs_nothing(begun: Project) -> None:
     served = arrays(begun, "weights.npz")
     rename(begun, "cat", "lynx")
