@@ -144,6 +144,35 @@ def test_what_is_written_is_json_that_any_reader_takes_and_a_table_and_a_plot_ar
 
 
 @pytest.mark.parametrize(
+    ("changes", "stays"),
+    [({}, True), ({"code": "another"}, False), ({"settings": {"average": 1}}, False), ({"seeds": [0]}, False)],
+    ids=["the same", "other code", "other settings", "other seeds"],
+)
+def test_arms_played_before_stay_beside_those_of_now(tmp_path, changes, stays) -> None:
+    found = {}
+    for seed, arm in enumerate(("scratch", "recipe", "half")):
+        right = np.random.default_rng(seed).integers(0, 2, (8, 16))
+        found[Trial("S1", 0, arm)] = played(right.tolist(), [1, 2, 4, 6, 8, 9, 10], [9.0] * 7)
+    made = {"code": "c", "settings": {}, "seeds": results.SEEDS}
+    summary = results.summary(found, ["S1"], [0], "abc")["S1"]
+    arms = summary["arms"]
+    results.write({"S1": summary | made | {"arms": {"half": arms["half"]}}}, tmp_path)
+    both = {"scratch": arms["scratch"], "recipe": arms["recipe"] | {"commit": "later"}}
+    written = results.write({"S1": summary | made | {"arms": both} | changes}, tmp_path)["streams"]["S1"]
+    assert list(written["arms"]) == ["scratch", "recipe"] + ["half"] * stays, "in the order of the arms"
+    assert written["arms"]["recipe"]["commit"] == "later"
+    assert written["command"].startswith("python -m benchmarks.learning --streams S1 --arms scratch recipe")
+
+
+def test_a_stream_is_made_by_its_command() -> None:
+    every = [arm for arm in ARMS if "S2" in ARMS[arm].streams]
+    content = {"arms": dict.fromkeys(every), "seeds": [0, 1, 2, 3, 4]}
+    assert results.command("S2", content) == "python -m benchmarks.learning --streams S2"
+    some = {"arms": {"scratch": None, "no blend": None}, "seeds": [7]}
+    assert results.command("S1", some).endswith("--streams S1 --arms scratch 'no blend' --seeds 7")
+
+
+@pytest.mark.parametrize(
     ("changes", "is_met"),
     [({}, True), ({"seeds": 4}, False), ({"interval": [-0.5, 1]}, False), ({"cost": 0.21}, False)],
     ids=["met", "too few seeds", "maybe worse", "too dear"],
