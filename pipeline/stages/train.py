@@ -6,27 +6,26 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import audit, checkpoint, code, dataset, files, ladder, model, process, stopping
+from pipeline import audit, checkpoint, dataset, files, ladder, model, process, stopping
 from pipeline import params as parameters
-from pipeline.checkpoint import Folder, State
-from pipeline.dataset import Dataset
+from pipeline.checkpoint import Folder, State, Values
 from pipeline.errors import PipelineError, RegistryError
 from pipeline.ladder import Plan
 from pipeline.model import Description
-from pipeline.params import Params, Train
+from pipeline.params import Train
 from pipeline.parent import Parent
 from pipeline.progress import Progress, duration, ended
 from pipeline.registry import Registry, Run
 from pipeline.stopping import Row
+from pipeline.task import Task
 
 if TYPE_CHECKING:
     from pipeline import training
-    from pipeline.dataset import Part
     from pipeline.training import Engine, Outcome
 
 CODES = {"SIGINT": 130, "SIGTERM": 143}
@@ -48,19 +47,13 @@ def run(
     Exit code 75: paused, by the budget in params.yaml; 130 and 143: interrupted, by Ctrl-C and SIGTERM. The state is
     saved then, and `dvc repro` goes on from it.
     """
-    chosen = parameters.load(settings)
-    images, pinned = dataset.read(data), files.read_json(parent)
-    description = Description(chosen.train.architecture, images.image_shape, images.labels)
-    plan = ladder.plan(pinned, chosen.train)
-    inputs = _inputs(images, pinned, plan, chosen.train)
-    key = files.sha256_json(inputs)
-
+    task = Task(dataset.read(data), files.read_json(parent), parameters.load(settings))
     with process.alone(scratch / "training" / "lock", "a training"), process.stoppable() as asked:
         print("train: loading TensorFlow", flush=True)
-        registry = Registry(chosen.resolve)
-        if not _restored(registry, key, out, scratch):
+        registry = Registry(task.chosen.resolve)
+        if not _restored(registry, task.key, out, scratch):
             try:
-                _train(registry, key, inputs, images, pinned, plan, description, chosen, scratch, out, asked)
+                _train(task, registry, scratch, out, asked)
             except Paused as paused:
                 print(f"train: {paused}", flush=True)
                 if paused.code == process.EXIT_PAUSED and (note := os.environ.get(process.PAUSE_NOTE)):
@@ -78,24 +71,6 @@ def run(
     return 0
 
 
-def _inputs(images: Dataset, pinned: dict[str, Any], plan: Plan, settings: Train) -> dict[str, Any]:
-    """Everything that determines the model, by name."""
-    return {
-        "dataset": images.digest,
-        "parent": pinned["lineage"]["files"]["model/weights.npz"] if pinned["version"] else None,
-        "start": f"{plan.kind}, audited" if plan.is_audited else plan.kind,
-        "params": {f"train.{name}": value for name, value in settings.model_dump(mode="json").items()},
-        "code": code.digest("pipeline.stages.train"),
-        "own code": _own_code(settings.architecture),
-    }
-
-
-def _own_code(architecture: str) -> str | None:
-    """Hash of the module that a user's own `module:function` lives in, where it is a file here."""
-    path = Path(architecture.partition(":")[0].replace(".", "/") + ".py")
-    return files.sha256_file(path) if ":" in architecture and path.is_file() else None
-
-
 def _restored(registry: Registry, key: str, out: Path, scratch: Path) -> bool:
     """Take the model from the registry if these very inputs were trained before, on any machine."""
     version = registry.newest(run_key=key)
@@ -110,60 +85,31 @@ def _restored(registry: Registry, key: str, out: Path, scratch: Path) -> bool:
     return True
 
 
-def _train(
-    registry: Registry,
-    key: str,
-    inputs: dict[str, Any],
-    images: Dataset,
-    pinned: dict[str, Any],
-    plan: Plan,
-    description: Description,
-    chosen: Params,
-    scratch: Path,
-    out: Path,
-    asked: Callable[[], str | None],
-) -> None:
+def _train(task: Task, registry: Registry, scratch: Path, out: Path, asked: Callable[[], str | None]) -> None:
     from pipeline import training
 
-    train, parts = chosen.train, (images.part("train"), images.part("val"))
-    is_idle = _is_idle(images, parts[0], plan, train)
-    training.make_repeatable(train.seed, train.threads)
-    states, state = _states(inputs | {"libraries": training.versions()}, scratch, chosen)
-    limit = _limited(plan, parts[0], chosen, is_idle)
-    engine = _engine(description, limit, is_fresh=plan.is_audited or (state is None and plan.needs_all))
+    training.make_repeatable(task.train.seed, task.train.threads)
+    states, state = _states(task, scratch)
+    is_fresh = task.plan.is_audited or (state is None and task.plan.needs_all)
+    engine = _engine(task.description, task.limit, is_fresh)
     fresh, parent = engine.values(), None
-    if plan.kind != "cold":
-        parent = Parent(registry, pinned, description, model.arrays(engine.network.weights), train, scratch)
-    _say_start(plan, states, state)
+    if task.plan.kind != "cold":
+        weights = model.arrays(engine.network.weights)
+        parent = Parent(registry, task.pinned, task.description, weights, task.train, scratch)
+    _say_start(task.plan, states, state)
     if parent and state is None:
-        parent.start(engine, plan.kind, is_idle)
+        parent.start(engine, task.plan.kind, task.is_idle)
 
     registry.reap()
-    run = registry.run(key, f"cycle {images.digest[:8]}")
-    watcher = Progress(limit, run)
-    if plan.kind != "warm":
-        parts = replace(parts[0], is_unlearned=None), parts[1]
+    run = registry.run(task.key, f"cycle {task.images.digest[:8]}")
+    outcome: Outcome | None = None
     found: dict[str, Any] | None = None
-    name = "training"
     try:
-        outcome = training.fit(engine, *parts, limit, states, watcher, state, chosen.budget, asked)
-        if parent and is_idle:
-            outcome = replace(outcome, last=parent.last)
-        elif parent and plan.kind == "warm":
-            outcome = training.blend(engine, parent.served, outcome, parts[1], train)
-            _say_blend(outcome)
-        reason = "nothing new to learn" if is_idle else _reason(outcome.reason, limit, train)
-        print(f"train: {ended(reason, outcome.best_epoch, outcome.spent)}", flush=True)
-        if plan.is_audited and not is_idle and not outcome.is_cut:
-            name, every = "audit", _limited(None, parts[0], chosen, is_idle)
-            beside = Folder(audit.beside(states.path), {**states.inputs, "audit": True}, chosen.checkpoint, _warn)
-            watcher = Progress(every, run, name=name)
-            outcome, found = audit.run(
-                engine, fresh, outcome, parts, description, every, chosen.budget, beside, watcher, asked
-            )
+        outcome, reason = _learn(task, engine, parent, states, state, run, asked)
+        if task.plan.is_audited and not task.is_idle and not outcome.is_cut:
+            outcome, found = _audit(task, engine, fresh, outcome, states, run, asked)
     except training.PausedError as paused:
-        watcher.close()
-        raise _paused(run, paused, train, name) from None
+        raise _paused(run, paused, task.train, is_audit=outcome is not None) from None
     except OSError as error:
         run.end("FAILED")
         raise PipelineError(f"the state of training cannot be saved: {error}; free space or make it writable") from None
@@ -171,46 +117,100 @@ def _train(
         run.end("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
 
-    _write(out, images, description, outcome)
-    is_scratch = found is not None and found["is_scratch_better"] is True
-    files.write_json(
-        out / "training.json",
-        {
-            "run_key": key,
-            "start": plan.kind,
-            "start_reason": plan.reason,
-            "parent": pinned["version"],
-            "is_warm": plan.kind != "cold" and not is_scratch,
-            "history": outcome.history,
-            "best_epoch": outcome.best_epoch,
-            "epochs": len(outcome.history) - 1,
-            "max_epochs": train.max_epochs if is_scratch else limit.max_epochs,
-            "retries": outcome.retries,
-            "stop_reason": outcome.reason if is_scratch else reason,
-            "share": outcome.share,
-            "blended": [{"share": share, **row} for share, row in sorted(outcome.blended.items())],
-            "passes": found["passes"] if found else outcome.passes(len(parts[1])),
-            "audit": found,
-            "ladder": {
-                "before": plan.place.to_json(),
-                "after": ladder.after(plan, found["is_scratch_better"] if found else None).to_json(),
-            },
-            "monitor": train.monitor,
-            "optimizer": train.optimizer,
-            "dataset_digest": images.digest,
-            "num_images": images.num_images,
-            "num_added": images.num_added,
-        },
-    )
+    _write(out, task, outcome)
+    files.write_json(out / "training.json", _record(task, outcome, reason, found))
     run.end()
     for folder in (states.path, audit.beside(states.path)):
         shutil.rmtree(folder, ignore_errors=True)  # only now: the outcome is on disk
 
 
-def _write(out: Path, images: Dataset, description: Description, outcome: "Outcome") -> None:
+def _learn(
+    task: Task,
+    engine: "Engine",
+    parent: Parent | None,
+    states: Folder,
+    state: State | None,
+    run: Run,
+    asked: Callable[[], str | None],
+) -> "tuple[Outcome, str]":
+    """Train, and mix the result with what the parent serves; the outcome, and why training stopped."""
+    from pipeline import training
+
+    train, val = task.parts
+    if task.plan.kind != "warm":
+        train = replace(train, is_unlearned=None)
+    watcher = Progress(task.limit, run)
+    with closing(watcher):
+        outcome = training.fit(engine, train, val, task.limit, states, watcher, state, task.chosen.budget, asked)
+    if parent and task.is_idle:
+        outcome = replace(outcome, last=parent.last)
+    elif parent and task.plan.kind == "warm":
+        outcome = training.blend(engine, parent.served, outcome, val, task.train)
+        _say_blend(outcome)
+    reason = "nothing new to learn" if task.is_idle else _reason(outcome.reason, task.limit, task.train)
+    print(f"train: {ended(reason, outcome.best_epoch, outcome.spent)}", flush=True)
+    return outcome, reason
+
+
+def _audit(
+    task: Task,
+    engine: "Engine",
+    fresh: Values,
+    outcome: "Outcome",
+    states: Folder,
+    run: Run,
+    asked: Callable[[], str | None],
+) -> "tuple[Outcome, dict[str, Any]]":
+    """Train from scratch too, with states and curves of its own; see `audit.run`."""
+    limit, inputs = task.audit_limit, {**states.inputs, "audit": True}
+    own = Folder(audit.beside(states.path), inputs, task.chosen.checkpoint, _warn)
+    watcher, budget = Progress(limit, run, name="audit"), task.chosen.budget
+    with closing(watcher):
+        return audit.run(engine, fresh, outcome, task.parts, task.description, limit, budget, own, watcher, asked)
+
+
+def _record(task: Task, outcome: "Outcome", reason: str, found: dict[str, Any] | None) -> dict[str, Any]:
+    """How training went, for the stages that follow and for people.
+
+    Args:
+        task: what it was to learn.
+        outcome: what it gave.
+        reason: why it stopped.
+        found: by an audit.
+    """
+    is_scratch = found is not None and found["is_scratch_better"] is True
+    return {
+        "run_key": task.key,
+        "start": task.plan.kind,
+        "start_reason": task.plan.reason,
+        "parent": task.pinned["version"],
+        "is_warm": task.plan.kind != "cold" and not is_scratch,
+        "history": outcome.history,
+        "best_epoch": outcome.best_epoch,
+        "epochs": len(outcome.history) - 1,
+        "max_epochs": task.train.max_epochs if is_scratch else task.limit.max_epochs,
+        "retries": outcome.retries,
+        "stop_reason": outcome.reason if is_scratch else reason,
+        "share": outcome.share,
+        "blended": [{"share": share, **row} for share, row in sorted(outcome.blended.items())],
+        "passes": found["passes"] if found else outcome.passes(len(task.parts[1])),
+        "audit": found,
+        "ladder": {
+            "before": task.plan.place.to_json(),
+            "after": ladder.after(task.plan, found["is_scratch_better"] if found else None).to_json(),
+        },
+        "monitor": task.train.monitor,
+        "optimizer": task.train.optimizer,
+        "dataset_digest": task.images.digest,
+        "num_images": task.images.num_images,
+        "num_added": task.images.num_added,
+    }
+
+
+def _write(out: Path, task: Task, outcome: "Outcome") -> None:
     """The model, and what the next warm start needs of it."""
-    files.write_json(out / "model.json", description.to_json())
-    files.write_table(out / "images.parquet", images.index())
+    files.write_json(out / "model.json", task.description.to_json())
+    files.write_table(out / "images.parquet", task.images.index())
     files.write_arrays(out / "weights.npz", outcome.weights)
     files.write_arrays(out / "last.npz", outcome.last)
     files.write_arrays(out / "state.npz", outcome.optimizer)
@@ -238,16 +238,13 @@ def _reason(reason: str, limit: Train, train: Train) -> str:
     return f"passes_per_new: {train.passes_per_new:g}, {limit.max_epochs} epochs here"
 
 
-def _states(inputs: dict[str, Any], scratch: Path, chosen: Params) -> tuple[Folder, State | None]:
-    """Where the states of this training are kept, and the newest one.
+def _states(task: Task, scratch: Path) -> tuple[Folder, State | None]:
+    """Where the states of this training are kept, and the newest one."""
+    from pipeline import training
 
-    Args:
-        inputs: all that determines the numbers to the last bit, the libraries too.
-        scratch: states lie below.
-        chosen: the settings.
-    """
+    inputs = task.inputs | {"libraries": training.versions()}  # all that determines the numbers to the last bit
     folder = scratch / "training" / files.sha256_json(inputs)[:16]
-    states = Folder(folder, inputs, chosen.checkpoint, _warn)
+    states = Folder(folder, inputs, task.chosen.checkpoint, _warn)
     state = states.load()
     if state is None and (why := checkpoint.others(folder, inputs)):
         print(f"train: {why}", flush=True)
@@ -267,15 +264,8 @@ class Paused(Exception):  # noqa: N818 - not an error
         self.code = code
 
 
-def _paused(run: Run, paused: "training.PausedError", train: Train, name: str) -> Paused:
-    """End or suspend the run; what to tell people.
-
-    Args:
-        run: of the cycle.
-        paused: where it stands.
-        train: the settings.
-        name: training or audit.
-    """
+def _paused(run: Run, paused: "training.PausedError", train: Train, is_audit: bool) -> Paused:
+    """End or suspend the run; what to tell people."""
     state, is_budget = paused.state, paused.reason.startswith("budget.")
     with suppress(RegistryError):
         run.end("SCHEDULED" if is_budget else "KILLED")
@@ -284,7 +274,7 @@ def _paused(run: Run, paused: "training.PausedError", train: Train, name: str) -
     found = "" if best.best_epoch is None else f"; best {train.monitor} {best.best:.4f}, of epoch {best.best_epoch}"
     epoch = len(state.history)
     where = f"in epoch {epoch} after step {state.step}" if state.step else f"after epoch {epoch - 1}"
-    if name == "audit":
+    if is_audit:
         where += " of the audit (the training before it is over, and kept)"
     return Paused(
         f"{how}, {where}{found}; the state is saved, run `dvc repro` to go on from it",
@@ -302,42 +292,6 @@ def _engine(description: Description, train: Train, is_fresh: bool) -> "Engine":
         network = model.build(description, train.pretrained if is_fresh else None)
         optimizer = model.optimizer(train)
     return training.Engine(network, optimizer, train, shared)
-
-
-def _is_idle(images: Dataset, part: "Part", plan: Plan, train: Train) -> bool:
-    """Whether there is nothing to learn: then only the start is scored."""
-    if not len(part):
-        return True
-    if plan.kind == "cold":
-        return False
-    # Old images are there for each new one, or for an audit; without new ones there is nothing to mix them with.
-    takes_all = train.replay == "all" and not plan.is_audited
-    is_known = part.is_unlearned is not None and not part.is_unlearned.any()
-    return images.is_unchanged or (plan.kind == "warm" and not takes_all and is_known)
-
-
-def _limited(plan: Plan | None, part: "Part", chosen: Params, is_idle: bool) -> Train:
-    """The settings of a training: how many epochs there are, how many old images in each.
-
-    Args:
-        plan: of the cycle; None: of its audit.
-        part: what there is to learn from.
-        chosen: the settings of params.yaml.
-        is_idle: there is nothing to learn.
-    """
-    from pipeline import training
-
-    train = chosen.train
-    if is_idle:
-        # The score before the first step has no training metrics.
-        nothing = {"max_epochs": 0, "monitor": "val_loss", "mode": "auto", "target": None}
-        return train.model_copy(update=nothing)
-    if plan is None or plan.kind != "warm":
-        return train.model_copy(update={"replay": "all"})
-    if plan.is_audited and train.replay == "all":
-        # All images are there for the audit; the warm start gets what it gets in any cycle.
-        train = train.model_copy(update={"replay": chosen.prepare.replay})
-    return training.warmed(train, part)
 
 
 def _say_blend(outcome: "Outcome") -> None:
