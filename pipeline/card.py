@@ -71,6 +71,7 @@ def card(
             f"{f' ({new})' if new else ''}, {delta['removed']} removed, {delta['relabelled']} relabelled, "
             f"{delta['renamed']} renamed.",
             "",
+            *_labels(lineage),
             *_remarks(validation, suspicious),
             f"**Training**: {training['start']} start, {escape(training['start_reason'])}. {_scratch(training)}"
             "Validation loss "
@@ -84,6 +85,14 @@ def card(
             *([_lineage(lineage), ""] if lineage else []),
         ]
     )
+
+
+def _labels(lineage: Mapping[str, Any] | None) -> list[str]:
+    """Which labels are called otherwise, or gone, by request."""
+    asked = (lineage or {}).get("params", {}).get("prepare", {})
+    said = [f"{escape(old)} is called {escape(new)}" for old, new in asked.get("renamed_labels", {}).items()]
+    said += [f"{escape(label)} is removed" for label in asked.get("removed_labels", ())]
+    return [f"**Labels**, by prepare.renamed\\_labels and removed\\_labels: {', '.join(said)}.", ""] if said else []
 
 
 def _cost(training: Mapping[str, Any]) -> str:
@@ -145,7 +154,8 @@ def _remarks(validation: Mapping[str, Any], suspicious: Sequence[Mapping[str, An
 def _lineage(lineage: Mapping[str, Any]) -> str:
     parent = f"v{lineage['parent']}" if lineage["parent"] else "none"
     data, commit = lineage["sources_digest"][:12], escape(lineage["commit"][:12] or "none")
-    return f"**Lineage**: parent {parent}, data {data}, commit {commit}."
+    changed = " with uncommitted changes" if lineage["commit"].endswith("+") else ""
+    return f"**Lineage**: parent {parent}, data {data}, commit {commit}{changed}."
 
 
 def _number(value: float | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pipeline.paired import Counts, lower_bound
 from pipeline.params import Evaluate
 
-Decision = Literal["promote", "reject", "not enough evidence"]
+Decision = Literal["promote", "reject", "not enough evidence", "unchanged"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,11 @@ def decide(
         )
         return Verdict("not enough evidence", (facts, wanted), difference, lower)
     return Verdict("promote", (facts, "it is better, and not worse by more than the margin"), difference, lower)
+
+
+def unchanged(champion: int) -> Verdict:
+    """There is nothing to judge: the challenger is the champion."""
+    return Verdict("unchanged", (f"the settings that changed give v{champion} itself, the champion",), 0.0, None)
 
 
 def decide_first(accuracy: float, num_labels: int, settings: Evaluate) -> Verdict:

@@ -62,7 +62,8 @@ def plan(pinned: Mapping[str, Any], train: Train) -> Plan:
         pinned: `parent.json`: version, and where the cycles before it stood on the ladder.
         train: section `train` of params.yaml.
     """
-    place = Place(**pinned.get("ladder", {}))
+    # Without audits nothing says that a warm start is not as good, nor could anything lead down again.
+    place = Place(**pinned.get("ladder", {})) if train.audit_every else Place()
     version, fresh = pinned["version"], f"{train.pretrained or 'fresh'} weights"
     if not version:
         return Plan("cold", f"{fresh}: no version to start from", False, place)

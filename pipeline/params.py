@@ -16,6 +16,9 @@ OpenShare = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Metric = Literal["val_loss", "val_accuracy", "loss", "accuracy"]
 
+POWER = r"([-+]?\d+(?:\.\d*)?)[eE]([-+]?\d+)"
+"""A number to people, which YAML 1.1 takes for a word if it has no point or no sign."""
+
 
 class Section(BaseModel):
     """A section of params.yaml: every key is required and nothing else is allowed."""
@@ -97,6 +100,17 @@ class Prepare(Section):
     removed_labels: tuple[str, ...]
     replay: Literal["all"] | Annotated[int, Field(ge=0)]
     seed: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _names_each_label_once(self) -> "Prepare":
+        old, new = list(self.renamed_labels), list(self.renamed_labels.values())
+        for label in (*new, *self.removed_labels):
+            if (*new, *old, *self.removed_labels).count(label) > 1:
+                raise ValueError(
+                    f"renamed_labels and removed_labels name {label} twice; expected each old and new name once (of "
+                    "two labels that become one, move one's images to the other's folder, then remove it)"
+                )
+        return self
 
     @model_validator(mode="after")
     def _leaves_training_images(self) -> "Prepare":
@@ -258,5 +272,8 @@ def _sentence(error: Any) -> str:
 
 def _words(error: Any) -> str:
     """What was expected, in the words of YAML."""
+    if error["type"] == "float_type" and (power := re.fullmatch(POWER, str(error["input"]))):
+        mantissa, exponent = power[1] if "." in power[1] else f"{power[1]}.0", int(power[2])
+        return f"a number: YAML takes {error['input']} for a word; write {mantissa}e{exponent:+d}"
     words = {"tuple_type": "a list, e.g. [cat]", "dict_type": "names and values, e.g. {cat: lynx}"}
     return words.get(error["type"], str(error["msg"]).removeprefix("Input should be "))

@@ -158,13 +158,25 @@ def test_nothing_added_is_told_without_an_empty_bracket():
     [
         (3, "b" * 40, "**Lineage**: parent v3, data aaaaaaaaaaaa, commit bbbbbbbbbbbb."),
         (None, "", "**Lineage**: parent none, data aaaaaaaaaaaa, commit none."),
+        (3, f"{'b' * 40}+", "**Lineage**: parent v3, data aaaaaaaaaaaa, commit bbbbbbbbbbbb with uncommitted changes."),
     ],
-    ids=["all known", "first version, no Git"],
+    ids=["all known", "first version, no Git", "not all committed"],
 )
 def test_the_lineage_comes_last_where_it_is_known(parent, commit, expected):
     lineage = {"parent": parent, "sources_digest": "a" * 64, "commit": commit}
     assert drawn(lineage=lineage).rstrip().splitlines()[-1] == expected
     assert "Lineage" not in drawn()
+
+
+def test_labels_that_are_called_otherwise_or_gone_are_told():
+    def said(renamed, removed):
+        asked = {"prepare": {"renamed_labels": renamed, "removed_labels": removed}}
+        lineage = {"parent": 3, "sources_digest": "a" * 64, "commit": "", "params": asked}
+        return [line for line in drawn(lineage=lineage).splitlines() if line.startswith("**Labels**")]
+
+    assert said({}, []) == []
+    (line,) = said({"cat": "lynx"}, ["dog_"])
+    assert line.endswith(": cat is called lynx, dog\\_ is removed.")
 
 
 def remarks(text: str, title: str) -> list[str]:

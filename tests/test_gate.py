@@ -244,3 +244,9 @@ def test_a_champion_whose_labels_are_to_go_need_only_be_matched(evaluate, counte
 def test_what_fails_on_new_images_is_rejected_whatever_labels_are_to_go(evaluate):
     verdict = gate.decide(counts(5, 0, 100), evaluate(), gate.Hits(1, 40), outdated=("cat",))
     assert verdict.decision == "reject"
+
+
+def test_the_champion_itself_is_neither_promoted_nor_rejected() -> None:
+    verdict = gate.unchanged(4)
+    assert verdict.decision == "unchanged"
+    assert verdict.reasons == ("the settings that changed give v4 itself, the champion",)

@@ -63,6 +63,13 @@ def test_what_audits_found_decides_the_start(train: Train, rung: int, kind: str,
     assert plan.reason.endswith(why)
 
 
+@pytest.mark.parametrize("rung", [0, 1, 2, 3])
+def test_without_audits_every_start_is_warm_whatever_audits_found_before(train: Train, rung: int) -> None:
+    plan = ladder.plan(pinned(rung, 9), train.model_copy(update={"audit_every": None}))
+    assert (plan.kind, plan.reason, plan.is_audited) == ("warm", "from v4, its weights", False)
+    assert ladder.after(plan, None) == Place(0, 1)
+
+
 @pytest.mark.parametrize(("cycles", "is_audited"), [(0, False), (1, False), (2, True), (3, True)])
 def test_an_audit_is_due_every_so_many_cycles(train: Train, cycles: int, is_audited: bool) -> None:
     plan = ladder.plan(pinned(0, cycles), train)

@@ -327,8 +327,22 @@ def test_every_message_is_one_line(tmp_path, content):
         ("prepare.renamed_labels", ["cat"], "('cat',); expected names and values, e.g. {cat: lynx}"),
         ("prepare.removed_labels", "cat", "'cat'; expected a list, e.g. [cat]"),
         ("train.blend", [2], "2; expected less than or equal to 1"),
+        ("train.learning_rate", "1e-4", "'1e-4'; expected a number: YAML takes 1e-4 for a word; write 1.0e-4"),
+        ("train.target", "-2.5E3", "'-2.5E3'; expected a number: YAML takes -2.5E3 for a word; write -2.5e+3"),
+        ("train.min_delta", "little", "'little'; expected a valid number"),
     ],
 )
 def test_what_was_expected_is_said_in_the_words_of_yaml(edited, name, value, message):
     with pytest.raises(ParamsError, match=rf"{re.escape(name)} is {re.escape(message)}"):
         edited({name: value})
+
+
+@pytest.mark.parametrize(
+    ("renamed", "removed", "label"),
+    [({"a": "x", "b": "x"}, [], "x"), ({"a": "a"}, [], "a"), ({"a": "b", "b": "a"}, [], "b"), ({"a": "x"}, ["a"], "a")],
+    ids=["two to one", "to itself", "swapped", "removed too"],
+)
+def test_each_label_has_one_fate(edited, renamed, removed, label):
+    said = f"prepare: renamed_labels and removed_labels name {label} twice; expected each old and new name once"
+    with pytest.raises(ParamsError, match=said):
+        edited({"prepare.renamed_labels": renamed, "prepare.removed_labels": removed})

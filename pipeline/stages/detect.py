@@ -51,9 +51,15 @@ def _refuse_mass_removal(found: "pl.DataFrame", lineage: Mapping[str, Any], chos
     if name in chosen.acknowledged:
         return
     by_label = dict(removed.group_by("label").len().iter_rows())
-    shares = [("all images", len(removed), sum(counts.values()), chosen.max_removed, "detect.max_removed")]
+    shares = [("of all labels", len(removed), sum(counts.values()), chosen.max_removed, "detect.max_removed")]
     shares += [
-        (f"label {label}", count, counts.get(label, count), chosen.max_removed_of_label, "detect.max_removed_of_label")
+        (
+            f"of label {label}",
+            count,
+            counts.get(label, count),
+            chosen.max_removed_of_label,
+            "detect.max_removed_of_label",
+        )
         for label, count in sorted(by_label.items())
     ]
     for what, gone, total, at_most, setting in shares:

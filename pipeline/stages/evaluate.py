@@ -56,6 +56,8 @@ def run(
     outdated = [label for label in rival.get("called", ()) if label not in images.labels]
     counts = None if old is None else metrics.paired(holdout.labels, old.argmax(axis=1), new.argmax(axis=1))
     verdict = _judge(holdout, new, old, counts, strange, outdated, chosen.evaluate)
+    if known and rival["lineage"].get("run_key") == trained["run_key"]:
+        verdict = gate.unchanged(rival["version"])
 
     files.write_json(out / "verdict.json", verdict.to_json() | {"rival": rival["version"]})
     files.write(

@@ -235,7 +235,8 @@ def _reason(reason: str, limit: Train, train: Train) -> str:
         return reason
     if limit.max_epochs == train.warm_epochs:
         return f"warm_epochs: {train.warm_epochs}"
-    return f"passes_per_new: {train.passes_per_new:g}, {limit.max_epochs} epochs here"
+    epochs = f"{limit.max_epochs} epoch{'' if limit.max_epochs == 1 else 's'}"
+    return f"passes_per_new: {train.passes_per_new:g}, {epochs} here"
 
 
 def _states(task: Task, scratch: Path) -> tuple[Folder, State | None]:

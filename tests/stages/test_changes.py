@@ -225,10 +225,12 @@ def fifth(project: Project, fourth: State) -> tuple[Done, Done, Done, State]:
 def test_a_mass_removal_is_refused_with_what_would_acknowledge_it(fifth: tuple[Done, Done, Done, State]) -> None:
     refused, other, of_label, _ = fifth
     assert refused.code == other.code == of_label.code == 4
-    assert "14 of 121 images (all images) are gone at once, more than 5% (detect.max_removed)" in refused.error
+    assert "14 of 121 images (of all labels) are gone at once, more than 5% (detect.max_removed)" in refused.error
     assert "if not, `git revert` the push that removed them, then `dvc checkout`" in refused.error
     assert other.error == refused.error, "what is acknowledged is this removal, not any"
-    assert "14 of 14 images (label owl) are gone at once, more than 20% (detect.max_removed_of_label)" in of_label.error
+    assert (
+        "14 of 14 images (of label owl) are gone at once, more than 20% (detect.max_removed_of_label)" in of_label.error
+    )
 
 
 def test_an_acknowledged_removal_goes_on_and_a_vanished_label_keeps_its_output(

@@ -74,7 +74,7 @@ def loss(project: Project, weights: dict[str, np.ndarray], part: dataset.Part) -
     [
         ({}, 3, "max_epochs: 3"),
         ({"warm_epochs": 2}, 2, "warm_epochs: 2"),
-        ({"passes_per_new": 4.0}, 1, "passes_per_new: 4, 1 epochs here"),
+        ({"passes_per_new": 4.0}, 1, "passes_per_new: 4, 1 epoch here"),
     ],
 )
 def test_a_warm_start_has_epochs_by_what_is_new(
@@ -171,6 +171,17 @@ def test_a_rename_alone_becomes_champion_with_the_weights_that_it_had(begun: Pro
         now = arrays(begun, name)
         assert all((now[key] == value).all() for key, value in was.items()), f"{name} is another"
     assert training(begun)["share"] == 1.0
+
+
+def test_settings_that_make_no_other_model_are_no_failure_of_the_champion(begun: Project) -> None:
+    begun.space.params(validate={"labels": ["owl"]})
+    done = begun.cycle()
+    assert "evaluate: unchanged against v1: the settings that changed give v1 itself, the champion" in done.out
+    assert begun.space.read("promotion.json")["said"] == "nothing to do: this is v1 itself, the version to beat"
+    report = (begun.root / "data/cycle/report.md").read_text()
+    assert report.startswith("## Verdict: unchanged\n")
+    client = mlflow.MlflowClient(begun.space.env["MLFLOW_TRACKING_URI"])
+    assert len(client.search_model_versions("name='evergreen'")) == 1
 
 
 def test_from_cold_unchanged_data_is_learned_anew(begun: Project) -> None:
