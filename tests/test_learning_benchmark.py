@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.learning import arms as ways
+from benchmarks.learning import __main__ as learning
 from benchmarks.learning import lab, results
 from benchmarks.learning.arms import ARMS, Trial
 from benchmarks.learning.streams import STREAMS, Images
@@ -229,7 +230,9 @@ def test_the_committed_results_are_of_every_stream_and_every_arm(committed) -> N
 def test_the_readme_has_the_numbers_of_the_results(committed) -> None:
     arms = committed["streams"]["S1"]["arms"]
     recipe, scratch = arms["recipe"], arms["scratch"]
-    readme = " ".join((CHECKOUT / "README.md").read_text().split())
+    text = (CHECKOUT / "README.md").read_text()
+    assert results.overview(committed) in text
+    readme = " ".join(text.split())
     low, high = recipe["interval"]
     assert f"{recipe['difference']:+.1f} points (95 %: {low:+.1f} to {high:+.1f})" in readme
     assert f"{100 * recipe['cost']:.1f} % of its passes" in readme
@@ -240,6 +243,11 @@ def test_the_readme_has_the_numbers_of_the_results(committed) -> None:
 def test_a_folder_without_images_is_refused_by_name(tmp_path) -> None:
     with pytest.raises(SystemExit, match=r"airplane: no JPEGs; expected CIFAR-10 in folders train/<label>"):
         lab.load(tmp_path, tmp_path)
+
+
+def test_an_archive_that_is_not_there_is_refused_by_name(tmp_path) -> None:
+    with pytest.raises(SystemExit, match=r"none.tar.gz: not there; expected CIFAR-10 as JPEGs, see --images"):
+        learning.main(["--images", str(tmp_path / "none.tar.gz"), "--work", str(tmp_path / "work")])
 
 
 def test_trials_are_named_by_stream_seed_and_arm() -> None:

@@ -23,14 +23,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=COMMAND,
         description=(learning.__doc__ or "").splitlines()[0],
-        epilog="example, one seed in ten minutes: python -m benchmarks.learning --quick",
+        epilog="\n".join(
+            [
+                "streams:",
+                *(f"  {stream}  {what.title}" for stream, what in STREAMS.items()),
+                "arms:",
+                *(f"  {arm:16}{what.title} ({what.streams})" for arm, what in ARMS.items()),
+                "",
+                "example, one seed in ten minutes: python -m benchmarks.learning --quick",
+            ]
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     archive = CHECKOUT.parent / "shared/data/cifar10.tar.gz"
     parser.add_argument("--images", type=Path, default=archive,
-                        help="CIFAR-10 as JPEGs: archive or folder with train/<label>, test/<label>")  # fmt: skip
+                        help="CIFAR-10 as JPEGs: archive or folder with train/<label>, test/<label> (default: "
+                        "%(default)s)")  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="(default: 0 to 4)")
     parser.add_argument("--streams", nargs="+", choices=STREAMS, default=list(STREAMS), help="(default: all)")
-    parser.add_argument("--arms", nargs="+", choices=ARMS, metavar="ARM", default=list(ARMS), help=", ".join(ARMS))
+    parser.add_argument("--arms", nargs="+", choices=ARMS, metavar="ARM", default=list(ARMS), help="(default: all)")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="trials at a time (default: one a core)")
     parser.add_argument("--work", type=Path, default=CHECKOUT / ".learning", help="keeps trials (default: .learning)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
@@ -79,6 +90,8 @@ def _unpacked(images: Path, work: Path) -> Path:
         return images
     import tarfile
 
+    if not images.is_file():
+        raise SystemExit(f"{images}: not there; expected CIFAR-10 as JPEGs, see --images")
     folder = work / "cifar10"
     if not folder.exists():
         print(f"unpacking {images}", flush=True)

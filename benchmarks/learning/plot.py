@@ -58,6 +58,8 @@ def _scatter(axes: Any, arms: Mapping[str, Any], most: float) -> None:
     budgets = [arms[arm] for arm in BUDGETS if arm in arms]
     axes.axhline(0, color="black", linewidth=0.5)
     axes.axvline(100 * most, color="grey", linewidth=0.8, linestyle=":")
+    where = axes.get_xaxis_transform()
+    axes.text(100 * most, 0.02, " the most it may cost", transform=where, color="grey", fontsize=7)
     axes.plot([100 * row["cost"] for row in budgets], [row["difference"] for row in budgets], color="C3", linewidth=1)
     for arm, row in arms.items():
         color, size = {"recipe": ("C3", 10), "scratch": ("black", 8)}.get(arm, ("C3" if arm in BUDGETS else "C0", 5))

@@ -188,9 +188,35 @@ def flipped(played: Mapping[str, Any]) -> float:
     return float(np.mean(lost)) if lost else math.nan
 
 
+LEGEND = """\
+Accuracy and differences are means over the scored cycles of a stream, final is the last cycle; differences are in
+points, paired by seed and test image within one run on one machine, with their 95 % interval over both. Passes are
+images passed forward and back, scoring counted a third, as a share of those of training from scratch in each cycle;
+an audit's are spread over the `train.audit_every` cycles between two (none falls into a stream). Seconds are a share
+likewise, and include what else the machine did. Flips are test images that one cycle had right and the next one wrong.
+"""
+
+
 def page(results: Mapping[str, Any]) -> str:
     """What learning.md says."""
-    return f"Made by `{results['command']}`; each stream by the command above its rows.\n\n{table(results)}\n"
+    head = f"Made by `{results['command']}`; each stream by the command above its rows.\n\n{LEGEND}"
+    return f"{head}\n{table(results)}\n"
+
+
+def overview(results: Mapping[str, Any]) -> str:
+    """The recipe against scratch on each stream, as a Markdown table."""
+    lines = [
+        "| stream | seeds | accuracy against scratch, points | passes | flips (scratch) |",
+        "|---|---|---|---|---|",
+    ]
+    for content in results["streams"].values():
+        recipe, scratch = content["arms"]["recipe"], content["arms"]["scratch"]
+        low, high = recipe["interval"]
+        lines.append(
+            f"| {content['title']} | {recipe['seeds']} | {recipe['difference']:+.1f} (95 %: {low:+.1f} to {high:+.1f}) "
+            f"| {recipe['cost']:.1%} | {recipe['flips']:.1%} ({scratch['flips']:.1%}) |"
+        )
+    return "\n".join(lines)
 
 
 def table(results: Mapping[str, Any]) -> str:
@@ -198,8 +224,7 @@ def table(results: Mapping[str, Any]) -> str:
     lines = []
     for stream, content in results["streams"].items():
         lines += [
-            f"{stream}: {content['title']}. Accuracy and differences are means over the scored cycles; differences in "
-            f"points, with their 95 % interval. `{content['command']}`",
+            f"{stream}: {content['title']}. `{content['command']}`",
             "",
             "| arm | seeds | accuracy | final | against scratch | against the recipe | passes | seconds | flips |",
             "|---|---|---|---|---|---|---|---|---|",
