@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.learning import arms as ways
 from benchmarks.learning import __main__ as learning
+from benchmarks.learning import arms as ways
 from benchmarks.learning import lab, results
 from benchmarks.learning.arms import ARMS, Trial
 from benchmarks.learning.streams import STREAMS, Images
