@@ -138,7 +138,6 @@ class Train(Section):
     optimizer: Literal["adamw", "adam", "sgd"]
     learning_rate: Annotated[float, Field(gt=0, le=10)]
     warm_rate: Annotated[float, Field(gt=0, le=100)]
-    warm_up: Annotated[int, Field(ge=0)]
     weight_decay: Annotated[float, Field(ge=0, le=1)]
     monitor: Metric
     mode: Literal["auto", "min", "max"]

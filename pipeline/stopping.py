@@ -89,15 +89,6 @@ def learning_rate(history: Sequence[Row], start: float, train: Train, retries: i
     return max(reduced, min(start, train.min_learning_rate)) * train.retry_factor**retries
 
 
-def warmth(steps: int, train: Train) -> float:
-    """Share of the learning rate after so many steps: rises to 1 over `warm_up` steps.
-
-    An optimizer that knows nothing yet moves every weight by the learning rate at its first steps, however small the
-    gradient; that costs a model that is good already some epochs to mend.
-    """
-    return min(1.0, (steps + 1) / (train.warm_up + 1))
-
-
 def is_diverged(loss: float, num_labels: int, train: Train) -> bool:
     """Whether a mean loss is out of all proportion: not finite, or many times that of guessing, log(labels)."""
     return not loss <= train.diverged_at * math.log(max(num_labels, 2))

@@ -487,17 +487,13 @@ class _Training:
         settings, epoch, order = self.settings, len(self.state.history), self._order()
         count, steps = len(order), math.ceil(len(order) / settings.batch_size)
         decay = 1 - 1 / max(LEAST_AVERAGED, settings.average * steps)
-        rate = self._learning_rate()
-        self.engine.optimizer.learning_rate.assign(rate)
+        self.engine.optimizer.learning_rate.assign(self._learning_rate())
         for batch, size in self._batches(order, epoch, self.state.step):
             reason = self._out_of_budget()
             if reason and self.budget and self.budget.when_spent == "finish":
                 return
             if reason := reason or self.asked():
                 raise self._paused(reason)
-            done = (epoch - 1) * steps + self.state.step
-            if done <= settings.warm_up:
-                self.engine.optimizer.learning_rate.assign(rate * stopping.warmth(done, settings))
             loss, right = self.engine.step(batch, size, decay)
             if stopping.is_diverged(loss / size, self.engine.num_labels, settings):
                 self._retry(self.state.step + 1, loss / size)
@@ -545,7 +541,6 @@ class _Training:
         """End the epoch: score it, and keep it if it is the best."""
         state = self.state
         seen = min(state.step * self.settings.batch_size, len(self._order()))
-        self.engine.optimizer.learning_rate.assign(self._learning_rate())  # also where it was still warming up
         trained = {"loss": state.loss / seen, "accuracy": state.right / seen}
         row = {**trained, **self._scores(), "learning_rate": self._learning_rate()}
         if stopping.is_diverged(row["val_loss"], self.engine.num_labels, self.settings):

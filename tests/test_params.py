@@ -190,7 +190,6 @@ def test_a_section_that_is_none_is_named(edited, section, value):
         ("train.warm_epochs", 0, "0; expected greater than or equal to 1"),
         ("train.passes_per_new", 0, "0; expected greater than 0"),
         ("train.warm_rate", 0, "0; expected greater than 0"),
-        ("train.warm_up", -1, "-1; expected greater than or equal to 0"),
         ("train.warm_from", "best", "'best'; expected 'last' or 'served'"),
         ("train.shift", 0.6, "0.6; expected less than or equal to 0.5"),
         ("train.flip", "yes", "'yes'; expected a valid boolean"),

@@ -297,10 +297,3 @@ def test_what_is_left_of_a_budget_is_never_less_than_nothing() -> None:
     none = stopping.left(whole, Spent(epochs=9, seconds=900.0))
     assert (none.max_minutes, none.max_epochs) == (0, 0)
     assert stopping.out_of_budget(Spent(), none) == "budget.max_minutes: 0"
-
-
-@pytest.mark.parametrize(("warm_up", "shares"), [(0, [1, 1, 1]), (1, [0.5, 1, 1]), (3, [0.25, 0.5, 0.75])])
-def test_the_learning_rate_rises_over_the_first_steps(train, warm_up, shares):
-    chosen = train(warm_up=warm_up)
-    assert [stopping.warmth(steps, chosen) for steps in range(3)] == shares
-    assert stopping.warmth(warm_up, chosen) == stopping.warmth(10_000, chosen) == 1

@@ -40,7 +40,7 @@ def parts() -> tuple[Part, Part]:
 
 @pytest.fixture
 def train(settings: Params) -> Train:
-    pace = {"learning_rate": 0.003, "reduce_patience": 2, "min_delta": 0.005, "warm_up": 0}
+    pace = {"learning_rate": 0.003, "reduce_patience": 2, "min_delta": 0.005}
     return settings.train.model_copy(update={"max_epochs": 6, "batch_size": 16, "patience": 6, "average": 0, **pace})
 
 
@@ -655,30 +655,3 @@ def test_whole_numbers_are_not_mixed():
     mixed = training._mixed(start | counts[0], end | counts[1], 0.25)
     assert mixed["a"].tolist() == [1, 3]
     assert mixed["n"] == 8
-
-
-def test_the_learning_rate_warms_up_over_the_first_steps_of_all_whatever_interrupts(parts, train, tmp_path):
-    """Ten steps are two epochs here; a pause after the third does not begin anew."""
-    rates: list[float] = []
-    chosen = train.model_copy(update={"warm_up": 7, "max_epochs": 3})
-
-    def go(limit: int) -> training.Outcome:
-        made, states = engine(chosen), Folder(tmp_path, {}, NEVER)
-        note = Notes(lambda *_: rates.append(made.learning_rate))
-        return training.fit(made, *parts, chosen, states, note, states.load(), budget=budget("pause", max_steps=limit))
-
-    with pytest.raises(PausedError):
-        go(3)
-    outcome = go(50)
-    assert rates == pytest.approx([0.003 * min(step, 8) / 8 for step in range(1, 16)])
-    assert [row["learning_rate"] for row in outcome.history] == pytest.approx([0.003] * 4)
-
-
-def test_what_is_restored_later_has_the_whole_learning_rate(parts, train, tmp_path):
-    """The best epoch ends while the learning rate still rises."""
-    chosen = train.model_copy(update={"warm_up": 100, "max_epochs": 1, "monitor": "loss"})
-    made, states = engine(chosen), Folder(tmp_path, {}, NEVER)
-    outcome = training.fit(made, *parts, chosen, states, Notes())
-    assert outcome.best_epoch == 1
-    model.fill(made.optimizer.variables, outcome.optimizer, "outcome")
-    assert made.learning_rate == pytest.approx(0.003)

@@ -59,7 +59,6 @@ ARMS = {
     "pool 5": Arm("recipe, 5 old per new, fixed", pool=5, changes={"warm_epochs": None}, seeds=2),
     "drawn 10": Arm("recipe, 10 old per new, redrawn each epoch", changes={"replay": 10, "warm_epochs": None}, seeds=2),
     "cold rate": Arm("recipe, learning rate of a cold start", changes={"warm_rate": 1.0}, seeds=5),
-    "no warm-up": Arm("recipe, the learning rate not warmed up", changes={"warm_up": 0}, streams="S1 S4", seeds=5),
     "drawn 5": Arm("recipe, 5 old per new, redrawn each epoch", changes={"replay": 5, "warm_epochs": None}, seeds=2),
 }  # fmt: skip
 
