@@ -28,7 +28,7 @@ $(STAMP): $(LOCK)
 demo: $(STAMP) ## The main job: four cycles on handwritten digits in a scratch workspace
 	@python -m benchmarks.demo
 
-test: $(STAMP) ## The tests; no network, under ten minutes on two cores
+test: $(STAMP) ## The tests; no network, about twenty minutes on two cores
 	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP) ## The tests that take minutes: the demo, the benchmark, both workflows run for real

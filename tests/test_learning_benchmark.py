@@ -222,15 +222,15 @@ def test_the_committed_table_is_that_of_the_results(committed) -> None:
 
 def test_the_readme_has_the_numbers_of_the_results(committed) -> None:
     arms = committed["streams"]["S1"]["arms"]
-    recipe, scratch = arms["recipe"], arms["scratch"]
     text = (CHECKOUT / "README.md").read_text()
     assert results.overview(committed) in text
     readme = " ".join(text.split())
-    low, high = recipe["interval"]
-    assert f"{recipe['difference']:+.1f} points (95 %: {low:+.1f} to {high:+.1f})" in readme
-    assert f"{100 * recipe['cost']:.1f} % of its passes" in readme
-    assert f"{100 * recipe['flips']:.1f} % of the images that were right" in readme
-    assert f"{100 * scratch['flips']:.1f} % from scratch" in readme
+    half, quarter = (-arms[arm]["against_recipe"]["difference"] for arm in ("half", "quarter"))
+    assert f"half of both loses {half:.1f} points, a quarter {quarter:.1f};" in readme
+    assert f"on new images only loses {-arms['new only']['difference']:.1f} points" in readme
+    assert 0.2 < 1 - arms["recipe"]["flips"] / arms["no blend"]["flips"] < 0.3
+    assert "It costs no accuracy, and a fourth of the flips go" in readme
+    assert abs(arms["no blend"]["against_recipe"]["difference"]) < 0.1
 
 
 def test_a_folder_without_images_is_refused_by_name(tmp_path) -> None:
