@@ -631,4 +631,4 @@ def test_ci(tmp_path: Path) -> None:
     assert done.steps[-1] == "check/Lint, types, tests"
     assert "All checks passed!" in done.log
     assert "Success: no issues found" in done.log
-    assert re.search(r"[1-9]\d* passed", done.log)
+    assert re.search(r"\b[1-9]\d? passed in ", done.log)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import learning
-from benchmarks.learning.arms import ARMS, Trial, played, settings
+from benchmarks.learning.arms import ARMS, Trial, key, played
 from benchmarks.learning.lab import SIDE, load
 from benchmarks.learning.results import COMMAND, SEEDS, summary, table, write
 from benchmarks.learning.streams import STREAMS
@@ -47,8 +47,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
     parser.add_argument("--quick", action="store_true", help="seed 0, stream S1, four arms; writes to --work")
     chosen = parser.parse_args(argv)
-    from pipeline import code
-
     if chosen.quick:
         chosen.seeds, chosen.streams, chosen.out = [0], ["S1"], chosen.work
         chosen.arms = ["scratch", "recipe", "new only", "warm"]
@@ -65,11 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for seed in played(stream, arm, chosen.seeds)
     ]
     found = dict(play(trials, chosen.work, chosen.processes))
-    made = {
-        "code": code.digest("pipeline.training"),
-        "settings": settings(ARMS["recipe"]).model_dump(mode="json"),
-        "seeds": chosen.seeds,
-    }
+    today, _, _, code = key(ARMS["recipe"])
+    made = {"code": code, "settings": today, "seeds": chosen.seeds}
     streams = summary(found, chosen.streams, chosen.seeds, _commit())
     results = write({stream: content | made for stream, content in streams.items()}, chosen.out)
     print(table(results))

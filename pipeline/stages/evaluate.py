@@ -55,9 +55,10 @@ def run(
     strange = [at for at, label in enumerate(images.labels) if known and label not in known.what.labels]
     outdated = [label for label in rival.get("called", ()) if label not in images.labels]
     counts = None if old is None else metrics.paired(holdout.labels, old.argmax(axis=1), new.argmax(axis=1))
-    verdict = _judge(holdout, new, old, counts, strange, outdated, chosen.evaluate)
     if known and rival["lineage"].get("run_key") == trained["run_key"]:
         verdict = gate.unchanged(rival["version"])
+    else:
+        verdict = _judge(holdout, new, old, counts, strange, outdated, chosen.evaluate)
 
     files.write_json(out / "verdict.json", verdict.to_json() | {"rival": rival["version"]})
     files.write(
