@@ -54,6 +54,7 @@ def test_sizes_are_those_of_the_protocol(images: Images) -> None:
 
     assert sizes("S1") == sizes("S3") == sizes("S5") == list(range(2500, 5001, 250))
     assert sizes("S2") == list(range(1000, 5001, 500))
+    assert sizes("S6") == list(range(4000, 5001, 100))
 
 
 def test_drift_is_towards_brighter_images(images: Images) -> None:

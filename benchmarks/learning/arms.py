@@ -8,7 +8,7 @@ from benchmarks.learning.streams import STREAMS
 from benchmarks.workspace import CHECKOUT
 
 if TYPE_CHECKING:
-    from pipeline.params import Train
+    from pipeline.params import Params, Train
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Arm:
 
     title: str
     start: Literal["warm", "shrink", "cold"] = "warm"
-    pool: int | Literal["all", "none"] = "all"
-    """Old images per new one that are there, drawn once a cycle."""
+    pool: int | Literal["all", "none"] | None = None
+    """Old images per new one that are there, drawn once a cycle; None: as by params.yaml."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Of section `train` of params.yaml."""
     streams: str = "S1"
@@ -33,12 +33,13 @@ PLAIN = UNTIL_STOPPED | {
     "restore": ("optimizer", "learning_rate"),
     "warm_from": "served",
 }
+UNCAPPED = {"warm_epochs": None}
 ARMS = {
-    "scratch": Arm("from scratch, until early stopping", "cold", changes=UNTIL_STOPPED, streams="S1 S2 S3 S4 S5",
+    "scratch": Arm("from scratch, until early stopping", "cold", changes=UNTIL_STOPPED, streams="S1 S2 S3 S4 S5 S6",
                    seeds=5),
-    "recipe": Arm("the recipe: defaults of params.yaml", streams="S1 S2 S3 S4 S5", seeds=5),
+    "recipe": Arm("the recipe: defaults of params.yaml", streams="S1 S2 S3 S4 S5 S6", seeds=5),
     "new only": Arm("new images only", pool="none", streams="S1 S3", seeds=5),
-    "warm": Arm("warm on all, no tricks, until early stopping", changes=PLAIN),
+    "warm": Arm("warm on all, no tricks, until early stopping", pool="all", changes=PLAIN),
     "shrink": Arm("shrink and perturb, until early stopping", "shrink", changes=UNTIL_STOPPED),
     "shrink cheap": Arm("shrink and perturb at the recipe's budget", "shrink", changes={"warm_rate": 1.0}, seeds=2),
     "scratch cheap": Arm("from scratch at the recipe's budget", "cold", changes={"warm_rate": 1.0}, seeds=2),
@@ -54,12 +55,12 @@ ARMS = {
     "no patience": Arm("recipe, the whole budget each time", changes={"patience": 1000}),
     "from served": Arm("recipe, warm from the served weights", changes={"warm_from": "served"}),
     "restored": Arm("recipe, optimizer restored", changes={"restore": ("optimizer", "learning_rate")}),
-    "pool 20": Arm("recipe, 20 old per new, fixed", pool=20, changes={"warm_epochs": None}, streams="S3"),
-    "pool 10": Arm("recipe, 10 old per new, fixed", pool=10, changes={"warm_epochs": None}, seeds=2),
-    "pool 5": Arm("recipe, 5 old per new, fixed", pool=5, changes={"warm_epochs": None}, seeds=2),
-    "drawn 10": Arm("recipe, 10 old per new, redrawn each epoch", changes={"replay": 10, "warm_epochs": None}, seeds=2),
+    "pool all": Arm("recipe, all old images", pool="all", streams="S6"),
+    "pool 10": Arm("recipe, 10 old per new, fixed", pool=10, changes=UNCAPPED, streams="S1 S6", seeds=2),
+    "pool 5": Arm("recipe, 5 old per new, fixed", pool=5, changes=UNCAPPED, streams="S1 S6", seeds=2),
+    "drawn 10": Arm("recipe, 10 old per new, redrawn each epoch", changes=UNCAPPED | {"replay": 10}, seeds=2),
+    "drawn 5": Arm("recipe, 5 old per new, redrawn each epoch", changes=UNCAPPED | {"replay": 5}, seeds=2),
     "cold rate": Arm("recipe, learning rate of a cold start", changes={"warm_rate": 1.0}, seeds=5),
-    "drawn 5": Arm("recipe, 5 old per new, redrawn each epoch", changes={"replay": 5, "warm_epochs": None}, seeds=2),
 }  # fmt: skip
 
 
@@ -86,17 +87,27 @@ def played(stream: str, arm: str, seeds: Sequence[int]) -> Sequence[int]:
 
 def settings(arm: Arm) -> "Train":
     """Section `train` of params.yaml with what the arm changes; one thread, so that two trials run side by side."""
+    train = _params().train
+    return train.model_copy(update={"architecture": "small_cnn", "threads": 1, **arm.changes})
+
+
+def pool(arm: Arm) -> int | Literal["all", "none"]:
+    """Old images per new one that an arm has: all, where it does not start warm."""
+    replayed = _params().prepare.replay if arm.start == "warm" else "all"
+    return replayed if arm.pool is None else arm.pool
+
+
+def _params() -> "Params":
     from pipeline import params
 
-    train = params.load(CHECKOUT / "params.yaml").train
-    return train.model_copy(update={"architecture": "small_cnn", "threads": 1, **arm.changes})
+    return params.load(CHECKOUT / "params.yaml")
 
 
 def key(arm: Arm) -> Any:
     """What the outcome of a trial depends on, as a JSON value."""
     from pipeline import code
 
-    return [settings(arm).model_dump(mode="json"), arm.start, arm.pool, code.digest("pipeline.training")]
+    return [settings(arm).model_dump(mode="json"), arm.start, pool(arm), code.digest("pipeline.training")]
 
 
 def audit_share(arm: Arm) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.learning.arms import ARMS, Arm, Trial, key, settings
+from benchmarks.learning.arms import ARMS, Arm, Trial, key, pool, settings
 from benchmarks.learning.streams import LABELS, STREAMS, Cycle, Images, Stream
 
 if TYPE_CHECKING:
@@ -73,8 +73,9 @@ class Lab:
         train = settings(arm).model_copy(update={"seed": 1000 * trial.seed + number})
         pick = np.random.default_rng([trial.seed, number])
         old, new = cycle.train[: -cycle.num_new], cycle.train[-cycle.num_new :]
-        if arm.pool != "all":
-            count = 0 if arm.pool == "none" else min(len(old), arm.pool * len(new))
+        replayed = pool(arm)
+        if replayed != "all":
+            count = 0 if replayed == "none" else min(len(old), replayed * len(new))
             old = pick.choice(old, count, replace=False)
         is_unlearned = np.arange(len(old) + len(new)) >= len(old)
         part, val = self._part([*old, *new], labels, is_unlearned), self._part(cycle.val, labels)

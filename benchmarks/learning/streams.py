@@ -96,4 +96,5 @@ STREAMS = {
     "S3": Stream("drift: ever brighter images, 2,500 to 5,000 in 10 cycles", brightening, (2, 4, 6, 8, 10)),
     "S4": Stream("new labels: 6 to 10 in 8 cycles", widening, (1, 3, 5, 7, 8)),
     "S5": Stream("10 % wrong labels, 2,500 to 5,000 in 10 cycles", growing(2500, 250, 10), (2, 4, 6, 8, 10), 0.1),
+    "S6": Stream("small batches, 4,000 to 5,000 in 10 cycles", growing(4000, 100, 10), (2, 6, 10)),
 }
