@@ -39,6 +39,7 @@ def test_streams_only_grow_and_never_train_on_what_validates(images: Images, str
         assert set(images.train_labels[cycle.train]) <= set(range(cycle.num_labels))
         assert set(images.test_labels[cycle.test]) == set(range(cycle.num_labels))
     assert STREAMS[stream].scored[-1] == len(cycles) - 1
+    assert any(after - before == 1 for before, after in itertools.pairwise(STREAMS[stream].scored)), "scratch's flips"
 
 
 def test_the_streams_of_a_seed_are_its_own(images: Images) -> None:
@@ -242,6 +243,23 @@ def test_a_folder_without_images_is_refused_by_name(tmp_path) -> None:
 def test_an_archive_that_is_not_there_is_refused_by_name(tmp_path) -> None:
     with pytest.raises(SystemExit, match=r"none.tar.gz: not there; expected CIFAR-10 as JPEGs, see --images"):
         learning.main(["--images", str(tmp_path / "none.tar.gz"), "--work", str(tmp_path / "work")])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--arms", "half"], 1), (["--quick"], 0)], ids=["the must is not shown", "quick"]
+)
+def test_scratch_and_the_recipe_are_always_among_the_arms(tmp_path, monkeypatch, arguments, code) -> None:
+    def play(trials: list[Trial], _: object, __: int) -> dict[Trial, object]:
+        right = np.random.default_rng(0).integers(0, 2, (8, 16))
+        return {trial: played(right.tolist(), [1, 2, 4, 6, 8, 9, 10], [9.0] * 7) for trial in trials}
+
+    monkeypatch.setattr(learning, "load", lambda *_: None)
+    monkeypatch.setattr(learning, "play", lambda *given: play(*given).items())
+    words = [*arguments, "--seeds", "0", "--streams", "S1", "--images", str(tmp_path)]
+    assert learning.main([*words, "--work", str(tmp_path), "--out", str(tmp_path)]) == code
+    arms = json.loads((tmp_path / "learning.json").read_text())["streams"]["S1"]["arms"]
+    assert list(arms)[:2] == ["scratch", "recipe"]
+    assert ("half" in arms) == ("half" in arguments)
 
 
 def test_trials_are_named_by_stream_seed_and_arm() -> None:

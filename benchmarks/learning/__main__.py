@@ -19,7 +19,7 @@ RESULTS = CHECKOUT / "benchmarks/results"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what is not there yet, write the results; 0 if the must holds."""
+    """Run what is not there yet, write the results; 0 if the must holds, which one quick seed cannot say."""
     parser = argparse.ArgumentParser(
         prog=COMMAND,
         description=(learning.__doc__ or "").splitlines()[0],
@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                         "%(default)s)")  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="(default: 0 to 4)")
     parser.add_argument("--streams", nargs="+", choices=STREAMS, default=list(STREAMS), help="(default: all)")
-    parser.add_argument("--arms", nargs="+", choices=ARMS, metavar="ARM", default=list(ARMS), help="(default: all)")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, metavar="ARM", default=list(ARMS),
+                        help="beside scratch and recipe, which are always played (default: all)")  # fmt: skip
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="trials at a time (default: one a core)")
     parser.add_argument("--work", type=Path, default=CHECKOUT / ".learning", help="keeps trials (default: .learning)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if chosen.quick:
         chosen.seeds, chosen.streams, chosen.out = [0], ["S1"], chosen.work
         chosen.arms = ["scratch", "recipe", "new only", "warm"]
+    chosen.arms = [arm for arm in ARMS if arm in {"scratch", "recipe", *chosen.arms}]
     # Half again as fast; sums then depend on the kind of machine, as no number here has to.
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -69,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     results = write({stream: content | made for stream, content in streams.items()}, chosen.out)
     print(table(results))
     print(json.dumps(results))
-    return 0 if results["ok"] else 1
+    return 0 if results["ok"] or chosen.quick else 1
 
 
 def _commit() -> str:

@@ -179,13 +179,13 @@ def total(played: Mapping[str, Any], name: str) -> float:
 
 
 def flipped(played: Mapping[str, Any]) -> float:
-    """Share of the test images that one cycle had right and the next one wrong, mean over such pairs."""
+    """Share of the test images that one cycle had right and the next one wrong, mean over such pairs of cycles."""
     right = np.unpackbits(played["right"], axis=1)
     cycles = [0, *played["cycle"]]
     pairs = [at for at in range(1, len(cycles)) if cycles[at] == cycles[at - 1] + 1]
     tested = [right[at].sum() / played["accuracy"][at - 1] for at in pairs]
     lost = [(right[at - 1] & ~right[at] & 1).sum() / count for at, count in zip(pairs, tested, strict=True)]
-    return float(np.mean(lost)) if lost else math.nan
+    return float(np.mean(lost))
 
 
 LEGEND = """\
@@ -193,7 +193,8 @@ Accuracy and differences are means over the scored cycles of a stream, final is 
 points, paired by seed and test image within one run on one machine, with their 95 % interval over both. Passes are
 images passed forward and back, scoring counted a third, as a share of those of training from scratch in each cycle;
 an audit's are spread over the `train.audit_every` cycles between two (none falls into a stream). Seconds are a share
-likewise, and include what else the machine did. Flips are test images that one cycle had right and the next one wrong.
+likewise, and include what else the machine did. Flips are test images that one cycle had right and the next one wrong;
+training from scratch has them between the last cycles only, for it plays no others that follow each other.
 """
 
 

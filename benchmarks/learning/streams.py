@@ -38,7 +38,8 @@ class Stream:
     title: str
     make: Callable[["Images", np.random.Generator], list[Cycle]]
     scored: tuple[int, ...]
-    """Cycles where scratch is trained too; in between its cost is interpolated."""
+    """Cycles where scratch is trained too; in between its cost is interpolated. Two of them are neighbours, for its
+    flips."""
     noise: float = 0.0
     """Share of the training and validation labels that are wrong."""
     seeds: int = 3
@@ -92,9 +93,9 @@ def widening(images: Images, rng: np.random.Generator) -> list[Cycle]:
 
 STREAMS = {
     "S1": Stream("i.i.d. growth, 2,500 to 5,000 in 10 cycles", growing(2500, 250, 10), (2, 4, 6, 8, 9, 10), seeds=5),
-    "S2": Stream("i.i.d. growth, 1,000 to 5,000 in 8 cycles", growing(1000, 500, 8), (2, 4, 6, 8), seeds=5),
-    "S3": Stream("drift: ever brighter images, 2,500 to 5,000 in 10 cycles", brightening, (2, 4, 6, 8, 10)),
+    "S2": Stream("i.i.d. growth, 1,000 to 5,000 in 8 cycles", growing(1000, 500, 8), (2, 4, 6, 7, 8), seeds=5),
+    "S3": Stream("drift: ever brighter images, 2,500 to 5,000 in 10 cycles", brightening, (2, 4, 6, 8, 9, 10)),
     "S4": Stream("new labels: 6 to 10 in 8 cycles", widening, (1, 3, 5, 7, 8)),
-    "S5": Stream("10 % wrong labels, 2,500 to 5,000 in 10 cycles", growing(2500, 250, 10), (2, 4, 6, 8, 10), 0.1),
-    "S6": Stream("small batches, 4,000 to 5,000 in 10 cycles", growing(4000, 100, 10), (2, 6, 10)),
+    "S5": Stream("10 % wrong labels, 2,500 to 5,000 in 10 cycles", growing(2500, 250, 10), (2, 4, 6, 8, 9, 10), 0.1),
+    "S6": Stream("small batches, 4,000 to 5,000 in 10 cycles", growing(4000, 100, 10), (2, 6, 9, 10)),
 }
