@@ -257,7 +257,7 @@ def _say(
     if same:
         print(f"this data is known, v{same.number} was trained on it")
     elif start:
-        print(f"{'known data, other settings' if is_known else 'new data'}: this cycle starts from {_name(start)}")
+        print(f"{'known data, other settings' if is_known else 'new data'}: its parent is {_name(start)}")
     else:
         print("nothing to start from yet")
 
