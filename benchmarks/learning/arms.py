@@ -51,15 +51,15 @@ ARMS = {
     "no average": Arm("recipe, weights not averaged", changes={"average": 0.0}),
     "no blend": Arm("recipe, not blended", changes={"blend": ()}, streams="S1 S4", seeds=5),
     "no augmentation": Arm("recipe, neither mirrored nor shifted", changes={"flip": False, "shift": 0.0}, seeds=2),
-    "no decay": Arm("recipe, no weight decay", changes={"weight_decay": 0.0}, seeds=2),
+    "no decay": Arm("recipe, no weight decay", changes={"weight_decay": 0.0}, seeds=5),
     "no patience": Arm("recipe, the whole budget each time", changes={"patience": 1000}),
     "from served": Arm("recipe, warm from the served weights", changes={"warm_from": "served"}),
     "restored": Arm("recipe, optimizer restored", changes={"restore": ("optimizer", "learning_rate")}),
     "pool all": Arm("recipe, all old images", pool="all", streams="S6"),
     "pool 10": Arm("recipe, 10 old per new, fixed", pool=10, changes=UNCAPPED, streams="S1 S6", seeds=2),
     "pool 5": Arm("recipe, 5 old per new, fixed", pool=5, changes=UNCAPPED, streams="S1 S6", seeds=2),
-    "drawn 10": Arm("recipe, 10 old per new, redrawn each epoch", changes=UNCAPPED | {"replay": 10}, seeds=2),
-    "drawn 5": Arm("recipe, 5 old per new, redrawn each epoch", changes=UNCAPPED | {"replay": 5}, seeds=2),
+    "drawn 10": Arm("recipe, 10 old per new, redrawn each epoch", changes=UNCAPPED | {"replay": 10}, seeds=5),
+    "drawn 5": Arm("recipe, 5 old per new, redrawn each epoch", changes=UNCAPPED | {"replay": 5}),
     "cold rate": Arm("recipe, learning rate of a cold start", changes={"warm_rate": 1.0}, seeds=5),
 }  # fmt: skip
 
