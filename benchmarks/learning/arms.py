@@ -56,6 +56,7 @@ ARMS = {
     "from served": Arm("recipe, warm from the served weights", changes={"warm_from": "served"}),
     "restored": Arm("recipe, optimizer restored", changes={"restore": ("optimizer", "learning_rate")}),
     "pool all": Arm("recipe, all old images", pool="all", streams="S6"),
+    "pool 20": Arm("recipe, 20 old per new, fixed", pool=20, streams="S6"),
     "pool 10": Arm("recipe, 10 old per new, fixed", pool=10, changes=UNCAPPED, streams="S1 S6", seeds=2),
     "pool 5": Arm("recipe, 5 old per new, fixed", pool=5, changes=UNCAPPED, streams="S1 S6", seeds=2),
     "drawn 10": Arm("recipe, 10 old per new, redrawn each epoch", changes=UNCAPPED | {"replay": 10}, seeds=5),
