@@ -61,18 +61,15 @@ def run(
     left = stopping.left(budget, outcome.spent_now)
     scratch = training.fit(engine, every, parts[1], limit, states, watcher, states.load(), left, asked)
     before = outcome.passes(len(parts[1]))
-    found = {
-        "is_scratch_better": None,
+    found: dict[str, Any] = {
         "passes": before + scratch.passes(len(parts[1])),
         "passes_before": before,
     }
-    if scratch.is_cut:
-        print(f"train: audit: stopped by {scratch.reason}, says nothing; the next cycle repeats it")
-        return outcome, found
     print(f"train: audit: {ended(scratch.reason, scratch.best_epoch, scratch.spent)}", flush=True)
     predicted = [_predicted(description, one.weights, parts[1], limit.batch_size) for one in (outcome, scratch)]
     counts = metrics.paired(parts[1].labels, *predicted)
-    found["is_scratch_better"] = ladder.is_surely_better(counts)
+    # What is better although it was cut short is better; what is not might have become so.
+    found["is_scratch_better"] = ladder.is_surely_better(counts) or (None if scratch.is_cut else False)
     found |= {"val_images": counts.total, "gained": counts.challenger_only, "lost": counts.champion_only}
     found["epochs"] = len(scratch.history) - 1
     print(f"train: audit: {ladder.finding(found)}", flush=True)

@@ -75,7 +75,7 @@ def plan(pinned: Mapping[str, Any], train: Train) -> Plan:
     is_audited = train.audit_every is not None and place.cycles + 1 >= train.audit_every
     # An audit on the highest rung asks whether the one below would do again.
     kind = RUNGS[min(place.rung, len(RUNGS) - 2) if is_audited else place.rung]
-    worse = f"training from scratch was better in the last {place.rung} audits"
+    worse = f"audits found training from scratch better (rung {place.rung} of {len(RUNGS) - 1})"
     reason = {
         "warm": f"from v{version}, {weights}",
         "shrink": f"from v{version}, its weights shrunk and perturbed: {worse}",
@@ -95,25 +95,31 @@ def is_surely_better(scratch: Counts) -> bool:
 
 def finding(audit: Mapping[str, Any]) -> str:
     """What an audit found, in words."""
-    if audit["is_scratch_better"] is None:
-        return "cut short, says nothing"
-    said = "is surely better, and kept" if audit["is_scratch_better"] else "is not surely better, and dropped"
+    said = {
+        True: "is surely better, and kept",
+        False: "is not surely better, and dropped",
+        None: "is not surely better as far as the budget went, which says nothing, and dropped",
+    }[audit["is_scratch_better"]]
     return (
         f"of {audit['val_images']} validation images the model from scratch gets {audit['gained']} right that the "
         f"other gets wrong, and {audit['lost']} the other way round: it {said}"
     )
 
 
-def after(done: Plan, is_scratch_better: bool | None) -> Place:
+def after(done: Plan, is_scratch_better: bool | None, *, is_cut: bool) -> Place:
     """Where the cycles stand after this one.
 
     Args:
         done: how it started.
-        is_scratch_better: what an audit found; None if there was none, or it was cut short.
+        is_scratch_better: what an audit found; None if it found nothing, or there was none.
+        is_cut: by the budget. An audit that was due is then not repeated before the next is: it would be cut short in
+            every cycle, each on all images.
     """
     if is_scratch_better is not None:
         step = 1 if is_scratch_better else -1
         return Place(min(max(done.place.rung + step, 0), len(RUNGS) - 1), 0)
+    if done.is_audited and is_cut:
+        return Place(done.place.rung, 0)
     if done.kind == "cold" and done.place.rung < len(RUNGS) - 1:
         return Place()
     return Place(done.place.rung, done.place.cycles + 1)

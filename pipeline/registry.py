@@ -111,12 +111,17 @@ class Registry:
         """The newest version that carries all these tags (without their prefix)."""
         return next(iter(self.all(at_most=1, **tags)), None)
 
+    def newest_whole(self) -> Version | None:
+        """The newest version that Evergreen registered to the end: `annotate` sets the tag sources last."""
+        return next(iter(self._listed(["tag.`evergreen.sources` LIKE '%'"], 1)), None)
+
     def all(self, at_most: int = 1000, **tags: str) -> list[Version]:
         """Versions that carry all these tags (without their prefix), newest first."""
-        conditions = [
-            f"name='{self.name}'",
-            *(f"tag.`evergreen.{key}`='{value}'" for key, value in tags.items()),
-        ]
+        return self._listed([f"tag.`evergreen.{key}`='{value}'" for key, value in tags.items()], at_most)
+
+    def _listed(self, conditions: list[str], at_most: int) -> list[Version]:
+        """Versions that meet all these conditions, newest first."""
+        conditions = [f"name='{self.name}'", *conditions]
 
         def ask() -> list[list[Any]]:
             found = self._client.search_model_versions(

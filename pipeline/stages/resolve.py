@@ -72,8 +72,8 @@ def _due(
     rule = chosen.resolve
     if rule.start_at == 1 or os.environ.get(trigger.FORCE) or registry.newest(sources=sources.digest(found)):
         return found
-    last = registry.newest()
-    if last is None or "evergreen.lineage" not in last.tags:
+    last = registry.newest_whole()
+    if last is None:
         return found
     lineage = labels.named(registry.lineage(last, scratch / "objects"), chosen.prepare.renamed_labels)
     before = sources.from_json(lineage["sources"])
@@ -186,8 +186,7 @@ def _elder(registry: Registry, on_data: Version | None, scratch: Path) -> Versio
     if on_data:
         number = registry.lineage(on_data, scratch / "objects").get("elder")
         return _version(registry, number)
-    newest = registry.newest()
-    return newest if newest and "evergreen.lineage" in newest.tags else None
+    return registry.newest_whole()
 
 
 def _splits_of(registry: Registry, elder: Version | None, start: Version | None, scratch: Path) -> dict[str, Any]:
@@ -204,9 +203,8 @@ def _version(registry: Registry, number: int | None) -> Version | None:
 
 def _ladder(registry: Registry, on_data: Version | None, scratch: Path) -> dict[str, Any]:
     """Where the cycles before this one stood on the ladder: of known data, as it was then."""
-    newest, found = on_data or registry.newest(), {}
-    if newest and "evergreen.lineage" in newest.tags:
-        found = registry.lineage(newest, scratch / "objects").get("ladder", {})
+    newest = on_data or registry.newest_whole()
+    found = registry.lineage(newest, scratch / "objects").get("ladder", {}) if newest else {}
     # At its foot to begin with, and said so: the same data must give the same bytes later.
     return {"ladder": found.get("before" if on_data else "after", {"rung": 0, "cycles": 0})}
 

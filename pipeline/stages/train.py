@@ -15,7 +15,7 @@ from pipeline import audit, checkpoint, dataset, files, ladder, model, process, 
 from pipeline import params as parameters
 from pipeline.checkpoint import Folder, State, Values
 from pipeline.errors import PipelineError, RegistryError
-from pipeline.ladder import Plan
+from pipeline.ladder import Place, Plan
 from pipeline.model import Description
 from pipeline.params import Train
 from pipeline.parent import Parent
@@ -106,7 +106,9 @@ def _train(task: Task, registry: Registry, scratch: Path, out: Path, asked: Call
     found: dict[str, Any] | None = None
     try:
         outcome, reason = _learn(task, engine, parent, states, state, run, asked)
-        if task.plan.is_audited and not task.is_idle and not outcome.is_cut:
+        if task.plan.is_audited and outcome.is_cut:
+            print(f"train: audit: no budget is left for it; the next is due in {task.train.audit_every} cycles")
+        elif task.plan.is_audited and not task.is_idle:
             outcome, found = _audit(task, engine, fresh, outcome, states, run, asked)
     except training.PausedError as paused:
         raise _paused(run, paused, task.train, is_audit=outcome is not None) from None
@@ -178,7 +180,11 @@ def _record(task: Task, outcome: "Outcome", reason: str, found: dict[str, Any] |
         reason: why it stopped.
         found: by an audit.
     """
-    is_scratch = found is not None and found["is_scratch_better"] is True
+    is_scratch_better = found["is_scratch_better"] if found else None
+    is_scratch = bool(is_scratch_better)
+    # As it was pinned, not as it is now: the same data must give the same bytes later.
+    before = task.pinned.get("ladder", Place().to_json())
+    after = ladder.after(task.plan, is_scratch_better, is_cut=outcome.is_cut or found is not None)
     return {
         "run_key": task.key,
         "start": task.plan.kind,
@@ -195,10 +201,7 @@ def _record(task: Task, outcome: "Outcome", reason: str, found: dict[str, Any] |
         "blended": [{"share": share, **row} for share, row in sorted(outcome.blended.items())],
         "passes": found["passes"] if found else outcome.passes(len(task.parts[1])),
         "audit": found,
-        "ladder": {
-            "before": task.plan.place.to_json(),
-            "after": ladder.after(task.plan, found["is_scratch_better"] if found else None).to_json(),
-        },
+        "ladder": {"before": before, "after": after.to_json()},
         "monitor": task.train.monitor,
         "optimizer": task.train.optimizer,
         "dataset_digest": task.images.digest,

@@ -392,21 +392,56 @@ def test_an_audit_that_is_paused_again_and_again_ends_in_the_same_bytes(audited:
     assert not list((audited.root / "data/scratch/training").glob("*/*.checkpoint"))
 
 
-def test_an_audit_that_the_budget_cuts_short_says_nothing_and_is_repeated(audited: Project) -> None:
-    assert audited.run("train").code == 0
-    clear(audited)
-    steps = sum(1 for _ in range(3)) * 2
-    audited.space.params(budget={"max_steps": steps + 4, "when_spent": "finish"})
+@pytest.mark.parametrize("is_better", [True, False])
+def test_an_audit_that_the_budget_cuts_short_says_something_only_if_scratch_is_better(
+    audited: Project, monkeypatch: pytest.MonkeyPatch, is_better: bool
+) -> None:
+    from pipeline import ladder
+
+    monkeypatch.setattr(ladder, "is_surely_better", lambda _: is_better)
+    audited.space.params(budget={"max_steps": 10, "when_spent": "finish"})  # the warm start takes less, the audit more
     done = audited.run("train")
     assert done.code == 0, done.err
     found = training(audited)
-    if found["audit"] is None:
-        assert found["stop_reason"].startswith("budget.")
-    else:
-        assert found["audit"]["is_scratch_better"] is None
-        assert re.search(r"train: audit: stopped by budget.max_steps: \d+, says nothing; the next cycle", done.out)
-    assert found["ladder"]["after"] == {"rung": 0, "cycles": 2}
+    assert re.search(r"train: audit: stopped by budget.max_steps: \d+", done.out)
+    assert found["audit"]["is_scratch_better"] is (is_better or None)
+    assert found["is_warm"] == (not is_better)
+    assert ("as far as the budget went, which says nothing" in done.out) == (not is_better)
+    assert found["ladder"]["after"] == {"rung": int(is_better), "cycles": 0}
     json.dumps(found)
+
+
+def test_without_budget_for_an_audit_the_next_is_due_as_if_it_had_been(audited: Project) -> None:
+    audited.space.params(budget={"max_steps": 1, "when_spent": "finish"})
+    done = audited.run("train")
+    assert done.code == 0, done.err
+    assert "train: audit: no budget is left for it; the next is due in 2 cycles" in done.out
+    found = training(audited)
+    assert found["audit"] is None
+    assert found["ladder"]["after"] == {"rung": 0, "cycles": 0}
+
+
+def test_without_audits_known_data_gives_the_same_bytes_too(audited: Project) -> None:
+    audited.space.params(train={"audit_every": None})
+    assert audited.upto("promote").code == 0
+    before = audited.space.read("parent.json")
+    assert before["ladder"] == {"rung": 0, "cycles": 1}
+    assert audited.upto("resolve").code == 0
+    assert audited.space.read("parent.json") == before
+
+
+def test_a_version_of_other_origin_makes_nothing_forgotten(audited: Project) -> None:
+    """The ladder, and the splits of what only a rejected cycle saw."""
+    assert audited.run("train", "evaluate", "promote").code == 0
+    audited.promote(2)
+    client = mlflow.MlflowClient(audited.space.env["MLFLOW_TRACKING_URI"])
+    run = client.get_model_version("evergreen", "3").run_id
+    client.create_model_version("evergreen", "runs:/x/model", run)
+    audited.add("fourth", pictures(range(120, 130), "cat", "dog"))
+    assert audited.upto("resolve").code == 0
+    parent = audited.space.read("parent.json")
+    assert parent["ladder"] == training(audited)["ladder"]["after"]
+    assert parent["elder"]["version"] == 3
 
 
 def test_a_model_with_dropout_is_widened_too(project: Project) -> None:
