@@ -194,13 +194,13 @@ def fill(variables: list[Any], values: "dict[str, np.ndarray]", whose: str) -> N
         ModelError: number or shapes differ; says where, and leaves the variables as they were.
     """
     if len(variables) != len(values):
-        raise ModelError(f"{whose}: {len(values)} arrays for {len(variables)} variables; it is of another architecture")
+        raise ModelError(f"{whose}: {len(values)} arrays for {len(variables)} variables; it is of another kind")
     pairs = [(variable, values[name]) for variable, name in zip(variables, sorted(values), strict=True)]
     for variable, value in pairs:
         if tuple(variable.shape) != value.shape:
             raise ModelError(
                 f"{whose}: {variable.path} has shape {value.shape}, expected {tuple(variable.shape)}; it is of "
-                "another architecture"
+                "another kind"
             )
     for variable, value in pairs:
         variable.assign(value)

@@ -26,6 +26,7 @@ class Parent:
         description: Description,
         fresh: "dict[str, np.ndarray]",
         train: Train,
+        kind: Kind,
         scratch: Path,
     ) -> None:
         """Fetch it.
@@ -35,7 +36,8 @@ class Parent:
             pinned: the parent.
             description: of the model of today.
             fresh: weights of a new one: those of an output that the parent has not.
-            train: `restore` says what is taken over besides the weights.
+            train: `restore` says what a warm start takes over besides the weights.
+            kind: of the start.
             scratch: keeps downloads.
 
         Raises:
@@ -62,22 +64,25 @@ class Parent:
         has_last = train.warm_from == "last" and "model/last.npz" in listed
         self.last = widened("model/last.npz") if has_last else self.served
         # The moments of the head would be those of other outputs.
-        restored = train.restore if was.labels == description.labels else ()
-        self._restored = restored
-        if "optimizer" in restored and (theirs := pinned["lineage"]["optimizer"]) != train.optimizer:
+        self._restored = train.restore if kind == "warm" and was.labels == description.labels else ()
+        self._kind = kind
+        if self._restored and (theirs := pinned["lineage"]["optimizer"]) != train.optimizer:
             raise ModelError(
                 f"cannot restore the optimizer of {self._version}: it is {theirs}, train.optimizer is "
-                f"{train.optimizer}; set it back, or take optimizer out of train.restore"
+                f"{train.optimizer}; set it back, or set train.restore: []"
             )
-        self._optimizer = fetch("model/state.npz") if restored else {}
+        self._optimizer = fetch("model/state.npz") if self._restored else {}
 
-    def start(self, engine: "Engine", kind: Kind, is_idle: bool) -> None:
+    def start(self, engine: "Engine", is_idle: bool) -> None:
         """Let an engine begin from it: warm, or shrunk and perturbed; from what is served where nothing is learned."""
         from pipeline import training
 
         weights = self.served if is_idle else self.last
-        if kind == "shrink" and not is_idle:
+        if self._kind == "shrink" and not is_idle:
             weights = training.shrunk(weights, self._fresh, engine.network)
         elif self._restored:
-            model.fill_optimizer(engine.optimizer, self._optimizer, self._restored, self._version)
-        engine.begin(weights, model.arrays(engine.optimizer.variables), is_good=kind == "warm")
+            try:
+                model.fill_optimizer(engine.optimizer, self._optimizer, self._restored, self._version)
+            except ModelError as error:
+                raise ModelError(f"{error}; set train.precision back, or set train.restore: []") from None
+        engine.begin(weights, model.arrays(engine.optimizer.variables), is_good=self._kind == "warm")

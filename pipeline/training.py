@@ -390,8 +390,10 @@ def blend(
     """
     if not settings.blend:
         return outcome
-    monitor = settings.monitor if settings.monitor.startswith("val_") else "val_loss"
-    sign = 1 if stopping.mode_of(monitor, settings.mode) == "min" else -1
+    monitor, mode = settings.monitor, settings.mode
+    if not monitor.startswith("val_"):
+        monitor, mode = "val_loss", "auto"  # the mode is that of a metric of training
+    sign = 1 if stopping.mode_of(monitor, mode) == "min" else -1
     best = outcome.history[outcome.best_epoch]
     tried: dict[float, Row] = {1.0: {name: best[name] for name in ("val_loss", "val_accuracy")}}
     for share in sorted({0.0, *settings.blend} - {1.0}):
@@ -441,9 +443,7 @@ class _Training:
         self.watcher.scored(self.state.history)
         while (reason := self._reason_to_stop()) is None:
             self._epoch()
-        best = stopping.progress(self.state.history, self.settings).best_epoch
-        if best is None:
-            raise self._hopeless()
+        best = self._best_epoch()
         if self.tried.steps != self.spent.steps:
             self._save()  # what comes after the end may be interrupted too
         self._look_at_the_clock()
@@ -567,11 +567,7 @@ class _Training:
     def _retry(self, step: int, loss: float) -> None:
         """Back to the best epoch, the last that is known to be good, to go on with a lower learning rate."""
         state, settings = self.state, self.settings
-        epoch, best = len(state.history), stopping.progress(state.history, settings).best_epoch
-        if best is None:
-            if not math.isfinite(state.history[0]["val_loss"]):
-                raise self._hopeless()
-            best = 0  # a metric of training has no value before the first epoch; the weights of then are sound
+        epoch, best = len(state.history), self._best_epoch()
         row = {"epoch": epoch, "step": step, "loss": loss, "learning_rate": self._learning_rate()}
         self.state = replace(state, retries=[*state.retries, row], step=0, loss=0.0, right=0)
         self.engine.fill(state.best)
@@ -581,11 +577,16 @@ class _Training:
         self.watcher.warned(what)
         self._save()
 
-    def _hopeless(self) -> ModelError:
-        return ModelError(
-            f"training gave no finite {self.settings.monitor} in {len(self.state.history) - 1} epochs; lower "
-            "train.learning_rate, or set train.start: cold if the parent itself is broken"
-        )
+    def _best_epoch(self) -> int:
+        """The epoch that is kept: the start, while a metric of training has no value yet."""
+        history = self.state.history
+        best = stopping.progress(history, self.settings).best_epoch
+        if best is None and not math.isfinite(history[0]["val_loss"]):
+            raise ModelError(
+                f"training gave no finite {self.settings.monitor} in {len(history) - 1} epochs; lower "
+                "train.learning_rate, or set train.start: cold if the parent itself is broken"
+            )
+        return best or 0
 
     def _save_if_due(self) -> None:
         self.is_saved = False

@@ -18,6 +18,7 @@ from pipeline.dataset import Part
 from pipeline.errors import ModelError
 from pipeline.model import Description
 from pipeline.params import Budget, Checkpoint, Params, Train
+from pipeline.stopping import Spent
 from pipeline.training import PausedError
 
 DESCRIPTION = Description("small_cnn", (8, 8, 1), ("dark", "bright"))
@@ -357,6 +358,14 @@ def test_a_first_epoch_that_diverges_goes_back_to_the_start_whatever_is_monitore
     assert outcome.reason == "max_epochs: 6"
 
 
+def test_without_any_budget_the_start_is_kept_whatever_is_monitored(parts, train, tmp_path):
+    budget = Budget(max_minutes=None, max_epochs=1, max_steps=None, when_spent="finish")
+    nothing = stopping.left(budget, Spent(epochs=1))
+    chosen = train.model_copy(update={"monitor": "accuracy"})
+    outcome = training.fit(engine(train), *parts, chosen, Folder(tmp_path, {}, NEVER), Notes(), None, nothing)
+    assert (outcome.best_epoch, outcome.is_cut, outcome.reason) == (0, True, "budget.max_epochs: 0")
+
+
 def test_a_score_that_is_not_finite_is_a_divergence(parts, train, tmp_path):
     outcome, notes = poison(parts, train, tmp_path, {(2, 5)})
     assert "epoch 2 diverged at step 5 (loss nan)" in notes.warnings[0]
@@ -617,16 +626,19 @@ def taught(parts, train, tmp_path) -> tuple[training.Engine, training.Outcome]:
     return made, training.fit(made, *parts, chosen, states, Notes())
 
 
-@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy", "loss"])
-def test_of_the_mixtures_the_best_on_val_is_kept(parts, train, taught, monitor):
+@pytest.mark.parametrize(
+    ("monitor", "mode"), [("val_loss", "auto"), ("val_accuracy", "max"), ("loss", "auto"), ("accuracy", "max")]
+)
+def test_of_the_mixtures_the_best_on_val_is_kept(parts, train, taught, monitor, mode):
     made, outcome = taught
     champion = model.arrays(model.build(DESCRIPTION).weights)
-    chosen = train.model_copy(update={"monitor": monitor, "blend": (0.25, 0.5, 0.75)})
+    chosen = train.model_copy(update={"monitor": monitor, "mode": mode, "blend": (0.25, 0.5, 0.75)})
     kept = training.blend(made, champion, outcome, parts[1], chosen)
     assert sorted(kept.blended) == [0.0, 0.25, 0.5, 0.75, 1.0]
     losses = {share: row["val_loss"] for share, row in kept.blended.items()}
     right = {share: row["val_accuracy"] for share, row in kept.blended.items()}
-    best = max(right, key=lambda share: (right[share], -share)) if "acc" in monitor else min(losses, key=losses.get)
+    most = max(right, key=lambda share: (right[share], -share))
+    best = most if monitor == "val_accuracy" else min(losses, key=losses.get)
     assert kept.share == best
     for name, value in kept.weights.items():
         np.testing.assert_allclose(value, (1 - best) * champion[name] + best * outcome.weights[name], atol=1e-6)

@@ -95,10 +95,10 @@ def _train(task: Task, registry: Registry, scratch: Path, out: Path, asked: Call
     fresh, parent = engine.values(), None
     if task.plan.kind != "cold":
         weights = model.arrays(engine.network.weights)
-        parent = Parent(registry, task.pinned, task.description, weights, task.train, scratch)
+        parent = Parent(registry, task.pinned, task.description, weights, task.train, task.plan.kind, scratch)
     _say_start(task.plan, states, state)
     if parent and state is None:
-        parent.start(engine, task.plan.kind, task.is_idle)
+        parent.start(engine, task.is_idle)
 
     registry.reap()
     run = registry.run(task.key, f"cycle {task.images.digest[:8]}")

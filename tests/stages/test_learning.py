@@ -287,6 +287,29 @@ def test_a_shrunk_start_uses_all_images_until_it_is_stopped(begun: Project) -> N
     assert len(dataset.read(begun.root / "data/cycle/dataset").part("train")) == (ledger["split"] == "train").sum()
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"restore": ["learning_rate"], "optimizer": "sgd"},
+            "cannot restore the optimizer of v1: it is adamw, train.optimizer is sgd; set it back, or set "
+            "train.restore: []",
+        ),
+        (
+            {"restore": ["optimizer"], "precision": "mixed_float16"},
+            "it is of another kind; set train.precision back, or set train.restore: []",
+        ),
+    ],
+    ids=["another optimizer", "another precision"],
+)
+def test_an_optimizer_of_another_kind_is_not_restored(begun: Project, changes: dict[str, Any], said: str) -> None:
+    begun.space.params(train=changes)
+    begun.add("second", pictures(range(100, 110), "cat", "dog"))
+    assert said in begun.upto("train").error
+    begun.space.params(train={"start": "shrink"})
+    assert begun.upto("train").code == 0, "a shrunk start takes over no more than weights"
+
+
 @pytest.fixture
 def audited(begun: Project) -> Project:
     """A project whose next stage is train, in the second cycle, which is audited."""
