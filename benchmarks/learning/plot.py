@@ -29,7 +29,10 @@ def plot(results: Mapping[str, Any], path: Path) -> None:
         _scatter(axes, arms, results["must"]["cost"])
         axes.set_title(f"{stream}: {content['title'].replace(', ', chr(10), 1)}", fontsize=10)
         axes.set_xlabel("passes, % of scratch's")
+    for axes in panels[:2]:  # the first of each row
         axes.set_ylabel("accuracy against scratch, points")
+    most = 100 * results["must"]["cost"]
+    first.text(most, 0.02, " the most it may cost", transform=first.get_xaxis_transform(), color="grey", fontsize=7)
     canvas.draw()
     figure.set_layout_engine("none")  # names are placed where things are now
     for axes in panels:
@@ -58,8 +61,6 @@ def _scatter(axes: Any, arms: Mapping[str, Any], most: float) -> None:
     budgets = [arms[arm] for arm in BUDGETS if arm in arms]
     axes.axhline(0, color="black", linewidth=0.5)
     axes.axvline(100 * most, color="grey", linewidth=0.8, linestyle=":")
-    where = axes.get_xaxis_transform()
-    axes.text(100 * most, 0.02, " the most it may cost", transform=where, color="grey", fontsize=7)
     axes.plot([100 * row["cost"] for row in budgets], [row["difference"] for row in budgets], color="C3", linewidth=1)
     for arm, row in arms.items():
         color, size = {"recipe": ("C3", 10), "scratch": ("black", 8)}.get(arm, ("C3" if arm in BUDGETS else "C0", 5))
