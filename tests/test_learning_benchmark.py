@@ -218,6 +218,15 @@ def test_the_committed_results_are_of_todays_defaults(committed) -> None:
     assert [content["settings"] for content in committed["streams"].values()] == [today] * len(committed["streams"])
 
 
+def test_the_committed_results_have_every_stream_and_arm(committed) -> None:
+    found = {stream: list(content["arms"]) for stream, content in committed["streams"].items()}
+    assert found == {stream: [arm for arm in ARMS if stream in ARMS[arm].streams] for stream in STREAMS}
+    for stream, content in committed["streams"].items():
+        assert content["command"] == f"python -m benchmarks.learning --streams {stream}"
+        for arm, row in content["arms"].items():
+            assert row["seeds"] == len(ways.played(stream, arm, results.SEEDS))
+
+
 def test_the_committed_table_is_that_of_the_results(committed) -> None:
     assert (RESULTS / "learning.md").read_text() == results.page(committed)
 
