@@ -236,8 +236,13 @@ def test_the_readme_has_the_numbers_of_the_results(committed) -> None:
     text = (CHECKOUT / "README.md").read_text()
     assert results.overview(committed) in text
     readme = " ".join(text.split())
-    half, quarter = (-arms[arm]["against_recipe"]["difference"] for arm in ("half", "quarter"))
-    assert f"half of both loses {half:.1f} points, a quarter {quarter:.1f};" in readme
+
+    def by(arm: str, stream: str = "S1") -> str:
+        return f"{abs(committed['streams'][stream]['arms'][arm]['against_recipe']['difference']):.1f}"
+
+    assert f"twice both gains {by('double')} points, half loses {by('half')}, a quarter {by('quarter')};" in readme
+    pools = [by(f"pool {size}", "S6") for size in (20, 10, 5)]
+    assert "20 lose {} points, 10 lose {}, 5 lose {};".format(*pools) in readme
     assert f"on new images only loses {-arms['new only']['difference']:.1f} points" in readme
     assert 0.2 < 1 - arms["recipe"]["flips"] / arms["no blend"]["flips"] < 0.3
     assert "It costs no accuracy, and a fourth of the flips go" in readme
