@@ -301,8 +301,7 @@ class Run:
         self._registry = registry
         self._client = registry._client
         self._logged: dict[str, set[int]] = {}
-        """Epochs by prefix of the metrics' names."""
-        """Epochs that the run has, once asked."""
+        """Epochs that the run has, once asked, by prefix of the metrics' names."""
 
     def log_history(self, history: Sequence[Mapping[str, float]], prefix: str = "") -> None:
         """Log the rows that the run has not yet, as metrics by epoch.
