@@ -259,4 +259,5 @@ def test_what_an_audit_found_is_told_with_what_follows(is_better, said):
 
 
 def test_an_audit_that_was_cut_short_says_nothing():
-    assert "cut short, says nothing" in trained(audit={"is_scratch_better": None, "passes": 9.0, "passes_before": 5.0})
+    found = {"is_scratch_better": None, "val_images": 50, "gained": 4, "lost": 1, "passes": 9.0, "passes_before": 5.0}
+    assert "as far as the budget went, which says nothing" in trained(audit=found)

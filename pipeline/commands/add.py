@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from pipeline import facts, files, inspection, labels, names, pixels, sources, tree, workers
+from pipeline import facts, files, inspection, labels, names, pixels, process, sources, tree, workers
 from pipeline import params as parameters
 from pipeline.errors import DataError, ExpectationError
 from pipeline.expectations import AGAIN
@@ -77,8 +78,7 @@ def run(folder: Path, batch: str | None, dry_run: bool, images: Path, settings: 
     print(f"add: {'would take' if dry_run else 'takes'} {len(taken)} images into {target} ({counts or 'none'})")
     if dry_run or taken.is_empty():
         return 0
-    _copy(taken, folder, target, scratch)
-    _track(target, images)
+    _track(_copied(taken, folder, target, scratch), target, images)
     print(
         f"add: staged {_pointer(target, images)}; next: git commit -m {shlex.quote(f'Add {target.name}')}; then "
         "`dvc repro` trains on it, and `dvc push && git push` shares it"
@@ -95,25 +95,44 @@ def _is_one(images: Path) -> bool:
     return images.with_name(f"{images.name}.dvc").is_file()
 
 
-def _track(target: Path, images: Path) -> None:
-    """`dvc add` and stage the pointer; what was copied is taken away again if that does not come to its end."""
+def _track(copied: Path, target: Path, images: Path) -> None:
+    """Move what was copied to its place, `dvc add` it, stage the pointer; take it away again if that is cut short."""
     pointer = _pointer(target, images)
     words = [str(Path(sys.executable).with_name("dvc")), "add", str(pointer.with_suffix(""))]
-    # A session of its own: Ctrl-C is for us to handle, for DVC would answer it with a traceback.
-    dvc = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        said = dvc.communicate()[1]
-    except BaseException:
-        dvc.terminate()
-        dvc.communicate()
-        _take_back(target)
-        raise
+    with process.stoppable() as asked:  # from here on no signal comes between two steps
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copied.rename(target)
+        # A session of its own: Ctrl-C is for us to handle, for DVC would answer it with a traceback.
+        dvc = subprocess.Popen(
+            words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        try:
+            said = _waited(dvc, asked)
+        except BaseException:
+            dvc.terminate()
+            dvc.communicate()
+            _take_back(target)
+            raise
     if dvc.returncode:
         _take_back(target)
         faults = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")] or [said]
         raise DataError(f"`dvc add` failed, nothing was added: {' '.join(faults[0].split())[:300]}")
     ignored = images.parent / ".gitignore" if _is_one(images) else images / ".gitignore"
     subprocess.run(["git", "add", str(pointer), str(ignored)], capture_output=True, check=False)
+
+
+def _waited(dvc: "subprocess.Popen[str]", asked: Callable[[], str | None]) -> str:
+    """What DVC says on stderr, once it ends.
+
+    Raises:
+        KeyboardInterrupt: this process was asked to stop.
+    """
+    while True:
+        try:
+            return dvc.communicate(timeout=process.POLL)[1]
+        except subprocess.TimeoutExpired:
+            if asked():
+                raise KeyboardInterrupt from None
 
 
 def _take_back(target: Path) -> None:
@@ -216,8 +235,8 @@ def _inspect(
     return inspection.inspect(rows, changes, known, told.to_list(), {}, chosen.validate_)
 
 
-def _copy(taken: "pl.DataFrame", folder: Path, target: Path, scratch: Path) -> None:
-    """All of it or nothing: copied beside, then renamed."""
+def _copied(taken: "pl.DataFrame", folder: Path, target: Path, scratch: Path) -> Path:
+    """Where they were copied to, beside their place: all of it or nothing is moved there."""
     start = len(target.as_posix()) + 1
     beside = scratch / "adding"
     shutil.rmtree(beside, ignore_errors=True)
@@ -227,8 +246,7 @@ def _copy(taken: "pl.DataFrame", folder: Path, target: Path, scratch: Path) -> N
         shutil.copyfile(folder / path, beside / path, follow_symlinks=False)
     if (folder / labels.CSV).is_file():
         files.write(beside / labels.CSV, labels.to_csv(rows))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside.rename(target)
+    return beside
 
 
 def _md5(path: Path) -> str:

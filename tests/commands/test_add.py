@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from project import Project, picture, pictures
@@ -267,6 +268,23 @@ def test_interrupted_it_takes_back_what_it_copied_and_can_be_run_again(project: 
     assert not target.with_name("june.dvc").exists()
     again = project.call("add", str(photos))
     assert again.code == 0, again.err
+
+
+def test_interrupted_as_dvc_begins_it_takes_back_too(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = subprocess.Popen
+
+    def interrupted(words: list[str], **how: Any) -> Any:
+        if words[1] == "add" and how.get("start_new_session"):
+            os.kill(os.getpid(), signal.SIGINT)
+        return begin(words, **how)
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    done = project.call("add", str(lay(tmp_path / "june", pictures(range(20), "cat", "dog"))))
+    assert (done.code, done.err) == (130, "add: interrupted; run it again\n")
+    assert not (project.root / "data/images/june").exists()
+    assert not (project.root / "data/images/june.dvc").exists()
 
 
 def test_what_dvc_refuses_is_one_line_and_nothing_is_left(project: Project, tmp_path: Path) -> None:
