@@ -45,11 +45,12 @@ def test_the_demo_shows_the_four_cycles(tmp_path: Path) -> None:
         re.search(rf"^{name}  .*$", done.stdout, re.M).group()  # type: ignore[union-attr]
         for name in ("first images", "new images", "nothing new", "shuffled labels")
     )
-    assert "600 / 600" in first
+    assert "200 / 200" in first
     assert "cold" in first
-    assert "900 / 1500" in second
+    assert "1300 / 1500" in second
     assert "warm from v1" in second
-    assert "patience" in second, "early stopping is shown"
+    assert "v2, champion" in second
+    assert "patience" in first, "early stopping is shown"
     assert "nothing to do" in again
     assert "297 / 1797" in broken
     assert "champion" not in broken

@@ -493,7 +493,7 @@ class Team:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.laptop = workspace.create(root / "laptop")
-        self.laptop.params(train={"max_epochs": 3}, evaluate={"min_accuracy": 0.1, "margin": 1.0})
+        self.laptop.params(train={"max_epochs": 12}, evaluate={"min_accuracy": 0.1, "margin": 1.0})
         self.laptop.commit("Short training")
         self.laptop.git("init", "--quiet", "--bare", "--initial-branch", "main", str(root / "origin.git"))
         self.laptop.git("remote", "add", "origin", str(root / "origin.git"))
