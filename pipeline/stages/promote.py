@@ -208,10 +208,14 @@ def _package(challenger: Path, scratch: Path) -> Path:
 
 
 def _commit() -> str:
-    """The commit of the checkout, with a + if it has uncommitted changes; empty outside Git."""
+    """The commit of the checkout, with a + if it has uncommitted changes; empty outside Git.
+
+    dvc.lock is none of them: DVC has written it for the stages before this one.
+    """
+    status = ["git", "status", "--porcelain", "-uno", "--", ".", ":(exclude)dvc.lock"]
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(status, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
     return head + ("+" if changed.stdout.strip() else "")
