@@ -130,7 +130,7 @@ def train_command(space: Workspace) -> list[str]:
 def preload() -> None:
     """Import what training needs, once for all attempts; nothing may use TensorFlow before the fork."""
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    from pipeline import model
+    from pipeline.learning import model
 
     model.keras()
     import mlflow.entities

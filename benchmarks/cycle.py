@@ -60,7 +60,7 @@ TRAINING = """
 import numpy as np, keras
 keras.utils.set_random_seed(7)
 sys.path.insert(0, {root!r})
-from pipeline import model
+from pipeline.learning import model
 what = model.describe(json.load(open({root!r} + "/data/cycle/model/model.json")))
 network = model.build(what)
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -1,7 +1,7 @@
 """How fast images are checked and decoded, beside plain Pillow on the same files.
 
 `python -m benchmarks.decode` draws JPEGs like photographs and, round by round, decodes them with
-`pipeline.workers.look` (worker processes with limits, MD5, facts, perceptual hash, pixels to a file) and with
+`pipeline.images.workers.look` (worker processes with limits, MD5, facts, perceptual hash, pixels to a file) and with
 nothing but Pillow's open, convert and resize in as many processes. Prints a table and, last, one JSON object.
 Starting the processes is reported, not counted: it happens once per stage. Images per second and core are counted
 by CPU time, which other people's work on the machine changes little; the ratio by the clock is reported too. How much
@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from pipeline import workers
-from pipeline.images import View
-from pipeline.workers import CHUNK, Job, Limits
+from pipeline.images import workers
+from pipeline.images.decoding import View
+from pipeline.images.workers import CHUNK, Job, Limits
 
 if TYPE_CHECKING:
     import numpy as np

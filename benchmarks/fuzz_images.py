@@ -1,7 +1,7 @@
 """Throws damaged images at the worker processes and counts crashes, hangs and memory.
 
 `python -m benchmarks.fuzz_images` mutates the files of `benchmarks.corpus` (bits, cuts, splices, headers, chunks and
-segments, with checksums set right), looks at each with `pipeline.workers.look` and prints, last, one JSON object.
+segments, with checksums set right), looks at each with `pipeline.images.workers.look` and prints one JSON object last.
 Each mutant follows from the seed and its number alone. Bytes that crash a decoder, hang it or are not decoded to the
 same pixels twice are kept.
 """
@@ -22,9 +22,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.corpus import chunk, corpus, segments
-from pipeline import images, workers
-from pipeline.images import Facts, View
-from pipeline.workers import Job, Limits
+from pipeline.images import decoding as images
+from pipeline.images import workers
+from pipeline.images.decoding import Facts, View
+from pipeline.images.workers import Job, Limits
 
 LIMITS = Limits(max_pixels=64_000_000, seconds=5, memory=400 * 2**20)
 PEAK_MB = 512

@@ -154,7 +154,9 @@ REGISTER = """
 import json, sys
 from pathlib import Path
 import numpy as np, polars as pl
-from pipeline import files, ledger, params, registry, sources, splits
+from pipeline.base import files, params
+from pipeline.data import ledger, sources, splits
+from pipeline.registry import client as registry
 size, one_batch, digests = int(sys.argv[1]), sys.argv[2] == "1", Path(sys.argv[3]).read_text().split()
 chosen = params.load(Path("params.yaml"))
 found = sources.find(Path("data/images"))

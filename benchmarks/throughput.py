@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def delivered(folder: Path, side: int, rounds: int) -> dict[str, float]:
     """Images per second of the loop that reads from disk, and of the same step on one constant batch."""
-    from pipeline import training
+    from pipeline.learning import training
 
     channels, steps = SIZES[side]
     part = drawn(folder, side, channels, steps * BATCH)
@@ -91,9 +91,10 @@ def delivered(folder: Path, side: int, rounds: int) -> dict[str, float]:
 
 def saved(folder: Path, seconds: float) -> dict[str, float]:
     """What saving takes of a training of so many seconds, with the interval of params.yaml."""
-    from pipeline import params, training
-    from pipeline.checkpoint import Folder, State
-    from pipeline.params import Budget
+    from pipeline.base import params
+    from pipeline.base.params import Budget
+    from pipeline.learning import training
+    from pipeline.learning.checkpoint import Folder, State
 
     every = params.load(CHECKOUT / "params.yaml").checkpoint
 
@@ -129,7 +130,7 @@ def measured(count: int) -> float:
 
 def memory(folder: Path, count: int) -> float:
     """Peak memory of this process in MiB, after an epoch on so many images."""
-    from pipeline import training
+    from pipeline.learning import training
 
     part = drawn(folder, 32, 3, count)
     engine, train = made(32, 3)
@@ -141,7 +142,7 @@ def memory(folder: Path, count: int) -> float:
 
 def drawn(folder: Path, side: int, channels: int, count: int) -> Any:
     """A part on disk: noise, written in pieces so that drawing does not need its memory."""
-    from pipeline.dataset import Part
+    from pipeline.data.dataset import Part
 
     path = folder / f"{side}-{count}.npy"
     shape, rng = (count, side, side, channels), np.random.default_rng(7)
@@ -160,14 +161,15 @@ def drawn(folder: Path, side: int, channels: int, count: int) -> Any:
 
 def part_of(part: Any, count: int) -> Any:
     """Its first images."""
-    from pipeline.dataset import Part
+    from pipeline.data.dataset import Part
 
     return Part(part.take(slice(0, count)), part.labels[:count], part.digests[:count])
 
 
 def made(side: int, channels: int) -> tuple[Any, Any]:
     """A fresh network ready to train for one epoch, with the settings of params.yaml."""
-    from pipeline import model, params, training
+    from pipeline.base import params
+    from pipeline.learning import model, training
 
     settings = params.load(CHECKOUT / "params.yaml").train
     train = settings.model_copy(update={"architecture": "small_cnn", "batch_size": BATCH, "max_epochs": 1})

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import files
-from pipeline.errors import PipelineError
+from pipeline.base import files
+from pipeline.base.errors import PipelineError
 
 STAGES = ("resolve", "detect", "validate", "prepare", "train", "evaluate", "promote")
 COMMANDS = ("add", "run", "trace", "ui")
@@ -43,7 +43,7 @@ PATHS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0, or the error's own (see `pipeline.errors`)."""
+    """Run one command; the exit code is 0, or the error's own (see `pipeline.base.errors`)."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("TQDM_MININTERVAL", "0.5")
     words = list(sys.argv[1:] if argv is None else argv)

@@ -10,7 +10,10 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from pipeline import files, images, metrics, model
+from pipeline.base import files
+from pipeline.images import decoding as images
+from pipeline.judging import metrics
+from pipeline.learning import model
 
 
 class Classifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]

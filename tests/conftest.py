@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from project import Project
 
-from pipeline import params
-from pipeline.params import Params
+from pipeline.base import params
+from pipeline.base.params import Params
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,8 +5,8 @@ import os
 import signal
 import time
 
-from pipeline import images
-from pipeline.images import Facts, Seen, View
+from pipeline.images import decoding as images
+from pipeline.images.decoding import Facts, Seen, View
 
 
 def crash(content: bytes, view: View, max_pixels: int) -> Seen:

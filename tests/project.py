@@ -21,7 +21,8 @@ from PIL import Image
 from benchmarks import workspace
 from benchmarks.workspace import STAGES, Workspace
 from pipeline import __main__ as command
-from pipeline import dataset, images
+from pipeline.data import dataset
+from pipeline.images import decoding as images
 
 SHADES = {"cat": (20, 110), "dog": (140, 235)}
 """Darkest and brightest pixel by label, so that a model can tell them apart; of other labels the middle."""

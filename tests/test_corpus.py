@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from benchmarks import fuzz_images
 from benchmarks.corpus import corpus
-from pipeline import images, workers
-from pipeline.images import Facts, View
-from pipeline.workers import Job, Limits
+from pipeline.images import decoding as images
+from pipeline.images import workers
+from pipeline.images.decoding import Facts, View
+from pipeline.images.workers import Job, Limits
 
 FILES = corpus()
 VIEW = View(32)
@@ -159,7 +160,7 @@ def served():
     """Serving's own way from bytes to what the network sees."""
     import pandas as pd
 
-    from pipeline import model
+    from pipeline.learning import model
     from pipeline.serving import Classifier
 
     seen = []

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import __main__ as command
-from pipeline import errors
-from pipeline.errors import PipelineError
+from pipeline.base import errors
+from pipeline.base.errors import PipelineError
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, PipelineError)]
 

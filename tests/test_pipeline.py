@@ -106,7 +106,10 @@ def test_second_cycle_makes_the_second_champion(story: Story) -> None:
 
 def test_validation_loss_before_the_first_step_is_the_champions(story: Story) -> None:
     """Scored here anew with the champion's registered weights on the second cycle's val images."""
-    from pipeline import dataset, files, metrics, model
+    from pipeline.base import files
+    from pipeline.data import dataset
+    from pipeline.judging import metrics
+    from pipeline.learning import model
 
     root = story.space.root
     pinned = story.facts["second"]["parent"]

@@ -18,7 +18,8 @@ import yaml
 
 from benchmarks import digits, workspace
 from benchmarks.workspace import Workspace
-from pipeline import params, registry
+from pipeline.base import params
+from pipeline.registry import client as registry
 
 ROOT = Path(__file__).parent.parent
 GITHUB = ROOT / ".github"
@@ -141,7 +142,7 @@ def matches(path: str, patterns: Sequence[str]) -> bool:
         ("data/images/2026/b1.dvc", True),
         ("params.yaml", True),
         ("dvc.yaml", True),
-        ("pipeline/registry.py", True),
+        ("pipeline/registry/client.py", True),
         ("pipeline/stages/train.py", True),
         ("requirements.lock", True),
         ("requirements-gpu.lock", True),

@@ -8,7 +8,7 @@ from benchmarks.learning.streams import STREAMS
 from benchmarks.workspace import CHECKOUT
 
 if TYPE_CHECKING:
-    from pipeline.params import Params, Train
+    from pipeline.base.params import Params, Train
 
 
 @dataclass(frozen=True)
@@ -99,16 +99,16 @@ def pool(arm: Arm) -> int | Literal["all", "none"]:
 
 
 def _params() -> "Params":
-    from pipeline import params
+    from pipeline.base import params
 
     return params.load(CHECKOUT / "params.yaml")
 
 
 def key(arm: Arm) -> Any:
     """What the outcome of a trial depends on, as a JSON value."""
-    from pipeline import code
+    from pipeline.base import code
 
-    return [settings(arm).model_dump(mode="json"), arm.start, pool(arm), code.digest("pipeline.training")]
+    return [settings(arm).model_dump(mode="json"), arm.start, pool(arm), code.digest("pipeline.learning.training")]
 
 
 def audit_share(arm: Arm) -> float:

@@ -12,7 +12,7 @@ from benchmarks.learning.arms import ARMS, Arm, Trial, key, pool, settings
 from benchmarks.learning.streams import LABELS, STREAMS, Cycle, Images, Stream
 
 if TYPE_CHECKING:
-    from pipeline.params import Train
+    from pipeline.base.params import Train
 
 SIDE = 16
 """Pixels of an image's sides."""
@@ -68,7 +68,7 @@ class Lab:
         was: Any,
     ) -> dict[str, Any]:
         """One cycle, as `pipeline.stages.train` does it."""
-        from pipeline import model, training
+        from pipeline.learning import model, training
 
         train = settings(arm).model_copy(update={"seed": 1000 * trial.seed + number})
         pick = np.random.default_rng([trial.seed, number])
@@ -115,7 +115,8 @@ class Lab:
         self._first(trial, cycle, self._labels(STREAMS[trial.stream], trial.seed))
 
     def _first(self, trial: Trial, cycle: Cycle, labels: np.ndarray) -> Any:
-        from pipeline import files, training
+        from pipeline.base import files
+        from pipeline.learning import training
 
         path = self._work / f"first-{trial.stream}-{trial.seed}-{files.sha256_json(key(ARMS['scratch']))[:8]}.npz"
         if not path.exists():
@@ -137,14 +138,14 @@ class Lab:
     def _part(
         self, rows: Sequence[int] | np.ndarray, labels: np.ndarray, is_unlearned: np.ndarray | None = None
     ) -> Any:
-        from pipeline.dataset import Part
+        from pipeline.data.dataset import Part
 
         rows = np.asarray(rows)
         return Part(self.images.train[rows], labels[rows], (), None, is_unlearned)
 
     def _engine(self, train: "Train", num_labels: int) -> tuple[Any, Any]:
         """A compiled engine for settings like these, and the values of its fresh optimizer."""
-        from pipeline import model, training
+        from pipeline.learning import model, training
 
         kind = (train.average > 0, train.learning_rate, train.weight_decay, num_labels)
         if kind not in self._engines:
@@ -155,14 +156,14 @@ class Lab:
         return made
 
     def _fresh(self, seed: int, num_labels: int) -> Any:
-        from pipeline import model
+        from pipeline.learning import model
 
         model.keras().utils.set_random_seed(seed)
         return model.arrays(model.build(describe(num_labels)).weights)
 
     def _right(self, weights: Any, cycle: Cycle) -> np.ndarray:
         """bool (test images,): which are right; those that are not tested yet are not."""
-        from pipeline import model
+        from pipeline.learning import model
 
         engine, _ = self._engine(settings(ARMS["scratch"]), cycle.num_labels)
         model.fill(engine.network.weights, weights, "tested")
@@ -199,7 +200,7 @@ class Quiet:
 
 def describe(num_labels: int) -> Any:
     """The model of params.yaml for so many labels."""
-    from pipeline import model
+    from pipeline.learning import model
 
     return model.Description("small_cnn", (SIDE, SIDE, 3), LABELS[:num_labels])
 
@@ -208,7 +209,8 @@ def load(source: Path, work: Path) -> Images:
     """Decode the JPEGs below `source`/train and `source`/test, or take what was decoded before."""
     path = work / f"cifar10-{SIDE}.npz"
     if not path.exists():
-        from pipeline import files, images
+        from pipeline.base import files
+        from pipeline.images import decoding as images
 
         found = {}
         for split in ("train", "test"):

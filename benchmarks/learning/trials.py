@@ -15,7 +15,7 @@ from benchmarks.learning.lab import Lab
 
 def play(trials: Sequence[Trial], work: Path, processes: int) -> Iterator[tuple[Trial, dict[str, Any]]]:
     """Every trial with its outcome; those of one stream and seed begin when its first model is there."""
-    from pipeline import files
+    from pipeline.base import files
 
     paths = {}
     for trial in trials:

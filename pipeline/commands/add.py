@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from pipeline import facts, files, inspection, labels, names, pixels, process, sources, tree, workers
-from pipeline import params as parameters
-from pipeline.errors import DataError, ExpectationError
-from pipeline.expectations import AGAIN
-from pipeline.images import THUMBNAIL, Facts
-from pipeline.inspection import Inspection
-from pipeline.inventory import Inventory
-from pipeline.params import Params
-from pipeline.store import Store
-from pipeline.workers import Job
+from pipeline.base import files, process
+from pipeline.base import params as parameters
+from pipeline.base.errors import DataError, ExpectationError
+from pipeline.base.params import Params
+from pipeline.checking import facts, inspection
+from pipeline.checking.expectations import AGAIN
+from pipeline.checking.inspection import Inspection
+from pipeline.data import labels, names, sources, tree
+from pipeline.data.inventory import Inventory
+from pipeline.data.store import Store
+from pipeline.images import pixels, workers
+from pipeline.images.decoding import THUMBNAIL, Facts
+from pipeline.images.workers import Job
 
 if TYPE_CHECKING:
     import polars as pl

@@ -7,8 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pipeline.process import PAUSE_NOTE
-from pipeline.trigger import FORCE
+from pipeline.base.process import PAUSE_NOTE
+from pipeline.data.trigger import FORCE
 
 EXAMPLE = "python -m pipeline run --force"
 

@@ -5,12 +5,14 @@ import hashlib
 import re
 from pathlib import Path
 
-from pipeline import files, lineage, sources
-from pipeline import params as parameters
-from pipeline.errors import DataError
-from pipeline.lineage import Use
-from pipeline.registry import Registry
-from pipeline.store import Store
+from pipeline.base import files
+from pipeline.base import params as parameters
+from pipeline.base.errors import DataError
+from pipeline.data import sources
+from pipeline.data.store import Store
+from pipeline.registry import lineage
+from pipeline.registry.client import Registry
+from pipeline.registry.lineage import Use
 
 EXAMPLE = "python -m pipeline trace data/images/first/cat/1.jpg"
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import delta, files, sources
-from pipeline import params as parameters
-from pipeline.errors import DataError
-from pipeline.inventory import Inventory
-from pipeline.params import Detect
-from pipeline.store import Store
+from pipeline.base import files
+from pipeline.base import params as parameters
+from pipeline.base.errors import DataError
+from pipeline.base.params import Detect
+from pipeline.data import delta, sources
+from pipeline.data.inventory import Inventory
+from pipeline.data.store import Store
 
 if TYPE_CHECKING:
     import polars as pl

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import dataset, files, gate, metrics, model, plots, sheet
-from pipeline import params as parameters
-from pipeline.dataset import Dataset, Part
-from pipeline.metrics import Scores
-from pipeline.paired import Counts
-from pipeline.params import Evaluate, Params
-from pipeline.registry import Registry
-from pipeline.splits import SPLITS
+from pipeline.base import files
+from pipeline.base import params as parameters
+from pipeline.base.params import Evaluate, Params
+from pipeline.data import dataset
+from pipeline.data.dataset import Dataset, Part
+from pipeline.data.splits import SPLITS
+from pipeline.judging import gate, metrics
+from pipeline.judging.metrics import Scores
+from pipeline.judging.paired import Counts
+from pipeline.learning import model
+from pipeline.registry.client import Registry
+from pipeline.showing import plots, sheet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,7 +112,7 @@ def _judge(
 
 
 def _logits(description: Path, weights: Path, images: Dataset, chosen: Params) -> "np.ndarray":
-    from pipeline import training
+    from pipeline.learning import training
 
     training.make_repeatable(chosen.train.seed, chosen.train.threads)
     what = model.describe(files.read_json(description))
@@ -122,7 +126,7 @@ class _Champion:
     """The champion's opinion, with its outputs at the places of today's label map; one it lacks scores -1e9."""
 
     def __init__(self, rival: dict[str, Any], images: Dataset, chosen: Params, scratch: Path) -> None:
-        from pipeline import training
+        from pipeline.learning import training
 
         training.make_repeatable(chosen.train.seed, chosen.train.threads)
         registry, listed = Registry(chosen.resolve), rival["lineage"]["files"]

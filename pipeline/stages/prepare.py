@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline import dataset, delta, files, labels, ladder, ledger, pixels, replay, splits, twins
-from pipeline import params as parameters
-from pipeline.errors import DataError
-from pipeline.images import THUMBNAIL, View
-from pipeline.params import Params, Prepare
-from pipeline.registry import Registry
-from pipeline.splits import SPLITS, Split
-from pipeline.store import Store
+from pipeline.base import files
+from pipeline.base import params as parameters
+from pipeline.base.errors import DataError
+from pipeline.base.params import Params, Prepare
+from pipeline.data import dataset, delta, labels, ledger, replay, splits, twins
+from pipeline.data.splits import SPLITS, Split
+from pipeline.data.store import Store
+from pipeline.images import pixels
+from pipeline.images.decoding import THUMBNAIL, View
+from pipeline.learning import ladder
+from pipeline.registry.client import Registry
 
 if TYPE_CHECKING:
     import polars as pl

@@ -5,12 +5,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pipeline import card, files
-from pipeline import params as parameters
-from pipeline.errors import RegistryError
-from pipeline.ledger import present
-from pipeline.params import Params
-from pipeline.registry import LEDGER, LINEAGE, Registry, Run
+from pipeline.base import files
+from pipeline.base import params as parameters
+from pipeline.base.errors import RegistryError
+from pipeline.base.params import Params
+from pipeline.data.ledger import present
+from pipeline.registry.client import LEDGER, LINEAGE, Registry, Run
+from pipeline.showing import card
 
 SERVING = ("tensorflow", "keras", "pillow", "numpy", "pandas", "polars", "pydantic", "pyyaml", "mlflow")
 """What `pipeline.serving` imports, pinned in the registered model at today's versions."""

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import files, labels, params, recipe, sources, tree, trigger
-from pipeline.errors import RegistryError
-from pipeline.params import Params
-from pipeline.registry import LEDGER, Registry, Version, shown
-from pipeline.sources import Source
-from pipeline.store import Store
-from pipeline.trigger import Change
+from pipeline.base import files, params, recipe
+from pipeline.base.errors import RegistryError
+from pipeline.base.params import Params
+from pipeline.data import labels, sources, tree, trigger
+from pipeline.data.sources import Source
+from pipeline.data.store import Store
+from pipeline.data.trigger import Change
+from pipeline.registry.client import LEDGER, Registry, Version, shown
 
 SAMPLE = 200
 """New images that are looked at to see whether they drift."""
@@ -97,7 +98,7 @@ def _change(
 ) -> Change:
     import polars as pl
 
-    from pipeline.inventory import Inventory
+    from pipeline.data.inventory import Inventory
 
     inventory = Inventory(store, images, chosen.detect.ignore)
     delta = inventory.between(before, now, lineage.get("quarantine", [])).delta
@@ -118,8 +119,9 @@ def _drift(store: Store, delta: Any, lineage: dict[str, Any], chosen: Params, sc
     """Distances of a sample of the added images from the last cycle's; none where there are too few to tell."""
     import polars as pl
 
-    from pipeline import drift, facts, pixels
-    from pipeline.images import THUMBNAIL
+    from pipeline.checking import drift, facts
+    from pipeline.images import pixels
+    from pipeline.images.decoding import THUMBNAIL
 
     sample = delta.filter(pl.col("kind") == "added").unique("digest").sort("digest").head(SAMPLE)
     reference = drift.usable(lineage.get("reference", {}))
@@ -157,8 +159,8 @@ def _clean(
     """The newest champion, up to `start`, that never learned from an image that is gone now; None if there is none."""
     import polars as pl
 
-    from pipeline import lineage
-    from pipeline.inventory import Inventory
+    from pipeline.data.inventory import Inventory
+    from pipeline.registry import lineage
 
     content = registry.lineage(start, scratch / "objects")
     inventory = Inventory(store, images, chosen.detect.ignore)

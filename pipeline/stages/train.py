@@ -11,22 +11,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import audit, checkpoint, dataset, files, ladder, model, process, stopping
-from pipeline import params as parameters
-from pipeline.checkpoint import Folder, State, Values
-from pipeline.errors import PipelineError, RegistryError
-from pipeline.ladder import Place, Plan
-from pipeline.model import Description
-from pipeline.params import Train
-from pipeline.parent import Parent
-from pipeline.progress import Progress, duration, ended
-from pipeline.registry import Registry, Run
-from pipeline.stopping import Row
-from pipeline.task import Task
+from pipeline.base import files, process
+from pipeline.base import params as parameters
+from pipeline.base.errors import PipelineError, RegistryError
+from pipeline.base.params import Train
+from pipeline.data import dataset
+from pipeline.learning import audit, checkpoint, ladder, model, stopping
+from pipeline.learning.checkpoint import Folder, State, Values
+from pipeline.learning.ladder import Place, Plan
+from pipeline.learning.model import Description
+from pipeline.learning.parent import Parent
+from pipeline.learning.progress import Progress, duration, ended
+from pipeline.learning.stopping import Row
+from pipeline.learning.task import Task
+from pipeline.registry.client import Registry, Run
 
 if TYPE_CHECKING:
-    from pipeline import training
-    from pipeline.training import Engine, Outcome
+    from pipeline.learning import training
+    from pipeline.learning.training import Engine, Outcome
 
 CODES = {"SIGINT": 130, "SIGTERM": 143}
 """As a shell has them."""
@@ -86,7 +88,7 @@ def _restored(registry: Registry, key: str, out: Path, scratch: Path) -> bool:
 
 
 def _train(task: Task, registry: Registry, scratch: Path, out: Path, asked: Callable[[], str | None]) -> None:
-    from pipeline import training
+    from pipeline.learning import training
 
     training.make_repeatable(task.train.seed, task.train.threads)
     states, state = _states(task, scratch)
@@ -136,7 +138,7 @@ def _learn(
     asked: Callable[[], str | None],
 ) -> "tuple[Outcome, str]":
     """Train, and mix the result with what the parent serves; the outcome, and why training stopped."""
-    from pipeline import training
+    from pipeline.learning import training
 
     train, val = task.parts
     if task.plan.kind != "warm":
@@ -244,7 +246,7 @@ def _reason(reason: str, limit: Train, train: Train) -> str:
 
 def _states(task: Task, scratch: Path) -> tuple[Folder, State | None]:
     """Where the states of this training are kept, and the newest one."""
-    from pipeline import training
+    from pipeline.learning import training
 
     inputs = task.inputs | {"libraries": training.versions()}  # all that determines the numbers to the last bit
     folder = scratch / "training" / files.sha256_json(inputs)[:16]
@@ -288,7 +290,7 @@ def _paused(run: Run, paused: "training.PausedError", train: Train, is_audit: bo
 
 def _engine(description: Description, train: Train, is_fresh: bool) -> "Engine":
     """The network that learns, with fresh weights, or the pretrained ones if those are wanted."""
-    from pipeline import training
+    from pipeline.learning import training
 
     shared = training.strategy(train.devices)
     with shared.scope():

@@ -7,21 +7,25 @@ is tried again in each cycle until it passes or is gone. Too many of them stop t
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import drift, files, inspection, labels, ledger, names, page, pixels, sheet
-from pipeline import facts as tables
-from pipeline import params as parameters
-from pipeline.delta import NEW, relabelled
-from pipeline.errors import ExpectationError
-from pipeline.images import View
-from pipeline.inspection import Inspection
-from pipeline.params import Params, Validate
-from pipeline.registry import Registry
-from pipeline.store import Store
+from pipeline.base import files
+from pipeline.base import params as parameters
+from pipeline.base.errors import ExpectationError
+from pipeline.base.params import Params, Validate
+from pipeline.checking import drift, inspection
+from pipeline.checking import facts as tables
+from pipeline.checking.inspection import Inspection
+from pipeline.data import labels, ledger, names
+from pipeline.data.delta import NEW, relabelled
+from pipeline.data.store import Store
+from pipeline.images import pixels
+from pipeline.images.decoding import View
+from pipeline.registry.client import Registry
+from pipeline.showing import page, sheet
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from pipeline.expectations import Verdict
+    from pipeline.checking.expectations import Verdict
 
 TILES = 12
 """Thumbnails of one label on the contact sheet."""

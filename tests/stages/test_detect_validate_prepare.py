@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchmarks import digits
 from benchmarks.workspace import Workspace
-from pipeline import dataset
+from pipeline.data import dataset
 
 Upto = Callable[[str], int]
 Error = Callable[[str], str]

@@ -7,7 +7,7 @@ import polars as pl
 from PIL import Image
 from project import Project, encoded, pictures
 
-from pipeline.splits import assign
+from pipeline.data.splits import assign
 
 
 def twins() -> dict[str, bytes]:

@@ -15,7 +15,7 @@ from PIL import Image
 from project import Done, Project, encoded, picture, pictures
 
 from benchmarks import corpus
-from pipeline import dataset
+from pipeline.data import dataset
 
 FILES = corpus.corpus() | {"slow.jpg": corpus.slow_jpeg(4000, 4000)}
 

@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 from project import Done, Project, pictures
 
-from pipeline import dataset, files
+from pipeline.base import files
+from pipeline.data import dataset
 
 
 @pytest.fixture
@@ -62,7 +63,8 @@ def test_a_warm_start_begins_from_the_last_weights_and_serves_a_mixture(begun: P
 
 
 def loss(project: Project, weights: dict[str, np.ndarray], part: dataset.Part) -> float:
-    from pipeline import metrics, model
+    from pipeline.judging import metrics
+    from pipeline.learning import model
 
     network = model.build(model.describe(project.space.read("model/model.json")))
     model.fill(network.weights, weights, "test")
@@ -351,7 +353,7 @@ def test_an_audit_trains_from_scratch_too_and_keeps_the_better(audited: Project)
 def test_what_an_audit_finds_decides_what_is_kept_and_how_the_next_starts(
     audited: Project, monkeypatch: pytest.MonkeyPatch, is_better: bool, rung: int
 ) -> None:
-    from pipeline import ladder
+    from pipeline.learning import ladder
 
     monkeypatch.setattr(ladder, "is_surely_better", lambda _: is_better)
     done = audited.run("train", "evaluate", "promote")
@@ -419,7 +421,7 @@ def test_an_audit_that_is_paused_again_and_again_ends_in_the_same_bytes(audited:
 def test_an_audit_that_the_budget_cuts_short_says_something_only_if_scratch_is_better(
     audited: Project, monkeypatch: pytest.MonkeyPatch, is_better: bool
 ) -> None:
-    from pipeline import ladder
+    from pipeline.learning import ladder
 
     monkeypatch.setattr(ladder, "is_surely_better", lambda _: is_better)
     audited.space.params(budget={"max_steps": 10, "when_spent": "finish"})  # the warm start takes less, the audit more

@@ -182,7 +182,7 @@ def test_a_validation_that_was_cut_off_leaves_no_wrong_pixels(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pixels are kept under two names; what is decoded next must not change those of the data before."""
-    from pipeline import pixels
+    from pipeline.images import pixels
 
     project.add("first", pictures(range(60), "cat", "dog"))
     assert project.upto("validate").code == 0

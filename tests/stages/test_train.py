@@ -192,7 +192,7 @@ def test_a_state_of_another_dataset_is_not_used(ready: Project) -> None:
 
 
 def test_a_state_of_other_libraries_is_not_used(ready: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline import training
+    from pipeline.learning import training
 
     paused(ready)
     versions = training.versions()

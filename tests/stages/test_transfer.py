@@ -11,7 +11,7 @@ import pytest
 from project import Done, Project, pictures
 
 from benchmarks.remote import CountingRemote
-from pipeline import dataset
+from pipeline.data import dataset
 
 OLD, NEW = 200, 12
 

@@ -1,0 +1,142 @@
+"""The one place that writes files: whole or not at all."""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.base.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write to a temporary name, flush to disk, rename: a reader sees the old file or the new one.
+
+    The rename alone does not survive a power loss; see ALICE (OSDI 2014) on why both syncs matter.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON that is the same bytes for the same value: sorted keys, no time stamps of ours."""
+    write(path, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that a stage wrote.
+
+    Raises:
+        DataError: the file is missing or is not JSON; names the file and the remedy.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except ValueError as error:
+        raise DataError(f"{path}: not valid JSON ({error}); delete it and run `dvc repro`") from None
+
+
+def parse_yaml(content: bytes | str) -> Any:
+    """YAML as plain values, by libyaml where there is one: ten times as fast.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+    """
+    import yaml
+
+    return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+
+
+def write_table(path: Path, table: "pl.DataFrame") -> None:
+    """Write a table as Parquet."""
+    sink = io.BytesIO()
+    table.write_parquet(sink, compression="zstd")
+    write(path, sink.getvalue())
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> "pl.DataFrame":
+    """Read a Parquet table that a stage wrote, or some of its columns.
+
+    Raises:
+        DataError: the file is missing or is not Parquet.
+    """
+    import polars as pl
+
+    try:
+        return pl.read_parquet(path, columns=list(columns) if columns else None)
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: not a Parquet table ({reason}); delete it and run `dvc repro`") from None
+
+
+def write_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
+    """Write named arrays as an uncompressed .npz: the same arrays are always the same bytes."""
+    import numpy as np
+
+    sink = io.BytesIO()
+    np.savez(sink, allow_pickle=False, **dict(arrays))
+    write(path, sink.getvalue())
+
+
+def read_arrays(path: Path) -> "dict[str, np.ndarray]":
+    """Read named arrays; never unpickles, so a hostile file cannot run code.
+
+    Raises:
+        DataError: the file is missing, torn, or holds anything but plain arrays.
+    """
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except (ValueError, TypeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a whole .npz of plain arrays ({error}); delete it and run `dvc repro`") from None
+
+
+def _missing(path: Path) -> DataError:
+    return DataError(f"{path}: no such file; a stage before this one writes it, so run `dvc repro`")
+
+
+def sha256(content: bytes) -> str:
+    """Hex SHA-256 of bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """Hex SHA-256 of a JSON value, independent of key order."""
+    return sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())

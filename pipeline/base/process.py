@@ -1,0 +1,126 @@
+"""The life of a process that works for hours: asked to stop, orphaned, alone."""
+
+import os
+import platform
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pipeline.base.errors import PipelineError
+
+EXIT_PAUSED = 75
+"""EX_TEMPFAIL of sysexits.h: not done, to be tried again. Not zero, for DVC would go on to the next stage."""
+
+PAUSE_NOTE = "EVERGREEN_PAUSE_NOTE"
+"""Environment variable that names a file for the words of a pause: DVC hands on no exit codes."""
+
+POLL = 0.5
+"""Seconds between two looks at whether DVC still lives."""
+
+ORPHANED = "the end of DVC"
+
+
+@contextmanager
+def stoppable() -> Iterator[Callable[[], str | None]]:
+    """A function that says why this process was asked to stop, None while it was not.
+
+    SIGTERM and the first Ctrl-C only ask; a second Ctrl-C interrupts at once. DVC that was killed asks too: it leaves
+    its stage's command running otherwise (seen with DVC 3.67.1).
+    """
+    reasons: list[str] = []
+
+    def ask(number: int, _: Any) -> None:
+        if reasons and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        reasons.append(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    ended = threading.Event()
+    caller = _dvc()
+    if caller is not None:
+        threading.Thread(target=_watch, args=(caller, ended, reasons), daemon=True).start()
+    try:
+        yield lambda: reasons[0] if reasons else None
+    finally:
+        ended.set()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _dvc() -> Any:
+    """The DVC that runs this process, perhaps by way of a shell; None if there is none."""
+    import psutil
+
+    with suppress(psutil.Error):
+        for process in psutil.Process().parents()[:2]:
+            if any(Path(word).name in ("dvc", "dvc.exe") for word in process.cmdline()[:3]):
+                return process
+    return None
+
+
+def _watch(caller: Any, ended: threading.Event, reasons: list[str]) -> None:
+    import psutil
+
+    while not ended.wait(POLL):
+        with suppress(psutil.NoSuchProcess):
+            if caller.is_running() and caller.status() != psutil.STATUS_ZOMBIE:
+                continue
+        reasons.append(ORPHANED)
+        return
+
+
+def owner() -> str:
+    """This process, as `host:start of the machine:process:start of the process`."""
+    import psutil
+
+    return f"{_machine()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
+
+
+def is_gone(owner: str) -> bool:
+    """Whether that process of this machine has ended; of another machine nobody can tell."""
+    import psutil
+
+    machine, number, start = owner.rsplit(":", 2)
+    if machine != _machine():
+        return False
+    try:
+        return f"{psutil.Process(int(number)).create_time():.2f}" != start
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _machine() -> str:
+    import psutil
+
+    return f"{platform.node()}:{psutil.boot_time():.0f}"
+
+
+@contextmanager
+def alone(path: Path, what: str) -> Iterator[None]:
+    """Hold a lock as long as this lasts; the system releases it when the process dies, however it does.
+
+    Raises:
+        PipelineError: another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    owner = path.with_suffix(".pid")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        number = owner.read_text() if owner.is_file() else "unknown"
+        raise PipelineError(
+            f"{what} runs here already (process {number}, {path}); wait until it ends, or end it with `kill {number}`: "
+            "it saves its state"
+        ) from None
+    try:
+        owner.write_text(str(os.getpid()))
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()

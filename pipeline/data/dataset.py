@@ -1,0 +1,171 @@
+"""The dataset of a cycle: canonical pixels of what was picked, on disk, read by memory map."""
+
+import itertools
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.base import files
+from pipeline.base.errors import DataError
+from pipeline.data.splits import SPLITS, Split
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split: pixels uint8 of shape (images, size, size, channels), labels int64 (images,)."""
+
+    pixels: "np.ndarray"
+    labels: "np.ndarray"
+    digests: tuple[str, ...]
+    is_new: "np.ndarray | None" = None
+    """bool (images,): which ones the parent's cycle did not have."""
+    is_unlearned: "np.ndarray | None" = None
+    """bool (images,): which ones it did not have under this label; None: all."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: "np.ndarray | slice") -> "np.ndarray":
+        """Pixels of some images, ascending, in memory of their own.
+
+        Read, not mapped: a map would count as memory of this process as it is touched, and a file that is cut off
+        would kill it.
+
+        Raises:
+            DataError: the file is cut off.
+        """
+        import numpy as np
+
+        if not isinstance(self.pixels, np.memmap):
+            return np.asarray(self.pixels[rows])
+        numbers = np.arange(len(self))[rows]
+        found = np.empty((len(numbers), *self.pixels.shape[1:]), np.uint8)
+        size = math.prod(self.pixels.shape[1:])
+        with open(str(self.pixels.filename), "rb", buffering=0) as file:
+            # Neighbours at once.
+            edges = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1), len(numbers)]
+            for start, stop in itertools.pairwise(edges) if len(numbers) else ():
+                place = self.pixels.offset + int(numbers[start]) * size
+                if os.preadv(file.fileno(), [found[start:stop].data], place) != (stop - start) * size:
+                    raise DataError(f"{file.name}: cut off; delete {Path(file.name).parent} and run `dvc repro`")
+        return found
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset that `prepare` wrote."""
+
+    folder: Path
+    labels: tuple[str, ...]
+    """The label map: position is the model's output; it only ever grows at the end."""
+    image_shape: tuple[int, int, int]
+    digest: str
+    """Of everything in it: digests, labels, splits and how pixels were made."""
+    num_images: int
+    """In the data as a whole, of which this holds the new and the picked."""
+    num_added: int
+    is_unchanged: bool
+    """There is nothing to learn: no image was added, removed or relabelled, or none of the cycle falls to train."""
+
+    def part(self, split: Split, size: int | None = None, channels: int | None = None) -> Part:
+        """Read a split; the pixels stay on disk until used.
+
+        Args:
+            split: which.
+            size, channels: for a model that sees images of another shape; only the holdout has one.
+        """
+        import numpy as np
+
+        shape = (size or self.image_shape[0], channels or self.image_shape[2])
+        path = file(self.folder, split, *shape)
+        index = files.read_table(self.folder / f"{split}.parquet")
+        try:
+            pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: cannot be read ({error}); delete {self.folder} and run `dvc repro`") from None
+        labels = index["label"].to_numpy().astype(np.int64)
+        is_new, is_unlearned = (index[name].to_numpy().astype(bool) for name in ("is_new", "is_unlearned"))
+        return Part(pixels, labels, tuple(index["digest"]), is_new, is_unlearned)
+
+    def index(self) -> "pl.DataFrame":
+        """Every image of it: columns digest, split, is_new."""
+        import polars as pl
+
+        return pl.concat(
+            [
+                files.read_table(self.folder / f"{split}.parquet").select(
+                    "digest", pl.lit(split).alias("split"), "is_new"
+                )
+                for split in SPLITS
+            ]
+        )
+
+
+def file(folder: Path, split: Split, size: int, channels: int) -> Path:
+    """Where the pixels of a split lie: a .npy of uint8 (images, size, size, channels)."""
+    return folder / f"{split}-{size}x{size}x{channels}.npy"
+
+
+def write(
+    folder: Path,
+    parts: "Mapping[Split, pl.DataFrame]",
+    *,
+    labels: Sequence[str],
+    image_shape: tuple[int, int, int],
+    num_images: int,
+    num_added: int,
+    is_unchanged: bool,
+) -> Dataset:
+    """Describe the pixels that lie in `folder`; `dataset.json` comes last: a dataset that has one is whole.
+
+    Args:
+        folder: where; holds each split's pixels already.
+        parts: for each split, in the order of its pixels: columns digest, label (number), is_new (the parent's cycle
+            did not have it) and is_unlearned (it did not have it under this label).
+        labels: the label map.
+        image_shape: (height, width, channels) that the model will see.
+        num_images, num_added, is_unchanged: see `Dataset`.
+    """
+    size, _, channels = image_shape
+    for split, rows in parts.items():
+        files.write_table(folder / f"{split}.parquet", rows.select("digest", "label", "is_new", "is_unlearned"))
+    content = {
+        "labels": list(labels),
+        "image_shape": list(image_shape),
+        "num_images": num_images,
+        "num_added": num_added,
+        "is_unchanged": is_unchanged,
+        "counts": {split: len(rows) for split, rows in parts.items()},
+    }
+    columns = ("digest", "label", "is_unlearned")  # in training, what is unlearned counts for more
+    listed = {split: [rows[name].to_list() for name in columns] for split, rows in parts.items()}
+    # What the champion sees besides, if it sees another shape, does not make this model another.
+    made = {split: files.sha256_file(file(folder, split, size, channels)) for split in parts}
+    files.write_json(folder / "dataset.json", content | {"digest": files.sha256_json([content, listed, made])})
+    return read(folder)
+
+
+def read(folder: Path) -> Dataset:
+    """Open a dataset.
+
+    Raises:
+        DataError: it is not there or not whole.
+    """
+    content = files.read_json(folder / "dataset.json")
+    height, width, channels = content["image_shape"]
+    return Dataset(
+        folder=folder,
+        labels=tuple(content["labels"]),
+        image_shape=(height, width, channels),
+        digest=content["digest"],
+        num_images=content["num_images"],
+        num_added=content["num_added"],
+        is_unchanged=content["is_unchanged"],
+    )

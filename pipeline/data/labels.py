@@ -1,0 +1,209 @@
+"""Labels: the name of the folder that holds an image, or what the batch's own labels.csv says."""
+
+import csv
+import io
+import unicodedata
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from pipeline.base.errors import DataError
+from pipeline.base.params import Prepare
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MAX_LABEL = 64
+"""Characters of a label."""
+
+CSV = "labels.csv"
+"""In the topmost folder of a batch; first line `file,label`, files relative to that folder."""
+
+
+def is_label(name: str) -> bool:
+    """Whether a name can be a label: what is left is safe on any page and in any terminal."""
+    kinds = [unicodedata.category(character)[0] for character in name]  # L letter, N number, M mark on a letter
+    inside = all(kind in "LNM" or character in " _.+-" for kind, character in zip(kinds, name, strict=True))
+    return 0 < len(name) <= MAX_LABEL and inside and (kinds[0] in "LN" or name[0] == "_")
+
+
+def named(lineage: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+    """A version's lineage with its labels as they are called today.
+
+    Args:
+        lineage: as it was registered.
+        renamed: `prepare.renamed_labels` of params.yaml: what was called so, and how it is called now.
+    """
+
+    def name(label: str) -> str:
+        return renamed.get(label, label)
+
+    found = dict(lineage)
+    if "model" in found:
+        found["model"] = {**found["model"], "labels": [name(label) for label in found["model"]["labels"]]}
+    if "label_counts" in found:
+        found["label_counts"] = _summed(found["label_counts"], name)
+    if "labels" in found.get("reference", {}):
+        found["reference"] = {**found["reference"], "labels": _summed(found["reference"]["labels"], name)}
+    if "quarantine" in found:
+        found["quarantine"] = [[digest, name(label), path] for digest, label, path in found["quarantine"]]
+    return found
+
+
+def _summed(counts: Mapping[str, int], name: Callable[[str], str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for label, count in counts.items():
+        found[name(label)] = found.get(name(label), 0) + count
+    return found
+
+
+def outputs(known: Sequence[str], present: Mapping[str, int], chosen: Prepare) -> list[str]:
+    """The label map: the parent's labels at their places, then the new ones sorted; an output never changes meaning.
+
+    Args:
+        known: labels of the parent's outputs, as they are called today.
+        present: images by label.
+        chosen: its `renamed_labels` and `removed_labels` are the only way for a label to go.
+
+    Raises:
+        DataError: see `refuse`.
+    """
+    refuse(known, present, chosen)
+    kept = [label for label in known if label not in chosen.removed_labels]
+    return kept + sorted(set(present) - set(kept))
+
+
+def refuse(known: Sequence[str], present: Mapping[str, int], chosen: Prepare) -> None:
+    """Refuse names that do not agree with the data; the arguments are those of `outputs`.
+
+    Raises:
+        DataError: a label is to be another, or to go, and there are images of it; or two are to be one.
+    """
+    for label, now in chosen.renamed_labels.items():
+        if present.get(label):
+            raise DataError(
+                f"{present[label]} images are labelled {label}, which is called {now} now (prepare.renamed_labels); "
+                f"move them to a folder named {now} and `dvc add` the batch, or take {label} out of the setting"
+            )
+    twice = sorted({label for label in known if list(known).count(label) > 1})
+    if twice:
+        olds = ", ".join(old for old, now in chosen.renamed_labels.items() if now in twice)
+        raise DataError(
+            f"prepare.renamed_labels makes one label of two: {', '.join(twice)}; expected a name that no label of the "
+            f"model has; if the images were relabelled to merge them, take {olds} out of it and put it into "
+            "prepare.removed_labels"
+        )
+    for label in chosen.removed_labels:
+        if present.get(label):
+            raise DataError(
+                f"{present[label]} images are labelled {label}, which is to be removed (prepare.removed_labels); "
+                f"remove or relabel them and `dvc add` the batch, or take {label} out of the setting"
+            )
+
+
+def unheard_of(heard: Collection[str], chosen: Prepare) -> list[str]:
+    """The settings that name a label that never was: mistyped, most likely.
+
+    Args:
+        heard: every label that an image or an output has or had, as far as is known.
+        chosen: its `renamed_labels` and `removed_labels`; what was renamed once is known by its new name.
+    """
+    gone = [f"prepare.removed_labels: {label}" for label in chosen.removed_labels if label not in heard]
+    renamed = chosen.renamed_labels.items()
+    return gone + [f"prepare.renamed_labels: {old}" for old, new in renamed if old not in heard and new not in heard]
+
+
+def of_folders(files: "pl.DataFrame", images: str) -> "pl.DataFrame":
+    """Label images by the folder that holds them.
+
+    Args:
+        files: columns path (POSIX, relative to the project) and digest.
+        images: the folder of all batches.
+
+    Returns:
+        columns digest, label, path.
+
+    Raises:
+        DataError: an image lies in no label folder, or a folder's name cannot be a label.
+    """
+    import polars as pl
+
+    folder = pl.col("path").str.extract(r"(?s)^(.*)/")
+    rows = files.with_columns(folder=folder)
+    folders: list[str] = rows["folder"].unique().sort().to_list()
+    for name in folders:
+        if name == images:
+            path = rows.filter(pl.col("folder") == name)["path"].sort()[0]
+            raise DataError(
+                f"{path!a}: lies in no label folder; move it to {images}/<batch>/<label>/ and `dvc add` again"
+            )
+        if not is_label(PurePosixPath(name).name):
+            raise DataError(
+                f"{name!a}: not a label; expected 1 to {MAX_LABEL} letters, digits, spaces or any of _.+-, starting "
+                "with a letter, digit or _, as the name of a folder of images; rename the folder and `dvc add` again"
+            )
+    return rows.select("digest", pl.col("folder").str.extract(r"([^/]*)$").alias("label"), "path")
+
+
+def of_csv(files: "pl.DataFrame", batch: str, content: bytes) -> "tuple[pl.DataFrame, list[str]]":
+    """Label images by the batch's labels.csv.
+
+    Args:
+        files: columns path and digest, labels.csv itself not among them.
+        batch: the batch's folder.
+        content: of labels.csv.
+
+    Returns:
+        Columns digest, label, path, where the label of an image that labels.csv does not name is
+        empty; and the files that it names and the batch has not.
+
+    Raises:
+        DataError: labels.csv cannot be read, or gives a file two labels; names the line.
+    """
+    import polars as pl
+
+    labels = _read(f"{batch}/{CSV}", content)
+    named = pl.DataFrame(
+        {"path": [f"{batch}/{file}" for file in labels], "label": list(labels.values())},
+        schema={"path": pl.String, "label": pl.String},
+    )
+    rows = files.join(named, on="path", how="left", maintain_order="left").with_columns(pl.col("label").fill_null(""))
+    missing = named.join(files, on="path", how="anti", maintain_order="left")["path"].to_list()
+    return rows.select("digest", "label", "path"), missing
+
+
+def to_csv(rows: Sequence[tuple[str, str]]) -> bytes:
+    """A labels.csv of files, relative to the batch, and their labels."""
+    sink = io.StringIO()
+    writer = csv.writer(sink, lineterminator="\n")
+    writer.writerow(["file", "label"])
+    writer.writerows(rows)
+    return sink.getvalue().encode()
+
+
+def _read(name: str, content: bytes) -> dict[str, str]:
+    try:
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{name}: not a CSV file in UTF-8 ({error}); save it as that and `dvc add` the batch again"
+        ) from None
+    again = "mend it and `dvc add` the batch again"
+    if not rows or [cell.strip().lower() for cell in rows[0]] != ["file", "label"]:
+        found = ",".join(rows[0])[:80] if rows else "nothing"
+        raise DataError(f"{name}: line 1 is {found!a}; expected `file,label`; {again}")
+    labels: dict[str, str] = {}
+    for line, row in enumerate(rows[1:], start=2):
+        if not row:
+            continue
+        if len(row) != 2:
+            raise DataError(f"{name}: line {line} has {len(row)} cells; expected a file and its label; {again}")
+        file, label = row[0].strip(), row[1].strip()
+        if not is_label(label):
+            raise DataError(
+                f"{name}: line {line}: {label!a} is not a label; expected 1 to {MAX_LABEL} letters, digits, spaces or "
+                f"any of _.+-, starting with a letter, digit or _; {again}"
+            )
+        if labels.setdefault(file, label) != label:
+            raise DataError(f"{name}: line {line}: {file!a} has another label above; expected one; {again}")
+    return labels

@@ -1,0 +1,137 @@
+"""The ledger: one row per image ever accepted, append-only; it remembers each image's split. Pure.
+
+Made for a million rows: nothing here walks over them one by one.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pipeline.data.splits import Split
+
+if TYPE_CHECKING:
+    import polars as pl
+
+HASHES = ("dct", "across", "down")
+"""Three words of the perceptual hash (`pipeline.images.decoding`), uint64."""
+
+COLUMNS = ("digest", "group", "label", "split", "path", "first_seen", "removed", "rank", *HASHES)
+"""digest: MD5 of the bytes. group: digest of the near-duplicate seen first. path: where the image lay
+when it was last looked at. first_seen: the data's digest in the cycle that accepted it. removed: no
+longer in the data, or set aside; the row stays. rank: `splits.rank`, uint64."""
+
+
+def empty() -> "pl.DataFrame":
+    """A ledger before the first cycle."""
+    import polars as pl
+
+    kinds = {"removed": pl.Boolean, "rank": pl.UInt64, **dict.fromkeys(HASHES, pl.UInt64)}
+    return pl.DataFrame(schema={name: kinds.get(name, pl.String) for name in COLUMNS})
+
+
+def present(ledger: "pl.DataFrame") -> "pl.DataFrame":
+    """The images that are in the data and not set aside."""
+    import polars as pl
+
+    return ledger.filter(~pl.col("removed"))
+
+
+def without(rows: "pl.DataFrame", digests: "pl.Series") -> "pl.DataFrame":
+    """The rows of other images; on a million rows four times as fast as an anti-join."""
+    import polars as pl
+
+    return rows.filter(~pl.col("digest").is_in(digests.implode()))
+
+
+def newcomers(ledger: "pl.DataFrame", accepted: "pl.DataFrame") -> "pl.DataFrame":
+    """The accepted images that the ledger has never seen, once each, sorted by digest."""
+    import polars as pl
+
+    new = accepted.filter(pl.col("kind").is_in(["added", "retried"])).join(ledger, on="digest", how="anti")
+    return new.sort("digest", "path").unique("digest", keep="first", maintain_order=True)
+
+
+def extend(
+    ledger: "pl.DataFrame",
+    accepted: "pl.DataFrame",
+    groups: "pl.DataFrame",
+    set_aside: "pl.DataFrame",
+    split_of: Callable[[str], Split],
+    rank: Callable[[str], int],
+    cycle: str,
+) -> "pl.DataFrame":
+    """The ledger after a cycle; rows are added and labels follow the data, but no split ever changes.
+
+    Args:
+        ledger: the parent's.
+        accepted: the delta without what was set aside; columns kind, digest, label, path and HASHES.
+            Copies count once, and an image that the ledger knows comes back to its split.
+        groups: columns digest, group, for newcomers that look like another image; the group's split
+            is theirs. Others are a group of their own.
+        set_aside: column digest; images of the ledger among them count as removed.
+        split_of: the split of a group seen for the first time, from its digest.
+        rank: see `splits.rank`.
+        cycle: digest of the data, for `first_seen`.
+    """
+    import polars as pl
+
+    old = _updated(ledger, accepted, set_aside)
+    new = newcomers(ledger, accepted)
+    if new.is_empty():
+        return old
+    new = new.join(groups, on="digest", how="left", maintain_order="left").with_columns(
+        pl.coalesce("group", "digest").alias("group")
+    )
+    known = ledger.join(new, on="group", how="semi").select("group", "split").unique("group")
+    names = new.select("group").unique().join(known, on="group", how="anti")["group"]
+    dealt = pl.DataFrame(
+        {"group": names, "split": [split_of(name) for name in names]}, schema_overrides={"split": pl.String}
+    )
+    new = new.join(pl.concat([known, dealt]), on="group", how="left", maintain_order="left").with_columns(
+        first_seen=pl.lit(cycle),
+        removed=pl.lit(value=False),
+        rank=pl.Series([rank(digest) for digest in new["digest"]], dtype=pl.UInt64),
+    )
+    return pl.concat([old, new.select(COLUMNS)])
+
+
+def remembering(ledger: "pl.DataFrame", elder: "pl.DataFrame") -> "pl.DataFrame":
+    """A ledger with the rows that only an elder one has, as removed: an image that comes back keeps its split."""
+    import polars as pl
+
+    others = elder.join(ledger, on="digest", how="anti", maintain_order="left")
+    return pl.concat([ledger, others.select(COLUMNS).with_columns(removed=pl.lit(value=True))])
+
+
+def _updated(ledger: "pl.DataFrame", accepted: "pl.DataFrame", set_aside: "pl.DataFrame") -> "pl.DataFrame":
+    """The known rows with labels, places and presence as they are now."""
+    import polars as pl
+
+    now = accepted.filter(pl.col("kind").is_in(["added", "retried", "relabelled", "renamed"]))
+    here = now.sort("path").unique("digest", keep="first", maintain_order=True)
+    gone = pl.concat([accepted.filter(pl.col("kind") == "removed").select("digest"), set_aside.select("digest")])
+    changes = pl.concat(
+        [
+            gone.unique().select(
+                "digest",
+                pl.lit(None, pl.String).alias("new_label"),
+                pl.lit(None, pl.String).alias("new_path"),
+                pl.lit(value=True).alias("gone"),
+            ),
+            here.join(gone, on="digest", how="anti").select(
+                "digest",
+                pl.col("label").alias("new_label"),
+                pl.col("path").alias("new_path"),
+                pl.lit(value=False).alias("gone"),
+            ),
+        ]
+    )
+    return ledger.join(changes, on="digest", how="left", maintain_order="left").select(
+        *(
+            {
+                "label": pl.coalesce("new_label", "label").alias("label"),
+                "path": pl.coalesce("new_path", "path").alias("path"),
+                "removed": pl.coalesce("gone", "removed").alias("removed"),
+            }.get(name, pl.col(name))
+            for name in COLUMNS
+        )
+    )

@@ -1,0 +1,367 @@
+"""Where images and listings come from by content hash: workspace, DVC cache, DVC remote. Home of DVC."""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import stat
+import subprocess
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pipeline.base.errors import DataError
+from pipeline.data.sources import Source
+
+if TYPE_CHECKING:
+    import polars as pl
+
+WAITS = (0.0, 0.5, 2.0)
+"""Seconds before each attempt to transfer what is still missing."""
+FEW = 3
+"""Images that an error names; the others it counts."""
+
+GIVE_UP = 24
+"""Failures in a row, other than 'not found', after which an attempt ends: each may be a time-out of a minute."""
+
+_DIGEST = re.compile(r"[0-9a-f]{32}(\.dir)?")
+_HOSTILE = r"(^|/)\.{0,2}(/|$)|\x00"
+"""In a path: empty, absolute, or with a part that is empty, `.` or `..`; no file system takes a NUL."""
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What came from the DVC remote."""
+
+    num_objects: int
+    num_bytes: int
+
+    def __str__(self) -> str:
+        return f"fetched {self.num_objects:,} files ({self.num_bytes / 1e6:,.1f} MB) from the DVC remote"
+
+
+class _DamagedError(Exception):
+    """The bytes that arrived do not have the hash that names them."""
+
+
+class Store:
+    """Reads objects of one DVC project by their hash; never a whole directory.
+
+    Safe to share between threads.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._top = os.path.abspath(root)  # noqa: PTH100 - Path.resolve would follow links
+        self._lock = threading.Lock()
+        self._cache: Any = None
+        self._repo: Any = None
+        self._remote: Any = None
+        self._fetched = Fetched(0, 0)
+
+    @property
+    def fetched(self) -> Fetched:
+        """What this store has transferred from the remote so far, listings included."""
+        with self._lock:
+            return self._fetched
+
+    def listing(self, source: Source) -> "pl.DataFrame":
+        """The files of a batch: `path` (POSIX, relative to the project) and `digest`, one row each.
+
+        A million files take about a second and half a gigabyte. `json` needs less memory here than Polars' own
+        reader (562 against 771 MB) and as much time.
+
+        Raises:
+            DataError: the listing is neither in the cache nor in the remote, or names what no folder can hold.
+        """
+        import polars as pl
+
+        if not source.digest.endswith(".dir"):
+            return pl.DataFrame({"path": [source.path], "digest": [source.digest]})
+        try:
+            content = self._object(source.digest, f"the listing of {source.path}")
+        except DataError as error:
+            raise DataError(f"{error}{_of_commit(source)}") from None
+        try:
+            items = json.loads(content)
+            paths = pl.Series([item["relpath"] for item in items], dtype=pl.String)
+            digests = pl.Series([item["md5"] for item in items], dtype=pl.String)
+        except (ValueError, TypeError, KeyError, RecursionError, pl.exceptions.PolarsError):
+            raise _foreign(source, "not a list of paths and MD5 hashes") from None
+        _refuse_hostile(source, paths, digests)
+        return pl.DataFrame({"path": pl.select(pl.lit(f"{source.path}/") + paths).to_series(), "digest": digests})
+
+    def places(self, digest: str, path: str) -> tuple[str, ...]:
+        """Absolute paths where an image may lie on this machine, in the order to try them: workspace, cache."""
+        return f"{self._top}/{path}", self._cached(digest)
+
+    def is_cache(self, path: str) -> bool:
+        """Whether an absolute path is that of an object in the DVC cache, as a link of DVC's names it."""
+        folder, prefix, name = ("", "", *path.rsplit("/", 2))[-3:]
+        if not _DIGEST.fullmatch(prefix + name):
+            return False
+        default = f"{self._top}/.dvc/cache/files/md5"
+        if folder == default or os.path.realpath(folder) == os.path.realpath(default):
+            return True
+        self._open()
+        return os.path.realpath(folder) == os.path.realpath(str(self._cache.path))
+
+    def read(self, digest: str, path: str) -> bytes:
+        """The bytes of an image; where its file was changed since `dvc add`, those of the pointer.
+
+        Raises:
+            DataError: the image is not in the workspace, the cache or the remote.
+        """
+        content = _read_regular(f"{self._top}/{path}")
+        if content is not None and _md5(content) == digest:
+            return content
+        return self._object(digest, path)
+
+    def fetch(self, wanted: Iterable[tuple[str, str]], title: str) -> Fetched:
+        """Bring images, as (digest, path), that are not on this machine from the DVC remote into the DVC cache.
+
+        That a file is there is enough, it is not hashed; what arrives is, before it is let into the cache.
+        The title stands before the progress bar.
+
+        Raises:
+            DataError: images are not in the remote or are damaged there, or the remote does not answer.
+        """
+        absent = {digest: path for digest, path in wanted if not self._is_here(digest, path)}
+        return self._transfer(absent, title)
+
+    def heal(self, wanted: Iterable[tuple[str, str]], title: str = "replace damaged files") -> Fetched:
+        """Replace the cached copies of images, given as (digest, path), that are damaged or gone.
+
+        Raises:
+            DataError: the remote cannot replace them; the damaged copies are gone from the cache all the same.
+        """
+        damaged = {}
+        for digest, path in wanted:
+            cached = Path(self._cached(digest))
+            content = _read_regular(str(cached))
+            if content is None or _md5(content) != digest.removesuffix(".dir"):
+                cached.unlink(missing_ok=True)
+                damaged[digest] = path
+        return self._transfer(damaged, title)
+
+    def _object(self, digest: str, name: str) -> bytes:
+        for _ in range(2):
+            content = _read_regular(self._cached(digest))
+            if content is not None and _md5(content) == digest.removesuffix(".dir"):
+                return content
+            self.heal([(digest, name)], "fetch")
+        raise DataError(f"{self._cached(digest)}: does not keep its bytes; check the disk, then run `dvc fetch`")
+
+    def _is_here(self, digest: str, path: str) -> bool:
+        return os.path.isfile(f"{self._top}/{path}") or os.path.isfile(self._cached(digest))  # noqa: PTH113 - speed
+
+    def _cached(self, digest: str) -> str:
+        """Where the cache keeps an object; opening DVC takes a quarter of a second, so look where it is by default."""
+        if not _DIGEST.fullmatch(digest):
+            raise DataError(f"{digest!a}: not an MD5 hash; restore the pointer or run `dvc add` on the batch again")
+        default = f"{self._top}/.dvc/cache/files/md5/{digest[:2]}/{digest[2:]}"
+        if self._cache is None and os.path.isfile(default):  # noqa: PTH113 - speed
+            return default
+        self._open()
+        return str(self._cache.oid_to_path(digest))
+
+    def _open(self) -> None:
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+
+        with self._lock:
+            if self._cache is not None:
+                return
+            try:
+                self._repo = Repo(self._top)
+            except DvcException as error:
+                raise DataError(
+                    f"{self.root}: not a DVC project ({_line(error)}); run this where dvc.yaml is"
+                ) from None
+            self._cache = self._repo.cache.local
+
+    def _open_remote(self, absent: Mapping[str, str]) -> None:
+        from dvc.exceptions import DvcException
+
+        self._open()
+        try:
+            with self._lock:
+                if self._remote is None:
+                    self._remote = self._repo.cloud.get_remote_odb()
+        except DvcException as error:
+            _refuse_missing([*absent.values()], _line(error))
+        except Exception as error:  # noqa: BLE001 - each remote client has exceptions of its own
+            _refuse_silent([*absent.values()], error)
+
+    def _transfer(self, absent: Mapping[str, str], title: str) -> Fetched:
+        """Into the cache, in parallel; what fails is tried again, unless the remote says that it has no such object.
+
+        Raises:
+            DataError: of what did not come, the worst: no answer, then not in the remote, then damaged there.
+        """
+        from tqdm import tqdm
+
+        if not absent:
+            return Fetched(0, 0)
+        self._open_remote(absent)
+        sizes: list[int] = []
+        missing: dict[str, Exception] = {}
+        left = [*absent]
+        with tqdm(total=len(absent), desc=title, unit="image", disable=None) as bar:
+            for wait in WAITS:
+                time.sleep(wait)
+                came, failed = self._attempt(left, bar)
+                sizes += came
+                missing |= {digest: error for digest, error in failed.items() if isinstance(error, FileNotFoundError)}
+                left = [digest for digest in failed if digest not in missing]
+                if not left:
+                    break
+        if left or missing:
+            _refuse({digest: failed[digest] for digest in left}, missing, absent)
+        return Fetched(len(sizes), sum(sizes))
+
+    def _attempt(self, digests: Sequence[str], bar: Any) -> tuple[list[int], dict[str, Exception]]:
+        """Try each once; the sizes in bytes of what came, and the error of each that did not.
+
+        A remote that fails many times in a row is not asked for the rest.
+        """
+        from dvc_objects.executors import ThreadPoolExecutor
+
+        came: dict[str, int] = {}
+        failed: dict[str, Exception] = {}
+        in_a_row = 0
+        with ThreadPoolExecutor(max_workers=self._remote.fs.jobs, cancel_on_error=True) as pool:
+            for digest, outcome in pool.imap_unordered(self._download, digests):
+                if isinstance(outcome, int):
+                    came[digest] = outcome
+                    in_a_row = 0
+                    bar.update()
+                    continue
+                failed[digest] = outcome
+                in_a_row += not isinstance(outcome, FileNotFoundError)
+                if in_a_row >= GIVE_UP:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    failed |= {other: outcome for other in digests if other not in came and other not in failed}
+                    break
+        with self._lock:
+            total = self._fetched
+            self._fetched = Fetched(total.num_objects + len(came), total.num_bytes + sum(came.values()))
+        return [*came.values()], failed
+
+    def _download(self, digest: str) -> tuple[str, int | Exception]:
+        """Into the cache under a temporary name, renamed if its bytes have their hash; its size in bytes.
+
+        One by one: DVC's transfer of many moves half an object into the cache if the connection breaks
+        (dvc-objects 5.2, `fs.generic._get`: the error is swallowed inside of `as_atomic`).
+        """
+        from dvc_objects.fs.local import localfs
+        from dvc_objects.fs.utils import as_atomic
+
+        target = Path(self._cache.oid_to_path(digest))
+        try:
+            if not target.parent.is_dir():
+                self._cache.makedirs(str(target.parent))
+            with as_atomic(localfs, str(target)) as temporary:
+                self._remote.fs.get_file(self._remote.oid_to_path(digest), temporary)
+                size = _checked_size(temporary, digest)
+            self._cache.protect(str(target))
+        except Exception as error:  # noqa: BLE001 - each remote client has exceptions of its own
+            return digest, error
+        return digest, size
+
+
+def _refuse_hostile(source: Source, paths: "pl.Series", digests: "pl.Series") -> None:
+    """A listing is anyone's who may push: no path may lead out of the batch, no hash out of the cache."""
+    if paths.has_nulls() or digests.has_nulls() or not digests.str.contains(r"^[0-9a-f]{32}$").all():
+        raise _foreign(source, "an entry without a path or an MD5 hash")
+    hostile = paths.filter(paths.str.contains(_HOSTILE))
+    if len(hostile):
+        raise _foreign(source, f"the path {hostile[0]!a}")
+    if paths.n_unique() < len(paths):
+        raise _foreign(source, f"the path {paths.filter(paths.is_duplicated())[0]!a} twice")
+
+
+def _foreign(source: Source, what: str) -> DataError:
+    return DataError(
+        f"the listing of {source.path}: {what}; expected what `dvc add` writes; run `dvc add {source.path}` on the "
+        "images, or restore its pointer with `git checkout`"
+    )
+
+
+def _refuse(failed: Mapping[str, Exception], missing: Mapping[str, Exception], names: Mapping[str, str]) -> NoReturn:
+    """Of what did not come, by hash, name the worst kind."""
+    silent = {digest: error for digest, error in failed.items() if not isinstance(error, _DamagedError)}
+    digests = [digest for digest in names if digest in (silent or missing or failed)]
+    paths = [names[digest] for digest in digests]
+    if silent:
+        _refuse_silent(paths, silent[digests[0]])
+    if missing:
+        _refuse_missing(paths, f"{digests[0]} is not in the remote")
+    raise DataError(
+        f"{_few(paths)}: damaged in the DVC remote, the bytes do not have the hash {digests[0]}; delete that object "
+        "there and run `dvc push` where it was added"
+    )
+
+
+def _of_commit(source: Source) -> str:
+    """In which commit a pointer named this listing: `dvc push` sends what the commit that is checked out names."""
+    command = ["git", "log", "--reverse", "--format=%h", f"-S{source.digest}", "--", f"{source.path}.dvc"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    return f"; its pointer is of commit {found[0]}: `git checkout {found[0]}`, then `dvc push` there" if found else ""
+
+
+def _refuse_missing(paths: Sequence[str], reason: str) -> NoReturn:
+    raise DataError(
+        f"{_few(paths)}: not in the workspace, the DVC cache or the DVC remote ({reason}); run `dvc push` where it "
+        "was added, or set the remote with `dvc remote modify`"
+    )
+
+
+def _refuse_silent(paths: Sequence[str], error: Exception) -> NoReturn:
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        raise DataError(f"{_few(paths)}: the DVC cache cannot take it ({_line(error)}); make room, e.g. with `dvc gc`")
+    raise DataError(
+        f"{_few(paths)}: the DVC remote does not answer, tried {len(WAITS)} times ({_line(error)}); check the network "
+        "and the remote's address and credentials (`dvc remote list`), then run the same again"
+    )
+
+
+def _few(paths: Sequence[str]) -> str:
+    shown = ", ".join(path if path.isprintable() else ascii(path) for path in paths[:FEW])
+    return f"{shown} and {len(paths) - FEW} more" if len(paths) > FEW else shown
+
+
+def _read_regular(path: str) -> bytes | None:
+    """The bytes of a regular file, or a link to one; None for anything else. Opening a FIFO would wait for a writer."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError):
+        return None
+
+
+def _checked_size(path: str, digest: str) -> int:
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if found != digest.removesuffix(".dir"):
+            raise _DamagedError(found)
+        return file.tell()
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,62 @@
+"""The trigger: whether what changed is enough for a cycle, or what is waited for. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.base.params import Resolve
+
+FORCE = "EVERGREEN_FORCE"
+"""Environment variable that starts a cycle whatever is waited for; `python -m pipeline run --force` sets it."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What changed since the last cycle."""
+
+    images: int
+    """Added, removed or relabelled; those set aside before do not count."""
+    total: int
+    """Images that the last cycle had."""
+    hours: float
+    """Since the oldest change."""
+    new_labels: Sequence[str]
+    drift: Mapping[str, float]
+    """Distances of the new images from those of the last cycle; empty where not asked for or too few."""
+
+
+def reason(change: Change, settings: Resolve) -> str | None:
+    """Why a cycle starts now; None while it does not."""
+    if change.images >= enough(change.total, settings):
+        return f"{change.images} images changed"
+    if settings.start_at_new_label and change.new_labels:
+        return f"new label {', '.join(change.new_labels)}"
+    if settings.start_after_hours is not None and change.hours >= settings.start_after_hours:
+        return f"the oldest change is {change.hours:.0f} hours old"
+    far = {name: value for name, value in change.drift.items() if value > (settings.start_at_drift or 1)}
+    if far:
+        name = max(far, key=far.__getitem__)
+        return f"the new images drift: {name} is {far[name]:.2f} away"
+    return None
+
+
+def enough(total: int, settings: Resolve) -> int:
+    """Changed images that start a cycle."""
+    share = settings.start_at
+    return share if isinstance(share, int) else max(1, round(share * total))
+
+
+def waiting(change: Change, settings: Resolve) -> str:
+    """What is waited for, as far as it can be told in advance."""
+    awaited = [f"{enough(change.total, settings)} changed images (resolve.start_at)"]
+    if settings.start_after_hours is not None:
+        left = settings.start_after_hours - change.hours
+        awaited.append(f"{left:.0f} hours to pass (resolve.start_after_hours)")
+    if settings.start_at_drift is not None:
+        near = max(change.drift.values(), default=0.0)
+        awaited.append(f"a drift of {settings.start_at_drift}, now {near:.2f} (resolve.start_at_drift)")
+    if settings.start_at_new_label:
+        awaited.append("a new label (resolve.start_at_new_label)")
+    return (
+        f"waiting with {change.images} changed images for {', or '.join(awaited)}; `python -m pipeline run --force` "
+        "starts a cycle now"
+    )

@@ -1,0 +1,4 @@
+"""Whether a model deserves the champion's place: scores, paired counts, the gate.
+
+Imports base.
+"""

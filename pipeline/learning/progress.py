@@ -1,0 +1,128 @@
+"""How training goes, for people: a live bar on a terminal, plain lines elsewhere, curves in MLflow."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.base.errors import RegistryError
+from pipeline.base.params import Train
+from pipeline.learning import stopping
+from pipeline.learning.stopping import Row, Spent
+from pipeline.registry.client import Run
+
+EVERY = 30
+"""Seconds between two plain lines within an epoch."""
+
+
+class Progress:
+    """Tells of each step and each epoch."""
+
+    def __init__(
+        self,
+        train: Train,
+        run: Run,
+        is_live: bool | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        name: str = "",
+    ) -> None:
+        """Begin to tell.
+
+        Args:
+            train: the settings.
+            run: takes the metrics of each epoch, so that the curves can be watched in MLflow.
+            is_live: draw a bar; None: if standard error is a terminal.
+            clock: seconds.
+            name: of the training, where it is not the only one of the stage; its metrics are called so too.
+        """
+        self._title, self._prefix = (f"train: {name}", f"{name}_") if name else ("train", "")
+        self._train, self._run, self._clock = train, run, clock
+        self._is_live = sys.stderr.isatty() if is_live is None else is_live
+        self._bar: Any = None
+        self._epoch = 0
+        """Of the steps that are counted."""
+        self._began = self._told = clock()
+        self._images = 0
+        self._first_step = 1
+        self._best = ""
+
+    def stepped(self, epoch: int, step: int, steps: int, images: int, loss: float) -> None:
+        """After each step."""
+        now = self._clock()
+        if epoch != self._epoch or step < self._first_step:
+            # The first step compiles, and is not counted.
+            self._epoch, self._first_step, self._began, self._images = epoch, step, now, 0
+            self._told = now
+            self._open(epoch, step, steps)
+            return
+        self._images += images
+        rate = self._images / max(now - self._began, 1e-9)
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"{rate:,.0f} images/s, loss {loss:.4f}{self._best}", refresh=False)
+            self._bar.update()
+        elif now - self._told >= EVERY:
+            self._told = now
+            per_step = (now - self._began) / (step - self._first_step)
+            left = per_step * (steps - step)
+            most = left + per_step * steps * (self._train.max_epochs - epoch)
+            self._print(
+                f"epoch {epoch}/{self._train.max_epochs}, step {step}/{steps}, {rate:,.0f} images/s, loss {loss:.4f}, "
+                f"{duration(left)} left of the epoch, at most {duration(most)} of all{self._best}"
+            )
+
+    def scored(self, history: list[Row]) -> None:
+        """After each epoch."""
+        self.close()
+        epoch, row = len(history) - 1, history[-1]
+        best = stopping.progress(history, self._train)
+        trained = (
+            f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}" if epoch else "before the first step".ljust(29)
+        )
+        mark = "  best so far" if best.best_epoch == epoch else ""
+        if best.best_epoch is not None:
+            self._best = f", best {self._train.monitor} {best.best:.4f} in epoch {best.best_epoch}"
+        seconds = self._clock() - self._began
+        rate = f"  {self._images / seconds:,.0f} images/s" if self._images and self._epoch == epoch else ""
+        self._print(
+            f"epoch {epoch:3d}/{self._train.max_epochs}  {trained}  val_loss {row['val_loss']:.4f}  "
+            f"val_accuracy {row['val_accuracy']:.4f}  learning_rate {row['learning_rate']:.2g}{rate}{mark}"
+        )
+        try:
+            self._run.log_history(history, self._prefix)
+        except RegistryError as error:  # hours of training outlive a registry that restarts; promote logs the rest
+            self.warned(f"epoch {epoch} not logged yet: {error}")
+
+    def warned(self, warning: str) -> None:
+        """Something that training survives."""
+        self.close()
+        print(f"{self._title}: warning: {warning}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _open(self, epoch: int, step: int, steps: int) -> None:
+        self.close()
+        if self._is_live:
+            from tqdm import tqdm
+
+            name = f"{self._title}: epoch {epoch}/{self._train.max_epochs}"
+            self._bar = tqdm(total=steps, initial=step, desc=name, unit="step", leave=False, disable=False)
+
+    def _print(self, line: str) -> None:
+        print(f"{self._title}: {line}", flush=True)
+
+
+def ended(reason: str, best_epoch: int, spent: Spent) -> str:
+    """How a training ended, in words."""
+    return f"stopped by {reason}; kept epoch {best_epoch}; {spent.steps:,} steps in {duration(spent.seconds)}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 42 s, 3 min, 2 h 05 min."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,347 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pydantic
+import pytest
+import yaml
+
+from pipeline.base import params
+from pipeline.base.errors import ParamsError
+from pipeline.base.params import Params
+
+TEXT = (Path(__file__).parents[2] / "params.yaml").read_text("utf-8")
+SETTINGS = {f"{section}.{key}": value for section, keys in yaml.safe_load(TEXT).items() for key, value in keys.items()}
+SECTIONS = list(yaml.safe_load(TEXT))
+GONE = object()
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Callable[[dict[str, object]], Params]:
+    """Load the repository's params.yaml with some values changed, by dotted name, or gone."""
+
+    def load(changes: dict[str, object]) -> Params:
+        content = yaml.safe_load(TEXT)
+        for name, value in changes.items():
+            section, _, key = name.partition(".")
+            where, last = (content[section], key) if key else (content, section)
+            if value is GONE:
+                del where[last]
+            else:
+                where[last] = value
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(content), "utf-8")
+        return params.load(path)
+
+    return load
+
+
+def test_what_the_file_says_is_what_is_loaded(settings):
+    assert settings.model_dump(mode="json", by_alias=True) == yaml.safe_load(TEXT)
+
+
+def test_settings_cannot_be_changed(settings):
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        settings.train.patience = 99
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_in_the_file_has_a_comment_beside_or_above_it(name):
+    section, _, key = name.partition(".")
+    lines = re.search(rf"^{section}:\n(.*?)(^\w|\Z)", TEXT, re.MULTILINE | re.DOTALL)[1].splitlines()
+    place = next(place for place, line in enumerate(lines) if line.startswith(f"  {key}:"))
+    assert re.search(r" # \S.*\w", lines[place]) or re.match(r"  # \w.{9,}", lines[place - 1])
+
+
+@pytest.mark.parametrize("name", [*SECTIONS, *SETTINGS])
+def test_a_missing_key_is_named(edited, name):
+    with pytest.raises(
+        ParamsError, match=rf"params\.yaml: {re.escape(name)} is missing; every setting has to be there"
+    ):
+        edited({name: GONE})
+
+
+@pytest.mark.parametrize("name", [*SECTIONS, *SETTINGS])
+def test_a_misspelt_key_is_named_with_the_nearest(edited, name):
+    value = yaml.safe_load(TEXT)[name] if name in SECTIONS else SETTINGS[name]
+    wrong = rf"params\.yaml: {re.escape(name)}s is not a setting; did you mean {re.escape(name)}\?"
+    with pytest.raises(ParamsError, match=wrong):
+        edited({name: GONE, f"{name}s": value})
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_key_of_no_section_is_refused(edited, section):
+    with pytest.raises(ParamsError, match=rf"params\.yaml: {section}\.colour is not a setting"):
+        edited({f"{section}.colour": "blue"})
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_value_of_the_wrong_type_is_named(edited, name):
+    wrong: object = "cat" if name == "prepare.renamed_labels" else {"a": 1}
+    with pytest.raises(ParamsError, match=rf"params\.yaml: {re.escape(name)} is {re.escape(repr(wrong))}; expected "):
+        edited({name: wrong})
+
+
+def test_a_name_that_is_none_is_named_with_its_setting(edited):
+    with pytest.raises(ParamsError, match=r"prepare.renamed_labels is 1; expected a valid string"):
+        edited({"prepare.renamed_labels": {"cat": 1}})
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("value", [None, "warm", [1]], ids=["nothing", "text", "list"])
+def test_a_section_that_is_none_is_named(edited, section, value):
+    with pytest.raises(ParamsError, match=rf"params\.yaml: {section} is .*; expected "):
+        edited({section: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("resolve.registered_model", "models:/a", "'models:/a'; expected"),
+        ("resolve.registered_model", "a" * 101, "a'; expected"),
+        ("resolve.alias", "Champion", "'Champion'; expected"),
+        ("resolve.start_at", 0, "0; expected greater than or equal to 1"),
+        ("resolve.start_at", 0.0, "0.0; expected"),
+        ("resolve.start_at", 1.0, "1.0; expected"),
+        ("resolve.start_after_hours", -1, "-1; expected greater than or equal to 0"),
+        ("resolve.start_at_drift", 0, "0; expected greater than 0"),
+        ("resolve.start_at_drift", 1, "1; expected less than 1"),
+        ("resolve.start_at_new_label", "yes", "'yes'; expected a valid boolean"),
+        ("resolve.after_removal", "forget", "'forget'; expected 'warn' or 'retrain'"),
+        ("detect.max_removed", 1.1, "1.1; expected less than or equal to 1"),
+        ("detect.max_removed_of_label", -0.1, "-0.1; expected greater than or equal to 0"),
+        ("detect.acknowledged", ["all"], "'all'; expected"),
+        ("detect.acknowledged", ["0123456789ABC"], "; expected"),
+        ("detect.ignore", "*.txt", "'*.txt'; expected"),
+        ("detect.ignore", [1], "1; expected a valid string"),
+        ("validate.min_side", 0, "0; expected greater than or equal to 1"),
+        ("validate.max_side", -1, "-1; expected greater than or equal to 1"),
+        ("validate.modes", [1], "1; expected a valid string"),  # YAML reads an unquoted 1 as a number
+        ("validate.max_pixels", 0, "0; expected greater than or equal to 1"),
+        ("validate.max_pixels", 500_000_001, "500000001; expected less than or equal to 500000000"),
+        ("validate.max_seconds", 0, "0; expected greater than or equal to 0.1"),
+        ("validate.max_seconds", 601, "601; expected less than or equal to 600"),
+        ("validate.max_memory", 127, "127; expected greater than or equal to 128"),
+        ("validate.max_quarantined", 1.1, "1.1; expected less than or equal to 1"),
+        ("validate.max_quarantined_images", -1, "-1; expected greater than or equal to 0"),
+        ("validate.labels", [True], "True; expected a valid string"),
+        ("validate.brightness", [0.1], "[0.1]; expected more values"),
+        ("validate.brightness", [0.1, 0.2, 0.3], "expected"),
+        ("validate.brightness", [0.1, 1.1], "1.1; expected less than or equal to 1"),
+        ("validate.min_contrast", 2, "2; expected less than or equal to 1"),
+        ("validate.min_sharpness", -1, "-1; expected greater than or equal to 0"),
+        ("validate.max_aspect", 0.5, "0.5; expected greater than or equal to 1"),
+        ("validate.max_imbalance", 0, "0; expected greater than or equal to 1"),
+        ("validate.max_drift", 1.5, "1.5; expected less than or equal to 1"),
+        ("prepare.near_duplicates", 1, "1; expected less than 1"),
+        ("prepare.near_duplicates", 0, "0; expected greater than 0"),
+        ("evaluate.suspicious", 1, "1; expected less than 1"),
+        ("validate.max_duplicates", 1.1, "1.1; expected less than or equal to 1"),
+        ("validate.max_duplicates", -0.1, "-0.1; expected greater than or equal to 0"),
+        ("validate.min_images_per_label", 0, "0; expected greater than or equal to 1"),
+        ("validate.new_labels", "ask", "'ask'; expected 'listed' or 'allow'"),
+        ("prepare.image_size", 4, "4; expected greater than or equal to 8"),
+        ("prepare.image_size", 4096, "4096; expected less than or equal to 2048"),
+        ("prepare.channels", 2, "2; expected 1 or 3"),
+        ("prepare.val_fraction", 0, "0; expected greater than 0"),
+        ("prepare.holdout_fraction", 1, "1; expected less than 1"),
+        ("prepare.max_val", 0, "0; expected greater than or equal to 1"),
+        ("prepare.max_holdout", 0, "0; expected greater than or equal to 1"),
+        ("prepare.min_split", 0, "0; expected greater than or equal to 1"),
+        ("prepare.seed", -1, "-1; expected greater than or equal to 0"),
+        ("train.start", "hot", "'hot'; expected 'warm', 'shrink' or 'cold'"),
+        ("train.restore", ["momentum"], "'momentum'; expected 'optimizer' or 'learning_rate'"),
+        ("train.architecture", "os:system('x')", "; expected"),
+        ("train.pretrained", "coco", "'coco'; expected 'imagenet'"),
+        ("train.max_epochs", 0, "0; expected greater than or equal to 1"),
+        ("train.max_epochs", 2.5, "2.5; expected a valid integer"),
+        ("train.batch_size", True, "True; expected a valid integer"),
+        ("train.optimizer", "lion", "'lion'; expected 'adamw', 'adam' or 'sgd'"),
+        ("train.learning_rate", 0, "0; expected greater than 0"),
+        ("train.learning_rate", 11, "11; expected less than or equal to 10"),
+        ("train.weight_decay", -1, "-1; expected greater than or equal to 0"),
+        ("train.weight_decay", 1.5, "1.5; expected less than or equal to 1"),
+        ("train.monitor", "val_auc", "'val_auc'; expected 'val_loss', 'val_accuracy', 'loss' or 'accuracy'"),
+        ("train.mode", "up", "'up'; expected 'auto', 'min' or 'max'"),
+        ("train.patience", -1, "-1; expected greater than or equal to 0"),
+        ("train.min_delta", -0.1, "-0.1; expected greater than or equal to 0"),
+        ("train.start_from_epoch", -1, "-1; expected greater than or equal to 0"),
+        ("train.target", "low", "'low'; expected a valid number"),
+        ("train.reduce_patience", -1, "-1; expected greater than or equal to 0"),
+        ("train.reduce_factor", 1, "1; expected less than 1"),
+        ("train.min_learning_rate", 0, "0; expected greater than 0"),
+        ("train.average", -1, "-1; expected greater than or equal to 0"),
+        ("train.diverged_at", 1, "1; expected greater than 1"),
+        ("train.max_retries", -1, "-1; expected greater than or equal to 0"),
+        ("train.retry_factor", 1, "1; expected less than 1"),
+        ("train.precision", "float16", "'float16'; expected 'float32', 'mixed_bfloat16' or 'mixed_float16'"),
+        ("train.devices", 2, "2; expected 'one' or 'all'"),
+        ("budget.max_minutes", 0, "0; expected greater than 0"),
+        ("budget.max_epochs", 0, "0; expected greater than or equal to 1"),
+        ("budget.max_steps", 1.5, "1.5; expected a valid integer"),
+        ("budget.when_spent", "stop", "'stop'; expected 'pause' or 'finish'"),
+        ("checkpoint.epochs", 0, "0; expected greater than or equal to 1"),
+        ("checkpoint.steps", 0, "0; expected greater than or equal to 1"),
+        ("checkpoint.seconds", -1, "-1; expected greater than or equal to 0"),
+        ("train.threads", 0, "0; expected greater than or equal to 1"),
+        ("train.threads", 257, "257; expected less than or equal to 256"),
+        ("train.seed", -1, "-1; expected greater than or equal to 0"),
+        ("train.audit_every", 1, "1; expected greater than or equal to 2"),
+        ("train.warm_epochs", 0, "0; expected greater than or equal to 1"),
+        ("train.passes_per_new", 0, "0; expected greater than 0"),
+        ("train.warm_rate", 0, "0; expected greater than 0"),
+        ("train.warm_from", "best", "'best'; expected 'last' or 'served'"),
+        ("train.shift", 0.6, "0.6; expected less than or equal to 0.5"),
+        ("train.flip", "yes", "'yes'; expected a valid boolean"),
+        ("evaluate.margin", 1.5, "1.5; expected less than or equal to 1"),
+        ("evaluate.confidence", 0.5, "0.5; expected greater than 0.5"),
+        ("evaluate.confidence", 1, "1; expected less than 1"),
+        ("evaluate.min_accuracy", -0.5, "-0.5; expected greater than or equal to 0"),
+        ("evaluate.batch_size", 0, "0; expected greater than or equal to 1"),
+        ("promote.automatic", "yes", "'yes'; expected a valid boolean"),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_what_was_expected(edited, name, value, message):
+    with pytest.raises(ParamsError, match=rf"{re.escape(name)} is .*{re.escape(message)}"):
+        edited({name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("resolve.start_at", 500),
+        ("resolve.start_at", 0.02),
+        ("resolve.start_after_hours", None),
+        ("resolve.start_after_hours", 0.5),
+        ("resolve.start_at_drift", 0.2),
+        ("detect.acknowledged", ["gone-0123456789ab"]),
+        ("validate.labels", ["fox", "owl"]),
+        ("validate.max_quarantined_images", 0),
+        ("validate.min_sharpness", 0.02),
+        ("prepare.near_duplicates", None),
+        ("prepare.replay", "all"),
+        ("prepare.replay", 0),
+        ("train.pretrained", "imagenet"),
+        ("train.target", 0.97),
+        ("train.architecture", "my.models:tiny"),
+        ("train.restore", []),
+        ("train.start", "shrink"),
+        ("train.audit_every", None),
+        ("train.warm_epochs", None),
+        ("train.passes_per_new", None),
+        ("train.replay", 5),
+        ("train.blend", []),
+        ("prepare.renamed_labels", {"cat": "lynx"}),
+        ("prepare.removed_labels", ["cat"]),
+        ("detect.ignore", []),
+        ("evaluate.margin", 0),
+        ("evaluate.confidence", 0.95),
+    ],
+)
+def test_a_value_at_the_edge_is_taken(edited, name, value):
+    section, _, key = name.partition(".")
+    assert edited({name: value}).model_dump(mode="json", by_alias=True)[section][key] == value
+
+
+@pytest.mark.parametrize("value", [-3, "al", True], ids=str)
+def test_a_union_names_the_key_once_and_every_choice(edited, value):
+    message = rf"params\.yaml: prepare\.replay is {value!r}; expected 'all' or (?!prepare).*(integer|equal to 0)$"
+    with pytest.raises(ParamsError, match=message):
+        edited({"prepare.replay": value})
+
+
+@pytest.mark.parametrize("alias", ["latest", "v1"])
+def test_an_alias_that_mlflow_keeps_for_itself_is_refused(edited, alias):
+    with pytest.raises(ParamsError, match=f"resolve.alias.*{alias}"):
+        edited({"resolve.alias": alias})
+
+
+def test_splits_must_leave_images_to_train_on(edited):
+    with pytest.raises(ParamsError, match=r"prepare: val_fraction \+ holdout_fraction must be below 0\.9"):
+        edited({"prepare.val_fraction": 0.5, "prepare.holdout_fraction": 0.4})
+
+
+def test_the_shortest_side_cannot_exceed_the_longest(edited):
+    with pytest.raises(ParamsError, match=r"min_side.*max_side"):
+        edited({"validate.min_side": 11, "validate.max_side": 10})
+    assert edited({"validate.min_side": 10, "validate.max_side": 10})
+
+
+@pytest.mark.parametrize("brightness", [[0.5, 0.5], [0.9, 0.1]], ids=["equal", "exchanged"])
+def test_the_darkest_comes_before_the_brightest(edited, brightness):
+    with pytest.raises(ParamsError, match=r"validate: brightness is \[.*\]; expected the darkest, then the brightest"):
+        edited({"validate.brightness": brightness})
+
+
+@pytest.mark.parametrize("value", [0, -3, 1.0, "1%", True], ids=str)
+def test_a_number_or_a_share_is_named_once_with_both_choices(edited, value):
+    message = rf"params\.yaml: resolve\.start_at is {value!r}; expected (?!.*resolve).* or "
+    with pytest.raises(ParamsError, match=message):
+        edited({"resolve.start_at": value})
+
+
+@pytest.mark.parametrize("name", ["train.min_delta", "train.target", "validate.max_drift", "resolve.start_after_hours"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan")], ids=str)
+def test_a_number_must_be_finite(edited, name, value):
+    with pytest.raises(ParamsError, match=rf"{re.escape(name)} is {value}; expected"):
+        edited({name: value})
+
+
+@pytest.mark.parametrize("content", ["train: [", "a: b: c", "\tx: 1", b"\xff\xfe\x00"], ids=repr)
+def test_bad_yaml_is_one_line_with_the_remedy(tmp_path, content):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ParamsError, match=r"^\S+params\.yaml: not valid YAML \(.*\); mend it, or restore it with `git"):
+        params.load(path)
+
+
+@pytest.mark.parametrize("content", ["", "- train", "train", "3"], ids=repr)
+def test_a_file_without_sections_is_refused(tmp_path, content):
+    path = tmp_path / "params.yaml"
+    path.write_text(content)
+    with pytest.raises(ParamsError, match=r"expected the sections resolve, detect, .*, promote; found"):
+        params.load(path)
+
+
+def test_a_missing_file_is_named_with_the_remedy(tmp_path):
+    with pytest.raises(
+        ParamsError, match=r"params\.yaml: no such file; run this in the folder that holds params\.yaml"
+    ):
+        params.load(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("content", [TEXT.replace("seed: 7", "seed: -7"), "x: [", "", "no_such: 1"], ids=range(4))
+def test_every_message_is_one_line(tmp_path, content):
+    path = tmp_path / "params.yaml"
+    path.write_text(content)
+    with pytest.raises(ParamsError) as caught:
+        params.load(path)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("prepare.renamed_labels", ["cat"], "('cat',); expected names and values, e.g. {cat: lynx}"),
+        ("prepare.removed_labels", "cat", "'cat'; expected a list, e.g. [cat]"),
+        ("train.blend", [2], "2; expected less than or equal to 1"),
+        ("train.learning_rate", "1e-4", "'1e-4'; expected a number: YAML takes 1e-4 for a word; write 1.0e-4"),
+        ("train.target", "-2.5E3", "'-2.5E3'; expected a number: YAML takes -2.5E3 for a word; write -2.5e+3"),
+        ("train.min_delta", "little", "'little'; expected a valid number"),
+    ],
+)
+def test_what_was_expected_is_said_in_the_words_of_yaml(edited, name, value, message):
+    with pytest.raises(ParamsError, match=rf"{re.escape(name)} is {re.escape(message)}"):
+        edited({name: value})
+
+
+@pytest.mark.parametrize(
+    ("renamed", "removed", "label"),
+    [({"a": "x", "b": "x"}, [], "x"), ({"a": "a"}, [], "a"), ({"a": "b", "b": "a"}, [], "b"), ({"a": "x"}, ["a"], "a")],
+    ids=["two to one", "to itself", "swapped", "removed too"],
+)
+def test_each_label_has_one_fate(edited, renamed, removed, label):
+    said = f"prepare: renamed_labels and removed_labels name {label} twice; expected each old and new name once"
+    with pytest.raises(ParamsError, match=said):
+        edited({"prepare.renamed_labels": renamed, "prepare.removed_labels": removed})

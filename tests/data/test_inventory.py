@@ -1,0 +1,270 @@
+"""Batches by their listings alone, which lie in the cache of a DVC project; no image has to be there."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import hypothesis
+import polars as pl
+import pytest
+from hypothesis import strategies as st
+
+from pipeline.base.errors import DataError
+from pipeline.data import delta, ledger, splits
+from pipeline.data.inventory import Inventory
+from pipeline.data.sources import Source
+from pipeline.data.store import Store
+
+IMAGES = Path("data/images")
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def keep(root: Path, content: bytes, end: str = "") -> str:
+    """Put an object into the cache; its hash."""
+    digest = md5(content)
+    path = root / ".dvc/cache/files/md5" / digest[:2] / f"{digest[2:]}{end}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return f"{digest}{end}"
+
+
+def batch(root: Path, name: str, files: dict[str, bytes], csv: str | None = None) -> Source:
+    """A batch as `dvc add` leaves it, but for its images, of which only the hash is known."""
+    digests = {path: md5(content) for path, content in files.items()}
+    if csv is not None:
+        digests["labels.csv"] = keep(root, csv.encode())
+    listing = [{"md5": digest, "relpath": path} for path, digest in sorted(digests.items())]
+    return Source(f"data/images/{name}", keep(root, json.dumps(listing).encode(), ".dir"), len(listing))
+
+
+@pytest.fixture
+def inventory(tmp_path, settings) -> Inventory:
+    return Inventory(Store(tmp_path), IMAGES, settings.detect.ignore)
+
+
+def rows(table: pl.DataFrame) -> list[tuple[str, str]]:
+    """Label and path below the images."""
+    assert table.columns == ["digest", "label", "path"]
+    return [
+        (label, path.removeprefix("data/images/")) for label, path in table.select("label", "path").sort("path").rows()
+    ]
+
+
+def test_images_are_listed_without_being_there(inventory, tmp_path):
+    monday = batch(tmp_path, "monday", {"cat/1.png": b"1", "dog/2.png": b"2"})
+    friday = batch(tmp_path, "2026/friday", {"cat/3.png": b"3"})
+    table, warnings = inventory.read([monday, friday])
+    assert rows(table) == [("cat", "2026/friday/cat/3.png"), ("cat", "monday/cat/1.png"), ("dog", "monday/dog/2.png")]
+    assert dict(table.select("path", "digest").rows())["data/images/monday/cat/1.png"] == md5(b"1")
+    assert warnings == []
+    assert not (tmp_path / "data").exists()
+
+
+def test_one_batch_may_be_all_images(inventory, tmp_path):
+    listing = [{"md5": md5(b"1"), "relpath": "monday/cat/1.png"}, {"md5": md5(b"2"), "relpath": "dog/2.png"}]
+    every = Source("data/images", keep(tmp_path, json.dumps(listing).encode(), ".dir"), 2)
+    assert rows(inventory.read([every])[0]) == [("dog", "dog/2.png"), ("cat", "monday/cat/1.png")]
+
+
+def test_an_image_may_be_tracked_alone(inventory):
+    alone = Source("data/images/monday/cat/1.png", md5(b"1"), 1)
+    assert rows(inventory.read([alone])[0]) == [("cat", "monday/cat/1.png")]
+
+
+def test_no_batches_hold_no_images(inventory):
+    table, warnings = inventory.read([])
+    assert rows(table) == []
+    assert warnings == []
+
+
+def test_what_systems_leave_behind_is_not_an_image_wherever_it_lies(inventory, tmp_path):
+    names = ["Thumbs.db", "cat/.DS_Store", "cat/._1.png", "__MACOSX/cat/1.png", "notes.txt", "cat/README.md"]
+    monday = batch(tmp_path, "monday", {"cat/1.png": b"1", **dict.fromkeys(names, b"x")})
+    assert rows(inventory.read([monday])[0]) == [("cat", "monday/cat/1.png")]
+
+
+def test_a_project_may_itself_lie_below_a_folder_of_an_ignored_name(tmp_path):
+    images = Path("__MACOSX/images")
+    monday = batch(tmp_path, "monday", {"cat/1.png": b"1"})
+    moved = Source("__MACOSX/images/monday", monday.digest, 1)
+    table, _ = Inventory(Store(tmp_path), images, ("__MACOSX",)).read([moved])
+    assert len(table) == 1
+
+
+def test_a_labels_csv_labels_its_batch_and_no_other(inventory, tmp_path):
+    monday = batch(tmp_path, "monday", {"1.png": b"1", "deep/2.png": b"2"}, "file,label\n1.png,cat\ndeep/2.png,dog\n")
+    friday = batch(tmp_path, "friday", {"fox/1.png": b"3"})
+    assert rows(inventory.read([monday, friday])[0]) == [
+        ("fox", "friday/fox/1.png"),
+        ("cat", "monday/1.png"),
+        ("dog", "monday/deep/2.png"),
+    ]
+
+
+def test_a_labels_csv_further_down_is_a_file_like_any_other(inventory, tmp_path):
+    monday = batch(tmp_path, "monday", {"cat/1.png": b"1", "cat/labels.csv": b"x"})
+    assert ("cat", "monday/cat/labels.csv") in rows(inventory.read([monday])[0])
+
+
+def test_an_image_that_labels_csv_does_not_name_has_no_label(inventory, tmp_path):
+    monday = batch(tmp_path, "monday", {"1.png": b"1"}, "file,label\n")
+    assert rows(inventory.read([monday])[0]) == [("", "monday/1.png")]
+
+
+def test_files_that_labels_csv_names_and_the_batch_has_not_are_warned_of(inventory, tmp_path):
+    monday = batch(tmp_path, "monday", {"1.png": b"1"}, "file,label\n1.png,cat\n\x1b2.png,cat\n3.png,cat\n")
+    _, warnings = inventory.read([monday])
+    assert warnings == [
+        r"data/images/monday/labels.csv names 2 files that the batch has not, e.g. 'data/images/monday/\x1b2.png'"
+    ]
+
+
+def test_a_labels_csv_is_read_as_dvc_knows_it_and_not_as_it_was_edited_since(inventory, tmp_path):
+    monday = batch(tmp_path, "monday", {"1.png": b"1"}, "file,label\n1.png,cat\n")
+    (tmp_path / "data/images/monday").mkdir(parents=True)
+    (tmp_path / "data/images/monday/labels.csv").write_text("file,label\n1.png,dog\n")
+    assert rows(inventory.read([monday])[0]) == [("cat", "monday/1.png")]
+
+
+def test_a_labels_csv_that_cannot_be_meant_stops_with_its_name(inventory, tmp_path):
+    monday = batch(tmp_path, "monday", {"1.png": b"1"}, "1.png,cat\n")
+    with pytest.raises(DataError, match=r"^data/images/monday/labels\.csv: line 1 is"):
+        inventory.read([monday])
+
+
+def test_a_folder_that_is_no_label_stops_with_its_name(inventory, tmp_path):
+    with pytest.raises(DataError, match=r"'data/images/monday/<b>': not a label"):
+        inventory.read([batch(tmp_path, "monday", {"<b>/1.png": b"1"})])
+
+
+class Opened(Store):
+    """Remembers which listings were read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.names: list[str] = []
+
+    def listing(self, source: Source) -> pl.DataFrame:
+        self.names.append(source.path.removeprefix("data/images/"))
+        return super().listing(source)
+
+
+@pytest.fixture
+def opened(tmp_path) -> Opened:
+    return Opened(tmp_path)
+
+
+def kinds(compared) -> list[tuple[str, str]]:
+    return [(kind, path.removeprefix("data/images/")) for kind, path in compared.delta.select("kind", "path").rows()]
+
+
+def test_a_batch_of_the_same_hash_is_never_opened(opened, tmp_path):
+    monday = batch(tmp_path, "monday", {"cat/1.png": b"1"})
+    friday = batch(tmp_path, "friday", {"cat/2.png": b"2"})
+    compared = Inventory(opened, IMAGES, ()).between([monday], [monday, friday], [])
+    assert kinds(compared) == [("added", "friday/cat/2.png")]
+    assert opened.names == ["friday"]
+    assert compared.opened == 1
+
+
+def test_unchanged_batches_are_opened_where_an_image_seems_gone(opened, tmp_path):
+    monday = batch(tmp_path, "monday", {"cat/1.png": b"1"})
+    friday = batch(tmp_path, "friday", {"cat/1.png": b"1", "cat/2.png": b"2"})
+    compared = Inventory(opened, IMAGES, ()).between([monday, friday], [monday], [])
+    assert kinds(compared) == [("removed", "friday/cat/2.png")]
+    assert opened.names == ["friday", "monday"]
+    assert compared.opened == 1
+
+
+def test_a_relabelled_image_is_looked_for_in_unchanged_batches(opened, tmp_path):
+    monday = batch(tmp_path, "monday", {"cat/1.png": b"1"})
+    before, now = (batch(tmp_path, "friday", {f"{label}/1.png": b"1"}) for label in ("cat", "dog"))
+    compared = Inventory(opened, IMAGES, ()).between([monday, before], [monday, now], [])
+    assert kinds(compared) == [("elsewhere", "monday/cat/1.png"), ("relabelled", "friday/dog/1.png")]
+
+
+def test_an_edited_labels_csv_relabels(inventory, tmp_path):
+    before, now = (
+        batch(tmp_path, "monday", {"1.png": b"1", "2.png": b"2"}, f"file,label\n1.png,{label}\n2.png,cat\n")
+        for label in ("cat", "dog")
+    )
+    compared = inventory.between([before], [now], [])
+    assert compared.delta.select("kind", "label", "path", "was").rows() == [
+        ("relabelled", "dog", "data/images/monday/1.png", "cat")
+    ]
+
+
+def test_what_the_last_cycle_set_aside_is_tried_again_in_changed_and_unchanged_batches(inventory, tmp_path):
+    monday = batch(tmp_path, "monday", {"cat/1.png": b"1", "cat/2.png": b"2"})
+    before = batch(tmp_path, "friday", {"cat/3.png": b"3", "cat/4.png": b"4"})
+    now = batch(tmp_path, "friday", {"cat/3.png": b"3", "cat/5.png": b"5"})
+    aside = [
+        [md5(str(number).encode()), "cat", f"data/images/{name}/cat/{number}.png"]
+        for number, name in ((1, "monday"), (3, "friday"), (4, "friday"))
+    ]
+    compared = inventory.between([monday, before], [monday, now], aside)
+    assert kinds(compared) == [
+        ("added", "friday/cat/5.png"),
+        ("retried", "friday/cat/3.png"),
+        ("retried", "monday/cat/1.png"),
+    ]
+
+
+def test_warnings_of_the_state_now_are_passed_on(inventory, tmp_path):
+    before, now = (
+        batch(tmp_path, "monday", {"1.png": b"1"}, f"file,label\n1.png,cat\n{gone}.png,cat\n") for gone in "23"
+    )
+    (warning,) = inventory.between([before], [now], []).warnings
+    assert "'data/images/monday/3.png'" in warning
+
+
+PLACES = st.dictionaries(st.sampled_from("0123456789"), st.sets(st.sampled_from(["m", "t", "w"]), min_size=1))
+STATE = st.tuples(PLACES, st.tuples(*[st.sampled_from(["cat", "dog"])] * 10), st.sets(st.sampled_from("0123456789")))
+"""The batches that hold each image, each image's label, and the images that validation would refuse."""
+
+
+def hash_words(table: pl.DataFrame) -> pl.DataFrame:
+    return table.with_columns(pl.lit(0, pl.UInt64).alias(name) for name in ledger.HASHES)
+
+
+@pytest.mark.parametrize("by_csv", [False, True], ids=["folders", "labels.csv"])
+@hypothesis.settings(max_examples=80)
+@hypothesis.given(states=st.lists(STATE, min_size=2, max_size=4))
+def test_over_any_cycles_the_ledger_holds_what_the_data_holds(tmp_path_factory, by_csv, states):
+    """Copies over batches, removals, labels that change, images set aside and tried again."""
+    root = tmp_path_factory.mktemp("cycles")
+    inventory = Inventory(Store(root), IMAGES, ())
+    before, aside, rows, expected = [], [], ledger.empty(), set()
+    for number, (places, told, refused) in enumerate(states):
+        now = []
+        for name in "mtw":
+            held = {image: told[int(image)] for image, batches in places.items() if name in batches}
+            if by_csv:
+                csv = "file,label\n" + "".join(f"{image},{label}\n" for image, label in held.items())
+                now.append(batch(root, name, {image: image.encode() for image in held}, csv))
+            elif held:
+                files = {f"{label}/{image}": image.encode() for image, label in held.items()}
+                now.append(batch(root, name, files))
+        changes = inventory.between(before, now, aside).delta
+        bad = [md5(image.encode()) for image in refused]
+        is_new = pl.col("kind").is_in(delta.NEW)
+        # What the ledger has is not judged again; copies of it pass as it did.
+        judged = changes.filter(is_new).join(ledger.present(rows), on="digest", how="anti")
+        faulty = judged.filter(pl.col("digest").is_in(bad))
+        kept = changes.join(faulty, on=["digest", "path"], how="anti")
+        rows = ledger.extend(
+            rows,
+            hash_words(kept),
+            pl.DataFrame(schema={"digest": pl.String, "group": pl.String}),
+            pl.DataFrame(schema={"digest": pl.String}),
+            lambda digest: splits.assign(digest, 0.2, 0.2),
+            splits.rank,
+            f"c{number}",
+        )
+        expected = {image for image in places if image in expected or image not in refused}
+        present = dict(ledger.present(rows).select("digest", "label").rows())
+        assert present == {md5(image.encode()): told[int(image)] for image in expected}
+        before, aside = now, [list(row) for row in faulty.select("digest", "label", "path").rows()]

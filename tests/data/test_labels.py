@@ -1,0 +1,263 @@
+import hypothesis
+import polars as pl
+import pytest
+from hypothesis import strategies as st
+
+from pipeline.base.errors import DataError
+from pipeline.data import labels
+
+IMAGES = "data/images"
+BATCH = "data/images/monday"
+
+
+def files(*paths: str) -> pl.DataFrame:
+    """A listing; each file's digest is d1, d2, ..."""
+    digests = [f"d{number}" for number in range(1, len(paths) + 1)]
+    return pl.DataFrame({"path": paths, "digest": digests}, schema={"path": pl.String, "digest": pl.String})
+
+
+def of_folder(label: str) -> str:
+    return labels.of_folders(files(f"{BATCH}/{label}/1.png"), IMAGES)["label"].item()
+
+
+def of_csv(content: str | bytes, *names: str) -> list[tuple[str, str]]:
+    """File and label of each image, by a labels.csv."""
+    content = content.encode() if isinstance(content, str) else content
+    rows, _ = labels.of_csv(files(*(f"{BATCH}/{name}" for name in names)), BATCH, content)
+    assert rows.columns == ["digest", "label", "path"]
+    return [(path.removeprefix(f"{BATCH}/"), label) for label, path in rows.select("label", "path").iter_rows()]
+
+
+GOOD = ["cat", "a", "7", "_x", "red panda", "C++", "v1.2-b", "Größe", "日本", "x" * 64, "cafe\u0301", "हिन्दी", "٣"]
+LONG = ["x" * 65]
+SIGNS = ["<b>", "a\nb", "a\x1b[31m", "a|b", "$HOME", "a\u202eb", "a,b", "'", '"', "%00", "[a](b)", "cat\n", "a\\b"]
+HIDDEN = ["a\u200bb", "a\ufeff", "\udcff", "a\u2028b", "\ue000", "a\x7f", "a\x00", "a\u00adb"]
+STARTS = ["", ".hidden", "-x", "+1", " cat", ".", "..", "\u0301e"]
+BAD = [*LONG, *SIGNS, *HIDDEN, *STARTS]
+
+
+@pytest.mark.parametrize("label", GOOD, ids=ascii)
+def test_a_label_is_letters_digits_and_few_signs_of_any_script(label):
+    assert labels.is_label(label)
+
+
+@pytest.mark.parametrize("label", BAD, ids=ascii)
+def test_what_could_hurt_a_page_a_terminal_or_a_command_is_no_label(label):
+    assert not labels.is_label(label)
+
+
+@hypothesis.given(st.text())
+def test_a_label_is_safe_whatever_it_is(text):
+    if labels.is_label(text):
+        assert text.isprintable()
+        assert not set(text) & set("<>&\"'`|$;\\/*?[](){}#!%=\n\r\t,:")
+        assert text[0] not in "-.+ "
+        assert text not in (".", "..")
+
+
+@pytest.mark.parametrize("label", [label for label in GOOD if len(label) < 65], ids=ascii)
+def test_the_label_is_the_name_of_the_folder_as_it_is(label):
+    assert of_folder(label) == label
+
+
+def test_only_the_last_folder_is_the_label():
+    table = labels.of_folders(files(f"{IMAGES}/monday/animals/cat/1.png", f"{IMAGES}/dog/2.png"), IMAGES)
+    assert table.rows() == [
+        ("d1", "cat", f"{IMAGES}/monday/animals/cat/1.png"),
+        ("d2", "dog", f"{IMAGES}/dog/2.png"),
+    ]
+    assert table.columns == ["digest", "label", "path"]
+
+
+@pytest.mark.parametrize("label", [*LONG, *(sign for sign in SIGNS if "\n" not in sign), *HIDDEN[:2]], ids=ascii)
+def test_a_folder_whose_name_is_no_label_is_refused_in_ascii(label):
+    with pytest.raises(
+        DataError,
+        match=r"not a label; expected 1 to 64 letters, digits, spaces or any of _\.\+-, starting with a letter, "
+        r"digit or _.*; rename the folder and `dvc add` again",
+    ) as raised:
+        of_folder(label)
+    assert str(raised.value).isprintable()
+    assert str(raised.value).isascii()
+
+
+@pytest.mark.parametrize("label", ["cat\n", "a\nb"], ids=ascii)
+def test_a_folder_with_a_line_break_in_its_name_is_refused_in_one_line(label):
+    with pytest.raises(DataError, match="label") as raised:
+        of_folder(label)
+    assert "\n" not in str(raised.value)
+
+
+def test_one_bad_folder_is_found_among_many():
+    with pytest.raises(DataError, match=r"^'data/images/monday/<b>': not a label"):
+        labels.of_folders(files(f"{BATCH}/cat/1.png", f"{BATCH}/<b>/1.png", f"{BATCH}/dog/1.png"), IMAGES)
+
+
+def test_an_image_in_no_label_folder_is_refused():
+    with pytest.raises(
+        DataError,
+        match=r"images/1\.png': lies in no label folder; move it to data/images/<batch>/<label>/ and `dvc add` again",
+    ):
+        labels.of_folders(files(f"{IMAGES}/2.png", f"{IMAGES}/1.png"), IMAGES)
+
+
+def test_no_images_have_no_labels():
+    assert labels.of_folders(files(), IMAGES).rows() == []
+
+
+def test_a_csv_labels_the_files_that_it_names_wherever_they_lie_in_the_batch():
+    content = "file,label\n1.png,cat\na/b/2.png,red panda\n"
+    assert of_csv(content, "a/b/2.png", "1.png") == [("a/b/2.png", "red panda"), ("1.png", "cat")]
+
+
+def test_an_image_that_the_csv_does_not_name_has_an_empty_label():
+    assert of_csv("file,label\n1.png,cat\n", "1.png", "2.png") == [("1.png", "cat"), ("2.png", "")]
+
+
+def test_files_that_the_csv_names_and_the_batch_has_not_are_given_back():
+    rows, missing = labels.of_csv(files(f"{BATCH}/1.png"), BATCH, b"file,label\n1.png,cat\n3.png,dog\n2.png,dog\n")
+    assert len(rows) == 1
+    assert missing == [f"{BATCH}/3.png", f"{BATCH}/2.png"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufefffile,label\n1.png,cat\n",
+        "file,label\r\n1.png,cat\r\n",
+        "File, LABEL\n 1.png , cat \n",
+        "file,label\n\n1.png,cat\n\n",
+        "file,label\n1.png,cat\n1.png,cat\n",
+        'file,label\n"1.png","cat"\n',
+        "file,label\n1.png,cat",
+    ],
+    ids=["byte order mark", "Windows", "spaces and capitals", "empty lines", "said twice", "quoted", "no last break"],
+)
+def test_a_csv_may_be_as_spreadsheets_write_it(content):
+    assert of_csv(content, "1.png") == [("1.png", "cat")]
+
+
+def test_a_file_with_a_comma_in_its_name_can_be_quoted():
+    assert of_csv('file,label\n"a,b.png",cat\n', "a,b.png") == [("a,b.png", "cat")]
+
+
+AGAIN = "mend it and `dvc add` the batch again"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", rf"line 1 is 'nothing'; expected `file,label`; {AGAIN}"),
+        (b"1.png,cat\n", rf"line 1 is '1\.png,cat'; expected `file,label`; {AGAIN}"),
+        (b"label,file\n", r"line 1 is 'label,file'; expected `file,label`"),
+        (b"file;label\n1.png;cat\n", r"line 1 is 'file;label'; expected `file,label`"),
+        (b"file,label,more\n", r"line 1 is 'file,label,more'"),
+        (b"x" * 500 + b"\n", r"line 1 is 'x{80}'; expected"),
+        (b"file,label\n1.png\n", rf"line 2 has 1 cells; expected a file and its label; {AGAIN}"),
+        (b"file,label\n1.png,cat\n\n2.png,cat,dog\n", r"line 4 has 3 cells; expected a file and its label"),
+        (b"file,label\n1.png,<b>\n", rf"line 2: '<b>' is not a label; expected 1 to 64 letters, .*; {AGAIN}"),
+        (b"file,label\n1.png,\n", r"line 2: '' is not a label"),
+        (b"file,label\n1.png,\x1b[31m\n", r"line 2: '\\x1b\[31m' is not a label"),
+        (b"file,label\n1.png,cat\n1.png,dog\n", rf"line 3: '1\.png' has another label above; expected one; {AGAIN}"),
+        (
+            b"file,label\n\xff.png,cat\n",
+            r"not a CSV file in UTF-8 \(.*\); save it as that and `dvc add` the batch again",
+        ),
+        (b'file,label\n"1.png,cat\n', r"not a CSV file in UTF-8 \(.*\); save it as that and `dvc add` the batch again"),
+        (b'file,label\n"1"x.png,cat\n', r"not a CSV file in UTF-8"),
+    ],
+    ids=[
+        "empty",
+        "no header",
+        "wrong order",
+        "semicolons",
+        "more columns",
+        "long header",
+        "one cell",
+        "three cells after an empty line",
+        "markup",
+        "no label",
+        "escape",
+        "two labels",
+        "not UTF-8",
+        "open quote",
+        "text after a quote",
+    ],
+)
+def test_a_csv_that_cannot_be_meant_is_refused_by_line(content, message):
+    with pytest.raises(DataError, match=rf"^{BATCH}/labels\.csv: {message}") as raised:
+        of_csv(content, "1.png")
+    assert str(raised.value).isprintable()
+
+
+FILES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), min_size=1).filter(
+    lambda name: name == name.strip()
+)
+
+
+@hypothesis.given(st.dictionaries(FILES, st.sampled_from([label for label in GOOD if labels.is_label(label)])))
+def test_a_csv_reads_as_it_was_written(rows):
+    assert of_csv(labels.to_csv([*rows.items()]), *rows) == [*rows.items()]
+
+
+def test_a_path_that_is_shown_stays_one_line():
+    with pytest.raises(DataError, match=r"^'data/images/a\\nb\.png': lies in no label folder"):
+        labels.of_folders(files(f"{IMAGES}/a\nb.png"), IMAGES)
+
+
+def prepare(settings, **changes):
+    return settings.prepare.model_copy(update={"renamed_labels": {}, "removed_labels": (), **changes})
+
+
+def test_outputs_keep_their_places_and_new_labels_come_after_them(settings):
+    known, present = ["dog", "cat"], {"cat": 3, "owl": 2, "ant": 1}
+    assert labels.outputs(known, present, prepare(settings)) == ["dog", "cat", "ant", "owl"]
+    assert labels.outputs([], {"b": 1, "a": 1}, prepare(settings)) == ["a", "b"]
+
+
+def test_a_label_goes_only_by_name_and_without_images(settings):
+    gone = prepare(settings, removed_labels=("dog", "unheard of"))
+    assert labels.outputs(["dog", "cat"], {"cat": 3}, gone) == ["cat"]
+    with pytest.raises(DataError, match=r"2 images are labelled dog, which is to be removed .*remove or relabel them"):
+        labels.outputs(["dog", "cat"], {"cat": 3, "dog": 2}, gone)
+
+
+def test_a_label_that_is_called_otherwise_has_no_images_of_the_old_name(settings):
+    renamed = prepare(settings, renamed_labels={"cat": "lynx"})
+    assert labels.outputs(["dog", "lynx"], {"lynx": 3}, renamed) == ["dog", "lynx"]
+    with pytest.raises(DataError, match=r"3 images are labelled cat, which is called lynx now .*folder named lynx"):
+        labels.outputs(["dog", "lynx"], {"cat": 3}, renamed)
+
+
+def test_two_labels_cannot_get_one_name_and_the_way_out_is_named(settings):
+    renamed = prepare(settings, renamed_labels={"cat": "dog"})
+    with pytest.raises(DataError, match=r"one label of two: dog; .*take cat out of it and put it into prepare.removed"):
+        labels.outputs(["dog", "dog"], {"dog": 3}, renamed)
+
+
+def test_a_setting_that_names_no_label_that_ever_was_is_told(settings):
+    chosen = prepare(settings, removed_labels=("dgo", "owl"), renamed_labels={"cat": "lynx", "hen": "bird", "x": "y"})
+    assert labels.unheard_of({"dog", "owl", "cat", "bird"}, chosen) == [
+        "prepare.removed_labels: dgo",
+        "prepare.renamed_labels: x",
+    ]
+    assert labels.unheard_of({"dog"}, prepare(settings)) == []
+
+
+def test_a_lineage_is_told_with_todays_names():
+    lineage = {
+        "model": {"labels": ["cat", "dog"], "architecture": "small_cnn"},
+        "label_counts": {"cat": 3, "lynx": 1},
+        "reference": {"labels": {"cat": 3, "dog": 2}, "facts": 1},
+        "quarantine": [["d1", "cat", "a.png"], ["d2", "dog", "b.png"]],
+        "commit": "abc",
+    }
+    assert labels.named(lineage, {"cat": "lynx"}) == {
+        "model": {"labels": ["lynx", "dog"], "architecture": "small_cnn"},
+        "label_counts": {"lynx": 4},
+        "reference": {"labels": {"lynx": 3, "dog": 2}, "facts": 1},
+        "quarantine": [["d1", "lynx", "a.png"], ["d2", "dog", "b.png"]],
+        "commit": "abc",
+    }
+    assert labels.named({}, {"cat": "lynx"}) == {}
+    assert lineage["model"]["labels"] == ["cat", "dog"], "the given one stays as it is"

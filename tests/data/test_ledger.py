@@ -1,0 +1,258 @@
+from collections import Counter
+from typing import NamedTuple
+
+import hypothesis
+import polars as pl
+import pytest
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from pipeline.base import files
+from pipeline.data import delta, ledger, splits
+
+
+class Row(NamedTuple):
+    """Of a delta, as far as the ledger looks at it."""
+
+    kind: str
+    digest: str
+    label: str
+    path: str
+
+
+CAT = Row("added", "d1", "cat", "monday/cat/1.png")
+DOG = Row("added", "d2", "dog", "monday/dog/2.png")
+FOX = Row("added", "d3", "fox", "tuesday/fox/3.png")
+COPY = Row("added", "d1", "cat", "copy/cat/9.png")
+
+
+def accepted(rows) -> pl.DataFrame:
+    """Of the validate stage; the words of a hash tell its image."""
+    made = pl.DataFrame(list(rows), schema=dict.fromkeys(Row._fields, pl.String), orient="row")
+    words = [splits.rank(digest) % 1000 for digest in made["digest"]]
+    return made.with_columns(pl.Series(name, words, dtype=pl.UInt64) for name in ledger.HASHES)
+
+
+def digests(names, **more) -> pl.DataFrame:
+    return pl.DataFrame({"digest": list(names), **more}, schema=dict.fromkeys(["digest", *more], pl.String))
+
+
+def extend(rows=None, changes=(), groups=None, aside=(), split="train", cycle="c1") -> pl.DataFrame:
+    deal = split if callable(split) else lambda _: split
+    groups = groups or {}
+    return ledger.extend(
+        ledger.empty() if rows is None else rows,
+        accepted(changes),
+        digests(groups, group=list(groups.values())),
+        digests(aside),
+        deal,
+        splits.rank,
+        cycle,
+    )
+
+
+def row(rows: pl.DataFrame, digest: str) -> dict[str, object]:
+    return rows.row(by_predicate=pl.col("digest") == digest, named=True)
+
+
+@pytest.fixture
+def rows() -> pl.DataFrame:
+    """A ledger after its first cycle."""
+    return extend(changes=[DOG, CAT], split="val")
+
+
+def test_an_empty_ledger_has_its_columns_and_no_rows():
+    assert tuple(ledger.empty().columns) == ledger.COLUMNS
+    assert ledger.empty().is_empty()
+
+
+def test_a_first_cycle_writes_one_row_per_image_sorted(rows):
+    assert rows["digest"].to_list() == ["d1", "d2"]
+    word = splits.rank("d1") % 1000
+    assert row(rows, "d1") == {
+        "digest": "d1",
+        "group": "d1",
+        "label": "cat",
+        "split": "val",
+        "path": "monday/cat/1.png",
+        "first_seen": "c1",
+        "removed": False,
+        "rank": splits.rank("d1"),
+        "dct": word,
+        "across": word,
+        "down": word,
+    }
+
+
+def test_later_rows_come_after_and_earlier_rows_stay_as_they_are(rows):
+    grown = extend(rows, [FOX._replace(digest="d0")], split="train", cycle="c2")
+    assert_frame_equal(grown[:2], rows)
+    assert grown["digest"].to_list() == ["d1", "d2", "d0"]
+    assert row(grown, "d0")["first_seen"] == "c2"
+    assert row(grown, "d0")["split"] == "train"
+
+
+def test_a_ledger_is_never_changed_in_place(rows):
+    before = rows.clone()
+    extend(rows, [FOX, CAT, DOG._replace(kind="relabelled", label="fox"), CAT._replace(kind="removed")], cycle="c2")
+    assert_frame_equal(rows, before)
+
+
+def test_copies_count_once_wherever_they_lie():
+    assert extend(changes=[CAT, COPY])["path"].to_list() == ["copy/cat/9.png"]
+
+
+def test_a_copy_of_a_known_image_is_no_new_row(rows):
+    again = extend(rows, [COPY], split="train", cycle="c2")
+    assert len(again) == 2
+    assert row(again, "d1") == row(rows, "d1") | {"path": COPY.path}
+
+
+def test_an_image_that_was_set_aside_before_is_as_new_as_an_added_one(rows):
+    grown = extend(rows, [FOX._replace(kind="retried")], cycle="c2")
+    assert_frame_equal(grown, extend(rows, [FOX], cycle="c2"))
+
+
+def test_a_removed_image_keeps_its_row(rows):
+    left = extend(rows, [CAT._replace(kind="removed")], cycle="c2")
+    assert left["removed"].to_list() == [True, False]
+    assert row(left, "d1") == row(rows, "d1") | {"removed": True}
+
+
+def test_an_image_of_the_ledger_that_is_set_aside_counts_as_removed(rows):
+    assert_frame_equal(extend(rows, aside=["d1"], cycle="c2"), extend(rows, [CAT._replace(kind="removed")], cycle="c2"))
+
+
+def test_what_is_set_aside_stays_so_under_whatever_label_it_comes(rows):
+    left = extend(rows, [CAT._replace(kind="relabelled", label="fox")], aside=["d1"], cycle="c2")
+    assert row(left, "d1") == row(rows, "d1") | {"removed": True}
+
+
+def test_only_images_that_are_there_are_present(rows):
+    left = extend(rows, [CAT._replace(kind="removed")], cycle="c2")
+    assert ledger.present(left)["digest"].to_list() == ["d2"]
+
+
+def test_a_removed_image_comes_back_to_its_split_under_its_new_label(rows):
+    gone = extend(rows, [CAT._replace(kind="removed")])
+    back = extend(gone, [Row("added", "d1", "fox", "x")], split="train", cycle="c3")
+    assert row(back, "d1") == row(rows, "d1") | {"label": "fox", "path": "x"}
+
+
+def test_a_relabelled_image_changes_its_label_and_place_and_nothing_else(rows):
+    told = extend(rows, [Row("relabelled", "d2", "wolf", "monday/wolf/2.png")], split="train", cycle="c2")
+    assert row(told, "d2") == row(rows, "d2") | {"label": "wolf", "path": "monday/wolf/2.png"}
+    assert row(told, "d1") == row(rows, "d1")
+
+
+def test_a_renamed_image_changes_its_place_and_nothing_else(rows):
+    told = extend(rows, [DOG._replace(kind="renamed", path="b/dog/2.png")], split="train", cycle="c2")
+    assert row(told, "d2") == row(rows, "d2") | {"path": "b/dog/2.png"}
+
+
+def test_a_relabelled_images_other_place_is_no_change(rows):
+    assert_frame_equal(extend(rows, [Row("elsewhere", "d1", "fox", "x")], cycle="c2"), rows)
+
+
+def test_the_split_is_asked_once_per_group_and_only_for_new_images(rows):
+    asked = []
+    extend(
+        rows,
+        [COPY, FOX, FOX._replace(path="y"), Row("added", "d4", "fox", "z"), DOG._replace(kind="relabelled")],
+        groups={"d3": "d3", "d4": "d3"},
+        split=lambda digest: asked.append(digest) or "train",
+        cycle="c2",
+    )
+    assert asked == ["d3"]
+
+
+def test_a_near_duplicate_takes_group_and_split_of_the_image_seen_first(rows):
+    grown = extend(rows, [FOX], groups={"d3": "d1"}, split="train", cycle="c2")
+    assert (row(grown, "d3")["group"], row(grown, "d3")["split"]) == ("d1", "val")
+
+
+def test_a_group_keeps_its_split_after_its_first_image_is_gone(rows):
+    gone = extend(rows, [CAT._replace(kind="removed")])
+    grown = extend(gone, [FOX], groups={"d3": "d1"}, split="train", cycle="c2")
+    assert row(grown, "d3")["split"] == "val"
+
+
+def test_newcomers_are_the_images_the_ledger_never_saw_once_each(rows):
+    changes = [FOX._replace(path="z"), FOX, COPY, Row("retried", "d0", "fox", "y"), Row("renamed", "d9", "fox", "x")]
+    found = ledger.newcomers(rows, accepted(changes))
+    assert found.select("digest", "path").rows() == [("d0", "y"), ("d3", FOX.path)]
+
+
+def test_nothing_new_leaves_the_ledger_as_it_is(rows):
+    assert_frame_equal(extend(rows, cycle="c2"), rows)
+
+
+def test_a_ledger_survives_the_disk_between_cycles(rows, tmp_path):
+    path = tmp_path / "ledger.parquet"
+    files.write_table(path, ledger.empty())
+    first = extend(files.read_table(path), [CAT, DOG], split="val")
+    files.write_table(path, first)
+    read = files.read_table(path)
+    assert_frame_equal(first, rows)
+    assert_frame_equal(read, rows)
+    assert_frame_equal(extend(read, [FOX]), extend(rows, [FOX]))
+    assert read.schema == ledger.empty().schema
+
+
+NAMES = [f"{number:032x}" for number in range(40)]
+STATE = st.dictionaries(
+    st.sampled_from(NAMES), st.tuples(st.sampled_from(["cat", "dog", "fox"]), st.sampled_from("abc")), max_size=30
+)
+"""Each image's label and batch."""
+
+
+def images(state) -> pl.DataFrame:
+    rows = [(digest, label, f"{batch}/{label}/{digest}") for digest, (label, batch) in state.items()]
+    return pl.DataFrame(rows, schema=dict.fromkeys(["digest", "label", "path"], pl.String), orient="row")
+
+
+def twin(digest: str, rows: pl.DataFrame, newcomers: list[str]) -> str | None:
+    """Every image whose name ends alike is a near-duplicate; the group is that of the one seen first."""
+    seen = [name for name in rows["digest"] if name[-1] == digest[-1]]
+    if seen:
+        return row(rows, seen[0])["group"]
+    return min(name for name in newcomers if name[-1] == digest[-1])
+
+
+@hypothesis.settings(max_examples=100)
+@hypothesis.given(st.lists(STATE, min_size=2, max_size=5), st.booleans(), st.randoms(use_true_random=False))
+def test_over_any_cycles_no_image_moves_to_another_split_and_labels_are_those_of_the_data(states, alike, random):
+    """Added, removed, back again, reordered, relabelled, renamed, with and without near-duplicates."""
+
+    def deal(digest: str) -> str:
+        return splits.assign(digest, 0.3, 0.3)
+
+    rows, before, dealt = ledger.empty(), {}, {}
+    for number, state in enumerate(states):
+        shuffled = dict(random.sample([*state.items()], len(state)))
+        changes = delta.diff(images(before), images(shuffled)).sample(fraction=1, shuffle=True, seed=number)
+        changes = accepted(changes.select(Row._fields).rows())
+        newcomers = ledger.newcomers(rows, changes)["digest"].to_list()
+        groups = {digest: twin(digest, rows, newcomers) for digest in newcomers} if alike else {}
+        rows = ledger.extend(
+            rows,
+            changes,
+            digests(groups, group=list(groups.values())),
+            digests([]),
+            deal,
+            splits.rank,
+            f"c{number}",
+        )
+        present = ledger.present(rows)
+        assert dict(present.select("digest", "label").iter_rows()) == {name: told[0] for name, told in state.items()}
+        assert dict(present.select("digest", "path").iter_rows()) == dict(
+            images(state).select("digest", "path").iter_rows()
+        )
+        now = dict(rows.select("digest", "split").iter_rows())
+        assert dealt.items() <= now.items()
+        assert len(now) == len(rows)
+        assert not alike or all(
+            count == 1
+            for count in Counter(ending for ending, _ in {(name[-1], split) for name, split in now.items()}).values()
+        )
+        before, dealt = state, now

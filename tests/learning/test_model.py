@@ -1,0 +1,218 @@
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.base.errors import ModelError
+from pipeline.base.params import Params
+from pipeline.learning import model
+from pipeline.learning.model import Description
+
+SMALL = Description("small_cnn", (32, 32, 3), ("cat", "dog", "fox"))
+
+
+def other(**changes: object) -> Description:
+    return Description(**{**vars(SMALL), **changes})  # type: ignore[arg-type]
+
+
+def test_a_description_survives_json() -> None:
+    import json
+
+    assert model.describe(json.loads(json.dumps(SMALL.to_json()))) == SMALL
+
+
+def test_small_cnn_takes_raw_pixels_and_gives_logits() -> None:
+    network = model.build(SMALL)
+    network.get_layer("logits").bias.assign([-5.0, 0.0, 5.0])
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    found = model.logits(network, pixels, batch_size=2)
+    assert found.shape == (5, 3)
+    assert (found[:, 0] < 0).all(), "logits, not probabilities"
+    assert (found[:, 2] > 1).all(), "logits, not probabilities"
+
+
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "MobileNetV2", "ResNet50V2"])
+def test_keras_applications_are_built_and_predict(name: str) -> None:
+    network = model.build(other(architecture=name, image_shape=(64, 64, 3)))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    found = model.logits(network, pixels, 1)
+    assert found.shape == (2, 3)
+    assert np.isfinite(found).all()
+    assert not np.array_equal(found[0], found[1])
+
+
+def test_moving_averages_of_an_application_arrive_within_a_small_cycle() -> None:
+    """MobileNetV3's own 0.999 leaves predictions at chance after a cycle of a few hundred steps."""
+    network = model.build(other(architecture="MobileNetV3Small", image_shape=(64, 64, 3)))
+    inner = next(layer for layer in network.layers if layer.name.startswith("MobileNet"))
+    momenta = {layer.momentum for layer in inner.layers if type(layer).__name__ == "BatchNormalization"}
+    assert momenta == {0.9}
+
+
+def test_an_unknown_architecture_names_the_nearest() -> None:
+    with pytest.raises(ModelError, match=r"MobilNetV3Small is unknown; .*did you mean MobileNetV3Small"):
+        model.build(other(architecture="MobilNetV3Small"))
+
+
+def test_an_architecture_that_does_not_fit_the_images_says_so() -> None:
+    with pytest.raises(
+        ModelError, match=r"VGG16 cannot be built for images of shape \(16, 16, 3\).*prepare.image_size"
+    ):
+        model.build(other(architecture="VGG16", image_shape=(16, 16, 3)))
+
+
+def test_pretrained_weights_that_cannot_be_fetched_are_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("URL fetch failure: no route\nto host")
+
+    application = sys.modules[model.keras().applications.MobileNetV3Small.__module__]
+    monkeypatch.setattr(application.file_utils, "get_file", offline)
+    with pytest.raises(
+        ModelError, match=r"with pretrained imagenet weights: URL fetch failure: no route to host; run it once"
+    ):
+        model.build(other(architecture="MobileNetV3Small"), "imagenet")
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in ("fine", "soft", "broken", "narrow"):
+        monkeypatch.delitem(sys.modules, f"mynet_{name}", raising=False)
+    return tmp_path
+
+
+def write(folder: Path, name: str, last: str) -> str:
+    (folder / f"mynet_{name}.py").write_text(
+        "import keras\n"
+        "def net(image_shape, num_labels):\n"
+        "    inputs = keras.Input(image_shape)\n"
+        "    x = keras.layers.Flatten()(inputs)\n"
+        f"    return {last}\n"
+    )
+    return f"mynet_{name}:net"
+
+
+def test_a_users_own_function_builds_the_model(own: Path) -> None:
+    name = write(own, "fine", "keras.Model(inputs, keras.layers.Dense(num_labels)(x))")
+    assert model.build(other(architecture=name)).output_shape == (None, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "last", "message"),
+    [
+        ("soft", "keras.Model(inputs, keras.layers.Dense(num_labels, activation='softmax')(x))", "ends in a softmax"),
+        ("narrow", "keras.Model(inputs, keras.layers.Dense(1)(x))", r"expected a keras.Model .*\(None, 3\)"),
+        ("broken", "1 / 0", r"failed: ZeroDivisionError.*expected a function \(image_shape, num_labels\)"),
+    ],
+)  # fmt: skip
+def test_a_users_function_that_does_not_do_says_why(own: Path, name: str, last: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        model.build(other(architecture=write(own, name, last)))
+
+
+def test_a_users_function_that_is_not_there_says_so() -> None:
+    with pytest.raises(ModelError, match=r"nowhere:net failed: ModuleNotFoundError"):
+        model.build(other(architecture="nowhere:net"))
+
+
+def test_weights_move_between_two_builds_of_one_description() -> None:
+    first, second = model.build(SMALL), model.build(SMALL)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    assert not np.array_equal(model.logits(first, pixels, 4), model.logits(second, pixels, 4))
+    model.fill(second.weights, model.arrays(first.weights), "first")
+    assert np.array_equal(model.logits(first, pixels, 4), model.logits(second, pixels, 4))
+
+
+def test_weights_of_another_architecture_are_refused_and_nothing_changes() -> None:
+    network, wider = model.build(SMALL), model.build(other(labels=("a", "b", "c", "d")))
+    before = model.arrays(network.weights)
+    with pytest.raises(ModelError, match=r"v3: .*logits.* has shape \(96, 4\), expected \(96, 3\)"):
+        model.fill(network.weights, model.arrays(wider.weights), "v3")
+    assert all(np.array_equal(before[name], value) for name, value in model.arrays(network.weights).items())
+    with pytest.raises(ModelError, match=r"v3: 1 arrays for \d+ variables"):
+        model.fill(network.weights, {"0000": np.zeros(1)}, "v3")
+
+
+@pytest.mark.parametrize(
+    ("restore", "rate", "steps"),
+    [(("optimizer", "learning_rate"), 0.5, 1), (("learning_rate",), 0.5, 0), (("optimizer",), 0.002, 1)],
+    ids=["both", "learning rate", "optimizer"],
+)
+def test_restore_takes_over_what_it_names(settings: Params, restore: tuple[str, ...], rate: float, steps: int) -> None:
+    network = model.build(SMALL)
+    old, new = model.optimizer(settings.train), model.optimizer(settings.train)
+    for one in (old, new):
+        one.build(network.trainable_variables)
+    old.learning_rate.assign(0.5)
+    old.apply([np.ones(v.shape, "float32") for v in network.trainable_variables], network.trainable_variables)
+    model.fill_optimizer(new, model.arrays(old.variables), restore, "v1")
+    assert float(new.learning_rate) == pytest.approx(rate)
+    assert int(new.iterations) == steps
+    moved = any(np.any(v.numpy()) for v in new.variables if v.shape == network.trainable_variables[0].shape)
+    assert moved == ("optimizer" in restore)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"image_shape": (16, 16, 3)}, "(32, 32, 3), params.yaml asks for (16, 16, 3)"),
+        ({"architecture": "MobileNetV2"}, "a small_cnn, params.yaml asks for a MobileNetV2"),
+    ],
+    ids=["image size", "architecture"],
+)
+def test_misfit_names_both_sides(changes: dict[str, object], words: str) -> None:
+    assert words in (model.misfit(SMALL, other(**changes)) or "")
+    assert model.misfit(SMALL, SMALL) is None
+
+
+def test_other_labels_are_no_misfit() -> None:
+    assert model.misfit(SMALL, other(labels=("cat", "owl"))) is None
+
+
+def told(network: Any, labels: tuple[str, ...], pixels: np.ndarray) -> dict[str, list[float]]:
+    """Logits by label."""
+    return dict(zip(labels, model.logits(network, pixels, 64).T.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("architecture", ["small_cnn", "MobileNetV3Small"])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("cat", "dog", "fox", "owl"),
+        ("cat", "dog", "fox", *(f"new {number}" for number in range(14))),
+        ("fox", "dog", "cat", "owl"),
+        ("cat", "fox"),
+        ("owl", "dog"),
+    ],
+    ids=["one more", "many more", "other places", "one gone", "one gone, one new"],
+)
+def test_known_labels_keep_their_logits_to_the_last_bit(architecture: str, labels: tuple[str, ...]) -> None:
+    before = other(architecture=architecture)
+    old, new = model.build(before), model.build(other(architecture=architecture, labels=labels))
+    head = old.get_layer("logits")
+    head.bias.assign(np.random.default_rng(0).normal(size=3))
+    fresh = model.arrays(new.weights)
+    model.fill(new.weights, model.for_labels(model.arrays(old.weights), fresh, before, labels), "parent")
+    pixels = np.random.default_rng(0).integers(0, 256, (70, 32, 32, 3), dtype=np.uint8)
+    was, now = told(old, SMALL.labels, pixels), told(new, labels, pixels)
+    for label in set(labels) & set(SMALL.labels):
+        assert was[label] == now[label]
+    for place, label in enumerate(labels):
+        if label not in SMALL.labels:
+            kernel = fresh[sorted(fresh)[-2]]
+            np.testing.assert_array_equal(new.get_layer("logits").kernel[:, place], kernel[:, place])
+
+
+def test_the_same_labels_change_nothing() -> None:
+    weights = model.arrays(model.build(SMALL).weights)
+    assert model.for_labels(weights, {}, SMALL, SMALL.labels) is weights
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
+def test_each_optimizer_has_the_learning_rate(settings: Params, name: str) -> None:
+    made = model.optimizer(settings.train.model_copy(update={"optimizer": name}))
+    assert type(made).__name__.lower() == name
+    assert float(made.learning_rate) == pytest.approx(settings.train.learning_rate)

@@ -1,0 +1,134 @@
+import io
+import time
+from typing import Any
+
+import pytest
+
+from pipeline.base.errors import RegistryError
+from pipeline.learning import progress
+from pipeline.learning.progress import Progress
+
+
+class Clock:
+    """Seconds, set by hand."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Logged:
+    """Stands for an MLflow run: takes rows, or fails."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.rows: list[int] = []
+        self.fails = fails
+
+    def log_history(self, history: list[Any], prefix: str) -> None:
+        if self.fails:
+            raise RegistryError("the registry is away")
+        self.rows.append(len(history))
+        self.prefix = prefix
+
+
+ROWS = [
+    {"val_loss": 2.3, "val_accuracy": 0.1, "learning_rate": 0.003},
+    {"loss": 1.5, "accuracy": 0.5, "val_loss": 1.2, "val_accuracy": 0.6, "learning_rate": 0.003},
+    {"loss": 1.1, "accuracy": 0.6, "val_loss": 1.4, "val_accuracy": 0.5, "learning_rate": 0.0015},
+]
+
+
+@pytest.fixture
+def told(settings):
+    """A quiet clock, the run and who tells, with 10 epochs at most."""
+
+    def made(is_live: bool = False, fails: bool = False) -> tuple[Clock, Logged, Progress]:
+        clock, run = Clock(), Logged(fails)
+        train = settings.train.model_copy(update={"max_epochs": 10, "monitor": "val_loss"})
+        return clock, run, Progress(train, run, is_live, clock)  # type: ignore[arg-type]
+
+    return made
+
+
+def test_each_epoch_is_a_line_and_is_logged(told, capsys):
+    clock, run, watcher = told()
+    watcher.scored(ROWS[:1])
+    for step in (1, 2, 3):
+        watcher.stepped(1, step, 3, 50, 1.5)
+        clock.now += 0.5
+    watcher.scored(ROWS[:2])
+    watcher.scored(ROWS)
+    assert capsys.readouterr().out.splitlines() == [
+        "train: epoch   0/10  before the first step          val_loss 2.3000  val_accuracy 0.1000  "
+        "learning_rate 0.003  best so far",
+        "train: epoch   1/10  loss 1.5000  accuracy 0.5000  val_loss 1.2000  val_accuracy 0.6000  "
+        "learning_rate 0.003  67 images/s  best so far",
+        "train: epoch   2/10  loss 1.1000  accuracy 0.6000  val_loss 1.4000  val_accuracy 0.5000  learning_rate 0.0015",
+    ]
+    assert run.rows == [1, 2, 3]
+    assert run.prefix == ""
+
+
+def test_a_second_training_of_the_stage_has_a_name(settings, capsys):
+    run = Logged()
+    watcher = Progress(settings.train, run, False, Clock(), name="audit")  # type: ignore[arg-type]
+    watcher.scored(ROWS[:1])
+    watcher.warned("look")
+    out, err = capsys.readouterr()
+    assert out.startswith("train: audit: epoch   0/")
+    assert err == "train: audit: warning: look\n"
+    assert run.prefix == "audit_"
+
+
+def test_within_a_long_epoch_there_is_a_line_every_half_minute(told, capsys):
+    clock, _, watcher = told()
+    watcher.scored(ROWS[:2])
+    capsys.readouterr()
+    for step in range(1, 101):
+        watcher.stepped(2, step, 100, 32, 1.25)
+        clock.now += 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[0] == (
+        "train: epoch 2/10, step 31/100, 32 images/s, loss 1.2500, 69 s left of the epoch, at most 14 min of all, "
+        "best val_loss 1.2000 in epoch 1"
+    )
+
+
+def test_the_first_step_which_compiles_is_not_counted(told, capsys):
+    clock, _, watcher = told()
+    watcher.stepped(1, 1, 100, 32, 1.0)
+    clock.now += 29
+    watcher.stepped(1, 2, 100, 32, 1.0)
+    assert capsys.readouterr().out == ""
+
+
+def test_on_a_terminal_there_is_a_bar_that_goes_away(told, capsys, monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr("sys.stderr", screen)
+    clock, _, watcher = told(is_live=True)
+    watcher.scored(ROWS[:2])
+    for step in range(1, 5):
+        watcher.stepped(2, step, 4, 32, 1.25)
+        clock.now += 1
+        time.sleep(0.6)  # tqdm draws no more often than that
+    assert "train: epoch 2/10" in screen.getvalue()
+    assert "images/s, loss 1.2500, best val_loss 1.2000 in epoch 1" in screen.getvalue()
+    watcher.scored(ROWS)
+    assert "learning_rate 0.0015" in capsys.readouterr().out
+    assert screen.getvalue().endswith("\r")
+
+
+def test_a_registry_that_is_away_is_a_warning(told, capsys):
+    _, _, watcher = told(fails=True)
+    watcher.scored(ROWS[:1])
+    assert capsys.readouterr().err == "train: warning: epoch 0 not logged yet: the registry is away\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (99.4, "99 s"), (100, "2 min"), (5_900, "98 min"), (7_500, "2 h 05 min"), (86_400, "24 h 00 min")],
+)
+def test_durations_in_words(seconds, words):
+    assert progress.duration(seconds) == words

@@ -1,0 +1,263 @@
+import html
+import re
+from html.parser import HTMLParser
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from pipeline.showing import page
+from pipeline.showing.card import MAX_REMARKS, card, escape
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '<img src=x onerror="alert(1)">',
+    "a|b|c",
+    "[x](http://evil.example)",
+    "![x](http://evil.example/x.png)",
+    "x](http://evil.example",
+    "`code`",
+    "**bold** _it_ ~gone~",
+    "line\nbreak\r\n\n# heading\n| a | b |",
+    "&lt;b&gt;",
+    "back\\slash",
+    'the parent\'s "own"',
+    "gnp.\u202eexe",
+    "\x1b[31mred",
+]
+
+
+class Tags(HTMLParser):
+    """The elements that a browser would see."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, *_: object) -> None:
+        self.found.append(tag)
+
+    handle_endtag = handle_comment = handle_decl = handle_pi = lambda self, tag: self.found.append(tag)
+
+
+def seen(text: str) -> str:
+    """Text as a card shows it: on one line, characters that hide others written out."""
+    return page.visible(" ".join(text.split()))
+
+
+def shown(markdown: str) -> str:
+    """What Markdown shows for text without markup: escapes and entities resolved, once, from left to right."""
+    one = r"\\([!-/:-@\[-`{-~])|(&(?:#[0-9]+|#x[0-9a-fA-F]+|\w+);)"
+    return re.sub(one, lambda match: match[1] or html.unescape(match[2]), markdown)
+
+
+def drawn(label: str = "cat", reason: str = "it is better", rival: int | None = 3, **changes: object) -> str:
+    parts = {
+        "training": {
+            "history": [{"val_loss": 2.5}, {"val_loss": 0.75}, {"val_loss": 0.875}],
+            "best_epoch": 1,
+            "epochs": 2,
+            "max_epochs": 30,
+            "num_images": 1234,
+            "start": "warm",
+            "start_reason": reason,
+            "stop_reason": reason,
+            "share": 1.0,
+            "blended": [],
+            "passes": 1234.4,
+            "audit": None,
+            "ladder": {"before": {"rung": 0, "cycles": 3}, "after": {"rung": 0, "cycles": 4}},
+        },
+        "evaluation": {
+            "holdout_images": 100,
+            "challenger": {"accuracy": 0.91, "loss": 0.31, "recall": {label: 0.5, "a": 0.9, "b": 0.6, "c": 0.7}},
+            "champion": {"accuracy": 0.88, "loss": 0.4} if rival else {},
+            "negative_flips": 0.0213 if rival else None,
+        },
+        "verdict": {"decision": "promote", "reasons": [reason, "second reason"], "rival": rival},
+        "delta": {"added": 12, "removed": 2, "relabelled": 1, "renamed": 3, "added_by_label": {label: 12}},
+        "validation": {
+            "counts": {"quarantined": 1},
+            "quarantined": [{"path": f"data/{label}/1.png", "reason": reason}],
+            "warnings": [reason],
+        },
+        "suspicious": [{"path": f"data/{label}/2.png", "label": label, "found": label, "probability": 0.98765}],
+        "promotion": reason,
+    }
+    return card(**(parts | changes))
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_escaped_text_is_shown_as_it_is(text):
+    assert shown(escape(text)) == seen(text)
+
+
+@hypothesis.given(st.text())
+def test_any_escaped_text_is_shown_as_it_is_with_no_markup_left(text):
+    escaped = escape(text)
+    assert shown(escaped) == seen(text)
+    assert Tags(escaped).found == []
+    assert not re.search(r"(?<!\\)(\\\\)*[`*_\[\]|~]", escaped)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_labels_and_reasons_become_no_element_no_link_and_no_table(text):
+    plain, hostile = drawn(), drawn(label=text, reason=text)
+    assert Tags(hostile).found == []
+    assert not re.search(r"(?<!\\)\]\(", hostile)
+    assert len(hostile.splitlines()) == len(plain.splitlines())
+    assert [bars(line) for line in hostile.splitlines()] == [bars(line) for line in plain.splitlines()]
+
+
+def bars(line: str) -> int:
+    """Borders of table cells in a line."""
+    return len(re.findall(r"(?<!\\)\|", line))
+
+
+def test_the_table_has_the_numbers_of_both_models():
+    lines = [line for line in drawn().splitlines() if line.startswith("|")]
+    assert lines == [
+        "| 100 holdout images | champion (v3) | challenger |",
+        "|---|---|---|",
+        "| holdout accuracy | 0.8800 | 0.9100 |",
+        "| holdout loss | 0.4000 | 0.3100 |",
+        "| right before, wrong now |  | 2.13% |",
+    ]
+
+
+def test_without_a_champion_its_column_is_empty():
+    text = drawn(rival=None)
+    assert "champion (none)" in text
+    assert "| holdout accuracy |  | 0.9100 |" in text
+
+
+def test_the_verdict_comes_first_with_every_reason():
+    lines = drawn(reason="so it is").splitlines()
+    assert lines[:5] == ["## Verdict: promote", "", "- so it is", "- second reason", "- so it is"]
+
+
+def test_the_data_and_the_training_are_told_in_numbers():
+    text = drawn()
+    assert "1234 images; 12 added (cat: 12), 2 removed, 1 relabelled, 3 renamed." in text
+    assert "2.5000 before the first step, 0.7500 at the best epoch 1 of 2 (at most 30)" in text
+
+
+def test_the_three_weakest_labels_are_named_weakest_first():
+    assert drawn().rstrip().splitlines()[-1].endswith("(recall): cat: 0.500, b: 0.600, c: 0.700")
+
+
+def test_nothing_added_is_told_without_an_empty_bracket():
+    text = drawn(delta={"added": 0, "removed": 2, "relabelled": 0, "renamed": 0, "added_by_label": {}})
+    assert "0 added, 2 removed" in text
+
+
+@pytest.mark.parametrize(
+    ("parent", "commit", "expected"),
+    [
+        (3, "b" * 40, "**Lineage**: parent v3, data aaaaaaaaaaaa, commit bbbbbbbbbbbb."),
+        (None, "", "**Lineage**: parent none, data aaaaaaaaaaaa, commit none."),
+        (3, f"{'b' * 40}+", "**Lineage**: parent v3, data aaaaaaaaaaaa, commit bbbbbbbbbbbb with uncommitted changes."),
+    ],
+    ids=["all known", "first version, no Git", "not all committed"],
+)
+def test_the_lineage_comes_last_where_it_is_known(parent, commit, expected):
+    lineage = {"parent": parent, "sources_digest": "a" * 64, "commit": commit}
+    assert drawn(lineage=lineage).rstrip().splitlines()[-1] == expected
+    assert "Lineage" not in drawn()
+
+
+def test_labels_that_are_called_otherwise_or_gone_are_told():
+    def said(renamed, removed):
+        asked = {"prepare": {"renamed_labels": renamed, "removed_labels": removed}}
+        lineage = {"parent": 3, "sources_digest": "a" * 64, "commit": "", "params": asked}
+        return [line for line in drawn(lineage=lineage).splitlines() if line.startswith("**Labels**")]
+
+    assert said({}, []) == []
+    (line,) = said({"cat": "lynx"}, ["dog_"])
+    assert line.endswith(": cat is called lynx, dog\\_ is removed.")
+
+
+def remarks(text: str, title: str) -> list[str]:
+    """Lines of the list under a title."""
+    lines = text.splitlines()
+    start = lines.index(f"**{title}**:") + 2
+    return lines[start : lines.index("", start)]
+
+
+def test_what_was_set_aside_warned_of_and_doubted_is_told_with_its_reason():
+    text = drawn(reason="because")
+    assert remarks(text, "1 file set aside") == ["- data/cat/1.png: because"]
+    assert remarks(text, "1 warning") == ["- because"]
+    assert remarks(text, "1 suspicious label") == ["- data/cat/2.png: labelled cat, cat says the champion \\(0.988\\)"]
+
+
+def test_where_nothing_was_found_nothing_is_said():
+    nothing = {"counts": {"quarantined": 0}, "quarantined": [], "warnings": []}
+    text = drawn(validation=nothing, suspicious=[])
+    assert not re.search("set aside|warnings|suspicious", text)
+
+
+@pytest.mark.parametrize("count", [MAX_REMARKS, MAX_REMARKS + 1])
+def test_of_many_remarks_the_first_are_shown_and_the_others_counted(count):
+    row = {"path": "p", "label": "cat", "found": "dog", "probability": 1.0}
+    validation = {
+        "counts": {"quarantined": count},
+        "quarantined": [{"path": str(number), "reason": "r"} for number in range(count)],
+        "warnings": ["w"] * count,
+    }
+    text = drawn(validation=validation, suspicious=[row] * count)
+    for title in ("files set aside", "warnings", "suspicious labels"):
+        found = remarks(text, f"{count} {title}")
+        assert len(found) == MAX_REMARKS + (count > MAX_REMARKS)
+        assert ("- and 1 more" in found) == (count > MAX_REMARKS)
+
+
+def trained(**changes: object) -> str:
+    """A card of a training of which something is different."""
+    history = [{"val_loss": 2.5}, {"val_loss": 0.75}]
+    ladder = {"before": {"rung": 0, "cycles": 9}, "after": {"rung": 2, "cycles": 0}}
+    rest = {"best_epoch": 1, "epochs": 1, "max_epochs": 9, "num_images": 9, "start": "warm", "start_reason": "so"}
+    given = {
+        "share": 1.0,
+        "blended": [],
+        "passes": 1234.4,
+        "audit": None,
+        "ladder": ladder,
+        "stop_reason": "enough",
+    }
+    return drawn(training={"history": history, **rest, **given, **changes})
+
+
+def test_what_training_cost_and_what_is_served_are_told():
+    blended = [{"share": 0.0, "val_loss": 0.9}, {"share": 0.5, "val_loss": 0.7}, {"share": 1.0, "val_loss": 0.75}]
+    alone = "0.9000 for what the parent serves, 0.7500 for the result."
+    told = trained(share=0.5, blended=blended)
+    assert "It cost 1,234 passes of images, scoring counted a third." in told
+    assert f"Served is a mixture, 50% of it the result, by validation loss: 0.7000; {alone}" in told
+    assert f"Served is the result, by validation loss: {alone}" in trained(share=1.0, blended=blended)
+    assert f"Served is what the parent serves, by validation loss: {alone}" in trained(share=0.0, blended=blended)
+    assert "Served is" not in trained()
+
+
+def test_images_that_were_right_and_are_wrong_now_are_told():
+    assert "| right before, wrong now |  | 2.13% |" in drawn()
+    assert "right before" not in drawn(rival=None)
+
+
+@pytest.mark.parametrize(("is_better", "said"), [(True, "surely better, and kept"), (False, "not surely better, and")])
+def test_what_an_audit_found_is_told_with_what_follows(is_better, said):
+    found = {"is_scratch_better": is_better, "val_images": 500, "gained": 40, "lost": 9}
+    told = trained(audit={**found, "passes": 1234.4, "passes_before": 234.4})
+    assert "It cost 1,234 passes of images, scoring counted a third, 1,000 of them in the audit." in told
+    assert ("of the audit's model, trained from scratch, which is kept" in told) == is_better
+    assert "**Audit against training from scratch**: of 500 validation images" in told
+    assert said in told
+    assert "The next cycle makes a shrink start." in told
+    assert "Audit" not in trained()
+
+
+def test_an_audit_that_was_cut_short_says_nothing():
+    found = {"is_scratch_better": None, "val_images": 50, "gained": 4, "lost": 1, "passes": 9.0, "passes_before": 5.0}
+    assert "as far as the budget went, which says nothing" in trained(audit=found)
