@@ -155,10 +155,11 @@ import json, sys
 from pathlib import Path
 import numpy as np, polars as pl
 from pipeline.base import files, params
+from pipeline.settings import Params
 from pipeline.data import ledger, sources, splits
 from pipeline.registry import client as registry
 size, one_batch, digests = int(sys.argv[1]), sys.argv[2] == "1", Path(sys.argv[3]).read_text().split()
-chosen = params.load(Path("params.yaml"))
+chosen = params.load(Path("params.yaml"), Params)
 found = sources.find(Path("data/images"))
 rng = np.random.default_rng(0)
 labels = [("cat", "dog")[n % 2] for n in range(size)]

@@ -92,11 +92,12 @@ def delivered(folder: Path, side: int, rounds: int) -> dict[str, float]:
 def saved(folder: Path, seconds: float) -> dict[str, float]:
     """What saving takes of a training of so many seconds, with the interval of params.yaml."""
     from pipeline.base import params
-    from pipeline.base.params import Budget
     from pipeline.learning import training
     from pipeline.learning.checkpoint import Folder, State
+    from pipeline.learning.settings import Budget
+    from pipeline.settings import Params
 
-    every = params.load(CHECKOUT / "params.yaml").checkpoint
+    every = params.load(CHECKOUT / "params.yaml", Params).checkpoint
 
     class Timed(Folder):
         spent, count, size = 0.0, 0, 0
@@ -170,8 +171,9 @@ def made(side: int, channels: int) -> tuple[Any, Any]:
     """A fresh network ready to train for one epoch, with the settings of params.yaml."""
     from pipeline.base import params
     from pipeline.learning import model, training
+    from pipeline.settings import Params
 
-    settings = params.load(CHECKOUT / "params.yaml").train
+    settings = params.load(CHECKOUT / "params.yaml", Params).train
     train = settings.model_copy(update={"architecture": "small_cnn", "batch_size": BATCH, "max_epochs": 1})
     training.make_repeatable(train.seed, train.threads)
     network = model.build(model.Description("small_cnn", (side, side, channels), tuple("0123456789")))

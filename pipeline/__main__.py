@@ -5,41 +5,16 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.base import files
 from pipeline.base.errors import PipelineError
+from pipeline.base.paths import Paths
 
 STAGES = ("resolve", "detect", "validate", "prepare", "train", "evaluate", "promote")
 COMMANDS = ("add", "run", "trace", "ui")
-
-PATHS = {
-    "accepted": "folder of the delta that validation accepted, and of what it set aside",
-    "batches": "the batches that DVC tracks now, with their hashes",
-    "challenger": "folder of the model just trained",
-    "champion": "the version to beat, pinned",
-    "confusion": "true and predicted label of each holdout image, for dvc plots",
-    "curves": "metrics by epoch, for dvc plots",
-    "data": "folder of the dataset: canonical pixels by split",
-    "delta": "folder of what detect found",
-    "evaluation": "folder of verdict and pictures",
-    "evaluation_metrics": "metrics of champion and challenger",
-    "images": "folder of images, whose batches have DVC pointers",
-    "ledger": "one row per image ever accepted",
-    "ledger_out": "where the ledger goes",
-    "metrics": "where the metrics of the best epoch go",
-    "metrics_out": "where the metrics of champion and challenger go",
-    "out": "where the stage's main result goes",
-    "parent": "the version to start from, pinned",
-    "report": "where the report for people goes (of validate: a folder)",
-    "scratch": "folder of checkpoints and downloads, outside DVC and Git",
-    "settings": "the settings (default: params.yaml)",
-    "snapshot": "what the registry held when resolve looked",
-    "validation": "folder of the report on the new images",
-}
-"""What each option of a stage names; all are paths."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = vars(_parser(words).parse_args(words))
         command = arguments.pop("command")
-        code = _module(command).run(**arguments)
+        run = _module(command).run
+        code = run(Paths()) if command in STAGES else run(**arguments)
     except PipelineError as error:
         print(f"{command}: error: {error}", file=sys.stderr)
         return error.exit_code
@@ -82,51 +58,41 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         epilog="example: python -m pipeline add ~/photos --dry-run",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    known = (*STAGES, *COMMANDS)
-    for name in known if not words or words[0] not in known else words[:1]:
-        run = _module(name).run
-        what = inspect.getdoc(run) or ""
+    every = (*STAGES, *COMMANDS)
+    for name in every if not words or words[0] not in every else words[:1]:
+        what = inspect.getdoc(_module(name).run) or ""
+        is_asked = bool({"-h", "--help"} & set(words))
         command = commands.add_parser(
             name,
             help=what.splitlines()[0],
-            description=what,
-            epilog=f"example: {_example(name)}" if {"-h", "--help"} & set(words) else None,
+            description=f"{what}\n\n{_files(name)}" if is_asked and name in STAGES else what,
+            epilog=f"example: {_example(name)}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name in COMMANDS:
             _module(name).configure(command)
-        else:
-            _configure(command, inspect.signature(run).parameters)
     return parser
 
 
-def _configure(command: argparse.ArgumentParser, names: Iterable[str]) -> None:
-    """A stage's options are the parameters of its `run`."""
-    for name in names:
-        default = Path("params.yaml") if name == "settings" else None
-        flag = "--params" if name == "settings" else f"--{name.replace('_', '-')}"
-        command.add_argument(
-            flag,
-            dest=name,
-            type=Path,
-            metavar="PATH",
-            default=default,
-            required=default is None,
-            help=PATHS[name],
-        )
-
-
-def _example(name: str) -> str:
-    """A command's own; a stage's is that of dvc.yaml."""
-    if name in COMMANDS:
-        return str(_module(name).EXAMPLE)
+def _files(stage: str) -> str:
+    """What a stage reads and writes, as dvc.yaml says it."""
     import yaml
 
     try:
-        content = files.parse_yaml(Path("dvc.yaml").read_bytes())
-        return " ".join(content["stages"][name]["cmd"].split())
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
-        return f"dvc repro {name}"
+        mine = files.parse_yaml(Path("dvc.yaml").read_bytes())["stages"][stage]
+        reads = [*mine.get("deps", ()), *_names(mine.get("meta", {}).get("reads", ()))]
+        writes = [*_names(mine.get("outs", ())), *mine.get("metrics", ()), *mine.get("meta", {}).get("writes", ())]
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return "It reads and writes what dvc.yaml says of it; run this where dvc.yaml is to see."
+    return "\n".join(f"{verb}: {name}" for verb, names in (("reads", reads), ("writes", writes)) for name in names)
+
+
+def _names(entries: Any) -> list[str]:
+    return [name for entry in entries for name in (entry if isinstance(entry, dict) else [entry])]
+
+
+def _example(name: str) -> str:
+    return f"python -m pipeline {name}" if name in STAGES else str(_module(name).EXAMPLE)
 
 
 def _leave(code: int) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from project import Project
 
 from pipeline.base import params
-from pipeline.base.params import Params
+from pipeline.settings import Params
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,7 +22,7 @@ hypothesis.settings.load_profile("repeatable")
 
 @pytest.fixture(scope="session")
 def settings() -> Params:
-    return params.load(ROOT / "params.yaml")
+    return params.load(ROOT / "params.yaml", Params)
 
 
 @pytest.fixture(scope="session")

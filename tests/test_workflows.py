@@ -20,6 +20,7 @@ from benchmarks import digits, workspace
 from benchmarks.workspace import Workspace
 from pipeline.base import params
 from pipeline.registry import client as registry
+from pipeline.settings import Params
 
 ROOT = Path(__file__).parent.parent
 GITHUB = ROOT / ".github"
@@ -533,7 +534,7 @@ def team(tmp_path: Path) -> Team:
 def champion(team: Team, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], registry.Version | None]:
     def ask(database: Path) -> registry.Version | None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
-        return registry.Registry(params.load(team.laptop.root / "params.yaml").resolve).champion()
+        return registry.Registry(params.load(team.laptop.root / "params.yaml", Params).resolve).champion()
 
     return ask
 

@@ -8,7 +8,8 @@ from benchmarks.learning.streams import STREAMS
 from benchmarks.workspace import CHECKOUT
 
 if TYPE_CHECKING:
-    from pipeline.base.params import Params, Train
+    from pipeline.learning.settings import Train
+    from pipeline.settings import Params
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,9 @@ def pool(arm: Arm) -> int | Literal["all", "none"]:
 
 def _params() -> "Params":
     from pipeline.base import params
+    from pipeline.settings import Params
 
-    return params.load(CHECKOUT / "params.yaml")
+    return params.load(CHECKOUT / "params.yaml", Params)
 
 
 def key(arm: Arm) -> Any:

@@ -12,7 +12,7 @@ from benchmarks.learning.arms import ARMS, Arm, Trial, key, pool, settings
 from benchmarks.learning.streams import LABELS, STREAMS, Cycle, Images, Stream
 
 if TYPE_CHECKING:
-    from pipeline.base.params import Train
+    from pipeline.learning.settings import Train
 
 SIDE = 16
 """Pixels of an image's sides."""

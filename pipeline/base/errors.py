@@ -43,3 +43,8 @@ class ModelError(PipelineError):
     """A model cannot be built, cannot take over its parent's weights, or cannot be trained."""
 
     exit_code = 6
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, on one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

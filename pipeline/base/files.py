@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from pipeline.base.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
+
+_UNBLOCKED = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def write(path: Path, content: bytes) -> None:
@@ -45,6 +48,45 @@ def write_json(path: Path, value: Any) -> None:
     write(path, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
 
 
+def read(path: Path) -> bytes:
+    """Read a file that a stage wrote.
+
+    Raises:
+        DataError: it is missing; names it and the remedy.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise _missing(path) from None
+
+
+def read_regular(path: str | Path, flags: int = 0) -> bytes | None:
+    """The bytes of a regular file, or of one behind a link; None for anything else.
+
+    Opening a FIFO would wait for a writer, hence O_NONBLOCK.
+
+    Args:
+        path: of the file.
+        flags: of `os.open`, besides; O_NOFOLLOW refuses links.
+    """
+    try:
+        with open(path, "rb", buffering=0, opener=lambda name, mode: os.open(name, mode | _UNBLOCKED | flags)) as file:
+            return file.read() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        return None
+
+
+def md5(content: bytes) -> str:
+    """Hex MD5 of bytes: the digest by which DVC knows an image."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def md5_file(path: str | Path) -> str:
+    """Hex MD5 of a file's bytes, which need not fit into memory."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file that a stage wrote.
 
@@ -52,9 +94,7 @@ def read_json(path: Path) -> Any:
         DataError: the file is missing or is not JSON; names the file and the remedy.
     """
     try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise _missing(path) from None
+        return json.loads(read(path))
     except ValueError as error:
         raise DataError(f"{path}: not valid JSON ({error}); delete it and run `dvc repro`") from None
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.base.params import Validate
 from pipeline.checking.quarantine import CONTRADICTED, EARLY
+from pipeline.checking.settings import Validate
 
 if TYPE_CHECKING:
     import polars as pl

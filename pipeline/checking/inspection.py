@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.base.params import Validate
 from pipeline.checking import drift, quarantine
 from pipeline.checking import facts as tables
+from pipeline.checking.settings import Validate
 
 if TYPE_CHECKING:
     import polars as pl

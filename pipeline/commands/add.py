@@ -17,7 +17,6 @@ from tqdm import tqdm
 from pipeline.base import files, process
 from pipeline.base import params as parameters
 from pipeline.base.errors import DataError, ExpectationError
-from pipeline.base.params import Params
 from pipeline.checking import facts, inspection
 from pipeline.checking.expectations import AGAIN
 from pipeline.checking.inspection import Inspection
@@ -27,6 +26,7 @@ from pipeline.data.store import Store
 from pipeline.images import pixels, workers
 from pipeline.images.decoding import THUMBNAIL, Facts
 from pipeline.images.workers import Job
+from pipeline.settings import Params
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,7 +52,7 @@ def run(folder: Path, batch: str | None, dry_run: bool, images: Path, settings: 
     """Take a folder of new labelled images into a new batch, but for images that are faulty or there already."""
     import polars as pl
 
-    chosen = parameters.load(settings)
+    chosen = parameters.load(settings, Params)
     target = _target(folder, batch, images)
     try:
         here = _read(folder, target, images, chosen)

@@ -13,6 +13,7 @@ from pipeline.data.store import Store
 from pipeline.registry import lineage
 from pipeline.registry.client import Registry
 from pipeline.registry.lineage import Use
+from pipeline.settings import Params
 
 EXAMPLE = "python -m pipeline trace data/images/first/cat/1.jpg"
 
@@ -31,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(image: str, settings: Path, scratch: Path) -> int:
     """List every model version that has to do with an image, and whether it learned from it."""
     digest = _digest(image)
-    registry = Registry(parameters.load(settings).resolve)
+    registry = Registry(parameters.load(settings, Params).resolve)
     champion = registry.champion()
     uses = [use for use in lineage.uses(registry, [digest], scratch / "objects") if use.learned or use.judged]
     if not uses:

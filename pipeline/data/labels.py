@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pipeline.base.errors import DataError
-from pipeline.base.params import Prepare
+from pipeline.data.settings import LabelChanges
 
 if TYPE_CHECKING:
     import polars as pl
@@ -57,7 +57,7 @@ def _summed(counts: Mapping[str, int], name: Callable[[str], str]) -> dict[str, 
     return found
 
 
-def outputs(known: Sequence[str], present: Mapping[str, int], chosen: Prepare) -> list[str]:
+def outputs(known: Sequence[str], present: Mapping[str, int], chosen: LabelChanges) -> list[str]:
     """The label map: the parent's labels at their places, then the new ones sorted; an output never changes meaning.
 
     Args:
@@ -73,7 +73,7 @@ def outputs(known: Sequence[str], present: Mapping[str, int], chosen: Prepare) -
     return kept + sorted(set(present) - set(kept))
 
 
-def refuse(known: Sequence[str], present: Mapping[str, int], chosen: Prepare) -> None:
+def refuse(known: Sequence[str], present: Mapping[str, int], chosen: LabelChanges) -> None:
     """Refuse names that do not agree with the data; the arguments are those of `outputs`.
 
     Raises:
@@ -101,7 +101,7 @@ def refuse(known: Sequence[str], present: Mapping[str, int], chosen: Prepare) ->
             )
 
 
-def unheard_of(heard: Collection[str], chosen: Prepare) -> list[str]:
+def unheard_of(heard: Collection[str], chosen: LabelChanges) -> list[str]:
     """The settings that name a label that never was: mistyped, most likely.
 
     Args:

@@ -2,11 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from pipeline.base.params import Resolve
+from pydantic import Field
+
+from pipeline.base.params import OpenShare, Section
 
 FORCE = "EVERGREEN_FORCE"
 """Environment variable that starts a cycle whatever is waited for; `python -m pipeline run --force` sets it."""
+
+
+class StartRule(Section, part=True):
+    """When a cycle starts."""
+
+    start_at: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
+    start_after_hours: Annotated[float, Field(ge=0)] | None
+    start_at_drift: OpenShare | None
+    start_at_new_label: bool
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,7 @@ class Change:
     """Distances of the new images from those of the last cycle; empty where not asked for or too few."""
 
 
-def reason(change: Change, settings: Resolve) -> str | None:
+def reason(change: Change, settings: StartRule) -> str | None:
     """Why a cycle starts now; None while it does not."""
     if change.images >= enough(change.total, settings):
         return f"{change.images} images changed"
@@ -39,13 +51,13 @@ def reason(change: Change, settings: Resolve) -> str | None:
     return None
 
 
-def enough(total: int, settings: Resolve) -> int:
+def enough(total: int, settings: StartRule) -> int:
     """Changed images that start a cycle."""
     share = settings.start_at
     return share if isinstance(share, int) else max(1, round(share * total))
 
 
-def waiting(change: Change, settings: Resolve) -> str:
+def waiting(change: Change, settings: StartRule) -> str:
     """What is waited for, as far as it can be told in advance."""
     awaited = [f"{enough(change.total, settings)} changed images (resolve.start_at)"]
     if settings.start_after_hours is not None:

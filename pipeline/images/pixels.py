@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.base import code, files
 from pipeline.base.errors import DataError
-from pipeline.base.params import Validate
 from pipeline.data.store import Store
 from pipeline.images import workers
 from pipeline.images.decoding import Facts, View
+from pipeline.images.settings import DecodingLimits
 from pipeline.images.workers import Job, Limits
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def limits(settings: Validate) -> Limits:
+def limits(settings: DecodingLimits) -> Limits:
     """What decoding one image may cost."""
     return Limits(settings.max_pixels, settings.max_seconds, settings.max_memory * 2**20)
 

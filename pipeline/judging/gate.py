@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any, Literal
 
-from pipeline.base.params import Evaluate
 from pipeline.judging.paired import Counts, lower_bound
+from pipeline.judging.settings import Evaluate
 
 Decision = Literal["promote", "reject", "not enough evidence", "unchanged"]
 

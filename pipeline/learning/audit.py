@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.base.params import Budget, Train
 from pipeline.judging import metrics
 from pipeline.learning import ladder, model, stopping
 from pipeline.learning.checkpoint import Folder, Values
 from pipeline.learning.model import Description
 from pipeline.learning.progress import ended
+from pipeline.learning.settings import Budget, Train
 
 if TYPE_CHECKING:
     import numpy as np

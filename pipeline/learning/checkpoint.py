@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.base import files
 from pipeline.base.errors import PipelineError
-from pipeline.base.params import Checkpoint
+from pipeline.learning.settings import Checkpoint
 from pipeline.learning.stopping import Row, Spent
 
 if TYPE_CHECKING:

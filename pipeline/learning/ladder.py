@@ -7,14 +7,13 @@ surely better it is what the cycle gives, and what warm starts go on from. Where
 wear out sooner than audits come, and the cycles start one rung higher; where it is not, one lower.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
 
-from pipeline.base.params import Train
+from pipeline.artifacts.parent import Parent
+from pipeline.artifacts.training import Audit, Place
+from pipeline.artifacts.training import Start as Kind
 from pipeline.judging.paired import Counts, lower_bound
-
-Kind = Literal["warm", "shrink", "cold"]
+from pipeline.learning.settings import Start, Train
 
 RUNGS: tuple[Kind, ...] = ("warm", "warm", "shrink", "cold")
 """The parent's weights; those of the model from scratch that an audit kept; the parent's weights shrunk and perturbed;
@@ -25,29 +24,21 @@ CONFIDENCE = 0.95
 """With which scratch has to be better, one-sided: only then is it worth what it costs."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where on the ladder the cycles stand."""
-
-    rung: int = 0
-    cycles: int = 0
-    """Since the last audit or cold start."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
+FOOT = Place(rung=0, cycles=0)
+"""Where the cycles of a project begin."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a cycle starts, and why."""
+    """How a cycle starts."""
 
     kind: Kind
-    reason: str
     is_audited: bool
     """Whether a model is trained from scratch beside it."""
     place: Place
     """Before the cycle."""
+    is_asked_for: bool = False
+    """Whether `train.start` says so, and not the ladder."""
 
     @property
     def needs_all(self) -> bool:
@@ -55,37 +46,45 @@ class Plan:
         return self.is_audited or self.kind != "warm"
 
 
-def plan(pinned: Mapping[str, Any], train: Train) -> Plan:
+def plan(parent: Parent, settings: Start) -> Plan:
     """What the cycle starts from.
 
     Args:
-        pinned: `parent.json`: version, and where the cycles before it stood on the ladder.
-        train: section `train` of params.yaml.
+        parent: the version to start from, and where the cycles before it stood on the ladder.
+        settings: of section `train` of params.yaml.
     """
     # Without audits nothing says that a warm start is not as good, nor could anything lead down again.
-    place = Place(**pinned.get("ladder", {})) if train.audit_every else Place()
-    version, fresh = pinned["version"], f"{train.pretrained or 'fresh'} weights"
-    if not version:
-        return Plan("cold", f"{fresh}: no version to start from", False, place)
-    if train.start == "cold":
-        return Plan("cold", f"{fresh}: train.start is cold", False, place)
-    weights = f"its {', '.join(['weights', *train.restore])}"
-    if train.start == "shrink":
-        return Plan("shrink", f"from v{version}, its weights shrunk and perturbed: train.start is shrink", False, place)
-    is_audited = train.audit_every is not None and place.cycles + 1 >= train.audit_every
+    place = parent.ladder if settings.audit_every else FOOT
+    if not parent.version:
+        return Plan("cold", False, place)
+    if settings.start != "warm":
+        return Plan(settings.start, False, place, is_asked_for=True)
+    is_audited = settings.audit_every is not None and place.cycles + 1 >= settings.audit_every
     # An audit on the highest rung asks whether the one below would do again.
-    kind = RUNGS[min(place.rung, len(RUNGS) - 2) if is_audited else place.rung]
-    worse = f"audits found training from scratch better (rung {place.rung} of {len(RUNGS) - 1})"
-    reason = {
-        "warm": f"from v{version}, {weights}",
-        "shrink": f"from v{version}, its weights shrunk and perturbed: {worse}",
-        "cold": f"{fresh}: {worse}",
-    }[kind]
-    if is_audited:
-        reason += (
-            f"; audited against training from scratch, {place.cycles + 1} cycles after the last audit or cold start"
-        )
-    return Plan(kind, reason, is_audited, place)
+    return Plan(RUNGS[min(place.rung, len(RUNGS) - 2) if is_audited else place.rung], is_audited, place)
+
+
+def reason(plan: Plan, version: int | None, train: Train) -> str:
+    """Why a cycle starts so, in words.
+
+    Args:
+        plan: how it starts.
+        version: number of the parent.
+        train: section `train` of params.yaml.
+    """
+    weights = {
+        "warm": f"from v{version}, its {', '.join(['weights', *train.restore])}",
+        "shrink": f"from v{version}, its weights shrunk and perturbed",
+        "cold": f"{train.pretrained or 'fresh'} weights",
+    }[plan.kind]
+    if not version:
+        return f"{weights}: no version to start from"
+    if plan.is_asked_for:
+        return f"{weights}: train.start is {plan.kind}"
+    worse = f": audits found training from scratch better (rung {plan.place.rung} of {len(RUNGS) - 1})"
+    cycles = plan.place.cycles + 1
+    audited = f"; audited against training from scratch, {cycles} cycles after the last audit or cold start"
+    return f"{weights}{worse if plan.kind != 'warm' else ''}{audited if plan.is_audited else ''}"
 
 
 def is_surely_better(scratch: Counts) -> bool:
@@ -93,16 +92,16 @@ def is_surely_better(scratch: Counts) -> bool:
     return lower_bound(scratch, CONFIDENCE) > 0
 
 
-def finding(audit: Mapping[str, Any]) -> str:
+def finding(audit: Audit) -> str:
     """What an audit found, in words."""
     said = {
         True: "is surely better, and kept",
         False: "is not surely better, and dropped",
         None: "is not surely better as far as the budget went, which says nothing, and dropped",
-    }[audit["is_scratch_better"]]
+    }[audit.is_scratch_better]
     return (
-        f"of {audit['val_images']} validation images the model from scratch gets {audit['gained']} right that the "
-        f"other gets wrong, and {audit['lost']} the other way round: it {said}"
+        f"of {audit.val_images} validation images the model from scratch gets {audit.gained} right that the "
+        f"other gets wrong, and {audit.lost} the other way round: it {said}"
     )
 
 
@@ -117,9 +116,9 @@ def after(done: Plan, is_scratch_better: bool | None, *, is_cut: bool) -> Place:
     """
     if is_scratch_better is not None:
         step = 1 if is_scratch_better else -1
-        return Place(min(max(done.place.rung + step, 0), len(RUNGS) - 1), 0)
+        return Place(rung=min(max(done.place.rung + step, 0), len(RUNGS) - 1), cycles=0)
     if done.is_audited and is_cut:
-        return Place(done.place.rung, 0)
+        return Place(rung=done.place.rung, cycles=0)
     if done.kind == "cold" and done.place.rung < len(RUNGS) - 1:
-        return Place()
-    return Place(done.place.rung, done.place.cycles + 1)
+        return FOOT
+    return Place(rung=done.place.rung, cycles=done.place.cycles + 1)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.base.errors import ModelError
-from pipeline.base.params import Train
+from pipeline.learning.settings import Train
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.base import files
 from pipeline.base.errors import ModelError
-from pipeline.base.params import Train
 from pipeline.learning import model
 from pipeline.learning.ladder import Kind
 from pipeline.learning.model import Description
+from pipeline.learning.settings import Train
 from pipeline.registry.client import Registry
 
 if TYPE_CHECKING:

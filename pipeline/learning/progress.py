@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.base.errors import RegistryError
-from pipeline.base.params import Train
 from pipeline.learning import stopping
+from pipeline.learning.settings import Train
 from pipeline.learning.stopping import Row, Spent
 from pipeline.registry.client import Run
 

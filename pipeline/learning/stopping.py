@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 
-from pipeline.base.params import Budget, Train
+from pipeline.learning.settings import Budget, Train
 
 Row = Mapping[str, float]
 """What is logged after an epoch: metric name to value; row 0 has no training metrics."""

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.base import code, files
-from pipeline.base.params import Params, Train
 from pipeline.data.dataset import Dataset
 from pipeline.learning import ladder
 from pipeline.learning.ladder import Plan
 from pipeline.learning.model import Description
+from pipeline.learning.settings import Train
+from pipeline.settings import Params
 
 if TYPE_CHECKING:
     from pipeline.data.dataset import Part

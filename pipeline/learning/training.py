@@ -16,10 +16,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.base.errors import ModelError
-from pipeline.base.params import Budget, Train
 from pipeline.data import replay
 from pipeline.learning import augment, model, stopping
 from pipeline.learning.checkpoint import State, Values
+from pipeline.learning.settings import Budget, Train
 from pipeline.learning.stopping import Row, Spent
 
 if TYPE_CHECKING:

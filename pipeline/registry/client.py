@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.base import files, process
 from pipeline.base.errors import PipelineError, RegistryError
-from pipeline.base.params import Resolve
 from pipeline.data import ledger
+from pipeline.registry.settings import RegisteredModel
 
 if TYPE_CHECKING:
     import polars as pl
@@ -59,7 +59,7 @@ class Registry:
     Every method raises RegistryError where MLflow does not answer; no answer is never 'no champion'.
     """
 
-    def __init__(self, settings: Resolve, memory: Path | None = None) -> None:
+    def __init__(self, settings: RegisteredModel, memory: Path | None = None) -> None:
         """The registry that `MLFLOW_TRACKING_URI` names.
 
         Args:

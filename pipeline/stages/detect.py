@@ -7,30 +7,38 @@ from typing import TYPE_CHECKING, Any
 from pipeline.base import files
 from pipeline.base import params as parameters
 from pipeline.base.errors import DataError
-from pipeline.base.params import Detect
+from pipeline.base.params import Excerpt
+from pipeline.base.paths import Paths
 from pipeline.data import delta, sources
 from pipeline.data.inventory import Inventory
+from pipeline.data.settings import Detect
 from pipeline.data.store import Store
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-def run(*, batches: Path, parent: Path, images: Path, out: Path, settings: Path) -> None:
+class Settings(Excerpt):
+    """What detect reads of params.yaml."""
+
+    detect: Detect
+
+
+def run(paths: Paths) -> None:
     """List the images added, removed, relabelled and renamed since the parent; no image is opened."""
-    chosen = parameters.load(settings).detect
-    state, pinned = files.read_json(batches), files.read_json(parent)
+    chosen = parameters.load(paths.params, Settings).detect
+    state, pinned = files.read_json(paths.sources), files.read_json(paths.parent)
     now = sources.from_json(state["sources"])
     lineage = pinned["lineage"] if pinned["version"] else {}
     before = sources.from_json(lineage.get("sources", ()))
 
-    inventory = Inventory(Store(Path()), images, chosen.ignore)
+    inventory = Inventory(Store(Path()), paths.images, chosen.ignore)
     compared = inventory.between(before, now, lineage.get("quarantine", []))
     found, summary = compared.delta, delta.summary(compared.delta)
     _refuse_mass_removal(found, lineage, chosen)
 
-    files.write_table(out / "images.parquet", found)
-    files.write_json(out / "summary.json", summary | {"warnings": list(compared.warnings)})
+    files.write_table(paths.delta / "images.parquet", found)
+    files.write_json(paths.delta / "summary.json", summary | {"warnings": list(compared.warnings)})
     for warning in compared.warnings:
         print(f"detect: warning: {warning}")
     since = f"since v{pinned['version']}" if pinned["version"] else "in all"

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.base import files
 from pipeline.base import params as parameters
-from pipeline.base.params import Evaluate, Params
+from pipeline.base.params import Excerpt
+from pipeline.base.paths import Paths
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Part
 from pipeline.data.splits import SPLITS
 from pipeline.judging import gate, metrics
 from pipeline.judging.metrics import Scores
 from pipeline.judging.paired import Counts
+from pipeline.judging.settings import Evaluate
 from pipeline.learning import model
+from pipeline.learning.settings import Repeatable
 from pipeline.registry.client import Registry
+from pipeline.registry.settings import RegisteredModel
 from pipeline.showing import plots, sheet
 
 if TYPE_CHECKING:
@@ -31,28 +35,25 @@ SHOWN = 5
 """Suspicious labels named on the screen; all are in the report."""
 
 
-def run(
-    *,
-    challenger: Path,
-    data: Path,
-    accepted: Path,
-    champion: Path,
-    scratch: Path,
-    out: Path,
-    metrics_out: Path,
-    confusion: Path,
-    settings: Path,
-) -> None:
+class Settings(Excerpt):
+    """What evaluate reads of params.yaml."""
+
+    resolve: RegisteredModel
+    evaluate: Evaluate
+    train: Repeatable
+
+
+def run(paths: Paths) -> None:
     """Write the verdict, with the numbers and pictures that explain it."""
-    chosen = parameters.load(settings)
-    images, rival = dataset.read(data), files.read_json(champion)
-    trained = files.read_json(challenger / "training.json")
+    chosen = parameters.load(paths.params, Settings)
+    images, rival = dataset.read(paths.dataset), files.read_json(paths.champion)
+    trained = files.read_json(paths.model / "training.json")
     print("evaluate: loading TensorFlow", flush=True)
     holdout = images.part("holdout")
-    new = _logits(challenger / "model.json", challenger / "weights.npz", images, chosen)
-    known = _Champion(rival, images, chosen, scratch) if rival["version"] else None
+    new = _logits(paths.model / "model.json", paths.model / "weights.npz", images, chosen)
+    known = _Champion(rival, images, chosen, paths.scratch) if rival["version"] else None
     old = known.holdout() if known else None
-    doubts = _doubts(known, images, files.read_table(accepted / "images.parquet"), chosen) if known else []
+    doubts = _doubts(known, images, files.read_table(paths.accepted / "images.parquet"), chosen) if known else []
 
     ours = metrics.scores(holdout.labels, new)
     theirs = None if old is None else metrics.scores(holdout.labels, old)
@@ -64,22 +65,22 @@ def run(
     else:
         verdict = _judge(holdout, new, old, counts, strange, outdated, chosen.evaluate)
 
-    files.write_json(out / "verdict.json", verdict.to_json() | {"rival": rival["version"]})
+    files.write_json(paths.evaluation / "verdict.json", verdict.to_json() | {"rival": rival["version"]})
     files.write(
-        out / "curves.png",
+        paths.evaluation / "curves.png",
         plots.curves(trained["history"], trained["best_epoch"], trained["stop_reason"]),
     )
-    files.write(out / "confusion.png", plots.confusion(ours.confusion, images.labels))
-    files.write(confusion, _csv(holdout.labels, new.argmax(axis=1), images.labels).encode())
-    files.write_json(metrics_out, _summary(ours, theirs, counts, images, rival))
-    files.write_json(out / "suspicious.json", [doubt.to_json() for doubt in doubts])
+    files.write(paths.evaluation / "confusion.png", plots.confusion(ours.confusion, images.labels))
+    files.write(paths.confusion, _csv(holdout.labels, new.argmax(axis=1), images.labels).encode())
+    files.write_json(paths.scores, _summary(ours, theirs, counts, images, rival))
+    files.write_json(paths.evaluation / "suspicious.json", [doubt.to_json() for doubt in doubts])
     if doubts:
-        files.write(out / "suspicious.png", sheet.draw([_section(doubts)]))
+        files.write(paths.evaluation / "suspicious.png", sheet.draw([_section(doubts)]))
     _say(verdict, rival["version"])
     for doubt in doubts[:SHOWN]:
         print(f"evaluate: warning: {doubt.path!a} is labelled {doubt.label}; {doubt.found}, says the champion")
     if len(doubts) > SHOWN:
-        print(f"evaluate: warning: and {len(doubts) - SHOWN} more new images; see {out}/suspicious.png")
+        print(f"evaluate: warning: and {len(doubts) - SHOWN} more new images; see {paths.evaluation}/suspicious.png")
 
 
 def _judge(
@@ -111,7 +112,7 @@ def _judge(
     return gate.decide(counts, settings, new, known, outdated)
 
 
-def _logits(description: Path, weights: Path, images: Dataset, chosen: Params) -> "np.ndarray":
+def _logits(description: Path, weights: Path, images: Dataset, chosen: Settings) -> "np.ndarray":
     from pipeline.learning import training
 
     training.make_repeatable(chosen.train.seed, chosen.train.threads)
@@ -125,7 +126,7 @@ def _logits(description: Path, weights: Path, images: Dataset, chosen: Params) -
 class _Champion:
     """The champion's opinion, with its outputs at the places of today's label map; one it lacks scores -1e9."""
 
-    def __init__(self, rival: dict[str, Any], images: Dataset, chosen: Params, scratch: Path) -> None:
+    def __init__(self, rival: dict[str, Any], images: Dataset, chosen: Settings, scratch: Path) -> None:
         from pipeline.learning import training
 
         training.make_repeatable(chosen.train.seed, chosen.train.threads)
@@ -170,7 +171,7 @@ class _Doubt:
         return {name: getattr(self, name) for name in ("path", "label", "found", "probability")}
 
 
-def _doubts(champion: _Champion, images: Dataset, accepted: "pl.DataFrame", chosen: Params) -> list[_Doubt]:
+def _doubts(champion: _Champion, images: Dataset, accepted: "pl.DataFrame", chosen: Settings) -> list[_Doubt]:
     """The most confident first. None if the champion sees other pixels than the dataset has."""
     import numpy as np
 

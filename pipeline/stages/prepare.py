@@ -3,17 +3,24 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import Field
+
 from pipeline.base import files
 from pipeline.base import params as parameters
 from pipeline.base.errors import DataError
-from pipeline.base.params import Params, Prepare
+from pipeline.base.params import Excerpt
+from pipeline.base.paths import Paths
 from pipeline.data import dataset, delta, labels, ledger, replay, splits, twins
+from pipeline.data.settings import Prepare
 from pipeline.data.splits import SPLITS, Split
 from pipeline.data.store import Store
 from pipeline.images import pixels
 from pipeline.images.decoding import THUMBNAIL, View
+from pipeline.images.settings import DecodingLimits
 from pipeline.learning import ladder
+from pipeline.learning.settings import Start
 from pipeline.registry.client import Registry
+from pipeline.registry.settings import RegisteredModel
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,41 +33,40 @@ SHOWN = 5
 """Pairs of near-duplicates under two labels that are named on the screen."""
 
 
-def run(
-    *,
-    accepted: Path,
-    batches: Path,
-    parent: Path,
-    champion: Path,
-    scratch: Path,
-    out: Path,
-    ledger_out: Path,
-    settings: Path,
-) -> None:
+class Settings(Excerpt):
+    """What prepare reads of params.yaml."""
+
+    resolve: RegisteredModel
+    validate_: DecodingLimits = Field(alias="validate")  # BaseModel has a method of that name
+    prepare: Prepare
+    train: Start
+
+
+def run(paths: Paths) -> None:
     """Write the ledger and the dataset of this cycle."""
-    chosen = parameters.load(settings)
+    chosen = parameters.load(paths.params, Settings)
     changes, set_aside = (
-        files.read_table(accepted / "images.parquet"),
-        files.read_table(accepted / "quarantine.parquet"),
+        files.read_table(paths.accepted / "images.parquet"),
+        files.read_table(paths.accepted / "quarantine.parquet"),
     )
-    pinned, rival = files.read_json(parent), files.read_json(champion)
+    pinned, rival = files.read_json(paths.parent), files.read_json(paths.champion)
     registry = Registry(chosen.resolve)
-    parents = registry.parents_ledger(pinned, scratch / "objects")
-    before = ledger.remembering(parents, registry.elders_ledger(pinned, scratch / "objects"))
+    parents = registry.parents_ledger(pinned, paths.scratch / "objects")
+    before = ledger.remembering(parents, registry.elders_ledger(pinned, paths.scratch / "objects"))
     store = Store(Path())
 
-    groups = _groups(store, before, changes, chosen, scratch)
-    rows = _extend(before, changes, groups, set_aside, files.read_json(batches)["digest"], chosen.prepare)
+    groups = _groups(store, before, changes, chosen, paths.scratch)
+    rows = _extend(before, changes, groups, set_aside, files.read_json(paths.sources)["digest"], chosen.prepare)
     names = _label_map(pinned, rows, chosen.prepare)
     needs_all = ladder.plan(pinned, chosen.train).needs_all
     parts = _choose(before, rows, changes, "all" if needs_all else chosen.prepare.replay, chosen.prepare)
     _refuse_too_few(rows, names, chosen.prepare)
 
-    files.write_table(ledger_out, rows)
-    _decode(store, parts, rival, chosen, scratch, out)
+    files.write_table(paths.ledger, rows)
+    _decode(store, parts, rival, chosen, paths.scratch, paths.dataset)
     size, channels = chosen.prepare.image_size, chosen.prepare.channels
     written = dataset.write(
-        out,
+        paths.dataset,
         {split: _numbered(part, parents, names, chosen.prepare) for split, part in parts.items()},
         labels=names,
         image_shape=(size, size, channels),
@@ -77,7 +83,7 @@ def run(
 
 
 def _groups(
-    store: Store, before: "pl.DataFrame", changes: "pl.DataFrame", chosen: Params, scratch: Path
+    store: Store, before: "pl.DataFrame", changes: "pl.DataFrame", chosen: Settings, scratch: Path
 ) -> "pl.DataFrame":
     """The group of each new image that looks like another, as columns digest, group and is_bridge."""
     import polars as pl
@@ -116,7 +122,7 @@ def _say_twins(pairs: list[tuple[str, str]], count: int, before: "pl.DataFrame",
 
 
 def _pairs(
-    store: Store, before: "pl.DataFrame", new: "pl.DataFrame", chosen: Params, scratch: Path
+    store: Store, before: "pl.DataFrame", new: "pl.DataFrame", chosen: Settings, scratch: Path
 ) -> list[tuple[str, str]]:
     """New images with what they are near-duplicates of: candidates by hash, confirmed on pixels."""
     import numpy as np
@@ -253,7 +259,7 @@ def _decode(
     store: Store,
     parts: "dict[Split, pl.DataFrame]",
     rival: dict[str, Any],
-    chosen: Params,
+    chosen: Settings,
     scratch: Path,
     out: Path,
 ) -> None:

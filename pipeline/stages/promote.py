@@ -8,45 +8,30 @@ from typing import Any
 from pipeline.base import files
 from pipeline.base import params as parameters
 from pipeline.base.errors import RegistryError
-from pipeline.base.params import Params
+from pipeline.base.paths import Paths
 from pipeline.data.ledger import present
 from pipeline.registry.client import LEDGER, LINEAGE, Registry, Run
+from pipeline.settings import Params
 from pipeline.showing import card
 
 SERVING = ("tensorflow", "keras", "pillow", "numpy", "pandas", "polars", "pydantic", "pyyaml", "mlflow")
 """What `pipeline.serving` imports, pinned in the registered model at today's versions."""
 
 
-def run(
-    *,
-    challenger: Path,
-    evaluation: Path,
-    evaluation_metrics: Path,
-    delta: Path,
-    accepted: Path,
-    validation: Path,
-    parent: Path,
-    batches: Path,
-    ledger: Path,
-    snapshot: Path,
-    scratch: Path,
-    out: Path,
-    report: Path,
-    settings: Path,
-) -> None:
+def run(paths: Paths) -> None:
     """Bring the registry to what the verdict says, unless it is there already."""
-    chosen = parameters.load(settings)
+    chosen = parameters.load(paths.params, Params)
     texts = {
-        "training": files.read_json(challenger / "training.json"),
-        "evaluation": files.read_json(evaluation_metrics),
-        "verdict": files.read_json(evaluation / "verdict.json"),
-        "delta": files.read_json(delta / "summary.json"),
-        "validation": files.read_json(validation / "report.json"),
-        "suspicious": files.read_json(evaluation / "suspicious.json"),
+        "training": files.read_json(paths.model / "training.json"),
+        "evaluation": files.read_json(paths.scores),
+        "verdict": files.read_json(paths.evaluation / "verdict.json"),
+        "delta": files.read_json(paths.delta / "summary.json"),
+        "validation": files.read_json(paths.validation / "report.json"),
+        "suspicious": files.read_json(paths.evaluation / "suspicious.json"),
     }
     trained, verdict = texts["training"], texts["verdict"]
     judged = files.sha256_json([verdict, chosen.promote.automatic])
-    known = files.read_json(snapshot)["known"].get(trained["run_key"])
+    known = files.read_json(paths.snapshot)["known"].get(trained["run_key"])
 
     if known and known["version"] == verdict["rival"]:
         done = {"version": known["version"], "promoted": known["promoted"]}
@@ -57,18 +42,22 @@ def run(
     else:
         # Uploaded in this order; the lineage, which lists them all, last.
         uploads = {
-            **{f"model/{path.name}": path for path in sorted(challenger.iterdir())},
-            LEDGER: ledger,
-            "data/images.parquet": delta / "images.parquet",
-            **{f"data/{path.name}": path for path in sorted(validation.iterdir())},
-            **{f"plots/{path.name}": path for path in sorted(evaluation.glob("*.png"))},
-            "data/suspicious.json": evaluation / "suspicious.json",
+            **{f"model/{path.name}": path for path in sorted(paths.model.iterdir())},
+            LEDGER: paths.ledger,
+            "data/images.parquet": paths.delta / "images.parquet",
+            **{f"data/{path.name}": path for path in sorted(paths.validation.iterdir())},
+            **{f"plots/{path.name}": path for path in sorted(paths.evaluation.glob("*.png"))},
+            "data/suspicious.json": paths.evaluation / "suspicious.json",
         }
-        texts["lineage"] = _lineage(chosen, trained, verdict, uploads, accepted, parent, batches, ledger, snapshot)
-        done, said = _act(chosen, uploads, judged, texts, challenger, scratch)
+        texts["lineage"] = _lineage(
+            chosen, trained, verdict, uploads, paths.accepted, paths.parent, paths.sources, paths.ledger, paths.snapshot
+        )
+        done, said = _act(chosen, uploads, judged, texts, paths.model, paths.scratch)
 
-    files.write_json(out, {"decision": verdict["decision"], "run_key": trained["run_key"], "said": said} | done)
-    files.write(report, card.card(**texts, promotion=said).encode())
+    files.write_json(
+        paths.promotion, {"decision": verdict["decision"], "run_key": trained["run_key"], "said": said} | done
+    )
+    files.write(paths.report, card.card(**texts, promotion=said).encode())
     print(f"promote: {said}")
 
 

@@ -15,54 +15,46 @@ from typing import Any
 
 from pipeline.base import files, params, recipe
 from pipeline.base.errors import RegistryError
-from pipeline.base.params import Params
+from pipeline.base.paths import Paths
 from pipeline.data import labels, sources, tree, trigger
 from pipeline.data.sources import Source
 from pipeline.data.store import Store
 from pipeline.data.trigger import Change
 from pipeline.registry.client import LEDGER, Registry, Version, shown
+from pipeline.settings import Params
 
 SAMPLE = 200
 """New images that are looked at to see whether they drift."""
 
 
-def run(
-    *,
-    images: Path,
-    parent: Path,
-    champion: Path,
-    batches: Path,
-    snapshot: Path,
-    scratch: Path,
-    settings: Path,
-) -> None:
+def run(paths: Paths) -> None:
     """Pin what this cycle starts from and what it has to beat; or hold at the last cycle's data until enough is new."""
-    chosen = params.load(settings)
-    found = sources.find(images)
+    chosen = params.load(paths.params, Params)
+    found = sources.find(paths.images)
     store = Store(Path())
-    for warning in tree.check(images, found, store, chosen.detect.ignore, scratch / "tree.json"):
+    for warning in tree.check(paths.images, found, store, chosen.detect.ignore, paths.scratch / "tree.json"):
         print(f"resolve: warning: {warning}")
-    registry = Registry(chosen.resolve, scratch / "registry.json")
+    registry = Registry(chosen.resolve, paths.scratch / "registry.json")
 
     current = registry.champion()
     if current is None:
         _refuse_empty(registry)
-    found = _due(registry, store, found, images, chosen, scratch)
+    found = _due(registry, store, found, paths.images, chosen, paths.scratch)
     data, how = sources.digest(found), recipe.digest(chosen)
     on_data = registry.newest(sources=data)
     on_recipe = registry.newest(sources=data, recipe=how)
     start = _version(registry, on_data.parent) if on_data else current
     if start and not on_data and chosen.resolve.after_removal == "retrain":
-        start = _clean(registry, store, start, found, images, chosen, scratch)
+        start = _clean(registry, store, start, found, paths.images, chosen, paths.scratch)
     rival = _version(registry, on_recipe.rival) if on_recipe else current
-    elder = _elder(registry, on_data, scratch)
+    elder = _elder(registry, on_data, paths.scratch)
 
-    files.write_json(batches, {"digest": data, "sources": sources.to_json(found)})
+    files.write_json(paths.sources, {"digest": data, "sources": sources.to_json(found)})
     renamed = chosen.prepare.renamed_labels
-    pinned = _pinned(registry, start, renamed, scratch) | _splits_of(registry, elder, start, scratch)
-    files.write_json(parent, pinned | _ladder(registry, on_data, scratch))
-    files.write_json(champion, _pinned(registry, rival, renamed, scratch))
-    files.write_json(snapshot, {"recipe": how, "known": _known(registry, data)})
+    pinned = _pinned(registry, start, renamed, paths.scratch) | _splits_of(registry, elder, start, paths.scratch)
+    files.write_json(paths.parent, pinned | _ladder(registry, on_data, paths.scratch))
+    files.write_json(paths.champion, _pinned(registry, rival, renamed, paths.scratch))
+    files.write_json(paths.snapshot, {"recipe": how, "known": _known(registry, data)})
     _say(found, current, on_recipe, start, is_known=on_data is not None)
 
 

@@ -14,17 +14,21 @@ from typing import TYPE_CHECKING, Any
 from pipeline.base import files, process
 from pipeline.base import params as parameters
 from pipeline.base.errors import PipelineError, RegistryError
-from pipeline.base.params import Train
+from pipeline.base.params import Excerpt
+from pipeline.base.paths import Paths
 from pipeline.data import dataset
+from pipeline.data.settings import Replay
 from pipeline.learning import audit, checkpoint, ladder, model, stopping
 from pipeline.learning.checkpoint import Folder, State, Values
 from pipeline.learning.ladder import Place, Plan
 from pipeline.learning.model import Description
 from pipeline.learning.parent import Parent
 from pipeline.learning.progress import Progress, duration, ended
+from pipeline.learning.settings import Budget, Checkpoint, Train
 from pipeline.learning.stopping import Row
 from pipeline.learning.task import Task
 from pipeline.registry.client import Registry, Run
+from pipeline.registry.settings import RegisteredModel
 
 if TYPE_CHECKING:
     from pipeline.learning import training
@@ -34,39 +38,40 @@ CODES = {"SIGINT": 130, "SIGTERM": 143}
 """As a shell has them."""
 
 
-def run(
-    *,
-    data: Path,
-    parent: Path,
-    scratch: Path,
-    out: Path,
-    curves: Path,
-    metrics: Path,
-    settings: Path,
-) -> int:
+class Settings(Excerpt):
+    """What train reads of params.yaml."""
+
+    resolve: RegisteredModel
+    prepare: Replay
+    train: Train
+    budget: Budget
+    checkpoint: Checkpoint
+
+
+def run(paths: Paths) -> int:
     """Train until there is a reason to stop; keep the best epoch.
 
     Exit code 75: paused, by the budget in params.yaml; 130 and 143: interrupted, by Ctrl-C and SIGTERM. The state is
     saved then, and `dvc repro` goes on from it.
     """
-    task = Task(dataset.read(data), files.read_json(parent), parameters.load(settings))
-    with process.alone(scratch / "training" / "lock", "a training"), process.stoppable() as asked:
+    task = Task(dataset.read(paths.dataset), files.read_json(paths.parent), parameters.load(paths.params, Settings))
+    with process.alone(paths.scratch / "training" / "lock", "a training"), process.stoppable() as asked:
         print("train: loading TensorFlow", flush=True)
         registry = Registry(task.chosen.resolve)
-        if not _restored(registry, task.key, out, scratch):
+        if not _restored(registry, task.key, paths.model, paths.scratch):
             try:
-                _train(task, registry, scratch, out, asked)
+                _train(task, registry, paths.scratch, paths.model, asked)
             except Paused as paused:
                 print(f"train: {paused}", flush=True)
                 if paused.code == process.EXIT_PAUSED and (note := os.environ.get(process.PAUSE_NOTE)):
                     Path(note).write_text(str(paused))
                 return paused.code
 
-    trained = files.read_json(out / "training.json")
-    files.write(curves, _csv(trained["history"], trained["best_epoch"]).encode())
+    trained = files.read_json(paths.model / "training.json")
+    files.write(paths.curves, _csv(trained["history"], trained["best_epoch"]).encode())
     best = trained["history"][trained["best_epoch"]]
     files.write_json(
-        metrics,
+        paths.training,
         {"val_loss": best["val_loss"], "val_accuracy": best["val_accuracy"]}
         | {name: trained[name] for name in ("best_epoch", "epochs", "max_epochs")},
     )

@@ -7,19 +7,25 @@ is tried again in each cycle until it passes or is gone. Too many of them stop t
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from pipeline.base import files
 from pipeline.base import params as parameters
 from pipeline.base.errors import ExpectationError
-from pipeline.base.params import Params, Validate
+from pipeline.base.params import Excerpt
+from pipeline.base.paths import Paths
 from pipeline.checking import drift, inspection
 from pipeline.checking import facts as tables
 from pipeline.checking.inspection import Inspection
+from pipeline.checking.settings import Validate
 from pipeline.data import labels, ledger, names
 from pipeline.data.delta import NEW, relabelled
+from pipeline.data.settings import AfterRemoval, Canvas, LabelChanges
 from pipeline.data.store import Store
 from pipeline.images import pixels
 from pipeline.images.decoding import View
 from pipeline.registry.client import Registry
+from pipeline.registry.settings import RegisteredModel
 from pipeline.showing import page, sheet
 
 if TYPE_CHECKING:
@@ -31,21 +37,35 @@ TILES = 12
 """Thumbnails of one label on the contact sheet."""
 
 
-def run(
-    *, delta: Path, parent: Path, images: Path, scratch: Path, accepted: Path, report: Path, settings: Path
-) -> None:
+class Model(RegisteredModel, AfterRemoval, part=True):
+    """The registered model, and what is said of removed images."""
+
+
+class Wanted(Canvas, LabelChanges, part=True):
+    """The pixels that are kept for prepare, and the labels that change by request."""
+
+
+class Settings(Excerpt):
+    """What validate reads of params.yaml."""
+
+    resolve: Model
+    validate_: Validate = Field(alias="validate")  # BaseModel has a method of that name
+    prepare: Wanted
+
+
+def run(paths: Paths) -> None:
     """Accept the new images but for those that are set aside, or stop the cycle; says which image fails what.
 
     Sharpness (validate.min_sharpness) is the standard deviation of the Laplacian of luma, 0 to 1, in the
     centre of the image at its own resolution; about 0.02 and less looks blurred.
     """
-    chosen = parameters.load(settings)
-    changes, pinned = files.read_table(delta / "images.parquet"), files.read_json(parent)
+    chosen = parameters.load(paths.params, Settings)
+    changes, pinned = files.read_table(paths.delta / "images.parquet"), files.read_json(paths.parent)
     lineage = pinned["lineage"] if pinned["version"] else {}
     columns = ["digest", "label", "path", "removed"]
-    known = ledger.present(Registry(chosen.resolve).parents_ledger(pinned, scratch / "objects", columns))
+    known = ledger.present(Registry(chosen.resolve).parents_ledger(pinned, paths.scratch / "objects", columns))
     store = Store(Path())
-    facts, shown = _facts(store, changes, known, images, chosen, scratch)
+    facts, shown = _facts(store, changes, known, paths.images, chosen, paths.scratch)
 
     reference = drift.usable(lineage.get("reference", {}))
     known_labels = lineage["model"]["labels"] if lineage else []
@@ -54,19 +74,19 @@ def run(
     warnings = [*found.warnings, *_known_set_aside(found), *_label_changes(found, lineage, chosen)]
     text = _report(changes, found, warnings, chosen.validate_)
     picture = sheet.draw(_sections(found, facts, shown))
-    files.write_json(report / "report.json", text)
-    files.write_json(report / "great_expectations.json", found.results)
-    files.write(report / "page.html", page.page(text, picture).encode())
-    files.write(report / "contact.png", picture)
+    files.write_json(paths.validation / "report.json", text)
+    files.write_json(paths.validation / "great_expectations.json", found.results)
+    files.write(paths.validation / "page.html", page.page(text, picture).encode())
+    files.write(paths.validation / "contact.png", picture)
     for warning in warnings:
         print(f"validate: warning: {warning}")
     _say_set_aside(found.aside)
     if found.obstacles:
-        raise ExpectationError(f"{' | '.join(found.obstacles)}; nothing was trained; see {report}/page.html")
+        raise ExpectationError(f"{' | '.join(found.obstacles)}; nothing was trained; see {paths.validation}/page.html")
 
-    files.write_table(accepted / "images.parquet", _accepted(found))
-    files.write_table(accepted / "quarantine.parquet", found.aside)
-    files.write_json(accepted / "reference.json", drift.merge(reference, found.statistics))
+    files.write_table(paths.accepted / "images.parquet", _accepted(found))
+    files.write_table(paths.accepted / "quarantine.parquet", found.aside)
+    files.write_json(paths.accepted / "reference.json", drift.merge(reference, found.statistics))
     print(
         f"validate: {text['counts']['accepted']} new images accepted, {text['counts']['quarantined']} set aside, "
         f"{len(found.verdicts)} expectations asked"
@@ -76,7 +96,7 @@ def run(
 
 
 def _facts(
-    store: Store, changes: "pl.DataFrame", known: "pl.DataFrame", root: Path, chosen: Params, scratch: Path
+    store: Store, changes: "pl.DataFrame", known: "pl.DataFrame", root: Path, chosen: Settings, scratch: Path
 ) -> "tuple[pl.DataFrame, Any]":
     """The table of facts; and the canonical pixels of the new images, uint8 (images, size, size, channels)."""
     import numpy as np
@@ -101,7 +121,7 @@ def _known_set_aside(inspected: Inspection) -> list[str]:
     ]
 
 
-def _label_changes(inspected: Inspection, lineage: dict[str, Any], chosen: Params) -> list[str]:
+def _label_changes(inspected: Inspection, lineage: dict[str, Any], chosen: Settings) -> list[str]:
     """What became of labels and known images, each with its effect on training."""
     import polars as pl
 

@@ -8,7 +8,7 @@ import yaml
 
 from pipeline.base import params
 from pipeline.base.errors import ParamsError
-from pipeline.base.params import Params
+from pipeline.settings import Params
 
 TEXT = (Path(__file__).parents[2] / "params.yaml").read_text("utf-8")
 SETTINGS = {f"{section}.{key}": value for section, keys in yaml.safe_load(TEXT).items() for key, value in keys.items()}
@@ -31,7 +31,7 @@ def edited(tmp_path: Path) -> Callable[[dict[str, object]], Params]:
                 where[last] = value
         path = tmp_path / "params.yaml"
         path.write_text(yaml.safe_dump(content), "utf-8")
-        return params.load(path)
+        return params.load(path, Params)
 
     return load
 
@@ -292,7 +292,7 @@ def test_bad_yaml_is_one_line_with_the_remedy(tmp_path, content):
     path = tmp_path / "params.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ParamsError, match=r"^\S+params\.yaml: not valid YAML \(.*\); mend it, or restore it with `git"):
-        params.load(path)
+        params.load(path, Params)
 
 
 @pytest.mark.parametrize("content", ["", "- train", "train", "3"], ids=repr)
@@ -300,14 +300,14 @@ def test_a_file_without_sections_is_refused(tmp_path, content):
     path = tmp_path / "params.yaml"
     path.write_text(content)
     with pytest.raises(ParamsError, match=r"expected the sections resolve, detect, .*, promote; found"):
-        params.load(path)
+        params.load(path, Params)
 
 
 def test_a_missing_file_is_named_with_the_remedy(tmp_path):
     with pytest.raises(
         ParamsError, match=r"params\.yaml: no such file; run this in the folder that holds params\.yaml"
     ):
-        params.load(tmp_path / "params.yaml")
+        params.load(tmp_path / "params.yaml", Params)
 
 
 @pytest.mark.parametrize("content", [TEXT.replace("seed: 7", "seed: -7"), "x: [", "", "no_such: 1"], ids=range(4))
@@ -315,7 +315,7 @@ def test_every_message_is_one_line(tmp_path, content):
     path = tmp_path / "params.yaml"
     path.write_text(content)
     with pytest.raises(ParamsError) as caught:
-        params.load(path)
+        params.load(path, Params)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 3
 

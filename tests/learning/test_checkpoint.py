@@ -15,9 +15,9 @@ import pytest
 
 from benchmarks.workspace import CHECKOUT
 from pipeline.base.errors import PipelineError
-from pipeline.base.params import Checkpoint
 from pipeline.learning import checkpoint
 from pipeline.learning.checkpoint import Folder, State, Values
+from pipeline.learning.settings import Checkpoint
 from pipeline.learning.stopping import Spent
 
 SPECIAL = np.array([math.nan, math.inf, -math.inf, -0.0, 1e-45, 1e-320, 0.1])

@@ -3,10 +3,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.base.params import Params, Train
 from pipeline.judging.paired import Counts
 from pipeline.learning import ladder
 from pipeline.learning.ladder import Place, Plan
+from pipeline.learning.settings import Train
+from pipeline.settings import Params
 
 
 @pytest.fixture

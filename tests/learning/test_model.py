@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pipeline.base.errors import ModelError
-from pipeline.base.params import Params
 from pipeline.learning import model
 from pipeline.learning.model import Description
+from pipeline.settings import Params
 
 SMALL = Description("small_cnn", (32, 32, 3), ("cat", "dog", "fox"))
 

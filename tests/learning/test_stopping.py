@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from pipeline.base.params import Budget, Train
 from pipeline.learning import stopping
 from pipeline.learning.model import keras
+from pipeline.learning.settings import Budget, Train
 from pipeline.learning.stopping import Spent
 
 NAN = math.nan

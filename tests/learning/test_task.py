@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.base.params import Params
 from pipeline.data import dataset
 from pipeline.learning.task import Task
+from pipeline.settings import Params
 
 PARENT = {"version": 4, "lineage": {"files": {"model/weights.npz": "abc"}}, "ladder": {"rung": 0, "cycles": 0}}
 DUE = PARENT | {"ladder": {"rung": 0, "cycles": 2}}

@@ -13,13 +13,14 @@ import pytest
 
 from benchmarks.workspace import CHECKOUT
 from pipeline.base.errors import ModelError
-from pipeline.base.params import Budget, Checkpoint, Params, Train
 from pipeline.data.dataset import Part
 from pipeline.learning import model, stopping, training
 from pipeline.learning.checkpoint import Folder, State
 from pipeline.learning.model import Description
+from pipeline.learning.settings import Budget, Checkpoint, Train
 from pipeline.learning.stopping import Spent
 from pipeline.learning.training import PausedError
+from pipeline.settings import Params
 
 DESCRIPTION = Description("small_cnn", (8, 8, 1), ("dark", "bright"))
 EACH_STEP = Checkpoint(epochs=None, steps=1, seconds=None)
@@ -462,12 +463,13 @@ sys.path[:0] = [{tests!r}]
 import numpy as np
 from pathlib import Path
 from pipeline.base import params
+from pipeline.settings import Params
 from pipeline.learning import checkpoint, model, training
 from test_training import DESCRIPTION, NEVER, Notes, parts
 from pipeline.learning.checkpoint import Folder
 precision, scratch = sys.argv[2], Path(sys.argv[3])
 changes = {{"max_epochs": 3, "batch_size": 16, "devices": "all", "precision": precision}}
-train = params.load(Path({params!r})).train.model_copy(update=changes)
+train = params.load(Path({params!r}), Params).train.model_copy(update=changes)
 training.make_repeatable(7, 1)
 shared = training.strategy(train.devices)
 with shared.scope():

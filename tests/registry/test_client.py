@@ -21,11 +21,11 @@ import pytest
 from benchmarks.workspace import CHECKOUT
 from pipeline.base import files, process
 from pipeline.base.errors import RegistryError
-from pipeline.base.params import Params
 from pipeline.data import ledger
 from pipeline.learning import model
 from pipeline.registry import client as registry
 from pipeline.registry.client import Memory, Registry, Run
+from pipeline.settings import Params
 
 NUMBERS = itertools.count(1)
 
@@ -329,9 +329,10 @@ def test_a_remembered_answer_needs_no_import_of_mlflow(settings, place, monkeypa
     register(Registry(settings.resolve), "a", monkeypatch, sources="s")
     first = answers(Registry(settings.resolve, place))
     script = (
-        "import sys; from pathlib import Path; from pipeline.base import params; "
+        "import sys; from pathlib import Path; from pipeline.base import params; from pipeline.settings import Params; "
         "from pipeline.registry.client import Registry;"
-        f"reg = Registry(params.load(Path({str(Path(registry.__file__).parents[2] / 'params.yaml')!r})).resolve,"
+        f"path = Path({str(Path(registry.__file__).parents[2] / 'params.yaml')!r}); "
+        f"reg = Registry(params.load(path, Params).resolve,"
         f"Path({str(place)!r})); print(reg.newest(sources='s').number, 'mlflow' in sys.modules)"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(registry.__file__).parents[2])}

@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.base import code, params, recipe
+from pipeline.base import code, recipe
+from pipeline.settings import Params
 
 
-def changed(settings: params.Params, section: str, **values: object) -> params.Params:
+def changed(settings: Params, section: str, **values: object) -> Params:
     return settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
 
 

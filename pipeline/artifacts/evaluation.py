@@ -1,0 +1,59 @@
+"""What evaluate writes: `verdict.json`, `evaluation.json` with the scores, `suspicious.json`."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.artifacts.artifact import Artifact
+
+Decision = Literal["promote", "reject", "not enough evidence", "unchanged"]
+
+
+class Judgement(Artifact):
+    """The verdict on a challenger, and the champion that it is about."""
+
+    decision: Decision
+    reasons: tuple[str, ...]
+    difference: float | None
+    """Accuracy of challenger minus champion; None without a champion."""
+    lower: float | None
+    """One-sided confidence bound of the difference."""
+    champion: int | None = Field(alias="rival")
+    """Number of the version that was to beat."""
+
+
+class ChallengerScores(Artifact):
+    """How the challenger does on the holdout images."""
+
+    accuracy: float
+    loss: float
+    recall: Mapping[str, float]
+    """By label, of those that have images."""
+
+
+class ChampionScores(Artifact):
+    """How the champion does on the same images; nothing where there is none."""
+
+    accuracy: float | None = None
+    loss: float | None = None
+    """Not given where it does not know all labels: it would mean nothing."""
+
+
+class Evaluation(Artifact):
+    """The scores of both."""
+
+    holdout_images: int
+    challenger: ChallengerScores
+    champion: ChampionScores
+    negative_flips: float | None
+    """Share of the images that the champion has right and the challenger wrong; None without a champion."""
+
+
+class Doubt(Artifact):
+    """A new image that the champion confidently gives another label."""
+
+    path: str
+    label: str
+    predicted: str = Field(alias="found")
+    probability: float

@@ -1,0 +1,63 @@
+"""`lineage.json` in the registry: what a version was made from, enough to make it again and to start from it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.model import Description
+from pipeline.artifacts.reference import Statistics
+from pipeline.artifacts.sources import Source
+from pipeline.artifacts.training import Places
+
+WEIGHTS = "model/weights.npz"
+"""Run artifact: the weights that are served."""
+
+LAST = "model/last.npz"
+"""Run artifact: the weights after the last step."""
+
+OPTIMIZER = "model/state.npz"
+"""Run artifact: what the optimizer kept after the best epoch."""
+
+IMAGES = "model/images.parquet"
+"""Run artifact: columns digest, split, is_new: what a version's own cycle trained, chose and judged by."""
+
+LEDGER = "ledger/ledger.parquet"
+"""Run artifact: see `data.ledger`."""
+
+
+class Lineage(Artifact):
+    """What a version was made from. The keys with a default came later than the first versions."""
+
+    run_key: str
+    """Hash of everything that determines the model."""
+    recipe: str
+    """Hash of the settings and the code that made it."""
+    sources: tuple[Source, ...]
+    """The batches that it was made from."""
+    sources_digest: str
+    dataset_digest: str
+    parent: int | None
+    """Number of the version that it was trained from."""
+    elder: int | None = None
+    """Number of a version whose ledger knows splits that the parent's does not."""
+    is_warm: bool = True
+    """Whether it knows what its parent learned."""
+    ladder: Places | None = None
+    champion: int | None = Field(alias="rival")
+    """Number of the version that it was judged against."""
+    model: Description
+    optimizer: str
+    label_counts: Mapping[str, int]
+    """Images by label."""
+    quarantine: tuple[tuple[str, str, str], ...] = ()
+    """Digest, label and path of each image that was set aside."""
+    reference: Statistics = Statistics()
+    """Of all its images."""
+    params: Mapping[str, Mapping[str, Any]]
+    """params.yaml, as it was."""
+    commit: str
+    """Of the checkout; with a + where that had uncommitted changes."""
+    files: Mapping[str, str]
+    """SHA-256 of each artifact of its run."""

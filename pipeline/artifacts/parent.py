@@ -1,0 +1,68 @@
+"""`parent.json` and `champion.json`: the versions that a cycle starts from and has to beat, pinned by resolve."""
+
+import json
+from typing import Any, Self
+
+from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.lineage import Lineage
+from pipeline.artifacts.training import Place
+
+
+class Pin(Artifact):
+    """A version as it was when resolve looked."""
+
+    version: int
+    run_id: str
+    lineage: Lineage
+    """With its labels as they are called today."""
+    called: tuple[str, ...]
+    """Its labels as it calls them itself."""
+
+
+class Elder(Artifact):
+    """A version whose ledger remembers splits of images that the parent never saw."""
+
+    version: int
+    run_id: str
+    ledger: str
+    """SHA-256 of its ledger."""
+
+
+class Champion(Artifact):
+    """The version to beat, if there is one; its file has the keys of the pin itself."""
+
+    pin: Pin | None
+
+    @property
+    def version(self) -> int | None:
+        """Its number."""
+        return self.pin.version if self.pin else None
+
+    @property
+    def lineage(self) -> Lineage | None:
+        """What it was made from."""
+        return self.pin.lineage if self.pin else None
+
+    @classmethod
+    def from_json(cls, content: bytes, name: str) -> Self:
+        """See `Artifact.from_json`."""
+        try:
+            value = json.loads(content)
+        except ValueError:
+            return super().from_json(content, name)
+        if isinstance(value, dict):
+            pinned = {key: value.pop(key) for key in Pin.model_fields if key in value}
+            value["pin"] = pinned if pinned.get("version") is not None else None
+        return super().from_json(json.dumps(value).encode(), name)
+
+    def to_json(self) -> dict[str, Any]:
+        """The pin's keys beside the others; without a version only that it is null."""
+        value = super().to_json()
+        return (value.pop("pin") or {"version": None}) | value
+
+
+class Parent(Champion):
+    """The version to start from, if there is one, and what a cycle has to know of the cycles before it."""
+
+    ladder: Place
+    elder: Elder | None = None

@@ -1,0 +1,21 @@
+"""`reference.json`: what the images looked like so far, as counts that add up (`checking.drift`)."""
+
+from collections.abc import Mapping
+
+from pipeline.artifacts.artifact import Artifact
+
+
+class Statistics(Artifact):
+    """Histograms of the facts of some images, and how many each label has; without a layout there are none."""
+
+    layout: int = 0
+    """Of the bins; counts of other bins cannot be added or compared."""
+    facts: Mapping[str, tuple[int, ...]] = {}
+    """Images per bin, by fact."""
+    labels: Mapping[str, int] = {}
+    """Images per label."""
+
+    @property
+    def num_images(self) -> int:
+        """How many images were counted."""
+        return sum(self.labels.values())

@@ -1,0 +1,23 @@
+"""`snapshot.json`: what the registry held when resolve looked. It lets promote see that there is nothing to do."""
+
+from collections.abc import Mapping
+
+from pipeline.artifacts.artifact import Artifact
+
+
+class Registered(Artifact):
+    """A version on this data, as far as promote has to know it."""
+
+    version: int
+    verdict_digest: str
+    """Hash of the judgement that was carried out on it; empty if there was none."""
+    promoted: bool
+
+
+class Snapshot(Artifact):
+    """The recipe of this cycle, and the versions on its data."""
+
+    recipe: str
+    """Hash of the settings and the code that turn data and a parent into a model."""
+    known: Mapping[str, Registered]
+    """By run key."""

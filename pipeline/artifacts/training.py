@@ -1,0 +1,99 @@
+"""`training.json`: how training went, for the stages that follow and for people."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pipeline.artifacts.artifact import Artifact
+
+Row = Mapping[str, int | float]
+"""Metric name to value."""
+
+Start = Literal["warm", "shrink", "cold"]
+"""From the parent's weights; from those, shrunk and perturbed; from fresh ones."""
+
+
+class Place(Artifact):
+    """Where on the ladder the cycles stand (`learning.ladder`)."""
+
+    rung: int
+    cycles: int
+    """Since the last audit or cold start."""
+
+
+class Places(Artifact):
+    """Where they stood before a cycle, and stand after it."""
+
+    before: Place
+    after: Place
+
+
+class Audit(Artifact):
+    """What an audit found (`learning.audit`)."""
+
+    passes: float
+    """That the cycle cost, the audit included; see `Training.passes`."""
+    passes_before: float
+    """Without the audit."""
+    is_scratch_better: bool | None
+    """Whether the model from scratch is better beyond chance; None: the budget ended the audit before that."""
+    val_images: int
+    gained: int
+    """Images that only the model from scratch gets right."""
+    lost: int
+    """Images that only the other one gets right."""
+    epochs: int
+    """Of the training from scratch."""
+
+
+class Mixture(Artifact):
+    """A mixture of the parent's weights and the result, and its scores on val."""
+
+    share: float
+    """Of the result, 0 to 1."""
+    val_loss: float
+    val_accuracy: float
+
+
+class Training(Artifact):
+    """How the training of a model went."""
+
+    run_key: str
+    """Hash of everything that determines the model."""
+    start: Start
+    start_reason: str
+    parent: int | None
+    """Number of the version that it started from."""
+    is_warm: bool
+    """Whether the model knows what its parent learned."""
+    history: tuple[Row, ...]
+    """Metrics by epoch; the first row is the score before the first step."""
+    best_epoch: int
+    """Row of the history whose weights were kept."""
+    epochs: int
+    max_epochs: int
+    retries: tuple[Row, ...]
+    """Where training diverged: epoch, step, loss of the step, learning rate."""
+    stop_reason: str
+    share: float
+    """Of the result in the weights that are served; the rest is the parent's."""
+    blended: tuple[Mixture, ...]
+    """The mixtures that were tried."""
+    passes: float
+    """Images that went through training; one that was only scored counts a third."""
+    audit: Audit | None
+    ladder: Places
+    monitor: str
+    optimizer: str
+    dataset_digest: str
+    num_images: int
+    num_added: int
+
+    @property
+    def best(self) -> Row:
+        """Metrics of the epoch that was kept."""
+        return self.history[self.best_epoch]
+
+    @property
+    def is_scratch_kept(self) -> bool:
+        """Whether the model is that of the audit, trained from scratch."""
+        return self.audit is not None and bool(self.audit.is_scratch_better)

@@ -1,0 +1,76 @@
+"""The settings of training: sections train, budget and checkpoint of params.yaml."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.base.params import Count, OpenShare, Section, Share
+
+Metric = Literal["val_loss", "val_accuracy", "loss", "accuracy"]
+
+
+class Start(Section, part=True):
+    """What a cycle starts from."""
+
+    start: Literal["warm", "shrink", "cold"]
+    audit_every: Annotated[int, Field(ge=2)] | None
+
+
+class Repeatable(Section, part=True):
+    """What makes a result the same each time."""
+
+    threads: Annotated[int, Field(ge=1, le=256)]
+    seed: Annotated[int, Field(ge=0)]
+
+
+class Train(Start, Repeatable):
+    """How training starts, goes on and stops; the words are Keras' own."""
+
+    warm_from: Literal["last", "served"]
+    restore: tuple[Literal["optimizer", "learning_rate"], ...]
+    architecture: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$")]
+    pretrained: Literal["imagenet"] | None
+    passes_per_new: Annotated[float, Field(gt=0)] | None
+    warm_epochs: Count | None
+    max_epochs: Count
+    replay: Literal["all"] | Annotated[int, Field(ge=0)]
+    batch_size: Count
+    flip: bool
+    shift: Annotated[float, Field(ge=0, le=0.5)]
+    optimizer: Literal["adamw", "adam", "sgd"]
+    learning_rate: Annotated[float, Field(gt=0, le=10)]
+    warm_rate: Annotated[float, Field(gt=0, le=100)]
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
+    monitor: Metric
+    mode: Literal["auto", "min", "max"]
+    patience: Annotated[int, Field(ge=0)]
+    min_delta: Annotated[float, Field(ge=0)]
+    start_from_epoch: Annotated[int, Field(ge=0)]
+    target: float | None
+    reduce_patience: Annotated[int, Field(ge=0)]
+    reduce_factor: OpenShare
+    min_learning_rate: Annotated[float, Field(gt=0)]
+    average: Annotated[float, Field(ge=0)]
+    blend: tuple[Share, ...]
+    diverged_at: Annotated[float, Field(gt=1)]
+    max_retries: Annotated[int, Field(ge=0)]
+    retry_factor: OpenShare
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
+    devices: Literal["one", "all"]
+
+
+class Budget(Section):
+    """What one call of train may use."""
+
+    max_minutes: Annotated[float, Field(gt=0)] | None
+    max_epochs: Count | None
+    max_steps: Count | None
+    when_spent: Literal["pause", "finish"]
+
+
+class Checkpoint(Section):
+    """How often the state of an unfinished training is saved; whichever comes first."""
+
+    epochs: Count | None
+    steps: Count | None
+    seconds: Annotated[float, Field(ge=0)] | None

@@ -1,0 +1,19 @@
+"""The recipe: one hash of the settings and the code that turn data and a parent into a model."""
+
+from collections.abc import Mapping
+
+from pipeline.base import files
+from pipeline.settings import Params
+
+STAGES = ("detect", "validate", "prepare", "train")
+
+
+def digest(params: Params, code: Mapping[str, str]) -> str:
+    """The same recipe on the same data from the same parent gives the same model.
+
+    Args:
+        params: all settings; those that only judge are no part of it.
+        code: digest of each stage's code.
+    """
+    settings = params.model_dump(mode="json", by_alias=True)
+    return files.sha256_json([[settings[stage], code[stage]] for stage in STAGES])

@@ -1,0 +1,22 @@
+"""Which registered model a project keeps up to date: a part of section resolve of params.yaml."""
+
+import re
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from pipeline.base.params import Section
+
+
+class RegisteredModel(Section, part=True):
+    """The registered model in MLflow, and the alias of its version in production."""
+
+    registered_model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}$")]
+    alias: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$")]
+
+    @field_validator("alias")
+    @classmethod
+    def _is_not_mlflows_own(cls, alias: str) -> str:
+        if re.fullmatch(r"latest|v\d+", alias):
+            raise ValueError(f"{alias} is an alias that MLflow keeps for itself; choose another, e.g. champion")
+        return alias

@@ -1,0 +1,33 @@
+"""The whole of params.yaml: each section stands with the room that it is for, here they are put together.
+
+Only what is no part of a model imports this: resolve, which checks the file, promote, which records it, the commands.
+"""
+
+from pydantic import Field
+
+from pipeline.base.params import Section
+from pipeline.checking.settings import Validate
+from pipeline.data.settings import AfterRemoval, Detect, Prepare
+from pipeline.data.trigger import StartRule
+from pipeline.judging.settings import Evaluate
+from pipeline.learning.settings import Budget, Checkpoint, Train
+from pipeline.registry.promotion import Promote
+from pipeline.registry.settings import RegisteredModel
+
+
+class Resolve(RegisteredModel, StartRule, AfterRemoval):
+    """Where the registered model is, when a cycle starts, and from what after a removal."""
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    resolve: Resolve
+    detect: Detect
+    validate_: Validate = Field(alias="validate")  # BaseModel has a method of that name
+    prepare: Prepare
+    train: Train
+    budget: Budget
+    checkpoint: Checkpoint
+    evaluate: Evaluate
+    promote: Promote
