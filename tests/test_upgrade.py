@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from project import relocate
 
 from benchmarks import digits, workspace
 from benchmarks.workspace import Repro, Workspace
@@ -20,12 +21,7 @@ def unpacked(archive: Path, root: Path) -> Workspace:
     space = workspace.create(root)
     with tarfile.open(archive) as tar:
         tar.extractall(space.root, filter="data")
-    with sqlite3.connect(space.root / "store/mlflow.db") as database:
-        for (table,) in database.execute("select name from sqlite_master where type = 'table'").fetchall():
-            for _, column, kind, *_ in database.execute(f"pragma table_info({table})").fetchall():
-                if "CHAR" in kind or "TEXT" in kind:
-                    change = f"update {table} set {column} = replace({column}, ?, ?)"  # noqa: S608 - names of tables
-                    database.execute(change, (PLACE, str(space.root)))
+    relocate(space.root / "store/mlflow.db", PLACE, str(space.root))
     pointers = [path.read_bytes() for path in sorted((space.root / "data/images").glob("*.dvc"))]
     batches = [str(path.with_suffix("")) for path in sorted((space.root / "data/images").glob("*.dvc"))]
     space.dvc("add", "--quiet", *batches)  # the cache is not in the archive
