@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format repro ui lock clean
+.PHONY: help setup demo unit test test-slow lint format repro ui lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +28,10 @@ $(STAMP): $(LOCK)
 demo: $(STAMP) ## The main job: four cycles on handwritten digits in a scratch workspace
 	@python -m benchmarks.demo
 
-test: $(STAMP) ## The tests; no network, about twenty minutes on two cores
+unit: $(STAMP) ## The quick tests, which need no project, no DVC and no training: a minute on two cores
+	@python -m pytest -n 2 -m "not project and not slow"
+
+test: $(STAMP) ## All tests but the slow ones; no network, up to fifteen minutes on two cores
 	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP) ## The tests that take minutes: the demo, the benchmark, both workflows run for real

@@ -1,1 +1,1 @@
-"""Evergreen: things in this folder, one verb per DVC stage in `stages`."""
+"""Evergreen: rooms of things, one verb per DVC stage in `stages`, and the verbs that people run in `commands`."""

@@ -2,7 +2,8 @@
 
 import io
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -22,6 +23,28 @@ ROOT = Path(__file__).parents[1]
 # The same examples in every run: a test that fails, fails for the person who reads the log too.
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=60)
 hypothesis.settings.load_profile("repeatable")
+
+
+PROJECTS = {"project", "space", "empty_database", "made_once"}
+"""Fixtures that make a project or a registry: whoever uses one, by whatever way, is no quick test."""
+
+HEAVY = {"tensorflow", "mlflow", "dvc"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell the tests that need a project from the quick ones; modules whose tests train say so themselves."""
+    for item in items:
+        if PROJECTS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.project)
+
+
+@pytest.fixture(autouse=True)
+def quick(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A quick test loads no library that takes seconds; one that does is to be marked `project`."""
+    before = HEAVY & sys.modules.keys()
+    yield
+    if not {"project", "slow"} & {mark.name for mark in request.node.iter_markers()}:
+        assert HEAVY & sys.modules.keys() == before
 
 
 @pytest.fixture(scope="session")
