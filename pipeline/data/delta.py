@@ -87,9 +87,14 @@ class Delta(Table):
         return self._of(*NEW, "relabelled", "renamed")
 
     @property
-    def news(self) -> "pl.DataFrame":
-        """What counts as a change to a person: images that came, went, or have another label."""
-        return self._of("added", "removed", "relabelled")
+    def arrived(self) -> "pl.DataFrame":
+        """Images that came since, and known ones that are under another label since."""
+        return self._of("added", "relabelled")
+
+    @property
+    def num_changed(self) -> int:
+        """Images that came, went or got another label; each counts once, and not those that were set aside before."""
+        return self._of("added", "removed", "relabelled")["digest"].n_unique()
 
     @property
     def only_renames(self) -> bool:

@@ -28,8 +28,8 @@ class Inventory:
     """The folder of all batches."""
     ignore: tuple[str, ...]
     """Patterns of names that are not images, for the path below `images`."""
-    memory: Path | None = None
-    """A folder for what `between` compared, so that no stage compares again what an earlier one did; it may be deleted
+    scratch: Path | None = None
+    """Where to keep what `between` compared, so that no stage compares again what an earlier one did; it may be deleted
     at any time."""
 
     def read(self, batches: Iterable[Source]) -> "tuple[pl.DataFrame, list[str]]":
@@ -77,15 +77,15 @@ class Inventory:
     def between(self, before: Sequence[Source], now: Sequence[Source], quarantine: Sequence[SetAside]) -> Comparison:
         """Compare two states of the data: a Merkle diff that opens only batches whose hash changed.
 
-        With a `memory` nothing is opened for what was compared before.
+        With a `scratch` nothing is opened for what was compared before.
 
         Args:
             before, now: the states.
             quarantine: what the cycle on `before` set aside.
         """
-        if self.memory is None:
+        if self.scratch is None:
             return self._compared(before, now, quarantine)
-        comparisons, key = Comparisons(self.memory), self._key(before, now, quarantine)
+        comparisons, key = Comparisons(self.scratch / "comparisons"), self._key(before, now, quarantine)
         comparison = comparisons.recall(key)
         if comparison is None:
             comparison = self._compared(before, now, quarantine)

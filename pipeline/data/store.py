@@ -46,7 +46,7 @@ class Fetched:
         return f"fetched {self.num_objects:,} files ({self.num_bytes / 1e6:,.1f} MB) from the DVC remote"
 
 
-class _DamagedError(Exception):
+class _WrongBytesError(Exception):
     """The bytes that arrived do not have the hash that names them."""
 
 
@@ -314,7 +314,7 @@ def _refuse(failed: Mapping[str, Exception], missing: Mapping[str, Exception], n
         missing: by hash, the error of what the remote does not have.
         names: path by hash.
     """
-    silent = {digest: error for digest, error in failed.items() if not isinstance(error, _DamagedError)}
+    silent = {digest: error for digest, error in failed.items() if not isinstance(error, _WrongBytesError)}
     digests = [digest for digest in names if digest in (silent or missing or failed)]
     paths = [names[digest] for digest in digests]
     if silent:
@@ -362,5 +362,5 @@ def _checked_size(path: str, digest: str) -> int:
     """Bytes of a file that has this hash."""
     actual = files.md5_file(path)
     if actual != digest.removesuffix(".dir"):
-        raise _DamagedError(actual)
+        raise _WrongBytesError(actual)
     return Path(path).stat().st_size

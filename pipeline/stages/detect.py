@@ -25,7 +25,7 @@ def run(paths: Paths) -> None:
     detect = parameters.load(paths.params, Settings).detect
     batches, parent = Sources.read(paths.sources).sources, Parent.read(paths.parent)
 
-    inventory = Inventory(Store(Path()), paths.images, detect.ignore, paths.scratch / "comparisons")
+    inventory = Inventory(Store(Path()), paths.images, detect.ignore, paths.scratch)
     comparison = inventory.since(parent.lineage, batches)
     removals.refuse_many(comparison.delta, parent.lineage.label_counts if parent.lineage else {}, detect)
 

@@ -274,11 +274,16 @@ EACH = [(kind, f"d{number}", "cat", f"{number}.png", "") for number, kind in enu
         ("labelled", "012"),
         ("labelled_everywhere", "0125"),
         ("here", "0124"),
-        ("news", "023"),
+        ("arrived", "02"),
     ],
 )
 def test_a_delta_gives_its_rows_by_what_they_mean(name, numbers):
     assert paths(getattr(of(EACH), name)) == [f"{number}.png" for number in numbers]
+
+
+def test_an_image_that_came_went_or_got_another_label_changed_and_counts_once():
+    assert of(EACH).num_changed == 3
+    assert of([("added", *CAT, ""), ("added", *COPY, ""), ("retried", *DOG, "")]).num_changed == 1
 
 
 @pytest.mark.parametrize("row", EACH, ids=delta.KINDS)

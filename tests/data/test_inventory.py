@@ -233,7 +233,12 @@ def test_warnings_of_the_state_now_are_passed_on(inventory, tmp_path):
 
 @pytest.fixture
 def remembering(opened, tmp_path) -> Inventory:
-    return Inventory(opened, IMAGES, (), tmp_path / "comparisons")
+    return Inventory(opened, IMAGES, (), tmp_path / "scratch")
+
+
+def kept(inventory: Inventory) -> list[Path]:
+    """A folder for each comparison."""
+    return list((inventory.scratch / "comparisons").iterdir())
 
 
 @pytest.fixture
@@ -277,14 +282,14 @@ OTHERS: dict[str, Callable[[Inventory, list[Source], list[Source]], object]] = {
 def test_anything_else_is_compared_anew(remembering, grown, name):
     remembering.between(*grown, [])
     OTHERS[name](remembering, *grown)
-    assert len(list(remembering.memory.iterdir())) == 2
+    assert len(kept(remembering)) == 2
 
 
 def test_other_code_compares_anew(remembering, grown, monkeypatch):
     remembering.between(*grown, [])
     monkeypatch.setattr(code, "digest", lambda *_: "other")
     remembering.between(*grown, [])
-    assert len(list(remembering.memory.iterdir())) == 2
+    assert len(kept(remembering)) == 2
 
 
 def gone(folder: Path) -> None:
@@ -312,7 +317,7 @@ def no_json(folder: Path) -> None:
 @pytest.mark.parametrize("damage", [gone, torn, flipped, no_record, no_json])
 def test_what_is_damaged_is_compared_anew_and_mended(remembering, opened, grown, damage):
     first = remembering.between(*grown, [])
-    damage(next(remembering.memory.iterdir()))
+    damage(kept(remembering)[0])
     opened.names.clear()
     assert_frame_equal(remembering.between(*grown, []).delta.rows, first.delta.rows)
     assert opened.names == ["friday", "friday", "monday"]
@@ -325,7 +330,7 @@ def test_only_the_newest_comparisons_are_kept(remembering, tmp_path):
     for state in states:
         remembering.between([], state, [])
         time.sleep(0.02)  # the kernel's clock for files ticks some hundred times a second
-    assert len(list(remembering.memory.iterdir())) == NUM_KEPT
+    assert len(kept(remembering)) == NUM_KEPT
     remembering.store.names.clear()
     for state in states[-NUM_KEPT:]:
         remembering.between([], state, [])

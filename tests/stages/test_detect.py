@@ -115,7 +115,7 @@ def test_what_resolve_compared_is_not_compared_again(
     shutil.rmtree(paths.scratch)
     listings.clear()
 
-    earlier = Inventory(Store(Path()), paths.images, settings.detect.ignore, paths.scratch / "comparisons")
+    earlier = Inventory(Store(Path()), paths.images, settings.detect.ignore, paths.scratch)
     earlier.since(start.lineage, [stays, now])
     assert len(listings) == 3
     detect.run(paths)
