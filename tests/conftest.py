@@ -1,15 +1,19 @@
 """What the tests share: the settings of this repository, and pictures drawn in memory."""
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 from project import Project
 
+from benchmarks import workspace
+from benchmarks.workspace import Workspace
 from pipeline.base import params
 from pipeline.settings import Params
 
@@ -33,6 +37,28 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     mlflow.MlflowClient(f"sqlite:///{path}").search_registered_models()
     return path
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Project]], Project]:
+    """A project of this name, made by the first who asks for it: copy it, and change the copy.
+
+    Test files run in processes of their own; those of one run share what is made.
+    """
+    base = tmp_path_factory.getbasetemp()
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    folder = base.parent / f"made-{run}" if run else base / "made"
+
+    def made(name: str, make: Callable[[Path], Project]) -> Project:
+        root, whole = folder / name / "clone", folder / name / "whole"
+        folder.mkdir(exist_ok=True)
+        with FileLock(folder / f"{name}.lock"):
+            if not whole.exists():
+                make(root)
+                whole.touch()
+        return Project(Workspace(root, workspace.environment(root)))
+
+    return made
 
 
 @pytest.fixture

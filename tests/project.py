@@ -6,6 +6,7 @@ import io
 import os
 import shlex
 import shutil
+import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -64,6 +65,17 @@ class Done:
         return line
 
 
+def relocate(database: Path, old: str, new: str) -> None:
+    """Let a registry name another folder: MLflow keeps absolute paths of its artifacts."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        for (table,) in connection.execute("select name from sqlite_master where type = 'table'").fetchall():
+            for _, column, kind, *_ in connection.execute(f"pragma table_info({table})").fetchall():
+                if "CHAR" in kind or "TEXT" in kind:
+                    change = f"update {table} set {column} = replace({column}, ?, ?)"  # noqa: S608 - names of tables
+                    connection.execute(change, (old, new))
+        connection.commit()
+
+
 class Project:
     """Where cycles run without touching the checkout."""
 
@@ -84,6 +96,14 @@ class Project:
             evaluate={"min_accuracy": 0.0, "margin": 0.99},
         )
         return project
+
+    def copy(self, root: Path) -> "Project":
+        """The same project at another place: a cycle is made once, and each test goes on from a copy of it."""
+        shutil.copytree(self.root, root, symlinks=True)
+        relocate(root / "store/mlflow.db", str(self.root), str(root))
+        space = Workspace(root, workspace.environment(root))
+        space.dvc("remote", "modify", "--local", "local", "url", str(root / "store/remote"))
+        return Project(space)
 
     def call(self, *words: str, **env: str) -> Done:
         """Run `python -m pipeline` with these words, in this process."""

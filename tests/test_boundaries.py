@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from benchmarks.workspace import CHECKOUT, STAGES
-from pipeline.base import code
 
 PACKAGE = CHECKOUT / "pipeline"
 MAP = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())["stages"]
@@ -73,9 +72,79 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+VERBS = ("stages", "commands")
+
+
+def room(name: str) -> str:
+    """The room of a module of ours by its dotted name; a module outside of all rooms is its own."""
+    return name.split(".")[1]
+
+
+def may_import(name: str) -> set[str]:
+    """What a room says that it imports, in the last sentence of its docstring."""
+    said = ast.get_docstring(ast.parse((PACKAGE / name / "__init__.py").read_bytes())) or ""
+    (sentence,) = re.findall(r"Imports ([a-z, ]+)\.$", said)
+    return set() if sentence == "no other room" else set(re.split(r", | and ", sentence))
+
+
+def imported_rooms(path: Path) -> set[str]:
+    return {room(name) for name in imports(path) if name.startswith("pipeline.")} - {path.parent.name}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=NAMES)
-def test_no_module_imports_a_stage(path: Path) -> None:
-    assert not {name for name in imports(path) if name.startswith("pipeline.stages")}
+def test_no_module_imports_a_stage_or_a_command(path: Path) -> None:
+    assert not {name for name in imports(path) if name.startswith(("pipeline.stages", "pipeline.commands"))}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parent.name in set(ROOMS) - set(VERBS)], ids=str)
+def test_a_room_imports_what_it_says_and_nothing_else(path: Path) -> None:
+    assert imported_rooms(path) <= may_import(path.parent.name)
+
+
+def test_rooms_say_only_what_is_so() -> None:
+    for name in set(ROOMS) - set(VERBS):
+        really = {one for path in (PACKAGE / name).glob("*.py") for one in imported_rooms(path)}
+        assert really == may_import(name), name
+
+
+def test_rooms_form_floors() -> None:
+    """Each can be put above all that it imports."""
+    below = {name: may_import(name) for name in set(ROOMS) - set(VERBS)}
+    floors: list[str] = []
+    while len(floors) < len(below):
+        ready = sorted(name for name, rooms in below.items() if name not in floors and rooms <= set(floors))
+        assert ready, f"a circle among {set(below) - set(floors)}"
+        floors += ready
+    assert floors[0] == "base"
+
+
+def test_inside_a_room_no_modules_import_each_other() -> None:
+    graph = {path: {module_file(name) for name in imports(path) if module_file(name)} - {path} for path in MODULES}
+    for start in MODULES:
+        reached: set[Path] = set()
+        waiting = [*graph[start]]
+        while waiting:
+            path = waiting.pop()
+            assert path != start, f"{start} imports itself by way of others"
+            if path and path not in reached:
+                reached.add(path)
+                waiting += graph[path]
+
+
+def module_file(name: str) -> Path | None:
+    path = CHECKOUT.joinpath(*name.split(".")).with_suffix(".py")
+    return path if name.startswith("pipeline.") and path.is_file() else None
+
+
+def test_no_two_modules_define_a_class_of_the_same_name() -> None:
+    """One word, one thing. Each stage has its own Settings, which nobody else imports."""
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.parse(path.read_bytes()).body:
+            if isinstance(node, ast.ClassDef) and not (path.parent.name == "stages" and node.name == "Settings"):
+                places.setdefault(node.name.lstrip("_"), []).append(path.relative_to(PACKAGE).as_posix())
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=NAMES)
@@ -91,20 +160,6 @@ def test_pure_modules_do_not_reach_outside(name: str) -> None:
     outside = {found for found in imports(PACKAGE / name) if found.partition(".")[0] in EFFECTS}
     assert not outside or outside == HARMLESS
     assert not called & {"open", "print", "input"}
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_dvc_yaml_names_every_module_a_stage_runs_through(stage: str) -> None:
-    """And no other of the package; a user's own architecture may stand beside them."""
-    code_deps = {dep for dep in MAP[stage]["deps"] if dep.startswith("pipeline/")}
-    assert code_deps == {path.relative_to(CHECKOUT).as_posix() for path in code.modules(f"pipeline.stages.{stage}")}
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_dvc_yaml_names_every_parameter_section_a_stage_reads(stage: str) -> None:
-    source = (PACKAGE / f"stages/{stage}.py").read_text()
-    read = {name.rstrip("_") for name in re.findall(r"(?:chosen|load\(settings\))\.(\w+)", source)}
-    assert read & set(STAGES) <= {str(name).partition(".")[0] for name in MAP[stage]["params"]}
 
 
 def test_stages_and_their_files_are_the_same_list() -> None:

@@ -19,7 +19,7 @@ class Judgement(Artifact):
     """Accuracy of challenger minus champion; None without a champion."""
     lower: float | None
     """One-sided confidence bound of the difference."""
-    champion: int | None = Field(alias="rival")
+    champion: int | None = Field(validation_alias="rival", serialization_alias="rival")
     """Number of the version that was to beat."""
 
 
@@ -55,5 +55,5 @@ class Doubt(Artifact):
 
     path: str
     label: str
-    predicted: str = Field(alias="found")
+    predicted: str = Field(validation_alias="found", serialization_alias="found")
     probability: float

@@ -45,7 +45,7 @@ class Lineage(Artifact):
     is_warm: bool = True
     """Whether it knows what its parent learned."""
     ladder: Places | None = None
-    champion: int | None = Field(alias="rival")
+    champion: int | None = Field(validation_alias="rival", serialization_alias="rival")
     """Number of the version that it was judged against."""
     model: Description
     optimizer: str

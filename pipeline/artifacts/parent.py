@@ -50,9 +50,9 @@ class Champion(Artifact):
             value = json.loads(content)
         except ValueError:
             return super().from_json(content, name)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and "version" in value:
             pinned = {key: value.pop(key) for key in Pin.model_fields if key in value}
-            value["pin"] = pinned if pinned.get("version") is not None else None
+            value["pin"] = pinned if pinned["version"] is not None else None
         return super().from_json(json.dumps(value).encode(), name)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What everything else stands on: errors, files on disk, settings, processes, the digest of code.
+"""What everything stands on: errors, files, settings, paths, processes, the digest of code.
 
 Imports no other room.
 """

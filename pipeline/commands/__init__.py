@@ -1,1 +1,1 @@
-"""What people run besides the stages: one file per command, same name."""
+"""The verbs that people run: one file per command, same name. They import any room, and no stage."""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 
-from pipeline.registry.client import LOCAL_STORE, shown, tracking_uri
+from pipeline.registry.connection import LOCAL_STORE, shown, tracking_uri
 
 EXAMPLE = "python -m pipeline ui --port 5000"
 

@@ -1,4 +1,4 @@
-"""What images there are, by DVC's hashes and without opening any: batches, delta, ledger, splits, dataset.
+"""Which images there are, told by DVC's hashes without opening any: batches, delta, ledger, splits, the dataset.
 
-Imports base.
+Imports base and artifacts.
 """

@@ -1,4 +1,4 @@
-"""Bytes into pixels: the one decoder, in worker processes, and what is kept of it.
+"""From bytes to pixels: the one decoder, the processes that it runs in, and the pixels that are kept.
 
-Imports base and data.
+Imports base, artifacts and data.
 """

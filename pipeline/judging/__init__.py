@@ -1,4 +1,4 @@
-"""Whether a model deserves the champion's place: scores, paired counts, the gate.
+"""Whether a challenger deserves the champion's place: scores, paired counts, the gate.
 
-Imports base.
+Imports base and artifacts.
 """

@@ -2,13 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
-from typing import Any, Literal
+from dataclasses import astuple, dataclass
 
+from pipeline.artifacts.evaluation import Decision
 from pipeline.judging.paired import Counts, lower_bound
 from pipeline.judging.settings import Evaluate
-
-Decision = Literal["promote", "reject", "not enough evidence", "unchanged"]
 
 
 @dataclass(frozen=True)
@@ -30,17 +28,13 @@ class Verdict:
     lower: float | None
     """One-sided confidence bound of the difference."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self) | {"reasons": list(self.reasons)}
 
-
-def more_needed(counts: Counts, settings: Evaluate) -> int:
+def more_needed(counts: Counts, evaluate: Evaluate) -> int:
     """About how many more holdout images would settle it, if the rates stayed as they are."""
 
     def settles(factor: float) -> bool:
         grown = Counts(*(count * factor for count in astuple(counts)))  # fractions of images: rates matter here
-        return lower_bound(grown, settings.confidence) >= -settings.margin
+        return lower_bound(grown, evaluate.confidence) >= -evaluate.margin
 
     low, high = 1.0, 2.0
     while not settles(high) and high < 2**20:
@@ -69,9 +63,9 @@ def chance(hits: Hits, rate: float) -> float:
 
 def decide(
     counts: Counts,
-    settings: Evaluate,
+    evaluate: Evaluate,
     new: Hits | None = None,
-    known: Counts | None = None,
+    familiar: Counts | None = None,
     outdated: Sequence[str] = (),
 ) -> Verdict:
     """Judge a challenger against a champion.
@@ -83,41 +77,41 @@ def decide(
 
     Args:
         counts: on the whole holdout.
-        settings: section `evaluate` of params.yaml.
+        evaluate: section `evaluate` of params.yaml.
         new: the challenger on those holdout images that the parent's cycle did not have.
-        known: on the images of labels that the champion knows, if there are others: a new label is all gain, and
+        familiar: on the images of labels that the champion knows, if there are others: a new label is all gain, and
             must not hide a loss.
         outdated: labels of the champion that were renamed or removed by request: then it is enough not to be worse.
     """
     gained, lost, total = counts.challenger_only, counts.champion_only, counts.total
-    difference, lower = (gained - lost) / total, lower_bound(counts, settings.confidence)
+    difference, lower = (gained - lost) / total, lower_bound(counts, evaluate.confidence)
     facts = (
         f"of {total} holdout images the challenger gets {gained} right that the champion gets wrong, and {lost} "
         f"the other way round: accuracy {100 * difference:+.2f} points, at least {100 * lower:+.2f} at "
-        f"{settings.confidence:.0%} confidence"
+        f"{evaluate.confidence:.0%} confidence"
     )
-    if new and chance(new, settings.min_accuracy) < 1 - settings.confidence:
+    if new and chance(new, evaluate.min_accuracy) < 1 - evaluate.confidence:
         doubt = (
             f"it gets {new.right} of the {new.total} new holdout images right, surely below the "
-            f"{settings.min_accuracy:.0%} of evaluate.min_accuracy: look at the labels of the new images"
+            f"{evaluate.min_accuracy:.0%} of evaluate.min_accuracy: look at the labels of the new images"
         )
         return Verdict("reject", (facts, doubt), difference, lower)
-    if known and known.champion_only - known.challenger_only > settings.margin * known.total:
+    if familiar and familiar.champion_only - familiar.challenger_only > evaluate.margin * familiar.total:
         loss = (
-            f"of the {known.total} with labels that the champion knows it gets {known.challenger_only} right that the "
-            f"champion gets wrong, and {known.champion_only} the other way round: worse by more than the margin of "
-            f"{100 * settings.margin:g} points"
+            f"of the {familiar.total} with labels that the champion knows it gets {familiar.challenger_only} right "
+            f"that the champion gets wrong, and {familiar.champion_only} the other way round: worse by more than the "
+            f"margin of {100 * evaluate.margin:g} points"
         )
         return Verdict("reject", (facts, loss), difference, lower)
-    if outdated and (gained >= lost or lower >= -settings.margin):
+    if outdated and (gained >= lost or lower >= -evaluate.margin):
         asked = f"it is not worse, and the champion still has labels that are to go: {', '.join(outdated)}"
         return Verdict("promote", (facts, asked), difference, lower)
     if gained <= lost:
         return Verdict("reject", (facts, "it is not better than the champion"), difference, lower)
-    if lower < -settings.margin:
+    if lower < -evaluate.margin:
         wanted = (
-            f"it may be worse by more than the margin of {100 * settings.margin:g} points; about "
-            f"{more_needed(counts, settings)} more holdout images would settle it"
+            f"it may be worse by more than the margin of {100 * evaluate.margin:g} points; about "
+            f"{more_needed(counts, evaluate)} more holdout images would settle it"
         )
         return Verdict("not enough evidence", (facts, wanted), difference, lower)
     return Verdict("promote", (facts, "it is better, and not worse by more than the margin"), difference, lower)
@@ -125,11 +119,11 @@ def decide(
 
 def unchanged(champion: int) -> Verdict:
     """There is nothing to judge: the challenger is the champion."""
-    return Verdict("unchanged", (f"the settings that changed give v{champion} itself, the champion",), 0.0, None)
+    return Verdict("unchanged", (f"the evaluate that changed give v{champion} itself, the champion",), 0.0, None)
 
 
-def decide_first(accuracy: float, num_labels: int, settings: Evaluate) -> Verdict:
+def decide_first(accuracy: float, num_labels: int, evaluate: Evaluate) -> Verdict:
     """Judge a challenger where there is no champion: it must be good enough by itself."""
-    needed = max(settings.min_accuracy, 1 / num_labels)
+    needed = max(evaluate.min_accuracy, 1 / num_labels)
     facts = f"no champion yet; holdout accuracy {accuracy:.4f}, at least {needed:.4f} is needed (evaluate.min_accuracy)"
     return Verdict("promote" if accuracy >= needed else "reject", (facts,), None, None)

@@ -1,4 +1,4 @@
-"""The MLflow registry: runs, versions, the alias, what a version was made from.
+"""The MLflow registry: runs, versions, the alias, and what a version was made from.
 
-Imports base and data.
+Imports base, artifacts and data.
 """

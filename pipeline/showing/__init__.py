@@ -1,4 +1,4 @@
-"""What people look at: card, page, contact sheet, plots.
+"""What people look at: the card, the page, the contact sheet, plots.
 
-Imports base and learning.
+Imports base, artifacts and learning.
 """

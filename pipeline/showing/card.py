@@ -6,14 +6,34 @@ in GitHub's job summary.
 
 import html
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from pipeline.artifacts.changes import Changes
+from pipeline.artifacts.evaluation import Doubt, Evaluation, Judgement
+from pipeline.artifacts.lineage import Lineage
+from pipeline.artifacts.report import Report
+from pipeline.artifacts.training import Training
 from pipeline.learning import ladder
 from pipeline.showing import page
 
 MAX_REMARKS = 10
 """Of each kind; the version's page has all."""
+
+
+@dataclass(frozen=True)
+class Review:
+    """All that the stages of a cycle say about its challenger."""
+
+    training: Training
+    evaluation: Evaluation
+    judgement: Judgement
+    changes: Changes
+    report: Report
+    """On the new images."""
+    doubts: Sequence[Doubt]
+    lineage: Lineage | None = None
+    """Known once the challenger is to be registered."""
 
 
 def escape(text: object) -> str:
@@ -22,124 +42,119 @@ def escape(text: object) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", shown)
 
 
-def card(
-    *,
-    training: Mapping[str, Any],
-    evaluation: Mapping[str, Any],
-    verdict: Mapping[str, Any],
-    delta: Mapping[str, Any],
-    validation: Mapping[str, Any],
-    suspicious: Sequence[Mapping[str, Any]],
-    promotion: str,
-    lineage: Mapping[str, Any] | None = None,
-) -> str:
+def card(review: Review, promotion: str) -> str:
     """One screen: the verdict and why, the numbers, what was new, how training went.
 
     Args:
-        training: `training.json` of the train stage.
-        evaluation: the metrics of the evaluate stage.
-        verdict: `verdict.json` of the evaluate stage.
-        delta: `summary.json` of the detect stage.
-        validation: `report.json` of the validate stage.
-        suspicious: `suspicious.json` of the evaluate stage.
+        review: what the stages said.
         promotion: one sentence on what was done.
-        lineage: parent, sources_digest and commit, where they are known.
     """
-    challenger, champion = evaluation["challenger"], evaluation["champion"]
-    best = training["history"][training["best_epoch"]]
-    first = training["history"][0]
-    rival = f"v{verdict['rival']}" if verdict["rival"] else "none"
-    rows = [
-        ("holdout accuracy", _number(champion.get("accuracy")), _number(challenger["accuracy"])),
-        ("holdout loss", _number(champion.get("loss")), _number(challenger["loss"])),
-    ]
-    if evaluation.get("negative_flips") is not None:
-        rows.append(("right before, wrong now", "", f"{evaluation['negative_flips']:.2%}"))
-    weakest = sorted(challenger["recall"].items(), key=lambda item: item[1])[:3]
-    new = ", ".join(f"{escape(label)}: {count}" for label, count in delta["added_by_label"].items())
+    training, judgement, changes = review.training, review.judgement, review.changes
+    weakest = sorted(review.evaluation.challenger.recall.items(), key=lambda item: item[1])[:3]
+    new = ", ".join(f"{escape(label)}: {count}" for label, count in changes.added_by_label.items())
     return "\n".join(
         [
-            f"## Verdict: {verdict['decision']}",
+            f"## Verdict: {judgement.decision}",
             "",
-            *(f"- {escape(reason)}" for reason in verdict["reasons"]),
+            *(f"- {escape(reason)}" for reason in judgement.reasons),
             f"- {escape(promotion)}",
             "",
-            f"| {evaluation['holdout_images']} holdout images | champion ({rival}) | challenger |",
-            "|---|---|---|",
-            *(f"| {name} | {old} | {now} |" for name, old, now in rows),
+            *_scores(review.evaluation, judgement.champion),
             "",
-            f"**Data**: {training['num_images']} images; {delta['added']} added"
-            f"{f' ({new})' if new else ''}, {delta['removed']} removed, {delta['relabelled']} relabelled, "
-            f"{delta['renamed']} renamed.",
+            f"**Data**: {training.num_images} images; {changes.added} added"
+            f"{f' ({new})' if new else ''}, {changes.removed} removed, {changes.relabelled} relabelled, "
+            f"{changes.renamed} renamed.",
             "",
-            *_labels(lineage),
-            *_remarks(validation, suspicious),
-            f"**Training**: {training['start']} start, {escape(training['start_reason'])}. {_scratch(training)}"
-            "Validation loss "
-            f"{first['val_loss']:.4f} before the first step, {best['val_loss']:.4f} at the best epoch "
-            f"{training['best_epoch']} of {training['epochs']} (at most {training['max_epochs']}). Stopped by "
-            f"{escape(training['stop_reason'])}. {_mixture(training)}{_cost(training)}",
+            *_labels(review.lineage),
+            *_remarks(review.report, review.doubts),
+            _training(training),
             "",
             *_audit(training),
             "**Weakest labels** (recall): " + ", ".join(f"{escape(label)}: {value:.3f}" for label, value in weakest),
             "",
-            *([_lineage(lineage), ""] if lineage else []),
+            *([_lineage(review.lineage), ""] if review.lineage else []),
         ]
     )
 
 
-def _labels(lineage: Mapping[str, Any] | None) -> list[str]:
+def _scores(evaluation: Evaluation, champion: int | None) -> list[str]:
+    """The table of both models' scores."""
+    theirs, ours = evaluation.champion, evaluation.challenger
+    rows = [
+        ("holdout accuracy", _number(theirs.accuracy), _number(ours.accuracy)),
+        ("holdout loss", _number(theirs.loss), _number(ours.loss)),
+    ]
+    if evaluation.negative_flips is not None:
+        rows.append(("right before, wrong now", "", f"{evaluation.negative_flips:.2%}"))
+    return [
+        f"| {evaluation.holdout_images} holdout images | champion ({f'v{champion}' if champion else 'none'}) "
+        "| challenger |",
+        "|---|---|---|",
+        *(f"| {what} | {old} | {now} |" for what, old, now in rows),
+    ]
+
+
+def _training(training: Training) -> str:
+    return (
+        f"**Training**: {training.start} start, {escape(training.start_reason)}. {_scratch(training)}"
+        "Validation loss "
+        f"{training.history[0]['val_loss']:.4f} before the first step, {training.best['val_loss']:.4f} at the best "
+        f"epoch {training.best_epoch} of {training.epochs} (at most {training.max_epochs}). Stopped by "
+        f"{escape(training.stop_reason)}. {_mixture(training)}{_cost(training)}"
+    )
+
+
+def _labels(lineage: Lineage | None) -> list[str]:
     """Which labels are called otherwise, or gone, by request."""
-    asked = (lineage or {}).get("params", {}).get("prepare", {})
-    said = [f"{escape(old)} is called {escape(new)}" for old, new in asked.get("renamed_labels", {}).items()]
-    said += [f"{escape(label)} is removed" for label in asked.get("removed_labels", ())]
+    prepare = lineage.params.get("prepare", {}) if lineage else {}
+    said = [f"{escape(old)} is called {escape(new)}" for old, new in prepare.get("renamed_labels", {}).items()]
+    said += [f"{escape(label)} is removed" for label in prepare.get("removed_labels", ())]
     return [f"**Labels**, by prepare.renamed\\_labels and removed\\_labels: {', '.join(said)}.", ""] if said else []
 
 
-def _cost(training: Mapping[str, Any]) -> str:
+def _cost(training: Training) -> str:
     """What the cycle cost, and what of it was the audit."""
-    passes, audit = training["passes"], training["audit"]
-    of_it = f", {audit['passes'] - audit['passes_before']:,.0f} of them in the audit" if audit else ""
-    return f"It cost {passes:,.0f} passes of images, scoring counted a third{of_it}."
+    audit = training.audit
+    of_it = f", {audit.passes - audit.passes_before:,.0f} of them in the audit" if audit else ""
+    return f"It cost {training.passes:,.0f} passes of images, scoring counted a third{of_it}."
 
 
-def _mixture(training: Mapping[str, Any]) -> str:
+def _mixture(training: Training) -> str:
     """What the served weights are made of, where the parent's were tried too."""
-    losses = {row["share"]: f"{row['val_loss']:.4f}" for row in training["blended"]}
+    losses = {mixture.share: f"{mixture.val_loss:.4f}" for mixture in training.blended}
     if not losses:
         return ""
-    share = training["share"]
+    share = training.share
     alone = f"{losses[0.0]} for what the parent serves, {losses[1.0]} for the result"
     if share in (0, 1):
         return f"Served is {'the result' if share else 'what the parent serves'}, by validation loss: {alone}. "
     return f"Served is a mixture, {share:.0%} of it the result, by validation loss: {losses[share]}; {alone}. "
 
 
-def _scratch(training: Mapping[str, Any]) -> str:
+def _scratch(training: Training) -> str:
     """Whose numbers these are, if the audit's model took the place of the other."""
-    kept = training["audit"] and training["audit"]["is_scratch_better"]
-    return "What follows is of the audit's model, trained from scratch, which is kept. " if kept else ""
+    is_kept = training.is_scratch_kept
+    return "What follows is of the audit's model, trained from scratch, which is kept. " if is_kept else ""
 
 
-def _audit(training: Mapping[str, Any]) -> list[str]:
+def _audit(training: Training) -> list[str]:
     """What an audit found, if there was one."""
-    if not training["audit"]:
+    if not training.audit:
         return []
-    rung = ladder.RUNGS[training["ladder"]["after"]["rung"]]
-    said = escape(ladder.finding(training["audit"]))
+    rung = ladder.RUNGS[training.ladder.after.rung]
+    said = escape(ladder.finding(training.audit))
     return [f"**Audit against training from scratch**: {said}. The next cycle makes a {rung} start.", ""]
 
 
-def _remarks(validation: Mapping[str, Any], suspicious: Sequence[Mapping[str, Any]]) -> list[str]:
+def _remarks(report: Report, doubts: Sequence[Doubt]) -> list[str]:
     """What was set aside, warned of or doubted: the first few, each list with its length."""
-    aside = [f"{row['path']}: {row['reason']}" for row in validation["quarantined"]]
     doubted = [
-        f"{row['path']}: labelled {row['label']}, {row['found']} says the champion ({row['probability']:.3f})"
-        for row in suspicious
+        f"{doubt.path}: labelled {doubt.label}, {doubt.predicted} says the champion ({doubt.probability:.3f})"
+        for doubt in doubts
     ]
     parts = (
-        ("file{} set aside", aside),
-        ("warning{}", validation["warnings"]),
+        ("file{} set aside", [f"{image.path}: {image.reason}" for image in report.quarantined]),
+        ("warning{}", report.warnings),
         ("suspicious label{}", doubted),
     )
     lines = []
@@ -152,10 +167,10 @@ def _remarks(validation: Mapping[str, Any], suspicious: Sequence[Mapping[str, An
     return lines
 
 
-def _lineage(lineage: Mapping[str, Any]) -> str:
-    parent = f"v{lineage['parent']}" if lineage["parent"] else "none"
-    data, commit = lineage["sources_digest"][:12], escape(lineage["commit"][:12] or "none")
-    changed = " with uncommitted changes" if lineage["commit"].endswith("+") else ""
+def _lineage(lineage: Lineage) -> str:
+    parent = f"v{lineage.parent}" if lineage.parent else "none"
+    data, commit = lineage.sources_digest[:12], escape(lineage.commit[:12] or "none")
+    changed = " with uncommitted changes" if lineage.commit.endswith("+") else ""
     return f"**Lineage**: parent {parent}, data {data}, commit {commit}{changed}."
 
 

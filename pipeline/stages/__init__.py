@@ -1,1 +1,1 @@
-"""One file per stage of dvc.yaml: read, decide, write."""
+"""The verbs that `dvc repro` runs: one file per stage of dvc.yaml, same name. They import any room, and no stage."""

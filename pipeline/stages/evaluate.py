@@ -7,14 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.base import files
-from pipeline.base import params as parameters
+from pipeline.artifacts import artifact
+from pipeline.artifacts.evaluation import ChallengerScores, ChampionScores, Doubt, Evaluation, Judgement
+from pipeline.artifacts.lineage import WEIGHTS
+from pipeline.artifacts.model import Description
+from pipeline.artifacts.parent import Champion, Pin
+from pipeline.artifacts.training import Training
+from pipeline.base import files, params
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
 from pipeline.data import dataset
-from pipeline.data.dataset import Dataset, Part
+from pipeline.data.dataset import Dataset
 from pipeline.data.splits import SPLITS
 from pipeline.judging import gate, metrics
+from pipeline.judging.gate import Hits, Verdict
 from pipeline.judging.metrics import Scores
 from pipeline.judging.paired import Counts
 from pipeline.judging.settings import Evaluate
@@ -34,6 +40,12 @@ AT_ONCE = 1024
 SHOWN = 5
 """Suspicious labels named on the screen; all are in the report."""
 
+TILES = 60
+"""Suspicious labels on the sheet."""
+
+UNKNOWN = -1e9
+"""Logit of a label that a model has no output for."""
+
 
 class Settings(Excerpt):
     """What evaluate reads of params.yaml."""
@@ -45,140 +57,161 @@ class Settings(Excerpt):
 
 def run(paths: Paths) -> None:
     """Write the verdict, with the numbers and pictures that explain it."""
-    chosen = parameters.load(paths.params, Settings)
-    images, rival = dataset.read(paths.dataset), files.read_json(paths.champion)
-    trained = files.read_json(paths.model / "training.json")
+    settings = params.load(paths.params, Settings)
+    images, trained = dataset.read(paths.dataset), Training.read(paths.model / "training.json")
+    pin = Champion.read(paths.champion).pin
     print("evaluate: loading TensorFlow", flush=True)
-    holdout = images.part("holdout")
-    new = _logits(paths.model / "model.json", paths.model / "weights.npz", images, chosen)
-    known = _Champion(rival, images, chosen, paths.scratch) if rival["version"] else None
-    old = known.holdout() if known else None
-    doubts = _doubts(known, images, files.read_table(paths.accepted / "images.parquet"), chosen) if known else []
+    challenger = _challenger(paths.model, images, settings)
+    champion = _champion(pin, images, settings, paths.scratch) if pin else None
 
-    ours = metrics.scores(holdout.labels, new)
-    theirs = None if old is None else metrics.scores(holdout.labels, old)
-    strange = [at for at, label in enumerate(images.labels) if known and label not in known.what.labels]
-    outdated = [label for label in rival.get("called", ()) if label not in images.labels]
-    counts = None if old is None else metrics.paired(holdout.labels, old.argmax(axis=1), new.argmax(axis=1))
-    if known and rival["lineage"].get("run_key") == trained["run_key"]:
-        verdict = gate.unchanged(rival["version"])
-    else:
-        verdict = _judge(holdout, new, old, counts, strange, outdated, chosen.evaluate)
+    answers = _Answers.of(images, challenger, champion)
+    ours = metrics.scores(answers.labels, answers.challenger)
+    verdict = _verdict(answers, trained, pin, images.labels, settings.evaluate)
+    doubts = _doubts(champion, images, settings.evaluate.suspicious) if champion else []
+    doubted = _named(doubts, files.read_table(paths.accepted / "images.parquet", ["digest", "path"]))
 
-    files.write_json(paths.evaluation / "verdict.json", verdict.to_json() | {"rival": rival["version"]})
-    files.write(
-        paths.evaluation / "curves.png",
-        plots.curves(trained["history"], trained["best_epoch"], trained["stop_reason"]),
-    )
+    judgement = Judgement(**vars(verdict), champion=pin.version if pin else None)
+    judgement.write(paths.evaluation / "verdict.json")
+    picture = plots.curves(trained.history, trained.best_epoch, trained.stop_reason)
+    files.write(paths.evaluation / "curves.png", picture)
     files.write(paths.evaluation / "confusion.png", plots.confusion(ours.confusion, images.labels))
-    files.write(paths.confusion, _csv(holdout.labels, new.argmax(axis=1), images.labels).encode())
-    files.write_json(paths.scores, _summary(ours, theirs, counts, images, rival))
-    files.write_json(paths.evaluation / "suspicious.json", [doubt.to_json() for doubt in doubts])
-    if doubts:
-        files.write(paths.evaluation / "suspicious.png", sheet.draw([_section(doubts)]))
-    _say(verdict, rival["version"])
-    for doubt in doubts[:SHOWN]:
-        print(f"evaluate: warning: {doubt.path!a} is labelled {doubt.label}; {doubt.found}, says the champion")
-    if len(doubts) > SHOWN:
-        print(f"evaluate: warning: and {len(doubts) - SHOWN} more new images; see {paths.evaluation}/suspicious.png")
+    files.write(paths.confusion, _csv(answers, images.labels).encode())
+    _evaluation(answers, ours, champion, images.labels).write(paths.scores)
+    artifact.write_list(paths.evaluation / "suspicious.json", [doubt for doubt, _ in doubted])
+    if doubted:
+        files.write(paths.evaluation / "suspicious.png", sheet.draw([_section(doubted)]))
+    _say(judgement, [doubt for doubt, _ in doubted], paths.evaluation)
 
 
-def _judge(
-    holdout: Part,
-    challenger: "np.ndarray",
-    champion: "np.ndarray | None",
-    counts: Counts | None,
-    strange: Sequence[int],
-    outdated: Sequence[str],
-    settings: Evaluate,
-) -> gate.Verdict:
-    """Compare the predictions.
+class _Model:
+    """A model with its outputs at the places of today's label map."""
 
-    Args:
-        holdout: the images.
-        challenger, champion: logits, float32 (images, labels).
-        counts: how both did on all of them; None without a champion.
-        strange: numbers of the labels that the champion does not know.
-        outdated: labels of the champion, as it calls them, that are no more.
-        settings: section `evaluate` of params.yaml.
-    """
-    found = challenger.argmax(axis=1)
-    right = found == holdout.labels
-    if champion is None or counts is None:
-        return gate.decide_first(float(right.mean()), challenger.shape[1], settings)
-    rows = [label not in strange for label in holdout.labels]
-    known = metrics.paired(holdout.labels[rows], champion.argmax(axis=1)[rows], found[rows]) if strange else None
-    new = gate.Hits(int(right[holdout.is_new].sum()), int(holdout.is_new.sum())) if holdout.is_new is not None else None
-    return gate.decide(counts, settings, new, known, outdated)
+    def __init__(self, description: Description, network: Any, labels: Sequence[str], batch_size: int) -> None:
+        self.description = description
+        self._network, self._labels, self._batch_size = network, labels, batch_size
 
-
-def _logits(description: Path, weights: Path, images: Dataset, chosen: Settings) -> "np.ndarray":
-    from pipeline.learning import training
-
-    training.make_repeatable(chosen.train.seed, chosen.train.threads)
-    what = model.describe(files.read_json(description))
-    network = model.build(what)
-    model.fill(network.weights, files.read_arrays(weights), str(weights))
-    size, _, channels = what.image_shape
-    return model.logits(network, images.part("holdout", size, channels).pixels, chosen.evaluate.batch_size)
-
-
-class _Champion:
-    """The champion's opinion, with its outputs at the places of today's label map; one it lacks scores -1e9."""
-
-    def __init__(self, rival: dict[str, Any], images: Dataset, chosen: Settings, scratch: Path) -> None:
-        from pipeline.learning import training
-
-        training.make_repeatable(chosen.train.seed, chosen.train.threads)
-        registry, listed = Registry(chosen.resolve), rival["lineage"]["files"]
-        artifact = "model/weights.npz"
-        weights = registry.download(rival["run_id"], artifact, listed[artifact], scratch / "objects")
-        self.what = model.describe(rival["lineage"]["model"])  # its labels as they are called today
-        self._network = model.build(self.what)
-        model.fill(self._network.weights, files.read_arrays(weights), str(weights))
-        self._images, self._batch_size = images, chosen.evaluate.batch_size
+    def knows(self, label: str) -> bool:
+        """Whether it has an output for a label."""
+        return label in self.description.labels
 
     def logits(self, pixels: "np.ndarray") -> "np.ndarray":
-        """float32 (images, labels)."""
+        """float32 (images, labels of today); UNKNOWN for a label that it does not know."""
         import numpy as np
 
-        placed = np.full((len(pixels), len(self._images.labels)), -1e9, np.float32)
+        placed = np.full((len(pixels), len(self._labels)), UNKNOWN, np.float32)
         if len(pixels):
-            found = model.logits(self._network, pixels, self._batch_size)
-            for position, label in enumerate(self.what.labels):
-                if label in self._images.labels:
-                    placed[:, self._images.labels.index(label)] = found[:, position]
+            own = model.logits(self._network, pixels, self._batch_size)
+            for position, label in enumerate(self.description.labels):
+                if label in self._labels:
+                    placed[:, self._labels.index(label)] = own[:, position]
         return placed
 
-    def holdout(self) -> "np.ndarray":
-        """Of the holdout images, as it sees them."""
-        size, _, channels = self.what.image_shape
-        return self.logits(self._images.part("holdout", size, channels).pixels)
+    def on_holdout(self, images: Dataset) -> "np.ndarray":
+        """Of the holdout images, in the shape that it sees them in."""
+        size, _, channels = self.description.image_shape
+        return self.logits(images.part("holdout", size, channels).pixels)
+
+
+def _challenger(folder: Path, images: Dataset, settings: Settings) -> _Model:
+    return _loaded(Description.read(folder / "model.json"), folder / "weights.npz", images, settings)
+
+
+def _champion(pin: Pin, images: Dataset, settings: Settings, scratch: Path) -> _Model:
+    registry = Registry(settings.resolve)
+    weights = registry.download(pin.run_id, WEIGHTS, pin.lineage.files[WEIGHTS], scratch / "objects")
+    return _loaded(pin.lineage.model, weights, images, settings)
+
+
+def _loaded(description: Description, weights: Path, images: Dataset, settings: Settings) -> _Model:
+    from pipeline.learning import engine
+
+    engine.make_repeatable(settings.train.seed, settings.train.threads)
+    network = model.load(description, files.read_arrays(weights), str(weights))
+    return _Model(description, network, images.labels, settings.evaluate.batch_size)
 
 
 @dataclass(frozen=True)
-class _Doubt:
+class _Answers:
+    """What both models say to the holdout images."""
+
+    labels: "np.ndarray"
+    """int64 (images,): the true ones."""
+    is_new: "np.ndarray"
+    """bool (images,): which the parent's cycle did not have."""
+    is_familiar: "np.ndarray"
+    """bool (images,): whose labels the champion knows."""
+    challenger: "np.ndarray"
+    """float32 (images, labels): logits."""
+    champion: "np.ndarray | None"
+    """The same, if there is a champion."""
+
+    @classmethod
+    def of(cls, images: Dataset, challenger: _Model, champion: _Model | None) -> "_Answers":
+        """Ask both."""
+        import numpy as np
+
+        holdout = images.part("holdout")
+        known = np.array([champion is None or champion.knows(label) for label in images.labels])
+        return cls(
+            labels=holdout.labels,
+            is_new=np.ones(len(holdout), bool) if holdout.is_new is None else holdout.is_new,
+            is_familiar=known[holdout.labels],
+            challenger=challenger.on_holdout(images),
+            champion=champion.on_holdout(images) if champion else None,
+        )
+
+    def counts(self, rows: "np.ndarray | slice" = slice(None)) -> Counts | None:
+        """How both did on some of the images; None without a champion."""
+        if self.champion is None:
+            return None
+        old, new = (logits[rows].argmax(axis=1) for logits in (self.champion, self.challenger))
+        return metrics.paired(self.labels[rows], old, new)
+
+    def hits_on_new(self) -> Hits:
+        """How the challenger did on the new images."""
+        right = (self.challenger.argmax(axis=1) == self.labels)[self.is_new]
+        return Hits(int(right.sum()), len(right))
+
+
+def _verdict(
+    answers: _Answers, trained: Training, pin: Pin | None, labels: Sequence[str], evaluate: Evaluate
+) -> Verdict:
+    counts = answers.counts()
+    if pin is None or counts is None:
+        accuracy = float((answers.challenger.argmax(axis=1) == answers.labels).mean())
+        return gate.decide_first(accuracy, len(labels), evaluate)
+    if pin.lineage.run_key == trained.run_key:
+        return gate.unchanged(pin.version)
+    familiar = None if set(labels) <= set(pin.lineage.model.labels) else answers.counts(answers.is_familiar)
+    outdated = [label for label in pin.called if label not in labels]
+    return gate.decide(counts, evaluate, answers.hits_on_new(), familiar, outdated)
+
+
+@dataclass(frozen=True)
+class _Suspect:
     """A new image that the champion confidently gives another label."""
 
-    path: str
+    digest: str
     label: str
-    found: str
+    predicted: str
     probability: float
     pixels: "np.ndarray"
     """uint8 (size, size, channels)"""
 
-    def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("path", "label", "found", "probability")}
 
+def _doubts(champion: _Model, images: Dataset, suspicious: float) -> list[_Suspect]:
+    """New images of whose label the champion doubts. None if it sees other pixels than the dataset has.
 
-def _doubts(champion: _Champion, images: Dataset, accepted: "pl.DataFrame", chosen: Settings) -> list[_Doubt]:
-    """The most confident first. None if the champion sees other pixels than the dataset has."""
+    Args:
+        champion: its opinion counts.
+        images: the dataset.
+        suspicious: probability, 0 to 1, of another label from which it doubts.
+    """
     import numpy as np
 
-    if tuple(champion.what.image_shape) != tuple(images.image_shape):
+    if champion.description.image_shape != images.image_shape:
         return []
-    paths = dict(accepted.unique("digest").select("digest", "path").iter_rows())
-    found = []
+    suspects = []
     for split in SPLITS:
         part = images.part(split)
         new = np.arange(0) if part.is_new is None else np.flatnonzero(part.is_new)
@@ -188,53 +221,83 @@ def _doubts(champion: _Champion, images: Dataset, accepted: "pl.DataFrame", chos
             for row, odd in zip(rows, odds, strict=True):
                 label, other = images.labels[part.labels[row]], images.labels[int(odd.argmax())]
                 # Of a label that it does not know the champion can have no opinion.
-                if other != label and label in champion.what.labels and odd.max() >= chosen.evaluate.suspicious:
-                    path = paths.get(part.digests[row], part.digests[row])
-                    found.append(_Doubt(path, label, other, float(odd.max()), np.array(part.pixels[row])))
-    return sorted(found, key=lambda doubt: (-doubt.probability, doubt.path))
+                if other != label and champion.knows(label) and odd.max() >= suspicious:
+                    pixels = np.array(part.pixels[row])
+                    suspects.append(_Suspect(part.digests[row], label, other, float(odd.max()), pixels))
+    return suspects
 
 
-def _section(doubts: list[_Doubt]) -> sheet.Section:
+def _named(suspects: Sequence[_Suspect], accepted: "pl.DataFrame") -> "list[tuple[Doubt, np.ndarray]]":
+    """The doubts with their images' paths and pixels, the most confident first.
+
+    Args:
+        suspects: the images.
+        accepted: columns digest, path.
+    """
+    paths = dict(accepted.sort("path", descending=True).iter_rows())  # of copies the first path wins
+    named = [
+        (
+            Doubt(
+                path=paths.get(one.digest, one.digest),
+                label=one.label,
+                predicted=one.predicted,
+                probability=one.probability,
+            ),
+            one.pixels,
+        )
+        for one in suspects
+    ]
+    return sorted(named, key=lambda pair: (-pair[0].probability, pair[0].path))
+
+
+def _section(doubted: "Sequence[tuple[Doubt, np.ndarray]]") -> sheet.Section:
     """The most doubtful as thumbnails."""
     import numpy as np
 
     tiles = tuple(
         sheet.Tile(
-            np.broadcast_to(doubt.pixels, (*doubt.pixels.shape[:2], 3)),
-            f"{doubt.found}? (labelled {doubt.label}, {doubt.probability:.2f}) {Path(doubt.path).name}",
+            np.broadcast_to(pixels, (*pixels.shape[:2], 3)),
+            f"{doubt.predicted}? (labelled {doubt.label}, {doubt.probability:.2f}) {Path(doubt.path).name}",
             "warning",
         )
-        for doubt in doubts[:60]
+        for doubt, pixels in doubted[:TILES]
     )
-    return sheet.Section("suspicious labels", "the champion doubts them", tiles, len(doubts) - len(tiles))
+    return sheet.Section("suspicious labels", "the champion doubts them", tiles, len(doubted) - len(tiles))
 
 
-def _summary(
-    ours: Scores, theirs: Scores | None, counts: Counts | None, images: Dataset, rival: dict[str, Any]
-) -> dict[str, Any]:
-    champion = {}
-    if theirs:
-        champion["accuracy"] = theirs.accuracy
-        if set(images.labels) <= set(rival["lineage"]["model"]["labels"]):  # else its loss means nothing
-            champion["loss"] = theirs.loss
-    recall = {label: value for label, value in zip(images.labels, ours.recall, strict=True) if value == value}
-    return {
-        "holdout_images": int(ours.confusion.sum()),
-        "challenger": {"accuracy": ours.accuracy, "loss": ours.loss, "recall": recall},
-        "champion": champion,
-        # Share of the images that the champion has right and the challenger wrong.
-        "negative_flips": counts.champion_only / counts.total if counts else None,
-    }
+def _evaluation(answers: _Answers, ours: Scores, champion: _Model | None, labels: Sequence[str]) -> Evaluation:
+    counts = answers.counts()
+    recall = {label: value for label, value in zip(labels, ours.recall, strict=True) if value == value}
+    return Evaluation(
+        holdout_images=len(answers.labels),
+        challenger=ChallengerScores(accuracy=ours.accuracy, loss=ours.loss, recall=recall),
+        champion=_champion_scores(answers, champion, labels),
+        negative_flips=counts.champion_only / counts.total if counts else None,
+    )
 
 
-def _csv(labels: "np.ndarray", predicted: "np.ndarray", names: tuple[str, ...]) -> str:
+def _champion_scores(answers: _Answers, champion: _Model | None, labels: Sequence[str]) -> ChampionScores:
+    if answers.champion is None or champion is None:
+        return ChampionScores()
+    theirs = metrics.scores(answers.labels, answers.champion)
+    if all(map(champion.knows, labels)):
+        return ChampionScores(accuracy=theirs.accuracy, loss=theirs.loss)
+    return ChampionScores(accuracy=theirs.accuracy)
+
+
+def _csv(answers: _Answers, labels: Sequence[str]) -> str:
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
     writer.writerow(["actual", "predicted"])
-    writer.writerows([names[actual], names[found]] for actual, found in zip(labels, predicted, strict=True))
+    predicted = answers.challenger.argmax(axis=1)
+    writer.writerows([labels[actual], labels[other]] for actual, other in zip(answers.labels, predicted, strict=True))
     return sink.getvalue()
 
 
-def _say(verdict: gate.Verdict, rival: int | None) -> None:
-    against = f"against v{rival}" if rival else "without a champion"
-    print(f"evaluate: {verdict.decision} {against}: {'; '.join(verdict.reasons)}")
+def _say(judgement: Judgement, doubts: Sequence[Doubt], folder: Path) -> None:
+    against = f"against v{judgement.champion}" if judgement.champion else "without a champion"
+    print(f"evaluate: {judgement.decision} {against}: {'; '.join(judgement.reasons)}")
+    for doubt in doubts[:SHOWN]:
+        print(f"evaluate: warning: {doubt.path!a} is labelled {doubt.label}; {doubt.predicted}, says the champion")
+    if len(doubts) > SHOWN:
+        print(f"evaluate: warning: and {len(doubts) - SHOWN} more new images; see {folder}/suspicious.png")

@@ -3,16 +3,29 @@
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-from pipeline.base import files
-from pipeline.base import params as parameters
-from pipeline.base.errors import RegistryError
+from pipeline.artifacts import artifact
+from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.changes import Changes
+from pipeline.artifacts.evaluation import Doubt, Evaluation, Judgement
+from pipeline.artifacts.lineage import LEDGER, Lineage
+from pipeline.artifacts.model import Description
+from pipeline.artifacts.parent import Parent
+from pipeline.artifacts.promotion import Promotion
+from pipeline.artifacts.reference import Statistics
+from pipeline.artifacts.report import Report
+from pipeline.artifacts.snapshot import Registered, Snapshot
+from pipeline.artifacts.sources import Sources
+from pipeline.artifacts.training import Training
+from pipeline.base import files, params
 from pipeline.base.paths import Paths
-from pipeline.data.ledger import present
-from pipeline.registry.client import LEDGER, LINEAGE, Registry, Run
+from pipeline.data import ledger
+from pipeline.registry import promotion
+from pipeline.registry.client import Registry
+from pipeline.registry.promotion import Package
+from pipeline.registry.run import Run
 from pipeline.settings import Params
-from pipeline.showing import card
+from pipeline.showing.card import Review, card
 
 SERVING = ("tensorflow", "keras", "pillow", "numpy", "pandas", "polars", "pydantic", "pyyaml", "mlflow")
 """What `pipeline.serving` imports, pinned in the registered model at today's versions."""
@@ -20,181 +33,155 @@ SERVING = ("tensorflow", "keras", "pillow", "numpy", "pandas", "polars", "pydant
 
 def run(paths: Paths) -> None:
     """Bring the registry to what the verdict says, unless it is there already."""
-    chosen = parameters.load(paths.params, Params)
-    texts = {
-        "training": files.read_json(paths.model / "training.json"),
-        "evaluation": files.read_json(paths.scores),
-        "verdict": files.read_json(paths.evaluation / "verdict.json"),
-        "delta": files.read_json(paths.delta / "summary.json"),
-        "validation": files.read_json(paths.validation / "report.json"),
-        "suspicious": files.read_json(paths.evaluation / "suspicious.json"),
-    }
-    trained, verdict = texts["training"], texts["verdict"]
-    judged = files.sha256_json([verdict, chosen.promote.automatic])
-    known = files.read_json(paths.snapshot)["known"].get(trained["run_key"])
+    settings = params.load(paths.params, Params)
+    review = _review(paths)
+    training, judgement = review.training, review.judgement
+    snapshot = Snapshot.read(paths.snapshot)
+    verdict_digest = files.sha256_json([judgement.to_json(), settings.promote.automatic])
+    registered = snapshot.known.get(training.run_key)
 
-    if known and known["version"] == verdict["rival"]:
-        done = {"version": known["version"], "promoted": known["promoted"]}
-        said = f"nothing to do: this is v{known['version']} itself, the version to beat"
-    elif known and known["verdict_digest"] == judged:
-        done = {"version": known["version"], "promoted": known["promoted"]}
-        said = f"nothing to do: v{known['version']} is registered with this verdict"
-    else:
-        # Uploaded in this order; the lineage, which lists them all, last.
-        uploads = {
-            **{f"model/{path.name}": path for path in sorted(paths.model.iterdir())},
-            LEDGER: paths.ledger,
-            "data/images.parquet": paths.delta / "images.parquet",
-            **{f"data/{path.name}": path for path in sorted(paths.validation.iterdir())},
-            **{f"plots/{path.name}": path for path in sorted(paths.evaluation.glob("*.png"))},
-            "data/suspicious.json": paths.evaluation / "suspicious.json",
-        }
-        texts["lineage"] = _lineage(
-            chosen, trained, verdict, uploads, paths.accepted, paths.parent, paths.sources, paths.ledger, paths.snapshot
+    if registered and (said := _nothing_to_do(registered, judgement, verdict_digest)):
+        done = Promotion(
+            decision=judgement.decision,
+            run_key=training.run_key,
+            said=said,
+            version=registered.version,
+            promoted=registered.promoted,
         )
-        done, said = _act(chosen, uploads, judged, texts, paths.model, paths.scratch)
+    else:
+        package = _package(paths, settings, review, snapshot.recipe)
+        review = Review(**vars(review) | {"lineage": package.lineage})
+        done = _promote(settings, package, review, verdict_digest, paths.scratch)
 
-    files.write_json(
-        paths.promotion, {"decision": verdict["decision"], "run_key": trained["run_key"], "said": said} | done
+    done.write(paths.promotion)
+    files.write(paths.report, card(review, done.said).encode())
+    print(f"promote: {done.said}")
+
+
+def _review(paths: Paths) -> Review:
+    """What the stages before said."""
+    return Review(
+        training=Training.read(paths.model / "training.json"),
+        evaluation=Evaluation.read(paths.scores),
+        judgement=Judgement.read(paths.evaluation / "verdict.json"),
+        changes=Changes.read(paths.delta / "summary.json"),
+        report=Report.read(paths.validation / "report.json"),
+        doubts=artifact.read_list(paths.evaluation / "suspicious.json", Doubt),
     )
-    files.write(paths.report, card.card(**texts, promotion=said).encode())
-    print(f"promote: {said}")
 
 
-def _lineage(
-    chosen: Params,
-    trained: dict[str, Any],
-    verdict: dict[str, Any],
-    uploads: dict[str, Path],
-    accepted: Path,
-    parent: Path,
-    batches: Path,
-    ledger: Path,
-    snapshot: Path,
-) -> dict[str, Any]:
+def _nothing_to_do(registered: Registered, judgement: Judgement, verdict_digest: str) -> str | None:
+    """Why the registry is as it should be; None if it is not."""
+    if registered.version == judgement.champion:
+        return f"nothing to do: this is v{registered.version} itself, the version to beat"
+    if registered.verdict_digest == verdict_digest:
+        return f"nothing to do: v{registered.version} is registered with this verdict"
+    return None
+
+
+def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Package:
+    """What is to be registered. Uploaded in this order."""
+    uploads = {
+        **{f"model/{path.name}": path for path in sorted(paths.model.iterdir())},
+        LEDGER: paths.ledger,
+        "data/images.parquet": paths.delta / "images.parquet",
+        **{f"data/{path.name}": path for path in sorted(paths.validation.iterdir())},
+        **{f"plots/{path.name}": path for path in sorted(paths.evaluation.glob("*.png"))},
+        "data/suspicious.json": paths.evaluation / "suspicious.json",
+    }
+    return Package(
+        lineage=_lineage(paths, settings, review, recipe, uploads),
+        uploads=uploads,
+        model=paths.model,
+        requirements=[f"{package}=={metadata.version(package)}" for package in SERVING],
+    )
+
+
+def _lineage(paths: Paths, settings: Params, review: Review, recipe: str, uploads: dict[str, Path]) -> Lineage:
     """What the version was made from: enough to make it again, and to start from it."""
-    counts = present(files.read_table(ledger, ["label", "removed"])).group_by("label").len().sort("label")
-    aside = files.read_table(accepted / "quarantine.parquet", ["digest", "label", "path"])
-    sources = files.read_json(batches)
-    return {
-        "run_key": trained["run_key"],
-        "recipe": files.read_json(snapshot)["recipe"],
-        "sources": sources["sources"],
-        "sources_digest": sources["digest"],
-        "dataset_digest": trained["dataset_digest"],
-        "parent": files.read_json(parent)["version"],
-        "elder": files.read_json(parent).get("elder", {}).get("version"),
-        "is_warm": trained["is_warm"],
-        "ladder": trained["ladder"],
-        "rival": verdict["rival"],
-        "model": files.read_json(uploads["model/model.json"]),
-        "optimizer": trained["optimizer"],
-        "label_counts": dict(counts.iter_rows()),
-        "quarantine": [list(row) for row in aside.iter_rows()],
-        "reference": files.read_json(accepted / "reference.json"),
-        "params": chosen.model_dump(mode="json", by_alias=True),
-        "commit": _commit(),
-        "files": {artifact: files.sha256_file(path) for artifact, path in uploads.items()},
-    }
+    images = ledger.present(files.read_table(paths.ledger, ["label", "removed"]))
+    aside = files.read_table(paths.accepted / "quarantine.parquet", ["digest", "label", "path"])
+    sources, parent = Sources.read(paths.sources), Parent.read(paths.parent)
+    training = review.training
+    return Lineage(
+        run_key=training.run_key,
+        recipe=recipe,
+        sources=sources.sources,
+        sources_digest=sources.digest,
+        dataset_digest=training.dataset_digest,
+        parent=parent.version,
+        elder=parent.elder.version if parent.elder else None,
+        is_warm=training.is_warm,
+        ladder=training.ladder,
+        champion=review.judgement.champion,
+        model=Description.read(paths.model / "model.json"),
+        optimizer=training.optimizer,
+        label_counts=dict(images.group_by("label").len().sort("label").iter_rows()),
+        quarantine=tuple(aside.iter_rows()),
+        reference=Statistics.read(paths.accepted / "reference.json"),
+        params=settings.model_dump(mode="json", by_alias=True),
+        commit=_commit(),
+        files={name: files.sha256_file(path) for name, path in uploads.items()},
+    )
 
 
-def _act(
-    chosen: Params,
-    uploads: dict[str, Path],
-    judged: str,
-    texts: dict[str, Any],
-    challenger: Path,
-    scratch: Path,
-) -> tuple[dict[str, Any], str]:
-    """Register, then move the alias if it is still where the verdict saw it."""
-    lineage, verdict, rival = texts["lineage"], texts["verdict"], texts["verdict"]["rival"]
-    registry = Registry(chosen.resolve)
-    before, current = registry.newest(run_key=lineage["run_key"]), registry.champion()
-    number = current.number if current else None
-    wanted = verdict["decision"] == "promote" and chosen.promote.automatic
-    if wanted and before is None and number != rival:
-        raise RegistryError(
-            f"the champion moved from {_name(rival)} to {_name(number)} while this cycle ran, so its verdict is about "
-            "a champion that is no more; nothing was registered; run `dvc repro` again"
-        )
-
-    run = registry.run(lineage["run_key"], f"cycle {lineage['dataset_digest'][:8]}")
-    _log(run, texts)
-    listed = scratch / "lineage.json"
-    files.write_json(listed, lineage)
-    for artifact, path in uploads.items():
-        run.upload(path, artifact)
-    run.upload(listed, LINEAGE)
-    # The next cycle on this machine need not download what this one has.
-    for artifact, sha256 in lineage["files"].items():
-        files.write(scratch / "objects" / sha256, uploads[artifact].read_bytes())
-    files.write(scratch / "objects" / files.sha256_file(listed), listed.read_bytes())
-
+def _promote(settings: Params, package: Package, review: Review, verdict_digest: str, scratch: Path) -> Promotion:
+    """Upload, register, then move the alias if it is still where the verdict saw it."""
+    lineage, judgement, registry = package.lineage, review.judgement, Registry(settings.resolve)
+    if judgement.decision == "promote" and settings.promote.automatic:
+        promotion.refuse_moved(registry, package, judgement)
+    mlflow_run = registry.run(lineage.run_key, f"cycle {lineage.dataset_digest[:8]}")
+    _log(mlflow_run, review, lineage)
+    lineage_digest = promotion.upload(mlflow_run, package, scratch)
+    undecided = card(review, "not decided yet")
+    version = promotion.register(registry, mlflow_run, package, lineage_digest, undecided, scratch)
+    is_promoted, said = promotion.move_alias(registry, version, judgement, settings.promote)
     tags = {
-        "run_key": lineage["run_key"],
-        "recipe": lineage["recipe"],
-        "parent": str(lineage["parent"] or ""),
-        "rival": str(rival or ""),
-        "commit": lineage["commit"],
-        "lineage": files.sha256_file(listed),
-        "sources": lineage["sources_digest"],
+        "verdict": judgement.decision,
+        "verdict_digest": verdict_digest,
+        "promoted": str(is_promoted).lower(),
     }
-    requirements = [f"{name}=={metadata.version(name)}" for name in SERVING]
-    package = _package(challenger, scratch)
-    version = registry.register(run, package, tags, requirements, card.card(**texts, promotion="not decided yet"))
-    applied = version.tags.get("evergreen.promoted") == "true"
-    if wanted and not applied and number == rival:
-        registry.promote(version.number)
-        applied, said = True, f"v{version.number} is the new {registry.alias}"
-    elif wanted and not applied and number != version.number:
-        said = f"v{version.number} keeps its verdict, but {registry.alias} is {_name(number)} by now and stays"
-    else:
-        said = f"v{version.number} is registered; {registry.alias} stays {_name(number)}"
-        if verdict["decision"] == "promote" and not chosen.promote.automatic:
-            said += f"; promote.automatic is false: set the alias {registry.alias} in the MLflow UI to promote it"
-    outcome = {
-        "verdict": verdict["decision"],
-        "verdict_digest": judged,
-        "promoted": str(applied).lower(),
-    }
-    registry.annotate(version.number, outcome, card.card(**texts, promotion=said))
-    run.end()
-    return {"version": version.number, "promoted": applied}, said
+    registry.annotate(version.number, tags, card(review, said))
+    mlflow_run.end()
+    return Promotion(
+        decision=judgement.decision,
+        run_key=lineage.run_key,
+        said=said,
+        version=version.number,
+        promoted=is_promoted,
+    )
 
 
-def _log(run: Run, texts: dict[str, Any]) -> None:
+def _log(mlflow_run: Run, review: Review, lineage: Lineage) -> None:
     """The run as reviewers find it in the MLflow UI."""
-    training, evaluation, verdict, lineage = (texts[name] for name in ("training", "evaluation", "verdict", "lineage"))
-    kept_audit = training["audit"] and training["audit"]["is_scratch_better"]
-    run.log_history(training["history"], "audit_" if kept_audit else "")
-    best = training["history"][training["best_epoch"]]
-    metrics = {f"best_{name}": value for name, value in best.items() if name.startswith("val_")}
-    metrics |= {name: training[name] for name in ("best_epoch", "passes", "share")}
-    for who in ("champion", "challenger"):
-        for name in ("accuracy", "loss"):
-            if name in evaluation[who]:
-                metrics[f"holdout_{name}_{who}"] = evaluation[who][name]
-    if evaluation["champion"]:
-        metrics["holdout_negative_flips"] = evaluation["negative_flips"]
-    params = {f"{section}.{key}": v for section, keys in lineage["params"].items() for key, v in keys.items()}
+    training, judgement = review.training, review.judgement
+    mlflow_run.log_history(training.history, "audit_" if training.is_scratch_kept else "")
+    settings = {f"{section}.{key}": value for section, keys in lineage.params.items() for key, value in keys.items()}
     tags = {
-        "evergreen.verdict": verdict["decision"],
-        "evergreen.start": f"{training['start']}: {training['start_reason']}",
-        "evergreen.stop": training["stop_reason"],
-        "evergreen.parent": str(lineage["parent"] or ""),
-        "evergreen.sources": lineage["sources_digest"],
-        "mlflow.source.git.commit": lineage["commit"],
-        "mlflow.note.content": card.card(**texts, promotion="see the registered version"),
+        "evergreen.verdict": judgement.decision,
+        "evergreen.start": f"{training.start}: {training.start_reason}",
+        "evergreen.stop": training.stop_reason,
+        "evergreen.parent": str(lineage.parent or ""),
+        "evergreen.sources": lineage.sources_digest,
+        "mlflow.source.git.commit": lineage.commit,
+        "mlflow.note.content": card(review, "see the registered version"),
     }
-    run.log(metrics, params, tags)
+    mlflow_run.log(_metrics(training, review.evaluation), settings, tags)
 
 
-def _package(challenger: Path, scratch: Path) -> Path:
-    """What serving needs, alone in a folder."""
-    folder = scratch / "package"
-    for name in ("model.json", "weights.npz"):
-        files.write(folder / name, (challenger / name).read_bytes())
-    return folder
+def _metrics(training: Training, evaluation: Evaluation) -> dict[str, float]:
+    metrics: dict[str, float] = {
+        f"best_{name}": value for name, value in training.best.items() if name.startswith("val_")
+    }
+    metrics |= {"best_epoch": training.best_epoch, "passes": training.passes, "share": training.share}
+    scores: dict[str, Artifact] = {"champion": evaluation.champion, "challenger": evaluation.challenger}
+    for who, theirs in scores.items():
+        for name in ("accuracy", "loss"):
+            if (value := getattr(theirs, name)) is not None:
+                metrics[f"holdout_{name}_{who}"] = value
+    if evaluation.negative_flips is not None:
+        metrics["holdout_negative_flips"] = evaluation.negative_flips
+    return metrics
 
 
 def _commit() -> str:
@@ -209,7 +196,3 @@ def _commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return head + ("+" if changed.stdout.strip() else "")
-
-
-def _name(number: int | None) -> str:
-    return f"v{number}" if number else "none"

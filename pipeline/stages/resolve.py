@@ -9,124 +9,184 @@ there is one; else the champion. The champion to beat is pinned in the same way.
 import os
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from pipeline.base import files, params, recipe
+from pipeline import recipe
+from pipeline.artifacts.lineage import LEDGER, Lineage
+from pipeline.artifacts.parent import Champion, Elder, Parent, Pin
+from pipeline.artifacts.snapshot import Registered, Snapshot
+from pipeline.artifacts.sources import Source, Sources
+from pipeline.artifacts.training import Place
+from pipeline.base import code, files, params
 from pipeline.base.errors import RegistryError
 from pipeline.base.paths import Paths
-from pipeline.data import labels, sources, tree, trigger
-from pipeline.data.sources import Source
+from pipeline.data import labels, sources, trigger, worktree
+from pipeline.data.inventory import Inventory
 from pipeline.data.store import Store
 from pipeline.data.trigger import Change
-from pipeline.registry.client import LEDGER, Registry, Version, shown
+from pipeline.registry.client import Registry
+from pipeline.registry.connection import shown
+from pipeline.registry.version import FORMAT, Version, name
 from pipeline.settings import Params
+
+if TYPE_CHECKING:
+    from pipeline.data.delta import Delta
+
+STAGES = ("detect", "validate", "prepare", "train", "evaluate")
+"""Those that run only if something that they read changed, their code for one."""
 
 SAMPLE = 200
 """New images that are looked at to see whether they drift."""
 
+FOOT = Place(rung=0, cycles=0)
+"""Of the ladder: where the cycles of a project begin. Said so, for the same data must give the same bytes later."""
+
 
 def run(paths: Paths) -> None:
     """Pin what this cycle starts from and what it has to beat; or hold at the last cycle's data until enough is new."""
-    chosen = params.load(paths.params, Params)
-    found = sources.find(paths.images)
-    store = Store(Path())
-    for warning in tree.check(paths.images, found, store, chosen.detect.ignore, paths.scratch / "tree.json"):
-        print(f"resolve: warning: {warning}")
-    registry = Registry(chosen.resolve, paths.scratch / "registry.json")
+    settings = params.load(paths.params, Params)
+    here = _World.look(settings, paths)
+    champion = here.registry.champion()
+    if champion is None:
+        _refuse_empty(here.registry)
+    batches = _due(here)
+    digests = code.of_stages(STAGES, settings.train.architecture, paths.scratch / "code.json")
+    cycle = _Cycle.of(here, batches, recipe.digest(settings, digests), champion)
 
-    current = registry.champion()
-    if current is None:
-        _refuse_empty(registry)
-    found = _due(registry, store, found, paths.images, chosen, paths.scratch)
-    data, how = sources.digest(found), recipe.digest(chosen)
-    on_data = registry.newest(sources=data)
-    on_recipe = registry.newest(sources=data, recipe=how)
-    start = _version(registry, on_data.parent) if on_data else current
-    if start and not on_data and chosen.resolve.after_removal == "retrain":
-        start = _clean(registry, store, start, found, paths.images, chosen, paths.scratch)
-    rival = _version(registry, on_recipe.rival) if on_recipe else current
-    elder = _elder(registry, on_data, paths.scratch)
-
-    files.write_json(paths.sources, {"digest": data, "sources": sources.to_json(found)})
-    renamed = chosen.prepare.renamed_labels
-    pinned = _pinned(registry, start, renamed, paths.scratch) | _splits_of(registry, elder, start, paths.scratch)
-    files.write_json(paths.parent, pinned | _ladder(registry, on_data, paths.scratch))
-    files.write_json(paths.champion, _pinned(registry, rival, renamed, paths.scratch))
-    files.write_json(paths.snapshot, {"recipe": how, "known": _known(registry, data)})
-    _say(found, current, on_recipe, start, is_known=on_data is not None)
+    Sources(digest=cycle.data, sources=batches).write(paths.sources)
+    _parent(here, cycle).write(paths.parent)
+    Champion(pin=_pin(here, cycle.champion)).write(paths.champion)
+    for stage, digest in digests.items():
+        files.write(paths.code / stage, f"{digest}\n".encode())
+    Snapshot(recipe=cycle.recipe, known=_registered(here.registry, cycle.data)).write(paths.snapshot)
+    _say(batches, champion, cycle)
 
 
-def _due(
-    registry: Registry, store: Store, found: tuple[Source, ...], images: Path, chosen: Params, scratch: Path
-) -> tuple[Source, ...]:
+@dataclass(frozen=True)
+class _World:
+    """What is outside of the cycle: the settings, the disk, the pointers, the registry."""
+
+    settings: Params
+    paths: Paths
+    store: Store
+    registry: Registry
+    batches: tuple[Source, ...]
+    """That Git tracks now."""
+
+    @classmethod
+    def look(cls, settings: Params, paths: Paths) -> "_World":
+        """Find the batches, and hold the disk against them."""
+        batches, store = sources.find(paths.images), Store(Path())
+        memory = paths.scratch / "tree.json"
+        for warning in worktree.check(paths.images, batches, store, settings.detect.ignore, memory):
+            print(f"resolve: warning: {warning}")
+        registry = Registry(settings.resolve, paths.scratch / "registry.json")
+        return cls(settings, paths, store, registry, batches)
+
+    @property
+    def objects(self) -> Path:
+        """Folder of downloads."""
+        return self.paths.scratch / "objects"
+
+    def lineage(self, version: Version) -> Lineage:
+        """What a version was made from."""
+        return self.registry.lineage(version, self.objects)
+
+    def version(self, number: int | None) -> Version | None:
+        """A version by its number."""
+        return None if number is None else self.registry.version(number)
+
+    def delta(self, lineage: Lineage, batches: tuple[Source, ...]) -> "Delta":
+        """What differs between a version's data and that of some batches."""
+        inventory = Inventory(self.store, self.paths.images, self.settings.detect.ignore, self.paths.scratch)
+        return inventory.between(lineage.sources, batches, lineage.quarantine).delta
+
+
+@dataclass(frozen=True)
+class _Cycle:
+    """What the registry knows of this data, and what follows for the cycle."""
+
+    data: str
+    """Digest of the batches."""
+    recipe: str
+    on_data: Version | None
+    """The newest version trained on exactly this data."""
+    on_recipe: Version | None
+    """The same with these settings and this code."""
+    start: Version | None
+    """What the cycle starts from."""
+    champion: Version | None
+    """What it has to beat."""
+
+    @classmethod
+    def of(cls, here: _World, batches: tuple[Source, ...], recipe: str, champion: Version | None) -> "_Cycle":
+        """Ask the registry.
+
+        What an earlier Evergreen trained counts as a start and not as this data's own version: its recipe is of another
+        kind, and the cycle that follows an upgrade starts from the champion.
+        """
+        data, registry = sources.digest(batches), here.registry
+        on_data = registry.newest(sources=data, format=FORMAT)
+        on_recipe = registry.newest(sources=data, format=FORMAT, recipe=recipe)
+        start = here.version(on_data.parent) if on_data else champion
+        if start and not on_data and here.settings.resolve.after_removal == "retrain":
+            start = _clean(here, start, batches)
+        return cls(data, recipe, on_data, on_recipe, start, here.version(on_recipe.champion) if on_recipe else champion)
+
+
+def _due(here: _World) -> tuple[Source, ...]:
     """The data of this cycle: what there is, or that of the last cycle while too little is new."""
-    rule = chosen.resolve
-    if rule.start_at == 1 or os.environ.get(trigger.FORCE) or registry.newest(sources=sources.digest(found)):
-        return found
-    last = registry.newest_whole()
+    rule = here.settings.resolve
+    is_any = rule.start_at == 1 or bool(os.environ.get(trigger.FORCE))
+    if is_any or here.registry.newest(sources=sources.digest(here.batches)):
+        return here.batches
+    last = here.registry.newest_whole()
     if last is None:
-        return found
-    lineage = labels.named(registry.lineage(last, scratch / "objects"), chosen.prepare.renamed_labels)
-    before = sources.from_json(lineage["sources"])
-    change = _change(store, before, found, lineage, images, chosen, scratch)
+        return here.batches
+    lineage = labels.named(here.lineage(last), here.settings.prepare.renamed_labels)
+    change = _change(here, lineage)
     why = trigger.reason(change, rule)
     if why is None:
         print(f"resolve: {trigger.waiting(change, rule)}")
-        return before
+        return lineage.sources
     print(f"resolve: a cycle is due: {why}")
-    return found
+    return here.batches
 
 
-def _change(
-    store: Store,
-    before: tuple[Source, ...],
-    now: tuple[Source, ...],
-    lineage: dict[str, Any],
-    images: Path,
-    chosen: Params,
-    scratch: Path,
-) -> Change:
-    import polars as pl
-
-    from pipeline.data.inventory import Inventory
-
-    inventory = Inventory(store, images, chosen.detect.ignore)
-    delta = inventory.between(before, now, lineage.get("quarantine", [])).delta
-    news = delta.filter(pl.col("kind").is_in(["added", "removed", "relabelled"]))
-    found = {label for label in news.filter(pl.col("kind") != "removed")["label"] if label}
-    drift = _drift(store, delta, lineage, chosen, scratch) if chosen.resolve.start_at_drift else {}
-    paths = [source.path for source in set(now) ^ set(before)]
+def _change(here: _World, lineage: Lineage) -> Change:
+    """What changed since the last cycle."""
+    delta = here.delta(lineage, here.batches)
+    labels_now = {label for label in delta.arrived["label"] if label}
+    paths = [source.path for source in set(here.batches) ^ set(lineage.sources)]
     return Change(
-        images=news["digest"].n_unique(),
-        total=sum(lineage["label_counts"].values()),
-        hours=_hours(paths, lineage["commit"].rstrip("+")),
-        new_labels=sorted(found - set(lineage["label_counts"])),
-        drift=drift,
+        images=delta.num_changed,
+        total=sum(lineage.label_counts.values()),
+        hours=_hours(paths, lineage.commit.rstrip("+")),
+        new_labels=sorted(labels_now - set(lineage.label_counts)),
+        drift=_drift(here, delta, lineage) if here.settings.resolve.start_at_drift else {},
     )
 
 
-def _drift(store: Store, delta: Any, lineage: dict[str, Any], chosen: Params, scratch: Path) -> dict[str, float]:
+def _drift(here: _World, delta: "Delta", lineage: Lineage) -> Mapping[str, float]:
     """Distances of a sample of the added images from the last cycle's; none where there are too few to tell."""
-    import polars as pl
-
     from pipeline.checking import drift, facts
     from pipeline.images import pixels
     from pipeline.images.decoding import THUMBNAIL
 
-    sample = delta.filter(pl.col("kind") == "added").unique("digest").sort("digest").head(SAMPLE)
-    reference = drift.usable(lineage.get("reference", {}))
-    if min(len(sample), drift.num_images(reference)) < drift.MIN_IMAGES:
+    sample = delta.added.sort("digest").head(SAMPLE)
+    reference = drift.usable(lineage.reference)
+    if min(len(sample), reference.num_images) < drift.MIN_IMAGES:
         return {}
-    seen = pixels.look(
-        store, sample, THUMBNAIL, pixels.limits(chosen.validate_), scratch / "sample.npy", "resolve: drift"
-    )
+    limits = pixels.limits(here.settings.validate_)
+    seen = pixels.look(here.store, sample, THUMBNAIL, limits, here.paths.scratch / "sample.npy", "resolve: drift")
     table = facts.table(seen).with_columns(sample["digest"], sample["label"]).filter("readable")
     return drift.distances(reference, facts.statistics(table))
 
 
-def _hours(paths: list[str], commit: str) -> float:
+def _hours(paths: Sequence[str], commit: str) -> float:
     """Age of the oldest change of these batches that the last cycle's commit does not have."""
     pointers = [f"{path}.dvc" for path in paths]
     for span in ([f"{commit}..HEAD"] if commit else [], ["--max-count=1"]):
@@ -139,87 +199,69 @@ def _hours(paths: list[str], commit: str) -> float:
     return 0.0  # not committed yet
 
 
-def _clean(
-    registry: Registry,
-    store: Store,
-    start: Version,
-    found: tuple[Source, ...],
-    images: Path,
-    chosen: Params,
-    scratch: Path,
-) -> Version | None:
+def _clean(here: _World, start: Version, batches: tuple[Source, ...]) -> Version | None:
     """The newest champion, up to `start`, that never learned from an image that is gone now; None if there is none."""
-    import polars as pl
-
-    from pipeline.data.inventory import Inventory
     from pipeline.registry import lineage
 
-    content = registry.lineage(start, scratch / "objects")
-    inventory = Inventory(store, images, chosen.detect.ignore)
-    before = sources.from_json(content["sources"])
-    delta = inventory.between(before, found, content.get("quarantine", [])).delta
-    removed = set(delta.filter(pl.col("kind") == "removed")["digest"])
+    removed = set(here.delta(here.lineage(start), batches).removed["digest"])
     if not removed:
         return start
-    clean, uses = None, lineage.uses(registry, removed, scratch / "objects")
+    clean, uses = None, lineage.uses(here.registry, removed, here.objects)
     # The tag is the pipeline's own; of what a person promoted, only that later cycles began with it or had to beat it.
-    champions = {start.number, *(use.version.parent for use in uses), *(use.version.rival for use in uses)}
+    champions = {start.number, *(use.version.parent for use in uses), *(use.version.champion for use in uses)}
     for use in uses:
-        promoted = use.version.tags.get("evergreen.promoted") == "true" or use.version.number in champions
+        promoted = use.version.promoted or use.version.number in champions
         if promoted and not use.learned and use.version.number <= start.number:
             clean = use.version
     print(
-        f"resolve: {len(removed)} images are gone since {_name(start)}; this cycle starts from "
-        f"{_name(clean) if clean else 'fresh weights'}, which never saw them (resolve.after_removal)"
+        f"resolve: {len(removed)} images are gone since {name(start)}; this cycle starts from "
+        f"{name(clean) if clean else 'fresh weights'}, which never saw them (resolve.after_removal)"
     )
     return clean
 
 
-def _elder(registry: Registry, on_data: Version | None, scratch: Path) -> Version | None:
-    """The version whose ledger has every split that was ever dealt: of known data what it was then."""
-    if on_data:
-        number = registry.lineage(on_data, scratch / "objects").get("elder")
-        return _version(registry, number)
-    return registry.newest_whole()
+def _parent(here: _World, cycle: _Cycle) -> Parent:
+    """What the cycle starts from, and what it must know of the cycles before it."""
+    parent = Parent(pin=_pin(here, cycle.start), ladder=_place(here, cycle.on_data))
+    elder = _elder(here, cycle)
+    return parent.model_copy(update={"elder": elder}) if elder else parent
 
 
-def _splits_of(registry: Registry, elder: Version | None, start: Version | None, scratch: Path) -> dict[str, Any]:
-    """Where the splits of images are to be had that the parent never saw, so that they stay for ever."""
-    if elder is None or (start and start.number == elder.number):
-        return {}
-    sha256 = registry.lineage(elder, scratch / "objects")["files"][LEDGER]
-    return {"elder": {"version": elder.number, "run_id": elder.run_id, "ledger": sha256}}
+def _elder(here: _World, cycle: _Cycle) -> Elder | None:
+    """Where the splits of images are to be had that the parent never saw, so that they stay for ever.
+
+    That version's ledger has every split that was ever dealt; of known data it is the one that it was then.
+    """
+    on_data = cycle.on_data
+    version = here.version(here.lineage(on_data).elder) if on_data else here.registry.newest_whole()
+    if version is None or (cycle.start and cycle.start.number == version.number):
+        return None
+    return Elder(version=version.number, run_id=version.run_id, ledger=here.lineage(version).files[LEDGER])
 
 
-def _version(registry: Registry, number: int | None) -> Version | None:
-    return None if number is None else registry.version(number)
-
-
-def _ladder(registry: Registry, on_data: Version | None, scratch: Path) -> dict[str, Any]:
+def _place(here: _World, on_data: Version | None) -> Place:
     """Where the cycles before this one stood on the ladder: of known data, as it was then."""
-    newest = on_data or registry.newest_whole()
-    found = registry.lineage(newest, scratch / "objects").get("ladder", {}) if newest else {}
-    # At its foot to begin with, and said so: the same data must give the same bytes later.
-    return {"ladder": found.get("before" if on_data else "after", {"rung": 0, "cycles": 0})}
+    newest = on_data or here.registry.newest_whole()
+    places = here.lineage(newest).ladder if newest else None
+    if places is None:
+        return FOOT
+    return places.before if on_data else places.after
 
 
-def _pinned(registry: Registry, version: Version | None, renamed: Mapping[str, str], scratch: Path) -> dict[str, Any]:
+def _pin(here: _World, version: Version | None) -> Pin | None:
     if version is None:
-        return {"version": None}
-    raw = registry.lineage(version, scratch / "objects")
-    lineage = labels.named(raw, renamed)
-    called = raw["model"]["labels"]
-    return {"version": version.number, "run_id": version.run_id, "lineage": lineage, "called": called}
+        return None
+    lineage = here.lineage(version)
+    today = labels.named(lineage, here.settings.prepare.renamed_labels)
+    return Pin(version=version.number, run_id=version.run_id, lineage=today, called=lineage.model.labels)
 
 
-def _known(registry: Registry, data: str) -> dict[str, dict[str, Any]]:
+def _registered(registry: Registry, data: str) -> dict[str, Registered]:
     """By run key, the versions on this data as they are: what `promote` need not do again."""
     return {
-        version.run_key: {
-            "version": version.number,
-            "verdict_digest": version.tags.get("evergreen.verdict_digest", ""),
-            "promoted": version.tags.get("evergreen.promoted") == "true",
-        }
+        version.run_key: Registered(
+            version=version.number, verdict_digest=version.verdict_digest, promoted=version.promoted
+        )
         for version in reversed(registry.all(sources=data))
     }
 
@@ -235,24 +277,14 @@ def _refuse_empty(registry: Registry) -> None:
         )
 
 
-def _say(
-    found: tuple[sources.Source, ...],
-    current: Version | None,
-    same: Version | None,
-    start: Version | None,
-    *,
-    is_known: bool,
-) -> None:
-    batches = f"{len(found)} {'batch' if len(found) == 1 else 'batches'}"
-    num_files = sum(source.num_files for source in found)
-    print(f"resolve: {batches}, {num_files} files; champion: {_name(current)}", end="; ")
-    if same:
-        print(f"this data is known, v{same.number} was trained on it")
-    elif start:
-        print(f"{'known data, other settings' if is_known else 'new data'}: its parent is {_name(start)}")
+def _say(batches: Sequence[Source], champion: Version | None, cycle: _Cycle) -> None:
+    number = f"{len(batches)} {'batch' if len(batches) == 1 else 'batches'}"
+    num_files = sum(source.num_files for source in batches)
+    print(f"resolve: {number}, {num_files} files; champion: {name(champion)}", end="; ")
+    if cycle.on_recipe:
+        print(f"this data is known, v{cycle.on_recipe.number} was trained on it")
+    elif cycle.start:
+        what = "known data, other settings" if cycle.on_data else "new data"
+        print(f"{what}: its parent is {name(cycle.start)}")
     else:
         print("nothing to start from yet")
-
-
-def _name(version: Version | None) -> str:
-    return f"v{version.number}" if version else "none"

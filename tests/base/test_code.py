@@ -1,11 +1,12 @@
-import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks.workspace import CHECKOUT
 from pipeline.base import code
-
-REAL = Path(code.__file__).parents[1]
+from pipeline.base.errors import ModelError
 
 
 @pytest.fixture
@@ -21,14 +22,18 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "stages/go.py": "from pipeline import b as renamed\nfrom other import x\n",
     }
     for name, content in contents.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(content)
-    monkeypatch.setattr(code, "ROOT", root)
+        write(root / name, content)
+    monkeypatch.setattr(code, "ROOT", tmp_path)
     return root
 
 
-def names(module: str) -> list[str]:
-    return [path.relative_to(code.ROOT).as_posix() for path in code.modules(module)]
+def write(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+
+
+def names(*modules: str) -> list[str]:
+    return [path.relative_to(code.ROOT).as_posix().removeprefix("pipeline/") for path in code.modules(*modules)]
 
 
 @pytest.mark.usefixtures("package")
@@ -56,7 +61,7 @@ def test_a_name_that_is_no_module_of_ours_is_refused(name):
 @pytest.mark.parametrize("changed", ["a.py", "b.py", "c.py", "d.py", "stages/go.py"])
 def test_the_digest_changes_with_every_module_that_a_stage_runs_through(package, changed):
     before = code.digest("pipeline.stages.go")
-    (package / changed).write_bytes((package / changed).read_bytes() + b"# changed\n")
+    (package / changed).write_bytes((package / changed).read_bytes() + b"changed = True\n")
     assert code.digest("pipeline.stages.go") != before
 
 
@@ -75,20 +80,160 @@ def test_the_digest_changes_when_a_module_changes_its_name(package):
     assert len({before, renamed, code.digest("pipeline.stages.go")}) == 3
 
 
-def test_the_digest_does_not_depend_on_where_the_package_lies(tmp_path, monkeypatch):
-    here = code.digest("pipeline.stages.train")
-    shutil.copytree(REAL, tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(code, "ROOT", tmp_path / "pipeline")
-    assert code.digest("pipeline.stages.train") == here
+@pytest.mark.parametrize(
+    ("written", "reworded"),
+    [
+        ("x = 1  # one\n", "x = 1  # uno\n\n\n"),
+        ('"""A module."""\nx = 1\n', "x = 1\n"),
+        (
+            'def f():\n    """Old."""\n    return 1\n',
+            'def f():\n    """New,\n\n    of two lines."""\n    return 1\n',
+        ),
+        (
+            'class C:\n    """Old."""\n\n    x: int\n    """Old."""\n',
+            'class C:\n    x: int  # new\n    """New."""\n',
+        ),
+        ('X = 2\n"""Of what?"""\n', "X = 2\n"),
+        ("x = (1 +\n     2)\n", "x = 1 + 2\n"),
+        ("x = 'a'\n", 'x = "a"\n'),
+        ("x = 1_000\n", "x = 1000\n"),
+    ],
+    ids=["comment", "of a module", "of a function", "of a class", "of a constant", "brackets", "quotes", "underscore"],
+)
+def test_what_is_only_said_is_not_in_the_digest(package, written, reworded):
+    (package / "d.py").write_text(written)
+    before = code.digest("pipeline.stages.go")
+    (package / "d.py").write_text(reworded)
+    assert code.digest("pipeline.stages.go") == before
+
+
+@pytest.mark.parametrize(
+    ("written", "changed"),
+    [
+        ("x = 1\n", "x = 2\n"),
+        ("x = 1\n", "x = 1.0\n"),
+        ("x = 'a'\n", "x = b'a'\n"),
+        ("x = ''\n", "x = None\n"),
+        ("x = 0\n", "x = False\n"),
+        ("def f(a, b):\n    return a\n", "def f(b, a):\n    return a\n"),
+        ("def f(a, *, b=1): ...\n", "def f(a, b=1): ...\n"),
+        ("f(1, 2)\n", "f(2, 1)\n"),
+        ("a < b\n", "a <= b\n"),
+        ("del a\n", "a\n"),
+        ("raise E('what was expected')\n", "raise E('what to do')\n"),
+        ("print('said')\n", "print()\n"),
+        ("x = f'{a!r}'\n", "x = f'{a}'\n"),
+        ("from pipeline import a\n", "import pipeline.a\n"),
+    ],
+    ids=repr,
+)
+def test_whatever_runs_is_in_the_digest(package, written, changed):
+    (package / "d.py").write_text(written)
+    before = code.digest("pipeline.stages.go")
+    (package / "d.py").write_text(changed)
+    assert code.digest("pipeline.stages.go") != before
+
+
+@pytest.mark.usefixtures("package")
+def test_the_digest_does_not_depend_on_where_the_project_lies(tmp_path, monkeypatch):
+    here = code.digest("pipeline.stages.go")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "pipeline").rename(tmp_path / "elsewhere/pipeline")
+    monkeypatch.setattr(code, "ROOT", tmp_path / "elsewhere")
+    assert code.digest("pipeline.stages.go") == here
 
 
 def test_training_runs_through_the_model_but_not_through_the_card():
-    found = names("pipeline.stages.train")
-    assert {
-        "stages/train.py",
-        "learning/training.py",
-        "learning/model.py",
-        "learning/checkpoint.py",
-        "base/errors.py",
-    } <= set(found)
-    assert "showing/card.py" not in found
+    listed = names("pipeline.stages.train")
+    assert {"stages/train.py", "base/errors.py", "learning/model.py", "learning/checkpoint.py"} <= set(listed)
+    assert "showing/card.py" not in listed
+
+
+PYTHONS = sorted({path.resolve() for path in Path(sys.base_prefix).parent.glob("3.1[1-3].*/bin/python3")})
+"""Other Pythons beside this one, as pyenv puts them; often none."""
+
+
+@pytest.mark.parametrize("python", PYTHONS, ids=str)
+def test_another_python_reads_the_same_digest(python: Path):
+    """So a laptop and a runner with different Pythons train the same model once."""
+    script = (
+        "import sys, types; sys.path.insert(0, '.');"
+        "files, errors = types.ModuleType('pipeline.base.files'), types.ModuleType('pipeline.base.errors');"
+        "import hashlib, json; files.sha256 = lambda content: hashlib.sha256(content).hexdigest();"
+        "files.sha256_json = lambda v: files.sha256(json.dumps(v, sort_keys=True, separators=(',', ':')).encode());"
+        "errors.ModelError = Exception; import pipeline.base; pipeline.base.files = files;"
+        "sys.modules |= {'pipeline.base.files': files, 'pipeline.base.errors': errors};"
+        "from pipeline.base import code; print(code.digest('pipeline.stages.train'))"
+    )
+    done = subprocess.run([python, "-I", "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == code.digest("pipeline.stages.train")
+
+
+@pytest.fixture
+def own(package: Path) -> Path:
+    """A user's own architecture in a package beside ours, with a helper and a base."""
+    write(package / "stages/train.py", "from pipeline import d\n")
+    write(package / "stages/evaluate.py", "from pipeline import d\n")
+    write(package.parent / "nets/__init__.py", "")
+    write(package.parent / "nets/small.py", "from . import blocks\nfrom .deep.base import Base\nimport keras\n")
+    write(package.parent / "nets/blocks.py", "WIDTH = 8\n")
+    write(package.parent / "nets/deep/__init__.py", "DEPTH = 3\n")
+    write(package.parent / "nets/deep/base.py", "from .. import blocks as again\n")
+    return package.parent / "nets"
+
+
+def test_a_users_own_module_and_what_it_imports_of_the_project_is_code_too(own: Path):
+    assert code.of_architecture("nets.small:build") == ("nets.small",)
+    listed = names("pipeline.stages.train", *code.of_architecture("nets.small:build"))
+    nets = ["nets/blocks.py", "nets/deep/__init__.py", "nets/deep/base.py", "nets/small.py"]
+    assert listed == [*nets, "d.py", "stages/train.py"]
+    assert own.is_dir()
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize("architecture", ["small_cnn", "MobileNetV3Small", "torchvision.models:resnet"])
+def test_an_architecture_from_elsewhere_is_no_file_of_the_project(architecture):
+    assert code.of_architecture(architecture) == ()
+
+
+@pytest.mark.parametrize("file", ["small.py", "blocks.py", "deep/__init__.py", "deep/base.py"])
+def test_a_users_own_code_belongs_to_the_stages_that_build_models(own: Path, tmp_path: Path, file: str):
+    stages, memory = ("train", "evaluate", "go"), tmp_path / "code.json"
+    before = code.of_stages(stages, "nets.small:build", memory)
+    (own / file).write_text((own / file).read_text() + "# more words\n")
+    assert code.of_stages(stages, "nets.small:build", memory) == before
+    (own / file).write_text((own / file).read_text() + "more = 1\n")
+    after = code.of_stages(stages, "nets.small:build", memory)
+    assert {stage for stage in stages if before[stage] != after[stage]} == {"train", "evaluate"}
+
+
+@pytest.mark.parametrize(
+    "content", ["def f(:\n", "x = 1\0\n", "x = '\udc80'\n"], ids=["syntax", "zero byte", "no UTF-8"]
+)
+def test_a_users_file_that_is_not_python_is_an_error_of_one_line(own: Path, tmp_path: Path, content: str):
+    (own / "blocks.py").write_bytes(content.encode(errors="surrogateescape"))
+    expected = r"^nets/blocks.py.*: not Python \(.*\); mend it, or give another train.architecture$"
+    with pytest.raises(ModelError, match=expected):
+        code.of_stages(("train",), "nets.small:build", tmp_path / "code.json")
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"{", b"[]", b'{"modules": {}}', b'{"reader": "x", "modules": {"a": 1}}']
+)
+def test_what_is_remembered_changes_no_digest(package: Path, tmp_path: Path, content: bytes | None):
+    memory = tmp_path / "code.json"
+    fresh = code.of_stages(("go",), "small_cnn", tmp_path / "none.json")
+    if content is not None:
+        memory.write_bytes(content)
+    for _ in range(2):
+        assert code.of_stages(("go",), "small_cnn", memory) == fresh
+    (package / "d.py").write_text("thing = 2\n")
+    assert code.of_stages(("go",), "small_cnn", memory) != fresh
+
+
+@pytest.mark.usefixtures("package")
+def test_a_file_that_did_not_change_is_not_parsed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    memory = tmp_path / "code.json"
+    fresh = code.of_stages(("go",), "small_cnn", memory)
+    monkeypatch.setattr(code, "parse", lambda _: pytest.fail("parsed"))
+    assert code.of_stages(("go",), "small_cnn", memory) == fresh

@@ -213,14 +213,14 @@ def test_a_first_champion_must_be_good_enough_by_itself(evaluate, accuracy, num_
 def test_a_new_label_that_is_all_gain_does_not_hide_a_loss_on_the_others(evaluate):
     everything, others = counts(30, 8, 200), counts(2, 8, 170)
     assert gate.decide(everything, evaluate(margin=0.02, confidence=0.6)).decision == "promote"
-    verdict = gate.decide(everything, evaluate(margin=0.02, confidence=0.6), known=others)
+    verdict = gate.decide(everything, evaluate(margin=0.02, confidence=0.6), familiar=others)
     assert verdict.decision == "reject"
     assert verdict.reasons[1] == (
         "of the 170 with labels that the champion knows it gets 2 right that the champion gets wrong, and 8 the other "
         "way round: worse by more than the margin of 2 points"
     )
     within = counts(2, 5, 170)
-    assert gate.decide(everything, evaluate(margin=0.02, confidence=0.6), known=within).decision == "promote"
+    assert gate.decide(everything, evaluate(margin=0.02, confidence=0.6), familiar=within).decision == "promote"
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,18 @@
 import html
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import hypothesis
 import pytest
+import samples
 from hypothesis import strategies as st
 
+from pipeline.artifacts.evaluation import ChallengerScores, ChampionScores, Doubt
+from pipeline.artifacts.report import SetAside
+from pipeline.artifacts.training import Audit, Mixture, Place, Places
 from pipeline.showing import page
-from pipeline.showing.card import MAX_REMARKS, card, escape
+from pipeline.showing.card import MAX_REMARKS, Review, card, escape
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -53,40 +58,30 @@ def shown(markdown: str) -> str:
     return re.sub(one, lambda match: match[1] or html.unescape(match[2]), markdown)
 
 
-def drawn(label: str = "cat", reason: str = "it is better", rival: int | None = 3, **changes: object) -> str:
+def drawn(label: str = "cat", reason: str = "it is better", champion: int | None = 3, **changes: Any) -> str:
+    """The card of a review of which some parts are different."""
+    history = ({"val_loss": 2.5}, {"val_loss": 0.75}, {"val_loss": 0.875})
+    recall = {label: 0.5, "a": 0.9, "b": 0.6, "c": 0.7}
     parts = {
-        "training": {
-            "history": [{"val_loss": 2.5}, {"val_loss": 0.75}, {"val_loss": 0.875}],
-            "best_epoch": 1,
-            "epochs": 2,
-            "max_epochs": 30,
-            "num_images": 1234,
-            "start": "warm",
-            "start_reason": reason,
-            "stop_reason": reason,
-            "share": 1.0,
-            "blended": [],
-            "passes": 1234.4,
-            "audit": None,
-            "ladder": {"before": {"rung": 0, "cycles": 3}, "after": {"rung": 0, "cycles": 4}},
-        },
-        "evaluation": {
-            "holdout_images": 100,
-            "challenger": {"accuracy": 0.91, "loss": 0.31, "recall": {label: 0.5, "a": 0.9, "b": 0.6, "c": 0.7}},
-            "champion": {"accuracy": 0.88, "loss": 0.4} if rival else {},
-            "negative_flips": 0.0213 if rival else None,
-        },
-        "verdict": {"decision": "promote", "reasons": [reason, "second reason"], "rival": rival},
-        "delta": {"added": 12, "removed": 2, "relabelled": 1, "renamed": 3, "added_by_label": {label: 12}},
-        "validation": {
-            "counts": {"quarantined": 1},
-            "quarantined": [{"path": f"data/{label}/1.png", "reason": reason}],
-            "warnings": [reason],
-        },
-        "suspicious": [{"path": f"data/{label}/2.png", "label": label, "found": label, "probability": 0.98765}],
-        "promotion": reason,
+        "training": samples.training(
+            history=history, epochs=2, max_epochs=30, num_images=1234, start_reason=reason, stop_reason=reason
+        ),
+        "evaluation": samples.evaluation(
+            holdout_images=100,
+            challenger=ChallengerScores(accuracy=0.91, loss=0.31, recall=recall),
+            champion=ChampionScores(accuracy=0.88, loss=0.4) if champion else ChampionScores(),
+            negative_flips=0.0213 if champion else None,
+        ),
+        "judgement": samples.judgement(reasons=(reason, "second reason"), champion=champion),
+        "changes": samples.changes(added=12, removed=2, relabelled=1, renamed=3, added_by_label={label: 12}),
+        "report": samples.report(quarantined=(aside(f"data/{label}/1.png", reason),), warnings=(reason,)),
+        "doubts": [Doubt(path=f"data/{label}/2.png", label=label, predicted=label, probability=0.98765)],
     }
-    return card(**(parts | changes))
+    return card(Review(**parts | changes), reason)
+
+
+def aside(path: str, reason: str) -> SetAside:
+    return SetAside(digest="d", label="cat", path=path, reason=reason, remedy="look at it", is_known=False)
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
@@ -128,7 +123,7 @@ def test_the_table_has_the_numbers_of_both_models():
 
 
 def test_without_a_champion_its_column_is_empty():
-    text = drawn(rival=None)
+    text = drawn(champion=None)
     assert "champion (none)" in text
     assert "| holdout accuracy |  | 0.9100 |" in text
 
@@ -149,7 +144,7 @@ def test_the_three_weakest_labels_are_named_weakest_first():
 
 
 def test_nothing_added_is_told_without_an_empty_bracket():
-    text = drawn(delta={"added": 0, "removed": 2, "relabelled": 0, "renamed": 0, "added_by_label": {}})
+    text = drawn(changes=samples.changes(added=0, removed=2, added_by_label={}))
     assert "0 added, 2 removed" in text
 
 
@@ -163,7 +158,7 @@ def test_nothing_added_is_told_without_an_empty_bracket():
     ids=["all known", "first version, no Git", "not all committed"],
 )
 def test_the_lineage_comes_last_where_it_is_known(parent, commit, expected):
-    lineage = {"parent": parent, "sources_digest": "a" * 64, "commit": commit}
+    lineage = samples.lineage(parent=parent, sources_digest="a" * 64, commit=commit)
     assert drawn(lineage=lineage).rstrip().splitlines()[-1] == expected
     assert "Lineage" not in drawn()
 
@@ -171,7 +166,7 @@ def test_the_lineage_comes_last_where_it_is_known(parent, commit, expected):
 def test_labels_that_are_called_otherwise_or_gone_are_told():
     def said(renamed, removed):
         asked = {"prepare": {"renamed_labels": renamed, "removed_labels": removed}}
-        lineage = {"parent": 3, "sources_digest": "a" * 64, "commit": "", "params": asked}
+        lineage = samples.lineage(params=asked)
         return [line for line in drawn(lineage=lineage).splitlines() if line.startswith("**Labels**")]
 
     assert said({}, []) == []
@@ -194,44 +189,30 @@ def test_what_was_set_aside_warned_of_and_doubted_is_told_with_its_reason():
 
 
 def test_where_nothing_was_found_nothing_is_said():
-    nothing = {"counts": {"quarantined": 0}, "quarantined": [], "warnings": []}
-    text = drawn(validation=nothing, suspicious=[])
+    text = drawn(report=samples.report(), doubts=[])
     assert not re.search("set aside|warnings|suspicious", text)
 
 
 @pytest.mark.parametrize("count", [MAX_REMARKS, MAX_REMARKS + 1])
 def test_of_many_remarks_the_first_are_shown_and_the_others_counted(count):
-    row = {"path": "p", "label": "cat", "found": "dog", "probability": 1.0}
-    validation = {
-        "counts": {"quarantined": count},
-        "quarantined": [{"path": str(number), "reason": "r"} for number in range(count)],
-        "warnings": ["w"] * count,
-    }
-    text = drawn(validation=validation, suspicious=[row] * count)
+    doubt = Doubt(path="p", label="cat", predicted="dog", probability=1.0)
+    files = tuple(aside(str(number), "r") for number in range(count))
+    text = drawn(report=samples.report(quarantined=files, warnings=("w",) * count), doubts=[doubt] * count)
     for title in ("files set aside", "warnings", "suspicious labels"):
-        found = remarks(text, f"{count} {title}")
-        assert len(found) == MAX_REMARKS + (count > MAX_REMARKS)
-        assert ("- and 1 more" in found) == (count > MAX_REMARKS)
+        shown = remarks(text, f"{count} {title}")
+        assert len(shown) == MAX_REMARKS + (count > MAX_REMARKS)
+        assert ("- and 1 more" in shown) == (count > MAX_REMARKS)
 
 
-def trained(**changes: object) -> str:
+def trained(**changes: Any) -> str:
     """A card of a training of which something is different."""
-    history = [{"val_loss": 2.5}, {"val_loss": 0.75}]
-    ladder = {"before": {"rung": 0, "cycles": 9}, "after": {"rung": 2, "cycles": 0}}
-    rest = {"best_epoch": 1, "epochs": 1, "max_epochs": 9, "num_images": 9, "start": "warm", "start_reason": "so"}
-    given = {
-        "share": 1.0,
-        "blended": [],
-        "passes": 1234.4,
-        "audit": None,
-        "ladder": ladder,
-        "stop_reason": "enough",
-    }
-    return drawn(training={"history": history, **rest, **given, **changes})
+    places = Places(before=Place(rung=0, cycles=9), after=Place(rung=2, cycles=0))
+    return drawn(training=samples.training(**{"passes": 1234.4, "ladder": places} | changes))
 
 
 def test_what_training_cost_and_what_is_served_are_told():
-    blended = [{"share": 0.0, "val_loss": 0.9}, {"share": 0.5, "val_loss": 0.7}, {"share": 1.0, "val_loss": 0.75}]
+    losses = {0.0: 0.9, 0.5: 0.7, 1.0: 0.75}
+    blended = tuple(Mixture(share=share, val_loss=loss, val_accuracy=0.5) for share, loss in losses.items())
     alone = "0.9000 for what the parent serves, 0.7500 for the result."
     told = trained(share=0.5, blended=blended)
     assert "It cost 1,234 passes of images, scoring counted a third." in told
@@ -243,13 +224,12 @@ def test_what_training_cost_and_what_is_served_are_told():
 
 def test_images_that_were_right_and_are_wrong_now_are_told():
     assert "| right before, wrong now |  | 2.13% |" in drawn()
-    assert "right before" not in drawn(rival=None)
+    assert "right before" not in drawn(champion=None)
 
 
 @pytest.mark.parametrize(("is_better", "said"), [(True, "surely better, and kept"), (False, "not surely better, and")])
 def test_what_an_audit_found_is_told_with_what_follows(is_better, said):
-    found = {"is_scratch_better": is_better, "val_images": 500, "gained": 40, "lost": 9}
-    told = trained(audit={**found, "passes": 1234.4, "passes_before": 234.4})
+    told = trained(audit=audit(is_better, passes=1234.4, passes_before=234.4))
     assert "It cost 1,234 passes of images, scoring counted a third, 1,000 of them in the audit." in told
     assert ("of the audit's model, trained from scratch, which is kept" in told) == is_better
     assert "**Audit against training from scratch**: of 500 validation images" in told
@@ -258,6 +238,10 @@ def test_what_an_audit_found_is_told_with_what_follows(is_better, said):
     assert "Audit" not in trained()
 
 
+def audit(is_scratch_better: bool | None, passes: float = 9.0, passes_before: float = 5.0) -> Audit:
+    counts = {"val_images": 500, "gained": 40, "lost": 9, "epochs": 3}
+    return Audit(is_scratch_better=is_scratch_better, passes=passes, passes_before=passes_before, **counts)
+
+
 def test_an_audit_that_was_cut_short_says_nothing():
-    found = {"is_scratch_better": None, "val_images": 50, "gained": 4, "lost": 1, "passes": 9.0, "passes_before": 5.0}
-    assert "as far as the budget went, which says nothing" in trained(audit=found)
+    assert "as far as the budget went, which says nothing" in trained(audit=audit(None))

@@ -136,8 +136,8 @@ def test_snapshot_is_json_that_names_the_recipe(space: Workspace, run: Run) -> N
     space.put("first", digits.batch(0, 20))
     space.push("first", "First")
     assert run("resolve") == 0
-    before = space.read("../scratch/snapshot.json")
+    before = space.read("snapshot.json")
     space.params(train={"learning_rate": 0.01})
     assert run("resolve") == 0
-    assert space.read("../scratch/snapshot.json")["recipe"] != before["recipe"]
+    assert space.read("snapshot.json")["recipe"] != before["recipe"]
     assert json.dumps(before["known"]) == "{}"

@@ -1,0 +1,81 @@
+"""The connection to MLflow: which server or database, its client, and its errors in one line."""
+
+import contextlib
+import functools
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.base.errors import PipelineError, RegistryError, one_line
+
+LOCAL_STORE = Path("store")
+"""Default registry beside the project: an SQLite file and a folder of artifacts; never in Git."""
+
+SQLITE = "sqlite:///"
+
+SILENT = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "ENDPOINT_NOT_FOUND")
+"""What MLflow has an error code for, it has understood; these are a connection, a disk or a driver."""
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, or an SQLite file in `store/`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{(LOCAL_STORE / 'mlflow.db').resolve()}"
+
+
+def shown(text: str) -> str:
+    """A URI, or a text with one, without the password that it may carry."""
+    return re.sub(r"//[^/@\s]+@", "//***@", text)
+
+
+class Connection:
+    """An MLflow server or database. To make one costs nothing; MLflow is imported when it is first asked."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    @functools.cached_property
+    def client(self) -> Any:
+        """An `mlflow.MlflowClient`; importing MLflow takes a second."""
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its 7 take minutes to say no
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        if database := self.database:
+            database.parent.mkdir(parents=True, exist_ok=True)
+        import logging
+
+        import mlflow
+
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        return mlflow.MlflowClient(self.uri)
+
+    @property
+    def database(self) -> Path | None:
+        """The SQLite file that it is; None for anything else."""
+        return Path(self.uri.removeprefix(SQLITE)) if self.uri.startswith(SQLITE) else None
+
+    @contextlib.contextmanager
+    def reach(self) -> Iterator[None]:
+        """Do something with MLflow.
+
+        Raises:
+            RegistryError: it does not answer, or refuses.
+        """
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        except PipelineError:
+            raise
+        except Exception as error:  # noqa: BLE001 - MLflow, SQLAlchemy, requests, a missing driver
+            reason = shown(one_line(error))[:300]
+            is_silent = getattr(error, "error_code", SILENT[0]) in SILENT
+            raise RegistryError(
+                f"the MLflow registry at {shown(self.uri)} {'does not answer' if is_silent else 'refused'}: {reason}; "
+                "nothing was changed; check MLFLOW_TRACKING_URI and that the server runs, then run `dvc repro` again"
+            ) from None

@@ -1,0 +1,210 @@
+"""dvc.yaml is the map: it says what each stage reads and writes, and what reruns when something changes.
+
+Not by DVC alone: `RERUNS` is what a person expects, module by module, and the digests of the code have to agree.
+"""
+
+import ast
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmarks import workspace
+from benchmarks.workspace import CHECKOUT, STAGES, Workspace
+from pipeline.base import code
+from pipeline.base.params import Excerpt
+from pipeline.base.paths import Paths
+from pipeline.stages import detect, evaluate, prepare, resolve, train, validate
+
+TEXT = (CHECKOUT / "dvc.yaml").read_text()
+MAP = yaml.safe_load(TEXT)["stages"]
+SETTINGS: dict[str, type[Excerpt]] = {
+    "detect": detect.Settings,
+    "validate": validate.Settings,
+    "prepare": prepare.Settings,
+    "train": train.Settings,
+    "evaluate": evaluate.Settings,
+}
+RERUN_NOTHING = {"budget", "checkpoint"}
+"""Sections that change when a model is trained and not which."""
+
+D, V, P, T, E = "detect", "validate", "prepare", "train", "evaluate"
+
+
+def names(entries: Any) -> set[str]:
+    return {name for entry in entries for name in (entry if isinstance(entry, dict) else [entry])}
+
+
+def reads(stage: str) -> set[str]:
+    return names(MAP[stage].get("deps", ())) | names(MAP[stage].get("meta", {}).get("reads", ()))
+
+
+def writes(stage: str) -> set[str]:
+    mine = MAP[stage]
+    return names(mine.get("outs", ())) | names(mine.get("metrics", ())) | names(mine.get("meta", {}).get("writes", ()))
+
+
+def test_the_map_can_be_read_at_once() -> None:
+    assert len(TEXT.splitlines()) <= 150
+
+
+def test_the_paths_are_those_of_the_map() -> None:
+    paths = {path.as_posix() for name, path in vars(Paths()).items() if name not in ("params", "images", "scratch")}
+    mapped = {name for stage in STAGES for name in reads(stage) | writes(stage)}
+    assert {name for name in mapped if not name.startswith(f"{Paths().code}/")} == paths - {Paths().code.as_posix()}
+    assert {name for name in mapped if name.startswith(f"{Paths().code}/")} == {
+        f"{Paths().code}/{stage}" for stage in resolve.STAGES
+    }
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_names_the_paths_that_the_map_gives_it(stage: str) -> None:
+    tree = ast.parse((CHECKOUT / f"pipeline/stages/{stage}.py").read_bytes())
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, (ast.Name, ast.Attribute))
+        and (node.value.id if isinstance(node.value, ast.Name) else node.value.attr) == "paths"
+    }  # fmt: skip
+    mapped = {name for name, path in vars(Paths()).items() if path.as_posix() in reads(stage) | writes(stage)}
+    free = {"params", "images", "scratch", "code"}
+    assert used - free == mapped - free
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_called_by_its_name_and_depends_on_its_own_code(stage: str) -> None:
+    assert MAP[stage]["cmd"] == f"python -m pipeline {stage}"
+    if stage in resolve.STAGES:
+        assert f"{Paths().code}/{stage}" in reads(stage)
+        assert f"{Paths().code}/{stage}" in writes("resolve")
+    else:
+        assert MAP[stage]["always_changed"]
+    assert not {name for name in reads(stage) if name.startswith("pipeline")}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_input_is_made_by_a_stage_before_it(stage: str) -> None:
+    before = {name for one in STAGES[: STAGES.index(stage)] for name in writes(one)}
+    assert reads(stage) <= before
+
+
+def declared(kind: type[Excerpt]) -> set[str]:
+    """What an excerpt reads, as dvc.yaml writes it: a section, or keys of one."""
+    found = set()
+    for name, field in kind.model_fields.items():
+        section, part = field.alias or name, field.annotation
+        assert part is not None
+        found |= {f"{section}.{key}" for key in part.model_fields} if part.is_part else {section}
+    return found - RERUN_NOTHING
+
+
+@pytest.mark.parametrize("stage", SETTINGS)
+def test_a_stage_gets_exactly_the_settings_that_the_map_declares(stage: str) -> None:
+    assert declared(SETTINGS[stage]) == set(MAP[stage]["params"])
+
+
+RERUNS = {
+    # Base and artifacts: what all stand on, and what only some hand on.
+    "base/errors.py": (D, V, P, T, E),
+}
+"""Which stages rerun when the code of a module changes."""
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of our package, to change."""
+    shutil.copytree(CHECKOUT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(code, "ROOT", tmp_path)
+    return tmp_path / "pipeline"
+
+
+def test_every_module_says_which_stages_rerun_when_it_changes(package: Path) -> None:
+    before = {stage: code.digest(f"pipeline.stages.{stage}") for stage in resolve.STAGES}
+    reruns = {}
+    for path in sorted(package.rglob("*.py")):
+        content = path.read_bytes()
+        path.write_bytes(content + b"\nCHANGED = True\n")
+        after = {stage: code.digest(f"pipeline.stages.{stage}") for stage in resolve.STAGES}
+        path.write_bytes(content)
+        if not code.parse(content).is_empty:
+            changed = tuple(stage for stage in resolve.STAGES if after[stage] != before[stage])
+            reruns[path.relative_to(package).as_posix()] = changed
+    assert reruns == RERUNS
+
+
+def test_a_comment_and_a_docstring_rerun_nothing(package: Path) -> None:
+    before = {stage: code.digest(f"pipeline.stages.{stage}") for stage in resolve.STAGES}
+    for path in sorted(package.rglob("*.py")):
+        text = path.read_text()
+        reworded = re.sub(r'^"""[^"]', '"""Reworded: ', text, count=1)
+        assert reworded != text, path
+        path.write_text(f"{reworded}\n# one more comment\n")
+    assert {stage: code.digest(f"pipeline.stages.{stage}") for stage in resolve.STAGES} == before
+
+
+KEYS: dict[str, tuple[str, ...]] = {
+    "resolve": (),
+    "resolve.registered_model": (V, P, T, E),
+    "resolve.alias": (V, P, T, E),
+    "resolve.after_removal": (V,),
+    "detect": (D,),
+    "validate": (V,),
+    "validate.max_pixels": (V, P),
+    "validate.max_seconds": (V, P),
+    "validate.max_memory": (V, P),
+    "prepare": (P,),
+    "prepare.image_size": (V, P),
+    "prepare.channels": (V, P),
+    "prepare.renamed_labels": (V, P),
+    "prepare.removed_labels": (V, P),
+    "prepare.replay": (P, T),
+    "train": (T,),
+    "train.start": (P, T),
+    "train.audit_every": (P, T),
+    "train.seed": (T, E),
+    "train.threads": (T, E),
+    "budget": (),
+    "checkpoint": (),
+    "evaluate": (E,),
+    "promote": (),
+}
+"""Which stages rerun when a setting changes: that of its section, unless it stands here itself."""
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A project in which every stage has run, each by a command that only makes its files."""
+    space = workspace.create(tmp_path_factory.mktemp("map") / "clone")
+    content = yaml.safe_load(TEXT)
+    for stage in STAGES:
+        made = " ".join(sorted(writes(stage)))
+        content["stages"][stage]["cmd"] = f"mkdir -p data/cycle/code && touch {made}"
+    (space.root / "dvc.yaml").write_text(yaml.safe_dump(content))
+    done = space.repro(quiet=True)
+    assert done.code == 0, done.output
+    return space
+
+
+def test_every_setting_says_which_stages_rerun_when_it_changes(
+    locked: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dvc.repo import Repo
+
+    monkeypatch.chdir(locked.root)
+    path = locked.root / "params.yaml"
+    settings = yaml.safe_load(path.read_text())
+    assert changed(Repo()) == set()
+    for section, keys in settings.items():
+        for key in keys:
+            other = {**settings, section: {**keys, key: f"not {keys[key]}"}}
+            path.write_text(yaml.safe_dump(other))
+            expected = KEYS.get(f"{section}.{key}", KEYS[section])
+            assert changed(Repo()) == set(expected), f"{section}.{key}"
+
+
+def changed(repo: Any) -> set[str]:
+    """Stages that DVC would run, but for those that it always runs."""
+    return {stage for stage in repo.status() if stage in resolve.STAGES}
