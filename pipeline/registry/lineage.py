@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pipeline.artifacts.lineage import IMAGES, LEDGER
 from pipeline.base import files
-from pipeline.registry.client import Registry, Version
+from pipeline.registry.client import Registry
+from pipeline.registry.version import Version
 
 
 @dataclass(frozen=True)
