@@ -176,7 +176,8 @@ table = pl.DataFrame({
 place = Path("data/scratch/ledger.parquet")
 files.write_table(place, table)
 lineage = {
-    "run_key": "old", "recipe": "old", "sources": sources.to_json(found), "sources_digest": sources.digest(found),
+    "run_key": "old", "recipe": "old", "sources": [vars(source) for source in found],
+    "sources_digest": sources.digest(found),
     "parent": None, "rival": None, "is_warm": True, "quarantine": [], "reference": {}, "optimizer": "adamw",
     "commit": "",
     "model": {"architecture": "small_cnn", "image_shape": [32, 32, 3], "labels": ["cat", "dog"]},

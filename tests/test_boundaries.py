@@ -49,6 +49,7 @@ PURE = (
     "showing/page.py",
     "judging/paired.py",
     "checking/quarantine.py",
+    "data/removals.py",
     "data/replay.py",
     "data/splits.py",
     "learning/stopping.py",

@@ -70,10 +70,18 @@ def read_regular(path: str | Path, flags: int = 0) -> bytes | None:
         flags: of `os.open`, besides; O_NOFOLLOW refuses links.
     """
     try:
-        with open(path, "rb", buffering=0, opener=lambda name, mode: os.open(name, mode | _UNBLOCKED | flags)) as file:
-            return file.read() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
+        with _open(path, flags) as file:
+            return file.read() if _is_regular(file) else None
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
+
+
+def _open(path: str | Path, flags: int) -> io.FileIO:
+    return open(path, "rb", buffering=0, opener=lambda name, mode: os.open(name, mode | _UNBLOCKED | flags))
+
+
+def _is_regular(file: io.FileIO) -> bool:
+    return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
 
 
 def md5(content: bytes) -> str:
@@ -84,6 +92,22 @@ def md5(content: bytes) -> str:
 def md5_file(path: str | Path) -> str:
     """Hex MD5 of a file's bytes, which need not fit into memory."""
     with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def md5_regular(path: str | Path, flags: int = 0) -> str | None:
+    """Hex MD5 of the file that `read_regular` would read, which need not fit into memory; None for anything else.
+
+    Raises:
+        OSError: the file is there and cannot be read to its end.
+    """
+    try:
+        file = _open(path, flags)
+    except (OSError, ValueError):
+        return None
+    with file:
+        if not _is_regular(file):
+            return None
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 

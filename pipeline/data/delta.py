@@ -1,9 +1,11 @@
 """The delta: what differs between the data now and the data that the parent was trained on. Pure."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.data.sources import Source
+from pipeline.artifacts.changes import Changes
+from pipeline.artifacts.sources import Source
+from pipeline.artifacts.table import Table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,17 +21,168 @@ retried: an earlier cycle set it aside; it is judged anew each time.
 relabelled: the same bytes under another label than before.
 removed: its bytes are nowhere any more.
 renamed: the same bytes and label at another place.
-elsewhere: a relabelled image's place in a batch that did not change: no change, but it has to be known."""
+elsewhere: a relabelled image's place in a batch that did not change. That is no change, but it has to be known."""
 
-SCHEMA = ("kind", "digest", "label", "path", "was")
-"""Columns; `was` is the label or the path before, where there was another."""
+COLUMNS = ("kind", "digest", "label", "path", "was")
+"""`was` is the label or the path before, where there was another."""
+
+
+class Delta(Table):
+    """Changes, one row for each place of an image; columns COLUMNS, and what a stage adds to them.
+
+    A delta without a change is falsy. What the properties give are rows of it: an image has a row for each of its
+    copies, and `once` takes one of them.
+    """
+
+    COLUMNS: ClassVar[tuple[str, ...]] = COLUMNS
+
+    @property
+    def added(self) -> "pl.DataFrame":
+        """Images whose bytes are new."""
+        return self._of("added")
+
+    @property
+    def new(self) -> "pl.DataFrame":
+        """Images to be judged: those added, and those that an earlier cycle set aside."""
+        return self._of(*NEW)
+
+    @property
+    def removed(self) -> "pl.DataFrame":
+        """Images that are nowhere any more."""
+        return self._of("removed")
+
+    @property
+    def renamed(self) -> "pl.DataFrame":
+        """Known images that have their label still, at another place."""
+        return self._of("renamed")
+
+    @property
+    def relabelled(self) -> "pl.DataFrame":
+        """Known images under another label, at each of their places in batches that changed."""
+        return self._of("relabelled")
+
+    @property
+    def relabelled_everywhere(self) -> "pl.DataFrame":
+        """Known images under another label, at all of their places."""
+        return self._of("relabelled", "elsewhere")
+
+    @property
+    def moved(self) -> "pl.DataFrame":
+        """Known images at another place, under their old label or another."""
+        return self._of("renamed", "relabelled")
+
+    @property
+    def labelled(self) -> "pl.DataFrame":
+        """Images that count under the label of their row from now on: new ones and relabelled ones."""
+        return self._of(*NEW, "relabelled")
+
+    @property
+    def labelled_everywhere(self) -> "pl.DataFrame":
+        """New images, and known ones under another label, at all of their places."""
+        return self._of(*NEW, "relabelled", "elsewhere")
+
+    @property
+    def here(self) -> "pl.DataFrame":
+        """All images that came or changed, at the place where each is now."""
+        return self._of(*NEW, "relabelled", "renamed")
+
+    @property
+    def arrived(self) -> "pl.DataFrame":
+        """Images that came since, and known ones that are under another label since."""
+        return self._of("added", "relabelled")
+
+    @property
+    def num_changed(self) -> int:
+        """Images that came, went or got another label; each counts once, and not those that were set aside before."""
+        return self._of("added", "removed", "relabelled")["digest"].n_unique()
+
+    @property
+    def only_renames(self) -> bool:
+        """Whether there is nothing to learn from it: no image came, went, or has another label."""
+        return self._of(*NEW, "relabelled", "removed").is_empty()
+
+    @property
+    def needs_unchanged(self) -> bool:
+        """Whether a copy in a batch that did not change would matter: an image seems gone, or has another label."""
+        return not self._of("removed", "relabelled").is_empty()
+
+    def truly_relabelled(self, renamed_labels: Mapping[str, str]) -> "pl.DataFrame":
+        """The relabelled images, without those whose label is only called otherwise now.
+
+        Args:
+            renamed_labels: `prepare.renamed_labels` of params.yaml: what was called so, and how it is called now.
+        """
+        import polars as pl
+
+        return self.relabelled.filter(pl.col("was").replace(renamed_labels) != pl.col("label"))
+
+    def without(self, set_aside: "pl.DataFrame") -> "Delta":
+        """The delta without some images.
+
+        Args:
+            set_aside: columns digest and path.
+        """
+        return Delta(self.rows.join(set_aside, on=["digest", "path"], how="anti", maintain_order="left"))
+
+    def changes(self, warnings: Iterable[str] = ()) -> Changes:
+        """Counts for people: images of each kind, and of the added by label.
+
+        Args:
+            warnings: of the comparison that the delta is of.
+        """
+
+        def images(kind: str) -> int:
+            return self._of(kind)["digest"].n_unique()
+
+        by_label = self.added.group_by("label").len().sort("label")
+        return Changes(
+            added=len(self.added),  # copies count as often as they are there: they are files that someone added
+            retried=images("retried"),
+            relabelled=images("relabelled"),
+            removed=images("removed"),
+            renamed=images("renamed"),
+            added_by_label=dict(by_label.iter_rows()),
+            warnings=tuple(warnings),
+        )
+
+    def _of(self, *kinds: str) -> "pl.DataFrame":
+        import polars as pl
+
+        return self.rows.filter(pl.col("kind").is_in(kinds))
+
+
+def once(rows: "pl.DataFrame") -> "pl.DataFrame":
+    """One row for each digest, that with the least path; sorted by path.
+
+    Copies of an image are one image, and all who count, show, learn or remember it have to mean the same copy. The
+    path decides, for it is what people see, and it does not depend on the order of the rows: a delta is sorted by
+    kind, a join by nothing at all.
+
+    Args:
+        rows: columns digest and path, and any others. Rows with the same digest and path say the same of an image,
+            but for their kind; the least kind wins.
+    """
+    keys = [name for name in ("path", "kind") if name in rows.columns]
+    return rows.sort(keys, maintain_order=True).unique("digest", keep="first", maintain_order=True)
+
+
+def of_added(images: "pl.DataFrame") -> Delta:
+    """The delta of images all of which are new.
+
+    Args:
+        images: columns digest, label, path.
+    """
+    import polars as pl
+
+    empty = pl.lit("").alias("was")
+    return Delta(images.select(pl.lit("added").alias("kind"), "digest", "label", "path", empty))
 
 
 def changed(before: Iterable[Source], now: Iterable[Source]) -> tuple[list[Source], list[Source]]:
     """The batches to open: those of either side whose directory hash the other side has not.
 
-    A batch that only moved keeps hash and name and stays unopened; its name may be a label, so one
-    that was renamed is opened.
+    A batch that only moved keeps hash and name and stays unopened. Its name may be a label, so a batch that was
+    renamed is opened.
     """
     before, now = list(before), list(now)
     old, new = {_contents(source) for source in before}, {_contents(source) for source in now}
@@ -45,18 +198,17 @@ def _contents(source: Source) -> tuple[str, str]:
     return source.digest, "/".join(source.path.split("/")[-depth:])
 
 
-def diff(before: "pl.DataFrame", now: "pl.DataFrame", kept: "pl.DataFrame | None" = None) -> "pl.DataFrame":
+def diff(before: "pl.DataFrame", now: "pl.DataFrame", kept: "pl.DataFrame | None" = None) -> Delta:
     """Compare two collections of images by digest and label.
 
     Args:
         before: images of the changed batches as the parent knew them; columns digest, label, path.
         now: images of the changed batches now; the same columns.
-        kept: images of the batches that did not change, which may hold copies; asked for where
-            `needs_unchanged` of a first comparison says so.
+        kept: images of the batches that did not change, which may hold copies. It is asked for where the delta
+            without it says `needs_unchanged`.
 
     Returns:
-        A row per change, columns SCHEMA, sorted. Copies of an added image are all there, so that
-        validation sees them.
+        A row for each change, sorted. All copies of an added image are there, so that validation sees them.
     """
     import polars as pl
 
@@ -91,31 +243,14 @@ def diff(before: "pl.DataFrame", now: "pl.DataFrame", kept: "pl.DataFrame | None
     ]
     if kept is not None:
         parts.append(rows("elsewhere", kept.join(moved, on="digest", how="semi")))
-    return pl.concat(parts).unique().sort("kind", "path", "digest", "label")
+    return _sorted(pl.concat(parts))
 
 
-def relabelled(found: "pl.DataFrame", renamed: Mapping[str, str]) -> "pl.DataFrame":
-    """The relabelled images of a delta, without those whose label is only called otherwise now.
-
-    Args:
-        found: the delta.
-        renamed: `prepare.renamed_labels` of params.yaml.
-    """
-    import polars as pl
-
-    return found.filter((pl.col("kind") == "relabelled") & (pl.col("was").replace(renamed) != pl.col("label")))
-
-
-def needs_unchanged(found: "pl.DataFrame") -> bool:
-    """Whether a copy in a batch that did not change would matter: an image seems gone, or carries another label."""
-    return bool(found["kind"].is_in(["removed", "relabelled"]).any())
-
-
-def retried(found: "pl.DataFrame", set_aside: "pl.DataFrame", unchanged: Iterable[Source]) -> "pl.DataFrame":
+def with_retried(delta: Delta, set_aside: "pl.DataFrame", unchanged: Iterable[Source]) -> Delta:
     """The delta with the images that an earlier cycle set aside and that are still there.
 
     Args:
-        found: of `diff`, whose `before` was without these images.
+        delta: of `diff`, whose `before` was without these images.
         set_aside: the parent's; columns digest, label, path.
         unchanged: the batches that `diff` did not see.
     """
@@ -125,9 +260,9 @@ def retried(found: "pl.DataFrame", set_aside: "pl.DataFrame", unchanged: Iterabl
     inside = [any(part in folders for part in _above(path)) for path in set_aside["path"]]
     still = set_aside.filter(pl.Series(inside, dtype=pl.Boolean))
     again = still.select(pl.lit("retried").alias("kind"), "digest", "label", "path", pl.lit("").alias("was"))
-    known = pl.struct("digest", "path").is_in(set_aside.select(pl.struct("digest", "path")).to_series().implode())
-    kind = pl.when((pl.col("kind") == "added") & known).then(pl.lit("retried")).otherwise(pl.col("kind"))
-    return pl.concat([found.with_columns(kind.alias("kind")), again]).unique().sort("kind", "path", "digest", "label")
+    was_aside = pl.struct("digest", "path").is_in(set_aside.select(pl.struct("digest", "path")).to_series().implode())
+    kind = pl.when((pl.col("kind") == "added") & was_aside).then(pl.lit("retried")).otherwise(pl.col("kind"))
+    return _sorted(pl.concat([delta.rows.with_columns(kind.alias("kind")), again]))
 
 
 def _above(path: str) -> list[str]:
@@ -136,12 +271,5 @@ def _above(path: str) -> list[str]:
     return ["/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
 
 
-def summary(found: "pl.DataFrame") -> dict[str, object]:
-    """Counts for people: images of each kind, and of the added by label."""
-    import polars as pl
-
-    images = {kind: found.filter(pl.col("kind") == kind)["digest"].n_unique() for kind in KINDS if kind != "elsewhere"}
-    # Copies count as often as they are there: they are files that someone added.
-    added = found.filter(pl.col("kind") == "added")
-    by_label = added.group_by("label").len().sort("label")
-    return images | {"added": len(added), "added_by_label": dict(by_label.iter_rows())}
+def _sorted(rows: "pl.DataFrame") -> Delta:
+    return Delta(rows.unique().sort("kind", "path", "digest", "label"))

@@ -5,8 +5,9 @@ import io
 import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pipeline.artifacts.lineage import Lineage
 from pipeline.base.errors import DataError
 from pipeline.data.settings import LabelChanges
 
@@ -27,73 +28,73 @@ def is_label(name: str) -> bool:
     return 0 < len(name) <= MAX_LABEL and inside and (kinds[0] in "LN" or name[0] == "_")
 
 
-def named(lineage: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+def named(lineage: Lineage, renamed_labels: Mapping[str, str]) -> Lineage:
     """A version's lineage with its labels as they are called today.
 
     Args:
-        lineage: as it was registered.
-        renamed: `prepare.renamed_labels` of params.yaml: what was called so, and how it is called now.
+        lineage: as it was registered. What it does not say, the one of today does not say either.
+        renamed_labels: `prepare.renamed_labels` of params.yaml: what was called so, and how it is called now.
     """
 
     def name(label: str) -> str:
-        return renamed.get(label, label)
+        return renamed_labels.get(label, label)
 
-    found = dict(lineage)
-    if "model" in found:
-        found["model"] = {**found["model"], "labels": [name(label) for label in found["model"]["labels"]]}
-    if "label_counts" in found:
-        found["label_counts"] = _summed(found["label_counts"], name)
-    if "labels" in found.get("reference", {}):
-        found["reference"] = {**found["reference"], "labels": _summed(found["reference"]["labels"], name)}
-    if "quarantine" in found:
-        found["quarantine"] = [[digest, name(label), path] for digest, label, path in found["quarantine"]]
-    return found
+    model, reference = lineage.model, lineage.reference
+    changes: dict[str, object] = {
+        "model": model.model_copy(update={"labels": tuple(name(label) for label in model.labels)}),
+        "label_counts": _summed(lineage.label_counts, name),
+    }
+    if "labels" in reference.model_fields_set:
+        changes["reference"] = reference.model_copy(update={"labels": _summed(reference.labels, name)})
+    if lineage.quarantine:
+        changes["quarantine"] = tuple((digest, name(label), path) for digest, label, path in lineage.quarantine)
+    return lineage.model_copy(update=changes)
 
 
 def _summed(counts: Mapping[str, int], name: Callable[[str], str]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    sums: dict[str, int] = {}
     for label, count in counts.items():
-        found[name(label)] = found.get(name(label), 0) + count
-    return found
+        sums[name(label)] = sums.get(name(label), 0) + count
+    return sums
 
 
-def outputs(known: Sequence[str], present: Mapping[str, int], chosen: LabelChanges) -> list[str]:
+def outputs(parent_labels: Sequence[str], present: Mapping[str, int], label_changes: LabelChanges) -> list[str]:
     """The label map: the parent's labels at their places, then the new ones sorted; an output never changes meaning.
 
     Args:
-        known: labels of the parent's outputs, as they are called today.
+        parent_labels: of the parent's outputs, as they are called today.
         present: images by label.
-        chosen: its `renamed_labels` and `removed_labels` are the only way for a label to go.
+        label_changes: the only way for a label to go.
 
     Raises:
         DataError: see `refuse`.
     """
-    refuse(known, present, chosen)
-    kept = [label for label in known if label not in chosen.removed_labels]
+    refuse(parent_labels, present, label_changes)
+    kept = [label for label in parent_labels if label not in label_changes.removed_labels]
     return kept + sorted(set(present) - set(kept))
 
 
-def refuse(known: Sequence[str], present: Mapping[str, int], chosen: LabelChanges) -> None:
+def refuse(parent_labels: Sequence[str], present: Mapping[str, int], label_changes: LabelChanges) -> None:
     """Refuse names that do not agree with the data; the arguments are those of `outputs`.
 
     Raises:
-        DataError: a label is to be another, or to go, and there are images of it; or two are to be one.
+        DataError: there are images of a label that is to have another name or to go; or two labels get one name.
     """
-    for label, now in chosen.renamed_labels.items():
+    for label, now in label_changes.renamed_labels.items():
         if present.get(label):
             raise DataError(
                 f"{present[label]} images are labelled {label}, which is called {now} now (prepare.renamed_labels); "
                 f"move them to a folder named {now} and `dvc add` the batch, or take {label} out of the setting"
             )
-    twice = sorted({label for label in known if list(known).count(label) > 1})
+    twice = sorted({label for label in parent_labels if list(parent_labels).count(label) > 1})
     if twice:
-        olds = ", ".join(old for old, now in chosen.renamed_labels.items() if now in twice)
+        olds = ", ".join(old for old, now in label_changes.renamed_labels.items() if now in twice)
         raise DataError(
             f"prepare.renamed_labels makes one label of two: {', '.join(twice)}; expected a name that no label of the "
             f"model has; if the images were relabelled to merge them, take {olds} out of it and put it into "
             "prepare.removed_labels"
         )
-    for label in chosen.removed_labels:
+    for label in label_changes.removed_labels:
         if present.get(label):
             raise DataError(
                 f"{present[label]} images are labelled {label}, which is to be removed (prepare.removed_labels); "
@@ -101,24 +102,25 @@ def refuse(known: Sequence[str], present: Mapping[str, int], chosen: LabelChange
             )
 
 
-def unheard_of(heard: Collection[str], chosen: LabelChanges) -> list[str]:
+def unheard_of(heard: Collection[str], label_changes: LabelChanges) -> list[str]:
     """The settings that name a label that never was: mistyped, most likely.
 
     Args:
-        heard: every label that an image or an output has or had, as far as is known.
-        chosen: its `renamed_labels` and `removed_labels`; what was renamed once is known by its new name.
+        heard: every label that an image or an output has or had. What was renamed once is heard by its new name.
+        label_changes: what is to be renamed and removed.
     """
-    gone = [f"prepare.removed_labels: {label}" for label in chosen.removed_labels if label not in heard]
-    renamed = chosen.renamed_labels.items()
+    gone = [f"prepare.removed_labels: {label}" for label in label_changes.removed_labels if label not in heard]
+    renamed = label_changes.renamed_labels.items()
     return gone + [f"prepare.renamed_labels: {old}" for old, new in renamed if old not in heard and new not in heard]
 
 
-def of_folders(files: "pl.DataFrame", images: str) -> "pl.DataFrame":
+def of_folders(files: "pl.DataFrame", images: str, again: str = "`dvc add` again") -> "pl.DataFrame":
     """Label images by the folder that holds them.
 
     Args:
-        files: columns path (POSIX, relative to the project) and digest.
-        images: the folder of all batches.
+        files: columns path (POSIX) and digest.
+        images: the folder of all batches, as the paths begin.
+        again: what an error says to do once the files are mended.
 
     Returns:
         columns digest, label, path.
@@ -134,35 +136,36 @@ def of_folders(files: "pl.DataFrame", images: str) -> "pl.DataFrame":
     for name in folders:
         if name == images:
             path = rows.filter(pl.col("folder") == name)["path"].sort()[0]
-            raise DataError(
-                f"{path!a}: lies in no label folder; move it to {images}/<batch>/<label>/ and `dvc add` again"
-            )
+            raise DataError(f"{path!a}: lies in no label folder; move it to {images}/<batch>/<label>/ and {again}")
         if not is_label(PurePosixPath(name).name):
             raise DataError(
                 f"{name!a}: not a label; expected 1 to {MAX_LABEL} letters, digits, spaces or any of _.+-, starting "
-                "with a letter, digit or _, as the name of a folder of images; rename the folder and `dvc add` again"
+                f"with a letter, digit or _, as the name of a folder of images; rename the folder and {again}"
             )
     return rows.select("digest", pl.col("folder").str.extract(r"([^/]*)$").alias("label"), "path")
 
 
-def of_csv(files: "pl.DataFrame", batch: str, content: bytes) -> "tuple[pl.DataFrame, list[str]]":
+def of_csv(
+    files: "pl.DataFrame", batch: str, content: bytes, again: str = "`dvc add` the batch again"
+) -> "tuple[pl.DataFrame, list[str]]":
     """Label images by the batch's labels.csv.
 
     Args:
         files: columns path and digest, labels.csv itself not among them.
-        batch: the batch's folder.
+        batch: the batch's folder, as the paths begin.
         content: of labels.csv.
+        again: what an error says to do once the file is mended.
 
     Returns:
         Columns digest, label, path, where the label of an image that labels.csv does not name is
-        empty; and the files that it names and the batch has not.
+        empty; and the files that it names and that are not in the batch.
 
     Raises:
         DataError: labels.csv cannot be read, or gives a file two labels; names the line.
     """
     import polars as pl
 
-    labels = _read(f"{batch}/{CSV}", content)
+    labels = _read(f"{batch}/{CSV}", content, again)
     named = pl.DataFrame(
         {"path": [f"{batch}/{file}" for file in labels], "label": list(labels.values())},
         schema={"path": pl.String, "label": pl.String},
@@ -181,29 +184,28 @@ def to_csv(rows: Sequence[tuple[str, str]]) -> bytes:
     return sink.getvalue().encode()
 
 
-def _read(name: str, content: bytes) -> dict[str, str]:
+def _read(name: str, content: bytes, again: str) -> dict[str, str]:
+    """File to label."""
     try:
         rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{name}: not a CSV file in UTF-8 ({error}); save it as that and `dvc add` the batch again"
-        ) from None
-    again = "mend it and `dvc add` the batch again"
+        raise DataError(f"{name}: not a CSV file in UTF-8 ({error}); save it as that and {again}") from None
+    remedy = f"mend it and {again}"
     if not rows or [cell.strip().lower() for cell in rows[0]] != ["file", "label"]:
-        found = ",".join(rows[0])[:80] if rows else "nothing"
-        raise DataError(f"{name}: line 1 is {found!a}; expected `file,label`; {again}")
+        header = ",".join(rows[0])[:80] if rows else "nothing"
+        raise DataError(f"{name}: line 1 is {header!a}; expected `file,label`; {remedy}")
     labels: dict[str, str] = {}
     for line, row in enumerate(rows[1:], start=2):
         if not row:
             continue
         if len(row) != 2:
-            raise DataError(f"{name}: line {line} has {len(row)} cells; expected a file and its label; {again}")
+            raise DataError(f"{name}: line {line} has {len(row)} cells; expected a file and its label; {remedy}")
         file, label = row[0].strip(), row[1].strip()
         if not is_label(label):
             raise DataError(
                 f"{name}: line {line}: {label!a} is not a label; expected 1 to {MAX_LABEL} letters, digits, spaces or "
-                f"any of _.+-, starting with a letter, digit or _; {again}"
+                f"any of _.+-, starting with a letter, digit or _; {remedy}"
             )
         if labels.setdefault(file, label) != label:
-            raise DataError(f"{name}: line {line}: {file!a} has another label above; expected one; {again}")
+            raise DataError(f"{name}: line {line}: {file!a} has another label above; expected one; {remedy}")
     return labels

@@ -6,6 +6,8 @@ Made for a million rows: nothing here walks over them one by one.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pipeline.data import splits
+from pipeline.data.delta import Delta, once
 from pipeline.data.splits import Split
 
 if TYPE_CHECKING:
@@ -42,34 +44,29 @@ def without(rows: "pl.DataFrame", digests: "pl.Series") -> "pl.DataFrame":
     return rows.filter(~pl.col("digest").is_in(digests.implode()))
 
 
-def newcomers(ledger: "pl.DataFrame", accepted: "pl.DataFrame") -> "pl.DataFrame":
+def newcomers(ledger: "pl.DataFrame", accepted: Delta) -> "pl.DataFrame":
     """The accepted images that the ledger has never seen, once each, sorted by digest."""
-    import polars as pl
-
-    new = accepted.filter(pl.col("kind").is_in(["added", "retried"])).join(ledger, on="digest", how="anti")
-    return new.sort("digest", "path").unique("digest", keep="first", maintain_order=True)
+    return once(accepted.new.join(ledger, on="digest", how="anti")).sort("digest")
 
 
 def extend(
     ledger: "pl.DataFrame",
-    accepted: "pl.DataFrame",
+    accepted: Delta,
     groups: "pl.DataFrame",
     set_aside: "pl.DataFrame",
     split_of: Callable[[str], Split],
-    rank: Callable[[str], int],
     cycle: str,
 ) -> "pl.DataFrame":
     """The ledger after a cycle; rows are added and labels follow the data, but no split ever changes.
 
     Args:
         ledger: the parent's.
-        accepted: the delta without what was set aside; columns kind, digest, label, path and HASHES.
-            Copies count once, and an image that the ledger knows comes back to its split.
+        accepted: the delta without what was set aside, with columns HASHES. Copies count once, and an image that
+            the ledger has comes back to its split.
         groups: columns digest, group, for newcomers that look like another image; the group's split
             is theirs. Others are a group of their own.
         set_aside: column digest; images of the ledger among them count as removed.
         split_of: the split of a group seen for the first time, from its digest.
-        rank: see `splits.rank`.
         cycle: digest of the data, for `first_seen`.
     """
     import polars as pl
@@ -81,17 +78,23 @@ def extend(
     new = new.join(groups, on="digest", how="left", maintain_order="left").with_columns(
         pl.coalesce("group", "digest").alias("group")
     )
-    known = ledger.join(new, on="group", how="semi").select("group", "split").unique("group")
-    names = new.select("group").unique().join(known, on="group", how="anti")["group"]
-    dealt = pl.DataFrame(
-        {"group": names, "split": [split_of(name) for name in names]}, schema_overrides={"split": pl.String}
-    )
-    new = new.join(pl.concat([known, dealt]), on="group", how="left", maintain_order="left").with_columns(
+    dealt = _dealt(ledger, new, split_of)
+    new = new.join(dealt, on="group", how="left", maintain_order="left").with_columns(
         first_seen=pl.lit(cycle),
         removed=pl.lit(value=False),
-        rank=pl.Series([rank(digest) for digest in new["digest"]], dtype=pl.UInt64),
+        rank=pl.Series([splits.rank(digest) for digest in new["digest"]], dtype=pl.UInt64),
     )
     return pl.concat([old, new.select(COLUMNS)])
+
+
+def _dealt(ledger: "pl.DataFrame", new: "pl.DataFrame", split_of: Callable[[str], Split]) -> "pl.DataFrame":
+    """The split of each group of the new images, columns group and split: that of the ledger, else a fresh one."""
+    import polars as pl
+
+    before = ledger.join(new, on="group", how="semi").select("group", "split").unique("group")
+    fresh = new.select("group").unique().join(before, on="group", how="anti")["group"]
+    split = [split_of(group) for group in fresh]
+    return pl.concat([before, pl.DataFrame({"group": fresh, "split": split}, schema_overrides={"split": pl.String})])
 
 
 def remembering(ledger: "pl.DataFrame", elder: "pl.DataFrame") -> "pl.DataFrame":
@@ -102,13 +105,12 @@ def remembering(ledger: "pl.DataFrame", elder: "pl.DataFrame") -> "pl.DataFrame"
     return pl.concat([ledger, others.select(COLUMNS).with_columns(removed=pl.lit(value=True))])
 
 
-def _updated(ledger: "pl.DataFrame", accepted: "pl.DataFrame", set_aside: "pl.DataFrame") -> "pl.DataFrame":
-    """The known rows with labels, places and presence as they are now."""
+def _updated(ledger: "pl.DataFrame", accepted: Delta, set_aside: "pl.DataFrame") -> "pl.DataFrame":
+    """The rows of the ledger with labels, places and presence as they are now."""
     import polars as pl
 
-    now = accepted.filter(pl.col("kind").is_in(["added", "retried", "relabelled", "renamed"]))
-    here = now.sort("path").unique("digest", keep="first", maintain_order=True)
-    gone = pl.concat([accepted.filter(pl.col("kind") == "removed").select("digest"), set_aside.select("digest")])
+    here = once(accepted.here)
+    gone = pl.concat([accepted.removed.select("digest"), set_aside.select("digest")])
     changes = pl.concat(
         [
             gone.unique().select(

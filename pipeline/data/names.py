@@ -40,11 +40,11 @@ def _fault(name: str) -> str:
 def collisions(paths: Iterable[str]) -> dict[str, str]:
     """Paths that some file systems take for one file, each with another that it collides with."""
     first: dict[str, str] = {}
-    found: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     for path in sorted(set(paths)):
         key = unicodedata.normalize("NFC", path).casefold()
         other = first.setdefault(key, path)
         if other != path:
-            found[path] = other
-            found.setdefault(other, path)
-    return found
+            pairs[path] = other
+            pairs.setdefault(other, path)
+    return pairs

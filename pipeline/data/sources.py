@@ -1,24 +1,13 @@
-"""Sources: the batches of images that Git tracks by DVC pointers, found without opening any image."""
+"""Sources: the batches of images that Git tracks by DVC pointers; no image is opened to find them."""
 
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
+from pipeline.artifacts.sources import Source
 from pipeline.base import files
 from pipeline.base.errors import DataError
-
-
-@dataclass(frozen=True, order=True)
-class Source:
-    """One batch: a directory of images under one DVC pointer, or a single image under its own."""
-
-    path: str
-    """POSIX, relative to the project."""
-    digest: str
-    """DVC's hash of the directory listing, `<md5>.dir`, or of the image: equal hash, equal contents."""
-    num_files: int
 
 
 def find(images: Path, at_least: int = 1) -> tuple[Source, ...]:
@@ -27,17 +16,17 @@ def find(images: Path, at_least: int = 1) -> tuple[Source, ...]:
     Raises:
         DataError: there are fewer than `at_least`, or a pointer cannot be read.
     """
-    found = tuple(sorted(_read(pointer) for pointer in _pointers(images)))
-    if len(found) < at_least:
+    batches = tuple(sorted(_read(pointer) for pointer in _pointers(images)))
+    if len(batches) < at_least:
         raise DataError(
             f"no images: expected at least one DVC-tracked batch in {images}; put images in "
             f"{images}/<batch>/<label>/, then run `dvc add {images}/<batch>` and `git commit` its .dvc file"
         )
-    return found
+    return batches
 
 
 def _pointers(images: Path) -> Iterator[Path]:
-    """Pointer files, without a look into the batches: DVC allows none inside a tracked directory."""
+    """Pointer files. Batches are not looked into: DVC allows no pointer inside a tracked directory."""
     beside = images.with_name(f"{images.name}.dvc")
     if beside.is_file():
         yield beside
@@ -75,18 +64,8 @@ def _read(pointer: Path) -> Source:
     return Source((PurePosixPath(pointer.parent.as_posix()) / path).as_posix(), digest, out.get("nfiles", 1))
 
 
-def to_json(sources: Iterable[Source]) -> list[dict[str, object]]:
-    """The sources as JSON values."""
-    return [asdict(source) for source in sources]
-
-
-def from_json(value: Iterable[dict[str, object]]) -> tuple[Source, ...]:
-    """The inverse of `to_json`."""
-    return tuple(Source(**item) for item in value)  # type: ignore[arg-type]
-
-
 def digest(sources: Iterable[Source]) -> str:
-    """One hash for a state of the data: the same batches at the same places, the same hash."""
+    """One hash for a state of the data: the same batches at the same places give the same hash."""
     return files.sha256_json(sorted([source.path, source.digest] for source in sources))
 
 
@@ -96,7 +75,7 @@ def is_ignored(path: str, patterns: Sequence[str]) -> bool:
 
 
 def pattern(patterns: Sequence[str]) -> str:
-    """One regular expression for file name patterns with * and ?: any part of a path matches as a whole."""
+    """One regular expression for patterns with * and ?; a whole part of a path, between slashes, has to fit one."""
     wild = {"*": "[^/]*", "?": "[^/]"}
     parts = ("".join(wild.get(character, re.escape(character)) for character in one) for one in patterns)
     return f"(?:^|/)(?:{'|'.join(parts)})(?:/|$)"

@@ -1,11 +1,9 @@
 """Where images and listings come from by content hash: workspace, DVC cache, DVC remote. Home of DVC."""
 
 import errno
-import hashlib
 import json
 import os
 import re
-import stat
 import subprocess
 import threading
 import time
@@ -14,14 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pipeline.base.errors import DataError
-from pipeline.data.sources import Source
+from pipeline.artifacts.sources import Source
+from pipeline.base import files
+from pipeline.base.errors import DataError, one_line
 
 if TYPE_CHECKING:
     import polars as pl
 
 WAITS = (0.0, 0.5, 2.0)
 """Seconds before each attempt to transfer what is still missing."""
+
 FEW = 3
 """Images that an error names; the others it counts."""
 
@@ -30,7 +30,8 @@ GIVE_UP = 24
 
 _DIGEST = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _HOSTILE = r"(^|/)\.{0,2}(/|$)|\x00"
-"""In a path: empty, absolute, or with a part that is empty, `.` or `..`; no file system takes a NUL."""
+"""Fits a path that is empty or absolute, or has a part that is empty, `.` or `..`, or a NUL, which no file system
+takes."""
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
@@ -45,12 +46,12 @@ class Fetched:
         return f"fetched {self.num_objects:,} files ({self.num_bytes / 1e6:,.1f} MB) from the DVC remote"
 
 
-class _DamagedError(Exception):
+class _WrongBytesError(Exception):
     """The bytes that arrived do not have the hash that names them."""
 
 
 class Store:
-    """Reads objects of one DVC project by their hash; never a whole directory.
+    """Reads objects of one DVC project by their hash, never a whole directory.
 
     Safe to share between threads.
     """
@@ -73,8 +74,8 @@ class Store:
     def listing(self, source: Source) -> "pl.DataFrame":
         """The files of a batch: `path` (POSIX, relative to the project) and `digest`, one row each.
 
-        A million files take about a second and half a gigabyte. `json` needs less memory here than Polars' own
-        reader (562 against 771 MB) and as much time.
+        A million files take about a second and half a gigabyte. `json` needs less memory than Polars' own reader
+        (562 against 771 MB) and as much time.
 
         Raises:
             DataError: the listing is neither in the cache nor in the remote, or names what no folder can hold.
@@ -97,11 +98,11 @@ class Store:
         return pl.DataFrame({"path": pl.select(pl.lit(f"{source.path}/") + paths).to_series(), "digest": digests})
 
     def places(self, digest: str, path: str) -> tuple[str, ...]:
-        """Absolute paths where an image may lie on this machine, in the order to try them: workspace, cache."""
+        """Absolute paths where an image may lie on this machine, in the order to try them: workspace, then cache."""
         return f"{self._top}/{path}", self._cached(digest)
 
     def is_cache(self, path: str) -> bool:
-        """Whether an absolute path is that of an object in the DVC cache, as a link of DVC's names it."""
+        """Whether an absolute path, as one of DVC's links names it, is that of an object in the DVC cache."""
         folder, prefix, name = ("", "", *path.rsplit("/", 2))[-3:]
         if not _DIGEST.fullmatch(prefix + name):
             return False
@@ -112,21 +113,24 @@ class Store:
         return os.path.realpath(folder) == os.path.realpath(str(self._cache.path))
 
     def read(self, digest: str, path: str) -> bytes:
-        """The bytes of an image; where its file was changed since `dvc add`, those of the pointer.
+        """The bytes of an image, as the pointer names them, even where its file was changed since `dvc add`.
 
         Raises:
             DataError: the image is not in the workspace, the cache or the remote.
         """
-        content = _read_regular(f"{self._top}/{path}")
-        if content is not None and _md5(content) == digest:
+        content = files.read_regular(f"{self._top}/{path}")
+        if content is not None and files.md5(content) == digest:
             return content
         return self._object(digest, path)
 
     def fetch(self, wanted: Iterable[tuple[str, str]], title: str) -> Fetched:
-        """Bring images, as (digest, path), that are not on this machine from the DVC remote into the DVC cache.
+        """Bring images that are not on this machine from the DVC remote into the DVC cache.
 
-        That a file is there is enough, it is not hashed; what arrives is, before it is let into the cache.
-        The title stands before the progress bar.
+        A file that is here already is not hashed. What arrives is, before it is let into the cache.
+
+        Args:
+            wanted: digest and path of each image.
+            title: stands before the progress bar.
 
         Raises:
             DataError: images are not in the remote or are damaged there, or the remote does not answer.
@@ -135,7 +139,11 @@ class Store:
         return self._transfer(absent, title)
 
     def heal(self, wanted: Iterable[tuple[str, str]], title: str = "replace damaged files") -> Fetched:
-        """Replace the cached copies of images, given as (digest, path), that are damaged or gone.
+        """Replace the cached copies of images that are damaged or gone.
+
+        Args:
+            wanted: digest and path of each image.
+            title: stands before the progress bar.
 
         Raises:
             DataError: the remote cannot replace them; the damaged copies are gone from the cache all the same.
@@ -143,16 +151,16 @@ class Store:
         damaged = {}
         for digest, path in wanted:
             cached = Path(self._cached(digest))
-            content = _read_regular(str(cached))
-            if content is None or _md5(content) != digest.removesuffix(".dir"):
+            content = files.read_regular(cached)
+            if content is None or files.md5(content) != digest.removesuffix(".dir"):
                 cached.unlink(missing_ok=True)
                 damaged[digest] = path
         return self._transfer(damaged, title)
 
     def _object(self, digest: str, name: str) -> bytes:
         for _ in range(2):
-            content = _read_regular(self._cached(digest))
-            if content is not None and _md5(content) == digest.removesuffix(".dir"):
+            content = files.read_regular(self._cached(digest))
+            if content is not None and files.md5(content) == digest.removesuffix(".dir"):
                 return content
             self.heal([(digest, name)], "fetch")
         raise DataError(f"{self._cached(digest)}: does not keep its bytes; check the disk, then run `dvc fetch`")
@@ -161,7 +169,8 @@ class Store:
         return os.path.isfile(f"{self._top}/{path}") or os.path.isfile(self._cached(digest))  # noqa: PTH113 - speed
 
     def _cached(self, digest: str) -> str:
-        """Where the cache keeps an object; opening DVC takes a quarter of a second, so look where it is by default."""
+        """Where the cache keeps an object. It is looked for at the usual place first: opening DVC takes a quarter of a
+        second."""
         if not _DIGEST.fullmatch(digest):
             raise DataError(f"{digest!a}: not an MD5 hash; restore the pointer or run `dvc add` on the batch again")
         default = f"{self._top}/.dvc/cache/files/md5/{digest[:2]}/{digest[2:]}"
@@ -181,7 +190,7 @@ class Store:
                 self._repo = Repo(self._top)
             except DvcException as error:
                 raise DataError(
-                    f"{self.root}: not a DVC project ({_line(error)}); run this where dvc.yaml is"
+                    f"{self.root}: not a DVC project ({one_line(error)}); run this where dvc.yaml is"
                 ) from None
             self._cache = self._repo.cache.local
 
@@ -194,12 +203,16 @@ class Store:
                 if self._remote is None:
                     self._remote = self._repo.cloud.get_remote_odb()
         except DvcException as error:
-            _refuse_missing([*absent.values()], _line(error))
+            _refuse_missing([*absent.values()], one_line(error))
         except Exception as error:  # noqa: BLE001 - each remote client has exceptions of its own
             _refuse_silent([*absent.values()], error)
 
     def _transfer(self, absent: Mapping[str, str], title: str) -> Fetched:
-        """Into the cache, in parallel; what fails is tried again, unless the remote says that it has no such object.
+        """Fetch into the cache, in parallel; what fails is tried again, unless the remote says that it has none.
+
+        Args:
+            absent: digest to path.
+            title: stands before the progress bar.
 
         Raises:
             DataError: of what did not come, the worst: no answer, then not in the remote, then damaged there.
@@ -226,7 +239,7 @@ class Store:
         return Fetched(len(sizes), sum(sizes))
 
     def _attempt(self, digests: Sequence[str], bar: Any) -> tuple[list[int], dict[str, Exception]]:
-        """Try each once; the sizes in bytes of what came, and the error of each that did not.
+        """Try each once; gives the sizes in bytes of what came, and the error of each that did not.
 
         A remote that fails many times in a row is not asked for the rest.
         """
@@ -254,10 +267,10 @@ class Store:
         return [*came.values()], failed
 
     def _download(self, digest: str) -> tuple[str, int | Exception]:
-        """Into the cache under a temporary name, renamed if its bytes have their hash; its size in bytes.
+        """Fetch into the cache under a temporary name, renamed if the bytes have their hash; gives the size in bytes.
 
-        One by one: DVC's transfer of many moves half an object into the cache if the connection breaks
-        (dvc-objects 5.2, `fs.generic._get`: the error is swallowed inside of `as_atomic`).
+        Objects come one by one, for DVC's transfer of many moves half an object into the cache if the connection
+        breaks (dvc-objects 5.2, `fs.generic._get`: the error is swallowed inside of `as_atomic`).
         """
         from dvc_objects.fs.local import localfs
         from dvc_objects.fs.utils import as_atomic
@@ -276,7 +289,7 @@ class Store:
 
 
 def _refuse_hostile(source: Source, paths: "pl.Series", digests: "pl.Series") -> None:
-    """A listing is anyone's who may push: no path may lead out of the batch, no hash out of the cache."""
+    """Anyone who may push can write a listing: no path may lead out of the batch, and no hash out of the cache."""
     if paths.has_nulls() or digests.has_nulls() or not digests.str.contains(r"^[0-9a-f]{32}$").all():
         raise _foreign(source, "an entry without a path or an MD5 hash")
     hostile = paths.filter(paths.str.contains(_HOSTILE))
@@ -294,8 +307,14 @@ def _foreign(source: Source, what: str) -> DataError:
 
 
 def _refuse(failed: Mapping[str, Exception], missing: Mapping[str, Exception], names: Mapping[str, str]) -> NoReturn:
-    """Of what did not come, by hash, name the worst kind."""
-    silent = {digest: error for digest, error in failed.items() if not isinstance(error, _DamagedError)}
+    """Name the worst kind of what did not come.
+
+    Args:
+        failed: by hash, the error of what was given up.
+        missing: by hash, the error of what the remote does not have.
+        names: path by hash.
+    """
+    silent = {digest: error for digest, error in failed.items() if not isinstance(error, _WrongBytesError)}
     digests = [digest for digest in names if digest in (silent or missing or failed)]
     paths = [names[digest] for digest in digests]
     if silent:
@@ -309,10 +328,12 @@ def _refuse(failed: Mapping[str, Exception], missing: Mapping[str, Exception], n
 
 
 def _of_commit(source: Source) -> str:
-    """In which commit a pointer named this listing: `dvc push` sends what the commit that is checked out names."""
+    """Words for the commit whose pointer names this listing: `dvc push` sends what the checked-out commit names."""
     command = ["git", "log", "--reverse", "--format=%h", f"-S{source.digest}", "--", f"{source.path}.dvc"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
-    return f"; its pointer is of commit {found[0]}: `git checkout {found[0]}`, then `dvc push` there" if found else ""
+    commits = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    if not commits:
+        return ""
+    return f"; its pointer is of commit {commits[0]}: `git checkout {commits[0]}`, then `dvc push` there"
 
 
 def _refuse_missing(paths: Sequence[str], reason: str) -> NoReturn:
@@ -323,11 +344,12 @@ def _refuse_missing(paths: Sequence[str], reason: str) -> NoReturn:
 
 
 def _refuse_silent(paths: Sequence[str], error: Exception) -> NoReturn:
+    what, why = _few(paths), one_line(error)
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
-        raise DataError(f"{_few(paths)}: the DVC cache cannot take it ({_line(error)}); make room, e.g. with `dvc gc`")
+        raise DataError(f"{what}: the DVC cache cannot take it ({why}); make room, e.g. with `dvc gc`")
     raise DataError(
-        f"{_few(paths)}: the DVC remote does not answer, tried {len(WAITS)} times ({_line(error)}); check the network "
-        "and the remote's address and credentials (`dvc remote list`), then run the same again"
+        f"{what}: the DVC remote does not answer, tried {len(WAITS)} times ({why}); check the network and the remote's "
+        "address and credentials (`dvc remote list`), then run the same again"
     )
 
 
@@ -336,32 +358,9 @@ def _few(paths: Sequence[str]) -> str:
     return f"{shown} and {len(paths) - FEW} more" if len(paths) > FEW else shown
 
 
-def _read_regular(path: str) -> bytes | None:
-    """The bytes of a regular file, or a link to one; None for anything else. Opening a FIFO would wait for a writer."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return None
-            with open(descriptor, "rb", closefd=False) as file:
-                return file.read()
-        finally:
-            os.close(descriptor)
-    except (OSError, ValueError):
-        return None
-
-
 def _checked_size(path: str, digest: str) -> int:
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-        if found != digest.removesuffix(".dir"):
-            raise _DamagedError(found)
-        return file.tell()
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """Bytes of a file that has this hash."""
+    actual = files.md5_file(path)
+    if actual != digest.removesuffix(".dir"):
+        raise _WrongBytesError(actual)
+    return Path(path).stat().st_size

@@ -1,4 +1,4 @@
-"""The trigger: whether what changed is enough for a cycle, or what is waited for. Pure."""
+"""The trigger: whether enough has changed for a cycle, and what is waited for if not. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Change:
     images: int
     """Added, removed or relabelled; those set aside before do not count."""
     total: int
-    """Images that the last cycle had."""
+    """Images of the last cycle."""
     hours: float
     """Since the oldest change."""
     new_labels: Sequence[str]
@@ -36,37 +36,37 @@ class Change:
     """Distances of the new images from those of the last cycle; empty where not asked for or too few."""
 
 
-def reason(change: Change, settings: StartRule) -> str | None:
+def reason(change: Change, rule: StartRule) -> str | None:
     """Why a cycle starts now; None while it does not."""
-    if change.images >= enough(change.total, settings):
+    if change.images >= enough(change.total, rule):
         return f"{change.images} images changed"
-    if settings.start_at_new_label and change.new_labels:
+    if rule.start_at_new_label and change.new_labels:
         return f"new label {', '.join(change.new_labels)}"
-    if settings.start_after_hours is not None and change.hours >= settings.start_after_hours:
+    if rule.start_after_hours is not None and change.hours >= rule.start_after_hours:
         return f"the oldest change is {change.hours:.0f} hours old"
-    far = {name: value for name, value in change.drift.items() if value > (settings.start_at_drift or 1)}
+    far = {name: value for name, value in change.drift.items() if value > (rule.start_at_drift or 1)}
     if far:
         name = max(far, key=far.__getitem__)
         return f"the new images drift: {name} is {far[name]:.2f} away"
     return None
 
 
-def enough(total: int, settings: StartRule) -> int:
+def enough(total: int, rule: StartRule) -> int:
     """Changed images that start a cycle."""
-    share = settings.start_at
-    return share if isinstance(share, int) else max(1, round(share * total))
+    at = rule.start_at
+    return at if isinstance(at, int) else max(1, round(at * total))
 
 
-def waiting(change: Change, settings: StartRule) -> str:
-    """What is waited for, as far as it can be told in advance."""
-    awaited = [f"{enough(change.total, settings)} changed images (resolve.start_at)"]
-    if settings.start_after_hours is not None:
-        left = settings.start_after_hours - change.hours
+def waiting(change: Change, rule: StartRule) -> str:
+    """What is waited for, as far as that can be told in advance."""
+    awaited = [f"{enough(change.total, rule)} changed images (resolve.start_at)"]
+    if rule.start_after_hours is not None:
+        left = rule.start_after_hours - change.hours
         awaited.append(f"{left:.0f} hours to pass (resolve.start_after_hours)")
-    if settings.start_at_drift is not None:
+    if rule.start_at_drift is not None:
         near = max(change.drift.values(), default=0.0)
-        awaited.append(f"a drift of {settings.start_at_drift}, now {near:.2f} (resolve.start_at_drift)")
-    if settings.start_at_new_label:
+        awaited.append(f"a drift of {rule.start_at_drift}, now {near:.2f} (resolve.start_at_drift)")
+    if rule.start_at_new_label:
         awaited.append("a new label (resolve.start_at_new_label)")
     return (
         f"waiting with {change.images} changed images for {', or '.join(awaited)}; `python -m pipeline run --force` "

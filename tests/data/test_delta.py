@@ -4,9 +4,13 @@ import hypothesis
 import polars as pl
 import pytest
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
+from pipeline.artifacts.sources import Source
+from pipeline.base import files
+from pipeline.base.errors import DataError
 from pipeline.data import delta
-from pipeline.data.sources import Source
+from pipeline.data.delta import Delta
 
 
 class Image(NamedTuple):
@@ -26,10 +30,15 @@ def table(images) -> pl.DataFrame:
     return pl.DataFrame(list(images), schema=dict.fromkeys(Image._fields, pl.String), orient="row")
 
 
+def of(rows) -> Delta:
+    """Rows of kind, digest, label, path and was."""
+    return Delta(pl.DataFrame(list(rows), schema=dict.fromkeys(delta.COLUMNS, pl.String), orient="row"))
+
+
 def diff(before, now, kept=None) -> list[tuple[str, ...]]:
-    found = delta.diff(table(before), table(now), None if kept is None else table(kept))
-    assert tuple(found.columns) == delta.SCHEMA
-    return found.rows()
+    rows = delta.diff(table(before), table(now), None if kept is None else table(kept)).rows
+    assert tuple(rows.columns) == delta.COLUMNS
+    return rows.rows()
 
 
 @pytest.mark.parametrize(
@@ -87,11 +96,10 @@ def test_where_a_relabelled_image_lies_in_an_unchanged_batch_is_told():
     ids=["removed", "relabelled", "added", "renamed", "nothing"],
 )
 def test_unchanged_batches_are_asked_for_only_where_a_copy_would_matter(before, now, asked):
-    assert delta.needs_unchanged(delta.diff(table(before), table(now))) is asked
+    assert delta.diff(table(before), table(now)).needs_unchanged is asked
 
 
 def test_a_summary_counts_images_of_each_kind_and_the_added_files_by_label():
-    found = table([]).select(pl.lit("").alias("kind"), "digest", "label", "path", pl.lit("").alias("was"))
     rows = [
         ("added", *DOG, ""),
         ("added", *CAT, ""),
@@ -100,7 +108,8 @@ def test_a_summary_counts_images_of_each_kind_and_the_added_files_by_label():
         ("removed", *COPY, ""),
     ]
     rows += [("relabelled", *MOVED, "cat"), ("elsewhere", *COPY, ""), ("renamed", *COPY, "x"), ("retried", *DOG, "")]
-    summary = delta.summary(pl.concat([found, pl.DataFrame(rows, schema=found.schema, orient="row")]))
+    summary = of(rows).changes(["a warning"]).to_json()
+    assert summary.pop("warnings") == ["a warning"]
     assert summary == {
         "added": 3,
         "retried": 1,
@@ -113,8 +122,9 @@ def test_a_summary_counts_images_of_each_kind_and_the_added_files_by_label():
 
 
 def test_a_summary_of_nothing_is_all_zero():
-    summary = delta.summary(delta.diff(table([]), table([])))
+    summary = delta.diff(table([]), table([])).changes().to_json()
     assert summary.pop("added_by_label") == {}
+    assert summary.pop("warnings") == []
     assert set(summary.values()) == {0}
 
 
@@ -131,20 +141,20 @@ def labels(images, digest) -> set[str]:
 
 def model(before, now, kept) -> list[tuple[str, ...]]:
     """What `diff` has to say, image by image, in plain words."""
-    found = []
+    rows = []
     for digest in {image.digest for image in [*before, *now]}:
         old, new = [[image for image in side if image.digest == digest] for side in (before, now)]
         if not old:
-            found += [("added", *image, "") for image in new]
+            rows += [("added", *image, "") for image in new]
         elif not new:
-            found += [("removed", *image, "") for image in old if not labels(kept, digest)]
+            rows += [("removed", *image, "") for image in old if not labels(kept, digest)]
         elif labels(old, digest) != labels(new, digest):
-            found += [("relabelled", *image, min(labels(old, digest))) for image in new]
-            found += [("elsewhere", *image, "") for image in kept if image.digest == digest]
+            rows += [("relabelled", *image, min(labels(old, digest))) for image in new]
+            rows += [("elsewhere", *image, "") for image in kept if image.digest == digest]
         elif gone := {image.path for image in old} - {image.path for image in new}:
             came = [image for image in new if image not in old]
-            found += [("renamed", *image, min(gone)) for image in came]
-    return sorted(set(found), key=lambda row: (row[0], row[3], row[1], row[2]))
+            rows += [("renamed", *image, min(gone)) for image in came]
+    return sorted(set(rows), key=lambda row: (row[0], row[3], row[1], row[2]))
 
 
 @hypothesis.settings(max_examples=300)
@@ -210,8 +220,8 @@ def test_an_image_alone_that_moved_to_another_label_is_opened():
     assert delta.changed([ALONE], [now]) == ([ALONE], [now])
 
 
-def retried(found, set_aside, unchanged) -> list[tuple[str, ...]]:
-    return delta.retried(delta.diff(table([]), table(found)), table(set_aside), unchanged).rows()
+def retried(now, set_aside, unchanged) -> list[tuple[str, ...]]:
+    return delta.with_retried(delta.diff(table([]), table(now)), table(set_aside), unchanged).rows.rows()
 
 
 def test_an_image_that_was_set_aside_in_an_unchanged_batch_is_tried_again():
@@ -241,3 +251,98 @@ def test_an_image_alone_that_was_set_aside_is_tried_again():
 
 def test_without_anything_set_aside_nothing_is_tried_again():
     assert retried([DOG], [], [MONDAY]) == [("added", *DOG, "")]
+
+
+def paths(rows) -> list[str]:
+    return rows["path"].to_list()
+
+
+EACH = [(kind, f"d{number}", "cat", f"{number}.png", "") for number, kind in enumerate(delta.KINDS)]
+"""A row of each kind: 0 added, 1 retried, 2 relabelled, 3 removed, 4 renamed, 5 elsewhere."""
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("added", "0"),
+        ("new", "01"),
+        ("removed", "3"),
+        ("renamed", "4"),
+        ("relabelled", "2"),
+        ("relabelled_everywhere", "25"),
+        ("moved", "24"),
+        ("labelled", "012"),
+        ("labelled_everywhere", "0125"),
+        ("here", "0124"),
+        ("arrived", "02"),
+    ],
+)
+def test_a_delta_gives_its_rows_by_what_they_mean(name, numbers):
+    assert paths(getattr(of(EACH), name)) == [f"{number}.png" for number in numbers]
+
+
+def test_an_image_that_came_went_or_got_another_label_changed_and_counts_once():
+    assert of(EACH).num_changed == 3
+    assert of([("added", *CAT, ""), ("added", *COPY, ""), ("retried", *DOG, "")]).num_changed == 1
+
+
+@pytest.mark.parametrize("row", EACH, ids=delta.KINDS)
+def test_renames_alone_are_nothing_to_learn(row):
+    assert of([row]).only_renames is (row[0] in ("renamed", "elsewhere"))
+
+
+def test_an_empty_delta_is_false():
+    assert not of([])
+    assert of(EACH[:1])
+
+
+def test_what_is_set_aside_is_left_out_at_its_place_and_nowhere_else():
+    before = of([("added", *CAT, ""), ("added", *COPY, ""), ("added", *DOG, "")])
+    assert paths(before.without(table([COPY])).rows) == [CAT.path, DOG.path]
+    assert paths(before.rows) == [CAT.path, COPY.path, DOG.path]
+
+
+def test_a_label_that_is_only_called_otherwise_is_no_relabelling():
+    rows = of([("relabelled", *MOVED, "cat"), ("relabelled", "d7", "lynx", "7.png", "cat"), ("renamed", *COPY, "x")])
+    assert paths(rows.truly_relabelled({"cat": "lynx"})) == [MOVED.path]
+    assert paths(rows.truly_relabelled({})) == [MOVED.path, "7.png"]
+
+
+def test_images_all_of_which_are_new_are_a_delta():
+    assert delta.of_added(table([DOG, CAT])).rows.rows() == [("added", *DOG, ""), ("added", *CAT, "")]
+
+
+def test_a_delta_survives_the_disk_with_columns_of_a_stage(tmp_path):
+    rows = of(EACH).rows.with_columns(dct=pl.lit(7, pl.UInt64))
+    Delta(rows).write(tmp_path / "images.parquet")
+    assert_frame_equal(Delta.read(tmp_path / "images.parquet").rows, rows)
+    files.write_table(tmp_path / "same.parquet", rows)
+    assert (tmp_path / "images.parquet").read_bytes() == (tmp_path / "same.parquet").read_bytes()
+
+
+def test_a_table_that_is_no_delta_is_refused_with_what_it_lacks(tmp_path):
+    files.write_table(tmp_path / "images.parquet", of(EACH).rows.drop("was"))
+    message = r"images\.parquet: of another version of Evergreen, or damaged: it lacks the column was; delete it"
+    with pytest.raises(DataError, match=message):
+        Delta.read(tmp_path / "images.parquet")
+
+
+def test_of_the_copies_of_an_image_the_one_with_the_least_path_is_it():
+    assert delta.once(table([DOG, COPY, THIRD, CAT])).rows() == [THIRD, DOG]
+
+
+@hypothesis.given(IMAGES, st.randoms(use_true_random=False))
+def test_which_copy_is_the_image_does_not_depend_on_the_order_of_rows(images, random):
+    once = delta.once(table(images))
+    assert_frame_equal(delta.once(table(random.sample(images, len(images)))), once)
+    assert paths(once) == sorted(paths(once))
+    assert dict(once.select("digest", "path").rows()) == {
+        digest: min(image.path for image in images if image.digest == digest)
+        for digest in {image.digest for image in images}
+    }
+
+
+def test_at_one_place_the_least_kind_is_it_in_any_order():
+    rows = [("retried", *CAT, ""), ("elsewhere", *CAT, ""), ("relabelled", *CAT, "dog")]
+    for order in (rows, rows[::-1]):
+        assert delta.once(of(order).rows)["kind"].to_list() == ["elsewhere"]

@@ -2,17 +2,26 @@
 
 import hashlib
 import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis
 import polars as pl
 import pytest
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+from samples import lineage
 
+from pipeline.artifacts.sources import Source
+from pipeline.base import code
 from pipeline.base.errors import DataError
-from pipeline.data import delta, ledger, splits
+from pipeline.data import ledger, splits
+from pipeline.data.comparison import NUM_KEPT
+from pipeline.data.delta import Delta
 from pipeline.data.inventory import Inventory
-from pipeline.data.sources import Source
 from pipeline.data.store import Store
 
 IMAGES = Path("data/images")
@@ -118,7 +127,7 @@ def test_files_that_labels_csv_names_and_the_batch_has_not_are_warned_of(invento
     monday = batch(tmp_path, "monday", {"1.png": b"1"}, "file,label\n1.png,cat\n\x1b2.png,cat\n3.png,cat\n")
     _, warnings = inventory.read([monday])
     assert warnings == [
-        r"data/images/monday/labels.csv names 2 files that the batch has not, e.g. 'data/images/monday/\x1b2.png'"
+        r"data/images/monday/labels.csv names 2 files that are not in the batch, e.g. 'data/images/monday/\x1b2.png'"
     ]
 
 
@@ -157,33 +166,34 @@ def opened(tmp_path) -> Opened:
     return Opened(tmp_path)
 
 
-def kinds(compared) -> list[tuple[str, str]]:
-    return [(kind, path.removeprefix("data/images/")) for kind, path in compared.delta.select("kind", "path").rows()]
+def kinds(comparison) -> list[tuple[str, str]]:
+    rows = comparison.delta.rows.select("kind", "path").rows()
+    return [(kind, path.removeprefix("data/images/")) for kind, path in rows]
 
 
 def test_a_batch_of_the_same_hash_is_never_opened(opened, tmp_path):
     monday = batch(tmp_path, "monday", {"cat/1.png": b"1"})
     friday = batch(tmp_path, "friday", {"cat/2.png": b"2"})
-    compared = Inventory(opened, IMAGES, ()).between([monday], [monday, friday], [])
-    assert kinds(compared) == [("added", "friday/cat/2.png")]
+    comparison = Inventory(opened, IMAGES, ()).between([monday], [monday, friday], [])
+    assert kinds(comparison) == [("added", "friday/cat/2.png")]
     assert opened.names == ["friday"]
-    assert compared.opened == 1
+    assert comparison.opened == 1
 
 
 def test_unchanged_batches_are_opened_where_an_image_seems_gone(opened, tmp_path):
     monday = batch(tmp_path, "monday", {"cat/1.png": b"1"})
     friday = batch(tmp_path, "friday", {"cat/1.png": b"1", "cat/2.png": b"2"})
-    compared = Inventory(opened, IMAGES, ()).between([monday, friday], [monday], [])
-    assert kinds(compared) == [("removed", "friday/cat/2.png")]
+    comparison = Inventory(opened, IMAGES, ()).between([monday, friday], [monday], [])
+    assert kinds(comparison) == [("removed", "friday/cat/2.png")]
     assert opened.names == ["friday", "monday"]
-    assert compared.opened == 1
+    assert comparison.opened == 1
 
 
 def test_a_relabelled_image_is_looked_for_in_unchanged_batches(opened, tmp_path):
     monday = batch(tmp_path, "monday", {"cat/1.png": b"1"})
     before, now = (batch(tmp_path, "friday", {f"{label}/1.png": b"1"}) for label in ("cat", "dog"))
-    compared = Inventory(opened, IMAGES, ()).between([monday, before], [monday, now], [])
-    assert kinds(compared) == [("elsewhere", "monday/cat/1.png"), ("relabelled", "friday/dog/1.png")]
+    comparison = Inventory(opened, IMAGES, ()).between([monday, before], [monday, now], [])
+    assert kinds(comparison) == [("elsewhere", "monday/cat/1.png"), ("relabelled", "friday/dog/1.png")]
 
 
 def test_an_edited_labels_csv_relabels(inventory, tmp_path):
@@ -191,8 +201,8 @@ def test_an_edited_labels_csv_relabels(inventory, tmp_path):
         batch(tmp_path, "monday", {"1.png": b"1", "2.png": b"2"}, f"file,label\n1.png,{label}\n2.png,cat\n")
         for label in ("cat", "dog")
     )
-    compared = inventory.between([before], [now], [])
-    assert compared.delta.select("kind", "label", "path", "was").rows() == [
+    comparison = inventory.between([before], [now], [])
+    assert comparison.delta.rows.select("kind", "label", "path", "was").rows() == [
         ("relabelled", "dog", "data/images/monday/1.png", "cat")
     ]
 
@@ -205,8 +215,8 @@ def test_what_the_last_cycle_set_aside_is_tried_again_in_changed_and_unchanged_b
         [md5(str(number).encode()), "cat", f"data/images/{name}/cat/{number}.png"]
         for number, name in ((1, "monday"), (3, "friday"), (4, "friday"))
     ]
-    compared = inventory.between([monday, before], [monday, now], aside)
-    assert kinds(compared) == [
+    comparison = inventory.between([monday, before], [monday, now], aside)
+    assert kinds(comparison) == [
         ("added", "friday/cat/5.png"),
         ("retried", "friday/cat/3.png"),
         ("retried", "monday/cat/1.png"),
@@ -221,13 +231,129 @@ def test_warnings_of_the_state_now_are_passed_on(inventory, tmp_path):
     assert "'data/images/monday/3.png'" in warning
 
 
+@pytest.fixture
+def remembering(opened, tmp_path) -> Inventory:
+    return Inventory(opened, IMAGES, (), tmp_path / "scratch")
+
+
+def kept(inventory: Inventory) -> list[Path]:
+    """A folder for each comparison."""
+    return list((inventory.scratch / "comparisons").iterdir())
+
+
+@pytest.fixture
+def grown(tmp_path) -> tuple[list[Source], list[Source]]:
+    """Two states: a batch that stays, and one that loses an image and has a line of labels.csv without a file."""
+    monday = batch(tmp_path, "monday", {"cat/1.png": b"1"})
+    before = batch(tmp_path, "friday", {"2.png": b"2", "3.png": b"3"}, "file,label\n2.png,cat\n3.png,cat\n")
+    now = batch(tmp_path, "friday", {"2.png": b"2"}, "file,label\n2.png,dog\n3.png,cat\n")
+    return [monday, before], [monday, now]
+
+
+def test_what_was_compared_is_not_compared_again(remembering, opened, grown):
+    first = remembering.between(*grown, [])
+    assert opened.names == ["friday", "friday", "monday"]
+    later = replace(remembering, store=Opened(opened.root)).between(*grown, [])
+    assert opened.names == ["friday", "friday", "monday"]
+    assert_frame_equal(first.delta.rows, later.delta.rows)
+    assert (first.opened, first.warnings) == (later.opened, later.warnings)
+    assert later.opened == 2
+    assert len(later.warnings) == 1
+
+
+def test_a_comparison_reads_no_listing_once_it_is_known(remembering, opened, grown):
+    remembering.between(*grown, [])
+    opened.names.clear()
+    remembering.between(*grown, [])
+    assert opened.names == []
+
+
+OTHERS: dict[str, Callable[[Inventory, list[Source], list[Source]], object]] = {
+    "another state before": lambda inventory, _, now: inventory.between(now, now, []),
+    "another state now": lambda inventory, before, now: inventory.between(before, now[:1], []),
+    "the other way round": lambda inventory, before, now: inventory.between(now, before, []),
+    "something set aside": lambda inventory, before, now: inventory.between(before, now, [("d", "cat", "p")]),
+    "other patterns": lambda inventory, before, now: replace(inventory, ignore=("*.txt",)).between(before, now, []),
+    "another folder": lambda inventory, before, now: replace(inventory, images=Path("data")).between(before, now, []),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_anything_else_is_compared_anew(remembering, grown, name):
+    remembering.between(*grown, [])
+    OTHERS[name](remembering, *grown)
+    assert len(kept(remembering)) == 2
+
+
+def test_other_code_compares_anew(remembering, grown, monkeypatch):
+    remembering.between(*grown, [])
+    monkeypatch.setattr(code, "digest", lambda *_: "other")
+    remembering.between(*grown, [])
+    assert len(kept(remembering)) == 2
+
+
+def gone(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def torn(folder: Path) -> None:
+    (folder / "delta.parquet").write_bytes((folder / "delta.parquet").read_bytes()[:-40])
+
+
+def flipped(folder: Path) -> None:
+    content = bytearray((folder / "delta.parquet").read_bytes())
+    content[20] ^= 1
+    (folder / "delta.parquet").write_bytes(content)
+
+
+def no_record(folder: Path) -> None:
+    (folder / "comparison.json").unlink()
+
+
+def no_json(folder: Path) -> None:
+    (folder / "comparison.json").write_text("{")
+
+
+@pytest.mark.parametrize("damage", [gone, torn, flipped, no_record, no_json])
+def test_what_is_damaged_is_compared_anew_and_mended(remembering, opened, grown, damage):
+    first = remembering.between(*grown, [])
+    damage(kept(remembering)[0])
+    opened.names.clear()
+    assert_frame_equal(remembering.between(*grown, []).delta.rows, first.delta.rows)
+    assert opened.names == ["friday", "friday", "monday"]
+    assert_frame_equal(remembering.between(*grown, []).delta.rows, first.delta.rows)
+    assert opened.names == ["friday", "friday", "monday"]
+
+
+def test_only_the_newest_comparisons_are_kept(remembering, tmp_path):
+    states = [[batch(tmp_path, "monday", {f"cat/{number}.png": b"1"})] for number in range(7)]
+    for state in states:
+        remembering.between([], state, [])
+        time.sleep(0.02)  # the kernel's clock for files ticks some hundred times a second
+    assert len(kept(remembering)) == NUM_KEPT
+    remembering.store.names.clear()
+    for state in states[-NUM_KEPT:]:
+        remembering.between([], state, [])
+    assert remembering.store.names == []
+
+
+def test_the_state_of_a_version_is_what_now_is_compared_with(inventory, tmp_path):
+    before, now = (batch(tmp_path, "monday", {f"cat/{name}": name.encode()}) for name in ("1.png", "2.png"))
+    version = lineage(sources=(before,), quarantine=((md5(b"2.png"), "cat", "data/images/monday/cat/2.png"),))
+    assert kinds(inventory.since(version, [now])) == [
+        ("removed", "monday/cat/1.png"),
+        ("retried", "monday/cat/2.png"),
+    ]
+    assert kinds(inventory.since(None, [now])) == [("added", "monday/cat/2.png")]
+
+
 PLACES = st.dictionaries(st.sampled_from("0123456789"), st.sets(st.sampled_from(["m", "t", "w"]), min_size=1))
 STATE = st.tuples(PLACES, st.tuples(*[st.sampled_from(["cat", "dog"])] * 10), st.sets(st.sampled_from("0123456789")))
 """The batches that hold each image, each image's label, and the images that validation would refuse."""
 
 
-def hash_words(table: pl.DataFrame) -> pl.DataFrame:
-    return table.with_columns(pl.lit(0, pl.UInt64).alias(name) for name in ledger.HASHES)
+def hash_words(changes: Delta) -> Delta:
+    return Delta(changes.rows.with_columns(pl.lit(0, pl.UInt64).alias(name) for name in ledger.HASHES))
 
 
 @pytest.mark.parametrize("by_csv", [False, True], ids=["folders", "labels.csv"])
@@ -250,18 +376,16 @@ def test_over_any_cycles_the_ledger_holds_what_the_data_holds(tmp_path_factory, 
                 now.append(batch(root, name, files))
         changes = inventory.between(before, now, aside).delta
         bad = [md5(image.encode()) for image in refused]
-        is_new = pl.col("kind").is_in(delta.NEW)
         # What the ledger has is not judged again; copies of it pass as it did.
-        judged = changes.filter(is_new).join(ledger.present(rows), on="digest", how="anti")
+        judged = changes.new.join(ledger.present(rows), on="digest", how="anti")
         faulty = judged.filter(pl.col("digest").is_in(bad))
-        kept = changes.join(faulty, on=["digest", "path"], how="anti")
+        kept = changes.without(faulty)
         rows = ledger.extend(
             rows,
             hash_words(kept),
             pl.DataFrame(schema={"digest": pl.String, "group": pl.String}),
             pl.DataFrame(schema={"digest": pl.String}),
             lambda digest: splits.assign(digest, 0.2, 0.2),
-            splits.rank,
             f"c{number}",
         )
         expected = {image for image in places if image in expected or image not in refused}

@@ -1,10 +1,16 @@
+import json
+
 import hypothesis
 import polars as pl
 import pytest
 from hypothesis import strategies as st
+from samples import description, lineage
 
+from pipeline.artifacts.lineage import Lineage
+from pipeline.artifacts.reference import Statistics
 from pipeline.base.errors import DataError
 from pipeline.data import labels
+from pipeline.data.settings import LabelChanges
 
 IMAGES = "data/images"
 BATCH = "data/images/monday"
@@ -205,59 +211,77 @@ def test_a_path_that_is_shown_stays_one_line():
         labels.of_folders(files(f"{IMAGES}/a\nb.png"), IMAGES)
 
 
-def prepare(settings, **changes):
-    return settings.prepare.model_copy(update={"renamed_labels": {}, "removed_labels": (), **changes})
+@pytest.mark.parametrize("content", [b"1.png,cat\n", b"file,label\n1.png\n", b"file,label\n1.png,<b>\n", b"\xff"])
+def test_what_to_do_again_is_said_as_the_caller_says_it(content):
+    with pytest.raises(DataError, match=r"^photos/labels\.csv: .* and run this again$"):
+        labels.of_csv(files("photos/1.png"), "photos", content, again="run this again")
 
 
-def test_outputs_keep_their_places_and_new_labels_come_after_them(settings):
-    known, present = ["dog", "cat"], {"cat": 3, "owl": 2, "ant": 1}
-    assert labels.outputs(known, present, prepare(settings)) == ["dog", "cat", "ant", "owl"]
-    assert labels.outputs([], {"b": 1, "a": 1}, prepare(settings)) == ["a", "b"]
+def test_what_to_do_again_with_a_folder_is_said_as_the_caller_says_it():
+    with pytest.raises(DataError, match=r"^'photos/<b>': not a label; .*; rename the folder and run this again$"):
+        labels.of_folders(files("photos/<b>/1.png"), "photos", again="run this again")
 
 
-def test_a_label_goes_only_by_name_and_without_images(settings):
-    gone = prepare(settings, removed_labels=("dog", "unheard of"))
+def changes(renamed=None, removed=()) -> LabelChanges:
+    return LabelChanges(renamed_labels=renamed or {}, removed_labels=removed)
+
+
+def test_outputs_keep_their_places_and_new_labels_come_after_them():
+    assert labels.outputs(["dog", "cat"], {"cat": 3, "owl": 2, "ant": 1}, changes()) == ["dog", "cat", "ant", "owl"]
+    assert labels.outputs([], {"b": 1, "a": 1}, changes()) == ["a", "b"]
+
+
+def test_a_label_goes_only_by_name_and_without_images():
+    gone = changes(removed=("dog", "unheard of"))
     assert labels.outputs(["dog", "cat"], {"cat": 3}, gone) == ["cat"]
     with pytest.raises(DataError, match=r"2 images are labelled dog, which is to be removed .*remove or relabel them"):
         labels.outputs(["dog", "cat"], {"cat": 3, "dog": 2}, gone)
 
 
-def test_a_label_that_is_called_otherwise_has_no_images_of_the_old_name(settings):
-    renamed = prepare(settings, renamed_labels={"cat": "lynx"})
+def test_a_label_that_is_called_otherwise_has_no_images_of_the_old_name():
+    renamed = changes({"cat": "lynx"})
     assert labels.outputs(["dog", "lynx"], {"lynx": 3}, renamed) == ["dog", "lynx"]
     with pytest.raises(DataError, match=r"3 images are labelled cat, which is called lynx now .*folder named lynx"):
         labels.outputs(["dog", "lynx"], {"cat": 3}, renamed)
 
 
-def test_two_labels_cannot_get_one_name_and_the_way_out_is_named(settings):
-    renamed = prepare(settings, renamed_labels={"cat": "dog"})
+def test_two_labels_cannot_get_one_name_and_the_way_out_is_named():
     with pytest.raises(DataError, match=r"one label of two: dog; .*take cat out of it and put it into prepare.removed"):
-        labels.outputs(["dog", "dog"], {"dog": 3}, renamed)
+        labels.outputs(["dog", "dog"], {"dog": 3}, changes({"cat": "dog"}))
 
 
-def test_a_setting_that_names_no_label_that_ever_was_is_told(settings):
-    chosen = prepare(settings, removed_labels=("dgo", "owl"), renamed_labels={"cat": "lynx", "hen": "bird", "x": "y"})
-    assert labels.unheard_of({"dog", "owl", "cat", "bird"}, chosen) == [
+def test_a_setting_that_names_no_label_that_ever_was_is_told():
+    wanted = changes({"cat": "lynx", "hen": "bird", "x": "y"}, ("dgo", "owl"))
+    assert labels.unheard_of({"dog", "owl", "cat", "bird"}, wanted) == [
         "prepare.removed_labels: dgo",
         "prepare.renamed_labels: x",
     ]
-    assert labels.unheard_of({"dog"}, prepare(settings)) == []
+    assert labels.unheard_of({"dog"}, changes()) == []
 
 
 def test_a_lineage_is_told_with_todays_names():
-    lineage = {
-        "model": {"labels": ["cat", "dog"], "architecture": "small_cnn"},
-        "label_counts": {"cat": 3, "lynx": 1},
-        "reference": {"labels": {"cat": 3, "dog": 2}, "facts": 1},
-        "quarantine": [["d1", "cat", "a.png"], ["d2", "dog", "b.png"]],
-        "commit": "abc",
-    }
-    assert labels.named(lineage, {"cat": "lynx"}) == {
-        "model": {"labels": ["lynx", "dog"], "architecture": "small_cnn"},
-        "label_counts": {"lynx": 4},
-        "reference": {"labels": {"lynx": 3, "dog": 2}, "facts": 1},
-        "quarantine": [["d1", "lynx", "a.png"], ["d2", "dog", "b.png"]],
-        "commit": "abc",
-    }
-    assert labels.named({}, {"cat": "lynx"}) == {}
-    assert lineage["model"]["labels"] == ["cat", "dog"], "the given one stays as it is"
+    registered = lineage(
+        model=description("cat", "dog"),
+        label_counts={"cat": 3, "lynx": 1},
+        reference=Statistics(layout=1, facts={"contrast": (1, 4)}, labels={"cat": 3, "dog": 2}),
+        quarantine=(("d1", "cat", "a.png"), ("d2", "dog", "b.png")),
+        commit="abc",
+    )
+    assert labels.named(registered, {"cat": "lynx"}) == lineage(
+        model=description("lynx", "dog"),
+        label_counts={"lynx": 4},
+        reference=Statistics(layout=1, facts={"contrast": (1, 4)}, labels={"lynx": 3, "dog": 2}),
+        quarantine=(("d1", "lynx", "a.png"), ("d2", "dog", "b.png")),
+        commit="abc",
+    )
+    assert registered.model.labels == ("cat", "dog"), "the given one stays as it is"
+
+
+def test_a_lineage_says_nothing_under_todays_names_that_it_did_not_say():
+    """One of before there were these keys: what is written of it has the keys that it had."""
+    registered = {key: value for key, value in lineage().to_json().items() if key not in ("reference", "quarantine")}
+    old = Lineage.from_json(json.dumps(registered).encode(), "lineage.json")
+    assert labels.named(old, {"cow": "ox"}).to_json() == registered
+    registered |= {"reference": {}, "quarantine": []}
+    old = Lineage.from_json(json.dumps(registered).encode(), "lineage.json")
+    assert labels.named(old, {"cow": "ox"}).to_json() == registered

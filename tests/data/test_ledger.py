@@ -9,6 +9,7 @@ from polars.testing import assert_frame_equal
 
 from pipeline.base import files
 from pipeline.data import delta, ledger, splits
+from pipeline.data.delta import Delta
 
 
 class Row(NamedTuple):
@@ -26,11 +27,11 @@ FOX = Row("added", "d3", "fox", "tuesday/fox/3.png")
 COPY = Row("added", "d1", "cat", "copy/cat/9.png")
 
 
-def accepted(rows) -> pl.DataFrame:
+def accepted(rows) -> Delta:
     """Of the validate stage; the words of a hash tell its image."""
     made = pl.DataFrame(list(rows), schema=dict.fromkeys(Row._fields, pl.String), orient="row")
     words = [splits.rank(digest) % 1000 for digest in made["digest"]]
-    return made.with_columns(pl.Series(name, words, dtype=pl.UInt64) for name in ledger.HASHES)
+    return Delta(made.with_columns(pl.Series(name, words, dtype=pl.UInt64) for name in ledger.HASHES))
 
 
 def digests(names, **more) -> pl.DataFrame:
@@ -46,7 +47,6 @@ def extend(rows=None, changes=(), groups=None, aside=(), split="train", cycle="c
         digests(groups, group=list(groups.values())),
         digests(aside),
         deal,
-        splits.rank,
         cycle,
     )
 
@@ -179,8 +179,8 @@ def test_a_group_keeps_its_split_after_its_first_image_is_gone(rows):
 
 def test_newcomers_are_the_images_the_ledger_never_saw_once_each(rows):
     changes = [FOX._replace(path="z"), FOX, COPY, Row("retried", "d0", "fox", "y"), Row("renamed", "d9", "fox", "x")]
-    found = ledger.newcomers(rows, accepted(changes))
-    assert found.select("digest", "path").rows() == [("d0", "y"), ("d3", FOX.path)]
+    newcomers = ledger.newcomers(rows, accepted(changes))
+    assert newcomers.select("digest", "path").rows() == [("d0", "y"), ("d3", FOX.path)]
 
 
 def test_nothing_new_leaves_the_ledger_as_it_is(rows):
@@ -230,7 +230,7 @@ def test_over_any_cycles_no_image_moves_to_another_split_and_labels_are_those_of
     rows, before, dealt = ledger.empty(), {}, {}
     for number, state in enumerate(states):
         shuffled = dict(random.sample([*state.items()], len(state)))
-        changes = delta.diff(images(before), images(shuffled)).sample(fraction=1, shuffle=True, seed=number)
+        changes = delta.diff(images(before), images(shuffled)).rows.sample(fraction=1, shuffle=True, seed=number)
         changes = accepted(changes.select(Row._fields).rows())
         newcomers = ledger.newcomers(rows, changes)["digest"].to_list()
         groups = {digest: twin(digest, rows, newcomers) for digest in newcomers} if alike else {}
@@ -240,7 +240,6 @@ def test_over_any_cycles_no_image_moves_to_another_split_and_labels_are_those_of
             digests(groups, group=list(groups.values())),
             digests([]),
             deal,
-            splits.rank,
             f"c{number}",
         )
         present = ledger.present(rows)

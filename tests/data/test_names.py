@@ -99,6 +99,6 @@ def test_the_same_path_twice_is_no_collision():
 
 @hypothesis.given(st.lists(st.text("aAbB/éÉ\u0301"), max_size=8), st.randoms(use_true_random=False))
 def test_collisions_do_not_depend_on_order_and_are_mutual(paths, random):
-    found = names.collisions(paths)
-    assert names.collisions(random.sample(paths, len(paths))) == found
-    assert all(other != path and other in found for path, other in found.items())
+    pairs = names.collisions(paths)
+    assert names.collisions(random.sample(paths, len(paths))) == pairs
+    assert all(other != path and other in pairs for path, other in pairs.items())

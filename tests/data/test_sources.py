@@ -1,12 +1,13 @@
+import json
 from pathlib import Path
 
 import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from pipeline.artifacts.sources import Source, Sources
 from pipeline.base.errors import DataError
 from pipeline.data import sources
-from pipeline.data.sources import Source
 
 HASH = "827c2fdbc2bf8d06d99b2b0ef70d1b5f.dir"
 OTHER = "0cc175b9c0f1b6a831c399e269772661.dir"
@@ -137,8 +138,9 @@ def test_a_pointer_of_dvc_2_is_refused_with_the_commands_that_renew_it(images, d
 
 
 def test_sources_survive_json():
-    found = (Source("data/images/a", HASH, 2), Source("data/images/b", OTHER, 0))
-    assert sources.from_json(sources.to_json(found)) == found
+    batches = (Source("data/images/a", HASH, 2), Source("data/images/b", OTHER, 0))
+    state = Sources(digest=sources.digest(batches), sources=batches)
+    assert Sources.from_json(json.dumps(state.to_json()).encode(), "sources.json").sources == batches
 
 
 SOURCES = st.lists(
@@ -148,8 +150,8 @@ SOURCES = st.lists(
 
 
 @hypothesis.given(SOURCES, st.randoms(use_true_random=False))
-def test_the_datas_digest_does_not_depend_on_the_order_of_batches(found, random):
-    assert sources.digest(random.sample(found, len(found))) == sources.digest(found)
+def test_the_datas_digest_does_not_depend_on_the_order_of_batches(batches, random):
+    assert sources.digest(random.sample(batches, len(batches))) == sources.digest(batches)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.remote import CountingRemote
+from pipeline.artifacts.sources import Source
+from pipeline.base import files
 from pipeline.base.errors import DataError
 from pipeline.data import sources, store
-from pipeline.data.sources import Source
 from pipeline.data.store import Fetched, Store
 
 
@@ -225,8 +226,8 @@ def test_threads_share_a_store(project):
     leave_only_the_remote(project)
     shared = Store(project)
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda path: shared.read(DIGEST[path], path), [*CONTENT] * 20))
-    assert found == [*CONTENT.values()] * 20
+        contents = list(pool.map(lambda path: shared.read(DIGEST[path], path), [*CONTENT] * 20))
+    assert contents == [*CONTENT.values()] * 20
 
 
 def test_an_image_that_is_nowhere_names_the_remedy(project):
@@ -458,7 +459,7 @@ def test_only_regular_files_are_read(tmp_path):
     both_ends = os.open(tmp_path / "fifo", os.O_RDWR)
     try:
         os.write(both_ends, b"one")
-        assert store._read_regular(str(tmp_path / "fifo")) is None
+        assert files.read_regular(tmp_path / "fifo") is None
     finally:
         os.close(both_ends)
 

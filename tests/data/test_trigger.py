@@ -11,10 +11,10 @@ NEVER = {"start_at": 999, "start_after_hours": None, "start_at_drift": None, "st
 def told(settings):
     """Reason and words of waiting for a change: `told({"images": 5}, start_at=5)`."""
 
-    def both(change: dict[str, object], **rule: object) -> tuple[str | None, str]:
+    def both(change: dict[str, object], **keys: object) -> tuple[str | None, str]:
         made = Change(**(vars(NOTHING) | change))
-        chosen = settings.resolve.model_copy(update=NEVER | rule)
-        return trigger.reason(made, chosen), trigger.waiting(made, chosen)
+        rule = settings.resolve.model_copy(update=NEVER | keys)
+        return trigger.reason(made, rule), trigger.waiting(made, rule)
 
     return both
 

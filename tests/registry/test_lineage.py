@@ -6,7 +6,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import samples
 
+from pipeline.artifacts.lineage import IMAGES, LEDGER
 from pipeline.base import files
 from pipeline.base.errors import RegistryError
 from pipeline.registry import lineage
@@ -26,7 +28,7 @@ class Past:
         key: str,
         images: Iterable[tuple[str, str]],
         parent: int | None = None,
-        artifact: str = lineage.IMAGES,
+        artifact: str = IMAGES,
         **content: object,
     ) -> int:
         """A version whose cycle had these images, as (digest, split)."""
@@ -36,16 +38,17 @@ class Past:
         files.write_table(table, rows.with_columns(is_new=pl.lit(value=True)))
         run.upload(table, artifact)
         record = self.folder / key / Path(LINEAGE).name
-        files.write_json(record, {"parent": parent, "files": {artifact: files.sha256_file(table)}, **content})
+        sample = samples.lineage(run_key=key, parent=parent, files={artifact: files.sha256_file(table)}, **content)
+        sample.write(record)
         run.upload(record, LINEAGE)
         tags = {"run_key": key, "lineage": files.sha256_file(record), "sources": key}
         return self.registry.register(run, Path(), tags, [], "a card").number
 
     def uses(self, *digests: str) -> dict[int, tuple[int, int, int, int | None, bool]]:
-        """By version: trained, chosen, judged, inherited, learned."""
-        found = lineage.uses(self.registry, digests, self.folder / "objects")
-        assert [use.version.number for use in found] == sorted(use.version.number for use in found)
-        return {use.version.number: (use.trained, use.chosen, use.judged, use.inherited, use.learned) for use in found}
+        """By version: trained, selected, judged, inherited, learned."""
+        uses = lineage.uses(self.registry, digests, self.folder / "objects")
+        assert [use.version.number for use in uses] == sorted(use.version.number for use in uses)
+        return {use.version.number: (use.trained, use.selected, use.judged, use.inherited, use.learned) for use in uses}
 
 
 @pytest.fixture
@@ -97,8 +100,8 @@ def test_a_sister_inherits_nothing(past):
 
 
 def test_a_version_without_a_record_of_its_images_is_told_by_its_ledger_and_counts_as_warm(past):
-    past.add("a", [("d1", "train")], artifact="ledger/ledger.parquet")
-    past.add("b", [("d2", "val")], parent=1, artifact="ledger/ledger.parquet")
+    past.add("a", [("d1", "train")], artifact=LEDGER)
+    past.add("b", [("d2", "val")], parent=1, artifact=LEDGER)
     assert past.uses("d1") == {1: (1, 0, 0, None, True), 2: (0, 0, 0, 1, True)}
 
 

@@ -133,7 +133,7 @@ def test_an_image_enters_once_labels_csv_names_it(second: State) -> None:
 
 
 def test_a_name_in_labels_csv_without_a_file_is_warned_of(second: State) -> None:
-    line = "data/images/june/labels.csv names 1 files that the batch has not, e.g. 'data/images/june/shots/gone.png'"
+    line = "data/images/june/labels.csv names 1 files that are not in the batch, e.g. 'data/images/june/shots/gone.png'"
     assert f"detect: warning: {line}" in second.done.out
 
 

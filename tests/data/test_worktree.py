@@ -15,9 +15,9 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from pipeline.artifacts.sources import Source
 from pipeline.base.errors import DataError
-from pipeline.data import tree
-from pipeline.data.sources import Source
+from pipeline.data import scan, worktree
 from pipeline.data.store import Store
 
 IMAGES = Path("data/images")
@@ -62,15 +62,15 @@ def place(path: Path, link: str) -> None:
         path.hardlink_to(cached) if link == "hardlink" else path.symlink_to(cached.resolve())
 
 
-def check(*found: Source) -> list[str]:
+def check(*batches: Source) -> list[str]:
     time.sleep(0.02)
-    return tree.check(IMAGES, found, Store(Path()), IGNORE, Path("data/scratch/tree.json"))
+    return worktree.check(IMAGES, batches, Store(Path()), IGNORE, Path("data/scratch/tree.json"))
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test cannot wait two seconds for each step; the sleeps in here last longer than the clock's tick."""
-    monkeypatch.setattr(tree, "SETTLED", 0)
+    monkeypatch.setattr(worktree, "SETTLED", 0)
 
 
 @pytest.fixture(autouse=True)
@@ -153,7 +153,7 @@ def test_a_second_look_reads_no_listing_and_writes_nothing(monday, listings):
 
 
 def test_a_folder_that_was_changed_just_now_is_looked_at_again(monday, listings, monkeypatch):
-    monkeypatch.setattr(tree, "SETTLED", 2_000_000_000)
+    monkeypatch.setattr(worktree, "SETTLED", 2_000_000_000)
     check(monday)
     check(monday)
     assert listings == [MONDAY, MONDAY]
@@ -170,7 +170,7 @@ def test_other_patterns_are_compared_anew(monday):
     Path(MONDAY, "cat/note.txt").touch()
     assert check(monday) == []
     with pytest.raises(DataError, match=r"^1 files .* e\.g\. 'data/images/monday/cat/note\.txt'"):
-        tree.check(IMAGES, (monday,), Store(Path()), [], Path("data/scratch/tree.json"))
+        worktree.check(IMAGES, (monday,), Store(Path()), [], Path("data/scratch/tree.json"))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b'{"folders": 7}', b'{"folders": {"a": [1]}}', b"\xff"])
@@ -362,14 +362,14 @@ def test_links_into_the_cache_are_told_without_reading_them(monkeypatch):
     monday = add(MONDAY, "hardlink")
     check(monday)
     linked_again(Path(MONDAY, "cat/1.png"))
-    monkeypatch.setattr(tree, "_md5", lambda path: pytest.fail(path))
+    monkeypatch.setattr(worktree, "_digest_on_disk", lambda path: pytest.fail(path))
     assert check(monday) == []
 
 
 def test_what_was_hashed_is_not_hashed_again(monday, monkeypatch):
     touched(Path(MONDAY, "cat/1.png"))
     check(monday)
-    monkeypatch.setattr(tree, "_md5", lambda path: pytest.fail(path))
+    monkeypatch.setattr(worktree, "_digest_on_disk", lambda path: pytest.fail(path))
     check(monday)
 
 
@@ -387,7 +387,7 @@ def test_a_change_is_found_though_the_pointer_was_written_after_it(monday):
 def test_a_change_is_found_though_the_file_systems_clock_is_late(monday, monkeypatch):
     """As on a network drive."""
     late = time.time_ns() + 3600 * 10**9
-    monkeypatch.setattr(tree.time, "time_ns", lambda: late)
+    monkeypatch.setattr(worktree.time, "time_ns", lambda: late)
     touched(Path(MONDAY, "cat/1.png"))
     check(monday)
     in_place(Path(MONDAY, "cat/1.png"))
@@ -413,7 +413,7 @@ def test_a_change_during_the_walk_is_found_the_next_time(monday, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", interfere)
-        patch.setattr(tree, "_md5", lambda path: md5(path.removeprefix(f"{MONDAY}/").encode()))
+        patch.setattr(worktree, "_digest_on_disk", lambda path: md5(path.removeprefix(f"{MONDAY}/").encode()))
         assert check(monday) == []
     with pytest.raises(DataError, match=r"^1 files below data/images were changed"):
         check(monday)
@@ -424,7 +424,7 @@ def test_a_batch_is_not_hashed_because_another_changed(monday, monkeypatch):
     tuesday = add("data/images/tuesday")
     os.utime(f"{MONDAY}.dvc", (0, 0))
     check(monday, tuesday)
-    monkeypatch.setattr(tree, "_md5", lambda path: pytest.fail(path))
+    monkeypatch.setattr(worktree, "_digest_on_disk", lambda path: pytest.fail(path))
     check(monday, tuesday)
 
 
@@ -545,7 +545,7 @@ def test_an_image_that_is_deleted_during_the_walk_is_fine(monday, monkeypatch):
         return contextlib.nullcontext(entries)
 
     monkeypatch.setattr(os, "scandir", vanish)
-    assert tree.scan(IMAGES).names[f"{MONDAY}/cat"] == ["2.png"]
+    assert scan.walk(IMAGES).names[f"{MONDAY}/cat"] == ["2.png"]
     (warning,) = check(monday)
     assert warning.startswith("1 of 4 files")
 
@@ -561,7 +561,7 @@ def test_a_folder_that_is_deleted_during_the_walk_is_fine(monday, monkeypatch):
     monkeypatch.setattr(os, "open", vanish)
     (warning,) = check(monday)
     assert warning.startswith("2 of 4 files")
-    assert sorted(tree.scan(IMAGES).marks) == ["data/images", MONDAY, f"{MONDAY}/cat"]
+    assert sorted(scan.walk(IMAGES).marks) == ["data/images", MONDAY, f"{MONDAY}/cat"]
 
 
 def test_a_folder_that_becomes_a_link_during_the_walk_is_not_followed(monday, monkeypatch):
@@ -705,9 +705,9 @@ def test_any_tree_is_judged_as_by_the_simplest_means_and_nothing_outside_is_open
                 for act, folder, name in step:
                     model.act(act, f"{folder}/{name}")
                 with opened() as paths:
-                    found = verdict(monday, len(model.tracked.keys() - model.files.keys()))
+                    said = verdict(monday, len(model.tracked.keys() - model.files.keys()))
                 expected = model.verdict()
-                assert found.startswith(expected)
-                assert bool(found) == bool(expected)
-                assert found == "" or found.isprintable()
+                assert said.startswith(expected)
+                assert bool(said) == bool(expected)
+                assert said == "" or said.isprintable()
                 assert not outside(paths)

@@ -1,0 +1,397 @@
+"""The worktree: the images on disk held against DVC's pointers, before any DVC command touches them.
+
+`dvc add` hangs on a FIFO, breaks off at a name that is not UTF-8, and copies the file that a link points to into
+the cache, from where `dvc push` publishes it. DVC's stages see neither images that nobody added nor images that
+were changed after they were added. While nothing is new, names are compared with the listing only in folders that
+changed since they last were.
+"""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from pipeline.artifacts.sources import Source
+from pipeline.base import files
+from pipeline.base.errors import DataError
+from pipeline.data import scan, sources
+from pipeline.data.scan import FileStatus, Mark, Tree
+from pipeline.data.store import Store
+
+SETTLED = 2_000_000_000
+"""Nanoseconds after which a further change gets a later time stamp, on every usual file system."""
+
+VERSIONS = 20
+"""Versions of a batch that are looked at to see whether files on disk are of an earlier one."""
+
+FEW = 5
+"""Files that a command in a message names."""
+
+CHUNK = 500
+"""Files that one thread hashes before it takes more."""
+
+
+def check(images: Path, batches: Sequence[Source], store: Store, ignore: Sequence[str], memory: Path) -> list[str]:
+    """Compare the disk with the batches; what to warn of, one line each.
+
+    Args:
+        images: the folder of all batches, relative to the project, which is the current directory.
+        batches: what Git tracks.
+        store: gives the batches' listings, and knows the cache.
+        ignore: patterns of names of files and folders that take no part.
+        memory: a file that keeps what need not be looked at again; it may be deleted at any time.
+
+    Raises:
+        DataError: something on disk is dangerous, untracked, or was changed after `dvc add`.
+    """
+    began = time.time_ns()
+    last = _LastCheck.load(memory, ignore)
+    tracked = _Tracked(images, batches, store, last.checked)
+    tree = scan.walk(
+        images,
+        is_known=lambda folder, mark: last.folders.get(folder) == (mark, tracked.key(folder)),
+        since=tracked.since,
+        is_cache=store.is_cache,
+    )
+    _refuse_hostile(images, tree.hostile)
+    untracked = _untracked(tree, tracked, ignore)
+    warnings = _judge_untracked(tracked, untracked)
+    stale = _judge_changed(tracked, tree.recent)
+    warnings += [*stale.values(), *_absent(tree, tracked)]
+
+    settled = began - SETTLED
+    # The file system's clock may be another than ours, hence never later than what it said itself.
+    newest = min(settled, max((status.changed for status in tree.recent), default=0) + 1)
+    unlike = {path.rpartition("/")[0] for path in untracked}
+    this = _LastCheck(
+        tuple(ignore),
+        {path: until if path in stale else max(until, newest) for path, until in tracked.checked.items()},
+        {
+            folder: (mark, tracked.key(folder))
+            for folder, mark in tree.marks.items()
+            if folder not in unlike and mark[0] < settled
+        },
+    )
+    if this != last:
+        this.save(memory)
+    return warnings
+
+
+class _Tracked:
+    """What the pointers say of files on disk; a listing is read when it is first asked for."""
+
+    def __init__(self, images: Path, batches: Sequence[Source], store: Store, checked: Mapping[str, int]) -> None:
+        self.images = images
+        self.batches = batches
+        self.store = store
+        self.checked = {source.path: checked.get(source.path, _added(source)) for source in batches}
+        """By batch, the time in nanoseconds until which its files are known to be as listed."""
+        self._folders = {source.path: source for source in batches if source.digest.endswith(".dir")}
+        self._alone: dict[str, list[Source]] = {}
+        """By folder, the images in it that are tracked alone."""
+        for source in batches:
+            if source.path not in self._folders:
+                self._alone.setdefault(source.path.rpartition("/")[0], []).append(source)
+        self._listed: dict[Source, dict[str, str]] = {}
+
+    def of(self, folder: str) -> tuple[Source, ...]:
+        """The batches that files directly in this folder can belong to: of folders, the innermost."""
+        above = folder
+        while above and above not in self._folders:
+            above = above.rpartition("/")[0]
+        return (*([self._folders[above]] if above else []), *self._alone.get(folder, ()))
+
+    def key(self, folder: str) -> str:
+        """What the names in this folder are compared with."""
+        return " ".join(source.digest for source in self.of(folder))
+
+    def since(self, folder: str) -> int:
+        """From which time on, in nanoseconds, a change of a file in this folder was not seen yet."""
+        return min((self.checked[source.path] for source in self.of(folder)), default=scan.NEVER)
+
+    def listed(self, source: Source) -> dict[str, str]:
+        """Path to digest."""
+        if source not in self._listed:
+            table = self.store.listing(source)
+            self._listed[source] = dict(zip(table["path"].to_list(), table["digest"].to_list(), strict=True))
+        return self._listed[source]
+
+    def digest(self, path: str) -> str | None:
+        """What the pointers say that a file is; None if they do not name it."""
+        listings = (self.listed(source) for source in self.of(path.rpartition("/")[0]))
+        return next((listed[path] for listed in listings if path in listed), None)
+
+    def owner(self, path: str) -> str:
+        """What to `dvc add` for a file: its batch, or the folder directly below `images`."""
+        for source in self.batches:
+            if path.startswith(f"{source.path}/"):
+                return source.path
+        return (self.images / Path(path).relative_to(self.images).parts[0]).as_posix()
+
+    def by_owner(self, paths: Iterable[str]) -> dict[str, list[str]]:
+        """Files by what to `dvc add` for them."""
+        owned: dict[str, list[str]] = {}
+        for path in paths:
+            owned.setdefault(self.owner(path), []).append(path)
+        return owned
+
+
+def _added(source: Source) -> int:
+    """When `dvc add` wrote the pointer, having hashed every file; nanoseconds."""
+    try:
+        return Path(f"{source.path}.dvc").stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@dataclass(frozen=True)
+class _LastCheck:
+    """What the last check on this machine saw, and the next one need not look at again."""
+
+    ignore: tuple[str, ...]
+    checked: dict[str, int]
+    """By batch, until when its files are known to be as listed; nanoseconds."""
+    folders: dict[str, tuple[Mark, str]]
+    """Folders with nothing untracked in them, and with what that was compared."""
+
+    @classmethod
+    def load(cls, path: Path, ignore: Sequence[str]) -> "_LastCheck":
+        """What was saved; nothing where that is of no use."""
+        try:
+            value = json.loads(path.read_bytes())
+            folders = {
+                name: ((int(a), int(b), int(c)), str(key)) for name, ((a, b, c), key) in value["folders"].items()
+            }
+            checked = {str(name): int(until) for name, until in value["checked"].items()}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return cls((), {}, {})
+        return cls(tuple(ignore), checked, folders if value.get("ignore") == list(ignore) else {})
+
+    def save(self, path: Path) -> None:
+        """Write it, whole or not at all."""
+        value = {"ignore": self.ignore, "checked": self.checked, "folders": self.folders}
+        files.write(path, json.dumps(value, sort_keys=True).encode())
+
+
+def _refuse_hostile(images: Path, entries: Iterable[tuple[str, str]]) -> None:
+    """Path and kind of each."""
+    hostile = sorted(entries)
+    if hostile:
+        path, kind = hostile[0]
+        raise DataError(
+            f"{len(hostile)} entries below {images} are no plain files, e.g. {path!a}: {kind}; expected folders and "
+            "files of their own, with names in UTF-8, before any DVC command meets them; delete, copy or rename them"
+        )
+
+
+def _untracked(tree: Tree, tracked: _Tracked, ignore: Sequence[str]) -> list[str]:
+    """Files that no batch lists, sorted, but for pointers and what is to be ignored."""
+    untracked = []
+    for folder, names in tree.names.items():
+        if not names or sources.is_ignored(os.path.relpath(folder, tracked.images), ignore):
+            continue
+        listings = [tracked.listed(source) for source in tracked.of(folder)]
+        untracked += [
+            f"{folder}/{name}"
+            for name in names
+            if not any(f"{folder}/{name}" in listed for listed in listings)
+            and not _is_pointer(name)
+            and not sources.is_ignored(name, ignore)
+        ]
+    return sorted(untracked)
+
+
+def _is_pointer(name: str) -> bool:
+    return name.endswith(".dvc") or name in (".gitignore", ".gitkeep", ".dvcignore")
+
+
+def _judge_untracked(tracked: _Tracked, untracked: Sequence[str]) -> list[str]:
+    """Images on disk that no pointer names are never silently ignored; what to warn of."""
+    strays = tracked.by_owner(untracked)
+    batches = {source.path for source in tracked.batches}
+    warnings = [
+        f"{len(strays.pop(batch))} files in {_quoted(batch)} are left over from a batch whose pointer is gone from Git "
+        f"and take no part; `dvc checkout` deletes them, `dvc add {_quoted(batch)}` takes them back"
+        for batch in [batch for batch in strays if batch not in batches and _was_tracked(batch)]
+    ]
+    for batch in sorted(strays.keys() & batches):
+        if _are_earlier(batch, {path: _digest_on_disk(path) for path in strays[batch]}, tracked.store):
+            warnings.append(_stale(batch, strays.pop(batch)))
+    if strays:
+        linked = _linked_elsewhere(tracked, [path for paths in strays.values() for path in paths])
+        _refuse_hostile(tracked.images, linked)
+        _refuse_strays(tracked, strays)
+    return warnings
+
+
+def _refuse_strays(tracked: _Tracked, strays: Mapping[str, Sequence[str]]) -> None:
+    """Refuse untracked files, by what to `dvc add` for them; each kind has a remedy of its own."""
+    images = tracked.images
+    loose = [batch for batch in strays if Path(batch).is_file()]
+    if loose:
+        raise DataError(
+            f"{len(loose)} files lie directly in {images}, e.g. {loose[0]!a}; expected each in a batch; move "
+            f"them to {images}/<batch>/<label>/ and `dvc add {images}/<batch>`, or name them in detect.ignore"
+        )
+    count = f"{sum(map(len, strays.values()))} files below {images} are not tracked by DVC"
+    for batch, paths in sorted(strays.items()):
+        absent = _absent_digests(batch, tracked)
+        if absent - {_digest_on_disk(path) for path in paths}:  # else they were all moved
+            raise DataError(
+                f"{count}, e.g. {paths[0]!a}; expected every image in a batch; run "
+                f"`dvc add {_quoted(*paths[:FEW])}`{' and so on with each' if len(paths) > FEW else ''}, not "
+                f"`dvc add {_quoted(batch)}`: {len(absent)} files of it are not on this disk and would count as "
+                "removed, unless you moved or deleted them yourself and mean that"
+            )
+    first = next(iter(strays.values()))[0]
+    raise DataError(
+        f"{count}, e.g. {first!a}; expected every image in a batch; run `dvc add {_quoted(*sorted(strays))}`, or "
+        "delete them, or name them in detect.ignore"
+    )
+
+
+def _absent_digests(batch: str, tracked: _Tracked) -> set[str]:
+    """Of the files of a batch that are not on disk, as in a clone that fetched only what it needed."""
+    listings = (tracked.store.listing(source) for source in tracked.batches if source.path == batch)
+    rows = chain.from_iterable(listing.select("path", "digest").iter_rows() for listing in listings)
+    return {digest for path, digest in rows if not os.path.lexists(path)}
+
+
+def _are_earlier(batch: str, digests: Mapping[str, str | None], store: Store) -> bool:
+    """Whether all these files are as earlier versions of their batch had them: pulled, but not checked out.
+
+    Args:
+        digests: by path; None where the file is gone.
+    """
+    left = dict(digests)
+    for listed in _earlier(batch, store):
+        left = {path: digest for path, digest in left.items() if digest is None or listed.get(path) != digest}
+        if not left:
+            return True
+    return False
+
+
+def _earlier(batch: str, store: Store) -> Iterator[dict[str, str]]:
+    """What the newest versions of a batch listed, path to digest, as far as DVC's cache has them."""
+    pointer = f"{batch}.dvc"
+    command = ["git", "log", f"--max-count={VERSIONS}", "--patch", "--format=", "--", pointer]
+    patches = subprocess.run(command, capture_output=True, check=False).stdout.decode(errors="replace")
+    for digest in dict.fromkeys(re.findall(r"^[-+ ].*\bmd5: ([0-9a-f]{32}(?:\.dir)?)$", patches, re.MULTILINE)):
+        if Path(store.places(digest, batch)[1]).is_file():
+            with suppress(DataError):  # DVC's cache may hold anything
+                table = store.listing(Source(batch, digest, 0))
+                yield dict(table.select("path", "digest").iter_rows())
+
+
+def _was_tracked(batch: str) -> bool:
+    """Whether Git once had a pointer for this folder, as after `git revert` of a push."""
+    command = ["git", "log", "--max-count=1", "--format=%H", "--", f"{batch}.dvc"]
+    return bool(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip())
+
+
+def _stale(batch: str, paths: Iterable[str]) -> str:
+    """A warning of files that an earlier version of their batch has: the pointer was pulled, and not checked out."""
+    paths = sorted(paths)
+    return (
+        f"{len(paths)} files on disk are of an earlier version of {_quoted(batch)}, e.g. {paths[0]!a}; the data is "
+        f"what its pointer says; `dvc checkout {_quoted(f'{batch}.dvc')}` brings the disk up to date, `dvc add "
+        f"{_quoted(batch)}` takes them back"
+    )
+
+
+def _quoted(*names: str) -> str:
+    """Names for a shell, on one line of any terminal."""
+    plain = (f"'{name}'" if "'" not in name else shlex.quote(name) for name in names)
+    return " ".join(name if name.isprintable() else ascii(name) for name in plain)
+
+
+def _linked_elsewhere(tracked: _Tracked, untracked: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Files with another name that is neither below the images' folder nor DVC's own, in its cache."""
+    linked = [status for status in map(scan.look_at, untracked) if status and status.num_names > 1]
+    if not linked:
+        return
+    names_here = Counter(status.identity for status in scan.walk(tracked.images, since=lambda _folder: 0).recent)
+    for status in linked:
+        elsewhere = status.num_names - names_here[status.identity]
+        is_cached = elsewhere == 1 and _is_cached(status, _digest_on_disk(status.path), tracked.store)
+        if elsewhere > 0 and not is_cached:
+            yield status.path, "a hard link to a file that lies elsewhere too"
+
+
+def _judge_changed(tracked: _Tracked, recent: Sequence[FileStatus]) -> dict[str, str]:
+    """Refuse changes in place of tracked files, which DVC's pointers do not know of; what to warn of, by batch."""
+    listed = ((status, tracked.digest(status.path)) for status in recent)
+    suspects = {
+        status.path: digest for status, digest in listed if digest and not _is_unchanged(status, digest, tracked)
+    }
+    on_disk = _digests_on_disk([*suspects])
+    changed = [path for path, digest in suspects.items() if on_disk[path] not in (digest, None)]
+    if not changed:
+        return {}
+    owned = dict(sorted(tracked.by_owner(changed).items()))
+    now = {batch: {path: on_disk[path] for path in paths} for batch, paths in owned.items()}
+    if all(_are_earlier(batch, digests, tracked.store) for batch, digests in now.items()):
+        return {batch: _stale(batch, paths) for batch, paths in owned.items()}
+    pointers = _quoted(*(f"{batch}.dvc" for batch in owned))
+    raise DataError(
+        f"{len(changed)} files below {tracked.images} were changed after `dvc add`, e.g. {min(changed)!a}; expected "
+        f"what their pointer says; run `dvc add {_quoted(*owned)}` to take the change up, or "
+        f"`dvc checkout --force {pointers}` to undo it"
+    )
+
+
+def _is_unchanged(status: FileStatus, digest: str, tracked: _Tracked) -> bool:
+    """Whether this can be told without reading the file.
+
+    An object of the cache gets a new change time whenever DVC makes or drops a hard link to it; the modification
+    time is still the old one.
+    """
+    is_old = status.modified < tracked.since(status.path.rpartition("/")[0])
+    return is_old and status.num_names > 1 and _is_cached(status, digest, tracked.store)
+
+
+def _is_cached(status: FileStatus, digest: str | None, store: Store) -> bool:
+    """Whether a file is the very object of this hash in the cache, by another name."""
+    cached = scan.look_at(store.places(digest, status.path)[1]) if digest else None
+    return cached is not None and cached.identity == status.identity
+
+
+def _absent(tree: Tree, tracked: _Tracked) -> list[str]:
+    """Warnings of batches that are only partly here: deleted files are in the data until `dvc add` says so."""
+    warnings = []
+    for source in tracked.batches:
+        listed_anew = {folder for folder in tree.names if folder == source.path or folder.startswith(f"{source.path}/")}
+        if not listed_anew:
+            continue
+        here = {f"{folder}/{name}" for folder in listed_anew for name in tree.names[folder]}
+        unchanged = tree.marks.keys() - listed_anew
+        missing = [p for p in tracked.listed(source) if p not in here and p.rpartition("/")[0] not in unchanged]
+        if missing and (here or any(folder.startswith(f"{source.path}/") for folder in tree.marks)):
+            batch, count = _quoted(source.path), f"{len(missing)} of {source.num_files}"
+            warnings.append(
+                f"{count} files of {batch} are not on this disk, e.g. {min(missing)!a}; they "
+                f"are in the data until `dvc add {batch}` takes them out; `dvc pull {batch}.dvc` brings them back"
+            )
+    return warnings
+
+
+def _digests_on_disk(paths: Sequence[str]) -> dict[str, str | None]:
+    """By path; hashing lets other threads run."""
+    chunks = (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))
+    with ThreadPoolExecutor() as pool:
+        hashed = pool.map(lambda chunk: [_digest_on_disk(path) for path in chunk], chunks)
+        return dict(zip(paths, chain.from_iterable(hashed), strict=True))
+
+
+def _digest_on_disk(path: str) -> str | None:
+    """The hash of a regular file, or the one that a link into the cache names; None where neither is there any more."""
+    return files.md5_regular(path, os.O_NOFOLLOW) or "".join(scan.target(path).split("/")[-2:]) or None
