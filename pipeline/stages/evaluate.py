@@ -2,11 +2,13 @@
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.artifacts.model import Description
 from pipeline.base import files
 from pipeline.base import params as parameters
 from pipeline.base.params import Excerpt
@@ -18,7 +20,7 @@ from pipeline.judging import gate, metrics
 from pipeline.judging.metrics import Scores
 from pipeline.judging.paired import Counts
 from pipeline.judging.settings import Evaluate
-from pipeline.learning import model
+from pipeline.learning import engine, model
 from pipeline.learning.settings import Repeatable
 from pipeline.registry.client import Registry
 from pipeline.registry.settings import RegisteredModel
@@ -113,12 +115,9 @@ def _judge(
 
 
 def _logits(description: Path, weights: Path, images: Dataset, chosen: Settings) -> "np.ndarray":
-    from pipeline.learning import training
-
-    training.make_repeatable(chosen.train.seed, chosen.train.threads)
-    what = model.describe(files.read_json(description))
-    network = model.build(what)
-    model.fill(network.weights, files.read_arrays(weights), str(weights))
+    engine.make_repeatable(chosen.train.seed, chosen.train.threads)
+    what = Description.read(description)
+    network = model.load(what, weights, str(weights))
     size, _, channels = what.image_shape
     return model.logits(network, images.part("holdout", size, channels).pixels, chosen.evaluate.batch_size)
 
@@ -127,15 +126,13 @@ class _Champion:
     """The champion's opinion, with its outputs at the places of today's label map; one it lacks scores -1e9."""
 
     def __init__(self, rival: dict[str, Any], images: Dataset, chosen: Settings, scratch: Path) -> None:
-        from pipeline.learning import training
-
-        training.make_repeatable(chosen.train.seed, chosen.train.threads)
+        engine.make_repeatable(chosen.train.seed, chosen.train.threads)
         registry, listed = Registry(chosen.resolve), rival["lineage"]["files"]
         artifact = "model/weights.npz"
         weights = registry.download(rival["run_id"], artifact, listed[artifact], scratch / "objects")
-        self.what = model.describe(rival["lineage"]["model"])  # its labels as they are called today
-        self._network = model.build(self.what)
-        model.fill(self._network.weights, files.read_arrays(weights), str(weights))
+        content = json.dumps(rival["lineage"]["model"]).encode()
+        self.what = Description.from_json(content, "champion.json")  # its labels as they are called today
+        self._network = model.load(self.what, weights, str(weights))
         self._images, self._batch_size = images, chosen.evaluate.batch_size
 
     def logits(self, pixels: "np.ndarray") -> "np.ndarray":

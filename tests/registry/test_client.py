@@ -17,6 +17,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import samples
 
 from benchmarks.workspace import CHECKOUT
 from pipeline.base import files, process
@@ -145,7 +146,7 @@ def test_a_registered_model_can_be_loaded_and_classifies(reg: Registry, tmp_path
     import mlflow
     import pandas as pd
 
-    description = model.Description("small_cnn", (16, 16, 3), ("cat", "dog"))
+    description = samples.description("cat", "dog", image_shape=(16, 16, 3))
     network = model.build(description)
     network.get_layer("logits").bias.assign([0.0, 50.0])
     files.write_json(tmp_path / "package/model.json", description.to_json())
