@@ -60,9 +60,10 @@ TRAINING = """
 import numpy as np, keras
 keras.utils.set_random_seed(7)
 sys.path.insert(0, {root!r})
+from pathlib import Path
+from pipeline.artifacts.model import Description
 from pipeline.learning import model
-what = model.describe(json.load(open({root!r} + "/data/cycle/model/model.json")))
-network = model.build(what)
+network = model.build(Description.read(Path({root!r}) / "data/cycle/model/model.json"))
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 network.compile(keras.optimizers.AdamW(0.003), loss, metrics=["accuracy"])
 def part(name):

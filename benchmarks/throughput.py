@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def delivered(folder: Path, side: int, rounds: int) -> dict[str, float]:
     """Images per second of the loop that reads from disk, and of the same step on one constant batch."""
-    from pipeline.learning import training
+    from pipeline.learning.fit import Parts, Session, fit
 
     channels, steps = SIZES[side]
     part = drawn(folder, side, channels, steps * BATCH)
@@ -76,7 +76,7 @@ def delivered(folder: Path, side: int, rounds: int) -> dict[str, float]:
     for _ in range(rounds):
         engine, train = made(side, channels)
         clock = Clock()
-        training.fit(engine, part, few, train, Nowhere(), clock)
+        fit(engine, Parts(part, few), train, Session(Nowhere(), clock))
         batch = engine.feed(part.take(slice(0, BATCH)), part.labels[:BATCH])
         began = time.perf_counter()
         for _ in range(steps - 1):
@@ -92,8 +92,8 @@ def delivered(folder: Path, side: int, rounds: int) -> dict[str, float]:
 def saved(folder: Path, seconds: float) -> dict[str, float]:
     """What saving takes of a training of so many seconds, with the interval of params.yaml."""
     from pipeline.base import params
-    from pipeline.learning import training
     from pipeline.learning.checkpoint import Folder, State
+    from pipeline.learning.fit import Parts, PausedError, Session, fit
     from pipeline.learning.settings import Budget
     from pipeline.settings import Params
 
@@ -114,8 +114,8 @@ def saved(folder: Path, seconds: float) -> dict[str, float]:
     states, began = Timed(folder / "states", {}, every), time.monotonic()
     many = train.model_copy(update={"max_epochs": 10_000, "patience": 10_000})
     budget = Budget(max_minutes=seconds / 60, max_epochs=None, max_steps=None, when_spent="pause")
-    with suppress(training.PausedError):
-        training.fit(engine, part, part_of(part, BATCH), many, states, Clock(), budget=budget)
+    with suppress(PausedError):
+        fit(engine, Parts(part, part_of(part, BATCH)), many, Session(states, Clock(), budget=budget))
     took = time.monotonic() - began
     print(f"saving: {states.spent:.3f} of {took:.0f} s", flush=True)
     share = states.spent / took
@@ -131,11 +131,11 @@ def measured(count: int) -> float:
 
 def memory(folder: Path, count: int) -> float:
     """Peak memory of this process in MiB, after an epoch on so many images."""
-    from pipeline.learning import training
+    from pipeline.learning.fit import Parts, Session, fit
 
     part = drawn(folder, 32, 3, count)
     engine, train = made(32, 3)
-    training.fit(engine, part, part_of(part, BATCH), train, Nowhere(), Clock())
+    fit(engine, Parts(part, part_of(part, BATCH)), train, Session(Nowhere(), Clock()))
     # Not getrusage: that begins with the peak of the process this one was forked from.
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) / 1024
@@ -169,15 +169,18 @@ def part_of(part: Any, count: int) -> Any:
 
 def made(side: int, channels: int) -> tuple[Any, Any]:
     """A fresh network ready to train for one epoch, with the settings of params.yaml."""
+    from pipeline.artifacts.model import Description
     from pipeline.base import params
-    from pipeline.learning import model, training
+    from pipeline.learning import model
+    from pipeline.learning.engine import Engine, make_repeatable
     from pipeline.settings import Params
 
-    settings = params.load(CHECKOUT / "params.yaml", Params).train
-    train = settings.model_copy(update={"architecture": "small_cnn", "batch_size": BATCH, "max_epochs": 1})
-    training.make_repeatable(train.seed, train.threads)
-    network = model.build(model.Description("small_cnn", (side, side, channels), tuple("0123456789")))
-    return training.Engine(network, model.optimizer(train), train), train
+    usual = params.load(CHECKOUT / "params.yaml", Params).train
+    train = usual.model_copy(update={"architecture": "small_cnn", "batch_size": BATCH, "max_epochs": 1})
+    make_repeatable(train.seed, train.threads)
+    shape = (side, side, channels)
+    network = model.build(Description(architecture="small_cnn", image_shape=shape, labels=tuple("0123456789")))
+    return Engine(network, model.optimizer(train), train), train
 
 
 class Nowhere:

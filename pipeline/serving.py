@@ -10,7 +10,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from pipeline.base import files
+from pipeline.artifacts.model import Description
 from pipeline.images import decoding as images
 from pipeline.judging import metrics
 from pipeline.learning import model
@@ -21,14 +21,8 @@ class Classifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: mlflow.pyfunc.PythonModelContext) -> None:
         """Build the model from its description and fill in its weights."""
-        description = model.describe(files.read_json(Path(context.artifacts["model"])))
-        self._network = model.build(description)
-        model.fill(
-            self._network.weights,
-            files.read_arrays(Path(context.artifacts["weights"])),
-            "registered model",
-        )
-        self._description = description
+        self._description = Description.read(Path(context.artifacts["model"]))
+        self._network = model.load(self._description, Path(context.artifacts["weights"]), "registered model")
 
     def predict(
         self,
@@ -36,18 +30,31 @@ class Classifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         model_input: pd.DataFrame,
         params: dict[str, object] | None = None,  # noqa: ARG002 - MLflow passes it
     ) -> pd.DataFrame:
-        """Classify a column `image` of bytes, or of base64 text as REST clients send it."""
+        """Classify images.
+
+        Args:
+            context: of MLflow.
+            model_input: a column `image` of bytes, or of base64 text as REST clients send it.
+            params: of MLflow.
+
+        Returns:
+            Columns label and probability, 0 to 1: one row per image.
+
+        Raises:
+            ValueError: an image cannot be decoded; names the rows.
+        """
         size, _, channels = self._description.image_shape
-        content = [_bytes(value) for value in model_input["image"]]
-        faults = [f"row {row}: {fact.error}" for row, fact in enumerate(map(images.inspect, content)) if fact.error]
+        contents = [_bytes(value) for value in model_input["image"]]
+        facts = [images.inspect(content) for content in contents]
+        faults = [f"row {row}: {fact.error}" for row, fact in enumerate(facts) if fact.error]
         if faults:
-            raise ValueError(f"{len(faults)} of {len(content)} images cannot be decoded: {'; '.join(faults[:3])}")
-        pixels = np.stack([images.decode(value, size, channels) for value in content])
+            raise ValueError(f"{len(faults)} of {len(contents)} images cannot be decoded: {'; '.join(faults[:3])}")
+        pixels = np.stack([images.decode(content, size, channels) for content in contents])
         probabilities = metrics.probabilities(model.logits(self._network, pixels, 256))
         best = probabilities.argmax(axis=1)
         return pd.DataFrame(
             {
-                "label": [self._description.labels[index] for index in best],
+                "label": [self._description.labels[number] for number in best],
                 "probability": probabilities[np.arange(len(best)), best],
             }
         )

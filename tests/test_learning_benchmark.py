@@ -187,7 +187,7 @@ def test_the_must_is_met_by_five_seeds_surely_not_worse_and_cheap(changes, is_me
 
 
 def test_audits_cost_the_arms_that_make_them() -> None:
-    every = ways.settings(ARMS["recipe"]).audit_every
+    every = ways.train_of(ARMS["recipe"]).audit_every
     assert every is not None
     assert ways.audit_share(ARMS["recipe"]) == 1 / every
     assert ways.audit_share(ARMS["scratch"]) == ways.audit_share(ARMS["warm"]) == 0
@@ -214,7 +214,7 @@ def test_the_committed_must_holds_and_says_so(committed) -> None:
 
 
 def test_the_committed_results_are_of_todays_defaults(committed) -> None:
-    today = json.loads(json.dumps(ways.settings(ARMS["recipe"]).model_dump(mode="json")))
+    today = json.loads(json.dumps(ways.train_of(ARMS["recipe"]).model_dump(mode="json")))
     assert [content["settings"] for content in committed["streams"].values()] == [today] * len(committed["streams"])
 
 

@@ -106,7 +106,7 @@ def test_second_cycle_makes_the_second_champion(story: Story) -> None:
 
 def test_validation_loss_before_the_first_step_is_the_champions(story: Story) -> None:
     """Scored here anew with the champion's registered weights on the second cycle's val images."""
-    from pipeline.base import files
+    from pipeline.artifacts.model import Description
     from pipeline.data import dataset
     from pipeline.judging import metrics
     from pipeline.learning import model
@@ -114,9 +114,9 @@ def test_validation_loss_before_the_first_step_is_the_champions(story: Story) ->
     root = story.space.root
     pinned = story.facts["second"]["parent"]
     images = dataset.read(root / "data/cycle/dataset")
-    network = model.build(model.describe(pinned["lineage"]["model"]))
+    description = Description.from_json(json.dumps(pinned["lineage"]["model"]).encode(), "v1")
     stored = root / "data/scratch/objects" / pinned["lineage"]["files"]["model/weights.npz"]
-    model.fill(network.weights, files.read_arrays(stored), "v1")
+    network = model.load(description, stored, "v1")
     val = images.part("val")
     champions = metrics.scores(val.labels, model.logits(network, val.pixels, 64)).loss
     history = story.facts["second"]["model/training"]["history"]

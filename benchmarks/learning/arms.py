@@ -87,7 +87,7 @@ def played(stream: str, arm: str, seeds: Sequence[int]) -> Sequence[int]:
     return seeds[: min(ARMS[arm].seeds, STREAMS[stream].seeds)]
 
 
-def settings(arm: Arm) -> "Train":
+def train_of(arm: Arm) -> "Train":
     """Section `train` of params.yaml with what the arm changes; one thread, so that two trials run side by side."""
     train = _params().train
     return train.model_copy(update={"architecture": "small_cnn", "threads": 1, **arm.changes})
@@ -110,10 +110,11 @@ def key(arm: Arm) -> Any:
     """What the outcome of a trial depends on, as a JSON value."""
     from pipeline.base import code
 
-    return [settings(arm).model_dump(mode="json"), arm.start, pool(arm), code.digest("pipeline.learning.training")]
+    digest = code.digest("pipeline.learning.fit", "pipeline.learning.engine", "pipeline.learning.starts")
+    return [train_of(arm).model_dump(mode="json"), arm.start, pool(arm), digest]
 
 
 def audit_share(arm: Arm) -> float:
-    """What audits add to each cycle's cost, as a share of training from scratch: spread over the cycles between."""
-    every = settings(arm).audit_every
+    """What audits add to the cost of a cycle, spread over all cycles, as a share of training from scratch."""
+    every = train_of(arm).audit_every
     return 1 / every if every and arm.start == "warm" and arm.pool != "none" else 0.0

@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.learning.arms import ARMS, Arm, Trial, key, pool, settings
+from benchmarks.learning.arms import ARMS, Arm, Trial, key, pool, train_of
 from benchmarks.learning.streams import LABELS, STREAMS, Cycle, Images, Stream
 
 if TYPE_CHECKING:
+    from pipeline.artifacts.model import Description
+    from pipeline.learning.fit import Outcome
     from pipeline.learning.settings import Train
 
 SIDE = 16
@@ -22,7 +24,7 @@ class Lab:
     """What the trials of one process share: images, compiled engines, first models."""
 
     def __init__(self, source: Path, work: Path) -> None:
-        """Load the images; takes the first process a minute, later ones a second."""
+        """Load the images; that takes the first process a minute, and later ones a second."""
         self.images, self._work = load(source, work), work
         self._engines: dict[Any, Any] = {}
 
@@ -46,12 +48,12 @@ class Lab:
             if arm.start == "cold" and number not in stream.scored:
                 continue
             cycle = cycles[number]
-            known = cycles[number - 1].num_labels
-            done = self._learn(trial, arm, number, cycle, labels, known, weights, last, optimizer)
-            weights, last, optimizer = done.pop("weights"), done.pop("last"), done.pop("optimizer")
+            parent = Trained(cycles[number - 1].num_labels, weights, last, optimizer)
+            row, outcome = self._learn(trial, arm, number, cycle, labels, parent)
+            weights, last, optimizer = outcome.weights, outcome.last, outcome.optimizer
             right.append(self._right(weights, cycle))
-            done["accuracy"] = float(right[-1].sum() / len(cycle.test))
-            for name, value in {"cycle": number, **done}.items():
+            row["accuracy"] = float(right[-1].sum() / len(cycle.test))
+            for name, value in {"cycle": number, **row}.items():
                 rows[name].append(value)
         return {**rows, "right": np.packbits(np.stack(right), axis=1)}
 
@@ -62,15 +64,13 @@ class Lab:
         number: int,
         cycle: Cycle,
         labels: np.ndarray,
-        known: int,
-        served: Any,
-        last: Any,
-        was: Any,
-    ) -> dict[str, Any]:
-        """One cycle, as `pipeline.stages.train` does it."""
-        from pipeline.learning import model, training
+        parent: "Trained",
+    ) -> "tuple[dict[str, Any], Outcome]":
+        """One cycle, as `pipeline.stages.train` does it: what it took, and what it gave."""
+        from pipeline.learning import model, starts
+        from pipeline.learning.fit import Parts, Session, fit
 
-        train = settings(arm).model_copy(update={"seed": 1000 * trial.seed + number})
+        train = train_of(arm).model_copy(update={"seed": 1000 * trial.seed + number})
         pick = np.random.default_rng([trial.seed, number])
         old, new = cycle.train[: -cycle.num_new], cycle.train[-cycle.num_new :]
         replayed = pool(arm)
@@ -79,35 +79,34 @@ class Lab:
             old = pick.choice(old, count, replace=False)
         is_unlearned = np.arange(len(old) + len(new)) >= len(old)
         part, val = self._part([*old, *new], labels, is_unlearned), self._part(cycle.val, labels)
-        limited = training.warmed(train, part)
+        train_now = starts.warmed(train, part)
         if arm.start != "warm":
             part = replace(part, is_unlearned=None)
-        engine, optimizer = self._engine(limited, cycle.num_labels)
+        engine, optimizer = self._engine(train_now, cycle.num_labels)
         start = fresh = self._fresh(1000 * trial.seed + number, cycle.num_labels)
-        names = describe(cycle.num_labels).labels
-        champion = model.for_labels(served, fresh, describe(known), names)
+        before, names = describe(parent.num_labels), describe(cycle.num_labels).labels
+        served = model.for_labels(parent.weights, fresh, before, names)
         if arm.start != "cold":
-            start = champion
+            start = served
             if train.warm_from == "last":
-                start = model.for_labels(last, fresh, describe(known), names)
+                start = model.for_labels(parent.last, fresh, before, names)
         if arm.start == "shrink":
-            start = training.shrunk(start, fresh, engine.network)
-        restored = train.restore and was is not None and known == cycle.num_labels
+            start = starts.shrunk(start, fresh, engine.network)
+        if train.restore and parent.optimizer is not None and parent.num_labels == cycle.num_labels:
+            optimizer = parent.optimizer
         began = time.perf_counter()
-        engine.begin(start, was if restored else optimizer, is_good=arm.start == "warm")
-        outcome = training.fit(engine, part, val, limited, Nowhere(), Quiet())
+        engine.begin(start, optimizer, is_good=arm.start == "warm")
+        outcome = fit(engine, Parts(part, val), train_now, Session(Nowhere(), Quiet()))
         if arm.start == "warm":
-            outcome = training.blend(engine, champion, outcome, val, train)
+            outcome = starts.blend(engine, served, outcome, val, train)
         seconds = time.perf_counter() - began
-        return {
+        row = {
             "passes": outcome.passes(len(val)),
             "seconds": round(seconds, 2),
             "epochs": len(outcome.history) - 1,
             "share": outcome.share,
-            "weights": outcome.weights,
-            "last": outcome.last,
-            "optimizer": outcome.optimizer,
         }
+        return row, outcome
 
     def prepare(self, trial: Trial) -> None:
         """Train the model that all arms of a stream and seed start from, unless it is there."""
@@ -116,15 +115,15 @@ class Lab:
 
     def _first(self, trial: Trial, cycle: Cycle, labels: np.ndarray) -> Any:
         from pipeline.base import files
-        from pipeline.learning import training
+        from pipeline.learning.fit import Parts, Session, fit
 
         path = self._work / f"first-{trial.stream}-{trial.seed}-{files.sha256_json(key(ARMS['scratch']))[:8]}.npz"
         if not path.exists():
-            train = settings(ARMS["scratch"]).model_copy(update={"seed": 1000 * trial.seed})
+            train = train_of(ARMS["scratch"]).model_copy(update={"seed": 1000 * trial.seed})
             engine, optimizer = self._engine(train, cycle.num_labels)
             engine.begin(self._fresh(1000 * trial.seed, cycle.num_labels), optimizer)
-            part, val = self._part(cycle.train, labels), self._part(cycle.val, labels)
-            outcome = training.fit(engine, part, val, train, Nowhere(), Quiet())
+            parts = Parts(self._part(cycle.train, labels), self._part(cycle.val, labels))
+            outcome = fit(engine, parts, train, Session(Nowhere(), Quiet()))
             files.write_arrays(path, outcome.weights)
         return files.read_arrays(path)
 
@@ -145,12 +144,13 @@ class Lab:
 
     def _engine(self, train: "Train", num_labels: int) -> tuple[Any, Any]:
         """A compiled engine for settings like these, and the values of its fresh optimizer."""
-        from pipeline.learning import model, training
+        from pipeline.learning import model
+        from pipeline.learning.engine import Engine, make_repeatable
 
         kind = (train.average > 0, train.learning_rate, train.weight_decay, num_labels)
         if kind not in self._engines:
-            training.make_repeatable(0, 1)
-            engine = training.Engine(model.build(describe(num_labels)), model.optimizer(train), train)
+            make_repeatable(0, 1)
+            engine = Engine(model.build(describe(num_labels)), model.optimizer(train), train)
             self._engines[kind] = engine, model.arrays(engine.optimizer.variables)
         made: tuple[Any, Any] = self._engines[kind]
         return made
@@ -165,12 +165,24 @@ class Lab:
         """bool (test images,): which are right; those that are not tested yet are not."""
         from pipeline.learning import model
 
-        engine, _ = self._engine(settings(ARMS["scratch"]), cycle.num_labels)
+        engine, _ = self._engine(train_of(ARMS["scratch"]), cycle.num_labels)
         model.fill(engine.network.weights, weights, "tested")
         right = np.zeros(len(self.images.test), bool)
-        found = model.logits(engine.network, self.images.test[cycle.test], 1000).argmax(axis=1)
-        right[cycle.test] = found == self.images.test_labels[cycle.test]
+        predicted = model.logits(engine.network, self.images.test[cycle.test], 1000).argmax(axis=1)
+        right[cycle.test] = predicted == self.images.test_labels[cycle.test]
         return right
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a cycle takes over from the one before; arrays are by position."""
+
+    num_labels: int
+    weights: Any
+    """Those that are served."""
+    last: Any
+    optimizer: Any
+    """None before the first cycle."""
 
 
 class Nowhere:
@@ -198,11 +210,11 @@ class Quiet:
         print(f"warning: {warning}", flush=True)
 
 
-def describe(num_labels: int) -> Any:
-    """The model of params.yaml for so many labels."""
-    from pipeline.learning import model
+def describe(num_labels: int) -> "Description":
+    """The small_cnn for so many labels."""
+    from pipeline.artifacts.model import Description
 
-    return model.Description("small_cnn", (SIDE, SIDE, 3), LABELS[:num_labels])
+    return Description(architecture="small_cnn", image_shape=(SIDE, SIDE, 3), labels=tuple(LABELS[:num_labels]))
 
 
 def load(source: Path, work: Path) -> Images:
@@ -212,21 +224,21 @@ def load(source: Path, work: Path) -> Images:
         from pipeline.base import files
         from pipeline.images import decoding as images
 
-        found = {}
+        arrays = {}
         for split in ("train", "test"):
             listed = [(number, file) for number, label in enumerate(LABELS) for file in _files(source / split / label)]
             print(f"decoding {len(listed):,} {split} images", flush=True)
-            found[split] = np.stack([images.decode(file.read_bytes(), SIDE, 3) for _, file in listed])
-            found[f"{split}_labels"] = np.array([number for number, _ in listed])
-        files.write_arrays(path, found)
+            arrays[split] = np.stack([images.decode(file.read_bytes(), SIDE, 3) for _, file in listed])
+            arrays[f"{split}_labels"] = np.array([number for number, _ in listed])
+        files.write_arrays(path, arrays)
     content = np.load(path)
     return Images(*(content[name] for name in ("train", "train_labels", "test", "test_labels")))
 
 
 def _files(folder: Path) -> list[Path]:
-    found = sorted(folder.glob("*.jpg"))
-    if not found:
+    paths = sorted(folder.glob("*.jpg"))
+    if not paths:
         raise SystemExit(
             f"{folder}: no JPEGs; expected CIFAR-10 in folders train/<label> and test/<label>, see --images"
         )
-    return found
+    return paths

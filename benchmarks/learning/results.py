@@ -20,9 +20,9 @@ MUST: dict[str, Any] = {"difference": -0.5, "cost": 0.2, "stream": "S1", "seeds"
 
 
 def write(streams: Mapping[str, Any], out: Path) -> dict[str, Any]:
-    """Keep the results beside those that are there, with table and plot.
+    """Write the results beside those of before, with table and plot.
 
-    Arms of a stream that were played before stay, if by the same training code and settings.
+    Arms of a stream that were played before stay where training code, settings and seeds are the same.
     """
     path = out / "learning.json"
     before = json.loads(path.read_text())["streams"] if path.exists() else {}
@@ -46,7 +46,7 @@ def write(streams: Mapping[str, Any], out: Path) -> dict[str, Any]:
 
 
 def _joined(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[str, Any]:
-    """The arms of both, if what was before is of the same training code, settings and seeds."""
+    """The arms of both, where code, settings and seeds of before are those of now."""
     same = ("code", "settings", "seeds")
     if before is None or any(before[name] != now[name] for name in same):
         return dict(now)
@@ -73,13 +73,13 @@ def is_met(streams: Mapping[str, Any]) -> bool:
 
 
 def summary(
-    found: Mapping[Trial, Mapping[str, Any]], streams: Sequence[str], seeds: Sequence[int], commit: str
+    outcomes: Mapping[Trial, Mapping[str, Any]], streams: Sequence[str], seeds: Sequence[int], commit: str
 ) -> dict[str, Any]:
     """Of each stream the title, and its arms: means over seeds, against scratch and against the recipe."""
 
     def pairs(stream: str, arm: str, other: str) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
         trials = [(Trial(stream, seed, arm), Trial(stream, seed, other)) for seed in played(stream, arm, seeds)]
-        return [(found[one], found[two]) for one, two in trials if two in found]
+        return [(outcomes[one], outcomes[two]) for one, two in trials if two in outcomes]
 
     def row(stream: str, arm: str) -> dict[str, Any]:
         beside = pairs(stream, arm, "recipe") if arm != "recipe" else []
@@ -91,7 +91,7 @@ def summary(
     return {
         stream: {
             "title": STREAMS[stream].title,
-            "arms": {arm: row(stream, arm) for arm in ARMS if Trial(stream, seeds[0], arm) in found},
+            "arms": {arm: row(stream, arm) for arm in ARMS if Trial(stream, seeds[0], arm) in outcomes},
         }
         for stream in streams
     }

@@ -56,7 +56,7 @@ def _prepare(trial: Trial, work: Path) -> None:
 
 
 def _play_one(trial: Trial, work: Path, path: Path) -> None:
-    found = _lab(work).run(trial, ARMS[trial.arm])
-    made = path.with_suffix(".unfinished.npz")
-    np.savez(made, **found)
-    made.rename(path)
+    played = _lab(work).run(trial, ARMS[trial.arm])
+    unfinished = path.with_suffix(".unfinished.npz")
+    np.savez(unfinished, **played)
+    unfinished.rename(path)

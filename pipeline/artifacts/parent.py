@@ -64,5 +64,6 @@ class Champion(Artifact):
 class Parent(Champion):
     """The version to start from, if there is one, and what a cycle has to know of the cycles before it."""
 
-    ladder: Place
+    ladder: Place = Place(rung=0, cycles=0)
+    """A parent of before the ladder stands at its foot."""
     elder: Elder | None = None

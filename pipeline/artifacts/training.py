@@ -8,7 +8,7 @@ from pipeline.artifacts.artifact import Artifact
 Row = Mapping[str, int | float]
 """Metric name to value."""
 
-Start = Literal["warm", "shrink", "cold"]
+StartKind = Literal["warm", "shrink", "cold"]
 """From the parent's weights; from those, shrunk and perturbed; from fresh ones."""
 
 
@@ -59,7 +59,7 @@ class Training(Artifact):
 
     run_key: str
     """Hash of everything that determines the model."""
-    start: Start
+    start: StartKind
     start_reason: str
     parent: int | None
     """Number of the version that it started from."""

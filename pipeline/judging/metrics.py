@@ -21,37 +21,46 @@ class Scores:
 
 
 def scores(labels: np.ndarray, logits: np.ndarray) -> Scores:
-    """Score float logits (images, labels) against int labels (images,)."""
+    """Score a model.
+
+    Args:
+        labels: numbers of the true labels, int (images,).
+        logits: float (images, labels).
+    """
     predicted = logits.argmax(axis=1)
-    size = logits.shape[1]
-    confusion = np.zeros((size, size), np.int64)
+    num_labels = logits.shape[1]
+    confusion = np.zeros((num_labels, num_labels), np.int64)
     np.add.at(confusion, (labels, predicted), 1)
-    per_label = confusion.sum(axis=1)
     with np.errstate(invalid="ignore"):
-        recall = confusion.diagonal() / per_label
+        recall = confusion.diagonal() / confusion.sum(axis=1)
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(axis=1))
     loss = float((log_sum - shifted[np.arange(len(labels)), labels]).mean())
     return Scores(
-        float((predicted == labels).mean()),
-        loss,
-        tuple(float(value) for value in recall),
-        confusion,
+        accuracy=float((predicted == labels).mean()),
+        loss=loss,
+        recall=tuple(float(value) for value in recall),
+        confusion=confusion,
     )
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Softmax of float logits (images, labels); float64."""
+    """Softmax of float logits (images, labels), as float64 of that shape."""
     odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
 def paired(labels: np.ndarray, champion: np.ndarray, challenger: np.ndarray) -> Counts:
-    """Compare two models' predicted labels, int (images,), on the same images."""
-    old, new = champion == labels, challenger == labels
+    """Compare two models on the same images.
+
+    Args:
+        labels: numbers of the true labels, int (images,).
+        champion, challenger: those that the models predict, likewise.
+    """
+    before, now = champion == labels, challenger == labels
     return Counts(
-        both=int((old & new).sum()),
-        champion_only=int((old & ~new).sum()),
-        challenger_only=int((~old & new).sum()),
-        neither=int((~old & ~new).sum()),
+        both=int((before & now).sum()),
+        champion_only=int((before & ~now).sum()),
+        challenger_only=int((~before & now).sum()),
+        neither=int((~before & ~now).sum()),
     )

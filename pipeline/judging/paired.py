@@ -7,25 +7,29 @@ from statistics import NormalDist
 
 @dataclass(frozen=True)
 class Counts:
-    """How champion and challenger did on the same images."""
+    """How many of the same images champion and challenger got right."""
 
     both: int
-    """Images that both got right."""
     champion_only: int
     challenger_only: int
     neither: int
 
     @property
     def total(self) -> int:
-        """All images of the holdout."""
+        """All of the images."""
         return self.both + self.champion_only + self.challenger_only + self.neither
 
 
 def lower_bound(counts: Counts, confidence: float) -> float:
     """One-sided lower confidence bound of the difference of two paired proportions.
 
-    The adjusted Wald interval of Agresti and Min (Statistics in Medicine 24, 2005): half an
-    observation is added to each cell, which keeps its coverage near nominal at small counts.
+    The difference is challenger minus champion. The bound is of the adjusted Wald interval of Agresti and Min
+    (Statistics in Medicine 24, 2005): half an observation is added to each cell, which keeps its coverage near nominal
+    at small counts.
+
+    Args:
+        counts: of the two.
+        confidence: that the difference is not less, 0 to 1.
     """
     total = counts.total + 2
     gained, lost = counts.challenger_only + 0.5, counts.champion_only + 0.5

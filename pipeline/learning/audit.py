@@ -1,22 +1,22 @@
 """An audit: a model trained from scratch on all images, beside the one that a cycle went on with."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pipeline.artifacts.training import Audit
 from pipeline.judging import metrics
 from pipeline.learning import ladder, model, stopping
-from pipeline.learning.checkpoint import Folder, Values
-from pipeline.learning.model import Description
+from pipeline.learning.checkpoint import Values
+from pipeline.learning.fit import Outcome, Session, fit
 from pipeline.learning.progress import ended
-from pipeline.learning.settings import Budget, Train
+from pipeline.learning.task import Task
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipeline.data.dataset import Part
-    from pipeline.learning.training import Engine, Outcome, Watcher
+    from pipeline.learning.engine import Engine
 
 
 def beside(states: Path) -> Path:
@@ -24,61 +24,58 @@ def beside(states: Path) -> Path:
     return states.with_name(f"{states.name}-audit")
 
 
-def run(
-    engine: "Engine",
-    fresh: Values,
-    outcome: "Outcome",
-    parts: "tuple[Part, Part]",
-    description: Description,
-    limit: Train,
-    budget: Budget,
-    states: Folder,
-    watcher: "Watcher",
-    asked: Callable[[], str | None],
-) -> "tuple[Outcome, dict[str, Any]]":
-    """Train from scratch too: the outcome to keep, scratch's only if it is surely better, and what was found.
+def run(task: Task, engine: "Engine", fresh: Values, outcome: Outcome, session: Session) -> tuple[Outcome, Audit]:
+    """Train from scratch too.
 
     Args:
+        task: of the cycle.
         engine: of the training that is over.
         fresh: its values when it was new.
         outcome: of that training.
-        parts: train, with all images, and val.
-        description: of the model.
-        limit: the settings of a training from scratch.
-        budget: of the two trainings together.
-        states: where those of this training are kept.
-        watcher: is told how it goes.
-        asked: says why training is to stop now, if it is.
+        session: of this training; its budget is that of the two trainings together.
+
+    Returns:
+        The outcome to keep, which is that from scratch only if it is surely better; and what the audit found.
 
     Raises:
-        PausedError, OSError: see `training.fit`.
+        PausedError, OSError: see `fit`.
     """
-    from pipeline.learning import training
-
     print("train: audit: from scratch on all images, to see whether going on is still as good", flush=True)
-    engine.fill(fresh)
-    engine.optimizer.learning_rate.assign(limit.learning_rate)
-    every = replace(parts[0], is_unlearned=None)
-    left = stopping.left(budget, outcome.spent_now)
-    scratch = training.fit(engine, every, parts[1], limit, states, watcher, states.load(), left, asked)
-    before = outcome.passes(len(parts[1]))
-    found: dict[str, Any] = {
-        "passes": before + scratch.passes(len(parts[1])),
-        "passes_before": before,
-    }
+    scratch = _from_scratch(task, engine, fresh, outcome, session)
     print(f"train: audit: {ended(scratch.reason, scratch.best_epoch, scratch.spent)}", flush=True)
-    predicted = [_predicted(description, one.weights, parts[1], limit.batch_size) for one in (outcome, scratch)]
-    counts = metrics.paired(parts[1].labels, *predicted)
-    # What is better although it was cut short is better; what is not might have become so.
-    found["is_scratch_better"] = ladder.is_surely_better(counts) or (None if scratch.is_cut else False)
-    found |= {"val_images": counts.total, "gained": counts.challenger_only, "lost": counts.champion_only}
-    found["epochs"] = len(scratch.history) - 1
-    print(f"train: audit: {ladder.finding(found)}", flush=True)
-    return (scratch if found["is_scratch_better"] else outcome), found
+    audit = _compared(task, outcome, scratch)
+    print(f"train: audit: {ladder.finding(audit)}", flush=True)
+    return (scratch if audit.is_scratch_better else outcome), audit
 
 
-def _predicted(description: Description, weights: "dict[str, np.ndarray]", part: "Part", size: int) -> "np.ndarray":
-    network = model.build(description)
-    model.fill(network.weights, weights, "audit")
-    found: np.ndarray = model.logits(network, part.pixels, size).argmax(axis=1)
-    return found
+def _from_scratch(task: Task, engine: "Engine", fresh: Values, outcome: Outcome, session: Session) -> Outcome:
+    train, budget = task.train_on_all, session.budget
+    engine.fill(fresh)
+    engine.optimizer.learning_rate.assign(train.learning_rate)
+    left = budget and stopping.left(budget, outcome.spent_now)
+    return fit(engine, task.parts.unlearned, train, replace(session, budget=left))
+
+
+def _compared(task: Task, outcome: Outcome, scratch: Outcome) -> Audit:
+    """The two on the validation images."""
+    val = task.parts.val
+    counts = metrics.paired(val.labels, *(_predicted(task, weights) for weights in (outcome.weights, scratch.weights)))
+    before = outcome.passes(len(val))
+    return Audit(
+        passes=before + scratch.passes(len(val)),
+        passes_before=before,
+        # A model from scratch that was cut short may be better already; if it is not, it might have become so.
+        is_scratch_better=ladder.is_surely_better(counts) or (None if scratch.is_cut else False),
+        val_images=counts.total,
+        gained=counts.challenger_only,
+        lost=counts.champion_only,
+        epochs=len(scratch.history) - 1,
+    )
+
+
+def _predicted(task: Task, weights: "Mapping[str, np.ndarray]") -> "np.ndarray":
+    """Numbers of the labels, int64 (validation images,)."""
+    network = model.load(task.description, weights, "audit")
+    logits = model.logits(network, task.parts.val.pixels, task.train.batch_size)
+    predicted: np.ndarray = logits.argmax(axis=1)
+    return predicted

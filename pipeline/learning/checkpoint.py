@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.artifacts.training import Row
 from pipeline.base import files
 from pipeline.base.errors import PipelineError
 from pipeline.learning.settings import Checkpoint
-from pipeline.learning.stopping import Row, Spent
+from pipeline.learning.stopping import Spent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
     Arrays = dict[str, np.ndarray]
 
 KEEP = 2
-"""The newest may be damaged by what ended the training; then the one before is used."""
+"""States of a training. What ended it may have damaged the newest; then the one before is used."""
 
 COST = 0.03
-"""Share of the time that saving may take, where only seconds say how often."""
+"""Share of the time that saving may take where only `checkpoint.seconds` says how often."""
 
 SUFFIX = ".checkpoint"
 
 UNFINISHED = 8
-"""Trainings whose states are kept, this one included: a change that is taken back finds its own again."""
+"""Trainings whose states are kept, this one included: who takes a change back goes on with the training before it."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Values:
     variables: "Arrays" = field(default_factory=dict)
     """Of the model: weights, batch-norm statistics, seed generators."""
     average: "Arrays" = field(default_factory=dict)
-    """Of the weights over the last steps, and how many there were; empty without averaging."""
+    """Of the weights over the last steps, and the number of steps; empty without averaging."""
     optimizer: "Arrays" = field(default_factory=dict)
     """Iteration, learning rate, slots."""
 
@@ -49,9 +50,9 @@ class State:
     """Everything that training needs to go on as if it had never stopped."""
 
     history: list[Row]
-    """Metrics by epoch. Early stopping, the best epoch and the learning rate are computed from it alone."""
+    """Metrics by epoch; early stopping, the best epoch and the learning rate are computed from it alone."""
     step: int = 0
-    """Steps done in the epoch after those."""
+    """Steps done in the epoch that is not over."""
     loss: float = 0.0
     """Sum over the images of these steps."""
     right: int = 0
@@ -69,7 +70,7 @@ class DamagedError(Exception):
 
 
 class Folder:
-    """The states of one training: the newest two, only for the inputs they are of."""
+    """The newest two states of one training. They are given only to a training with the same inputs."""
 
     def __init__(
         self,
@@ -82,11 +83,11 @@ class Folder:
         """Name a folder, which need not exist.
 
         Args:
-            path: the folder; holds states of nothing else.
-            inputs: what determines the training, as JSON values by name.
+            path: of the folder; it holds states of nothing else.
+            inputs: all that determines the training, as JSON values by name.
             every: how often to save.
             warn: is told of a damaged file.
-            clock: seconds.
+            clock: gives seconds.
         """
         self.path, self.inputs = path, dict(inputs)
         self._every, self._warn, self._clock = every, warn, clock
@@ -97,7 +98,7 @@ class Folder:
         """The newest state that is whole; None if there is none.
 
         Raises:
-            PipelineError: it is of other inputs; says what is there and what here.
+            PipelineError: it is of other inputs; says the inputs of both.
         """
         for path in _newest_first(self.path):
             try:
@@ -124,7 +125,7 @@ class Folder:
         newest = next(iter(_newest_first(self.path)), None)
         number = int(newest.stem) + 1 if newest else 1
         files.write(self.path / f"{number:08d}{SUFFIX}", encode(state, self.inputs))
-        # What was found damaged takes no place of a whole one.
+        # A damaged one must not push out a whole one.
         whole = [path for path in _newest_first(self.path) if path not in self._damaged]
         for old in [*whole[KEEP:], *(path for path in self._damaged if path.is_file())]:
             old.unlink(missing_ok=True)
@@ -141,7 +142,7 @@ class Folder:
 
 
 def encode(state: State, inputs: Mapping[str, Any]) -> bytes:
-    """A state and its inputs as bytes: SHA-256 of the rest, then an .npz of plain arrays."""
+    """A state and its inputs as bytes: a line with the SHA-256 of the rest, then an .npz of plain arrays."""
     import numpy as np
 
     meta = {
@@ -166,10 +167,10 @@ def encode(state: State, inputs: Mapping[str, Any]) -> bytes:
 
 
 def read(path: Path) -> tuple[State, dict[str, Any]]:
-    """A state and its inputs.
+    """Read a state and its inputs.
 
     Raises:
-        DamagedError: not a byte of it is trusted.
+        DamagedError: the file is not whole; nothing of it is used.
     """
     import numpy as np
 
@@ -203,27 +204,33 @@ def read(path: Path) -> tuple[State, dict[str, Any]]:
 
 
 def others(folder: Path, inputs: Mapping[str, Any]) -> str | None:
-    """Why the newest unfinished training beside this folder is not gone on with, in words; None if there is none."""
-    found = [path for beside in folder.parent.glob("*") if beside != folder for path in _newest_first(beside)]
-    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+    """Why training does not go on from the newest state beside this folder, in words; None if there is none."""
+    paths = [path for other in folder.parent.glob("*") if other != folder for path in _newest_first(other)]
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
-            state, theirs = read(path)
+            state, its_inputs = read(path)
         except DamagedError:
             continue
-        return f"{path} (epoch {len(state.history)}, step {state.step}) is not used: {differences(theirs, inputs)}"
+        return f"{path} (epoch {len(state.history)}, step {state.step}) is not used: {differences(its_inputs, inputs)}"
     return None
 
 
 def tidy(folder: Path) -> None:
     """Delete the states of all but the newest unfinished trainings beside this folder."""
-    found = {beside: _newest_first(beside) for beside in folder.parent.glob("*") if beside != folder}
-    ages = {beside: paths[0].stat().st_mtime for beside, paths in found.items() if paths}
-    for beside in sorted(ages, key=ages.__getitem__, reverse=True)[UNFINISHED - 1 :]:
-        shutil.rmtree(beside)
+    paths = {other: _newest_first(other) for other in folder.parent.glob("*") if other != folder}
+    times = {other: newest[0].stat().st_mtime for other, newest in paths.items() if newest}
+    for other in sorted(times, key=times.__getitem__, reverse=True)[UNFINISHED - 1 :]:
+        shutil.rmtree(other)
 
 
 def differences(there: Any, here: Any, name: str = "") -> str:
-    """What differs between JSON values, both sides of it, in words."""
+    """What differs between two JSON values, in words that give both.
+
+    Args:
+        there: the value in a file.
+        here: the value now.
+        name: of both, dotted.
+    """
     if isinstance(there, dict) and isinstance(here, dict):
         names = [key for key in {**there, **here} if there.get(key) != here.get(key)]
         return ", ".join(differences(there.get(key), here.get(key), f"{name}.{key}" if name else key) for key in names)
@@ -240,7 +247,7 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def _hex(rows: list[Row]) -> list[dict[str, str]]:
-    """Floats as hex: what is read is the same float to the last bit."""
+    """Floats as hex, which keeps every bit."""
     return [{name: float(value).hex() for name, value in row.items()} for row in rows]
 
 

@@ -1,28 +1,35 @@
-"""The ladder: what a cycle starts from. Cheapest first, and an audit now and then says whether it still does. Pure.
+"""The ladder: what a cycle starts from, the cheapest first. Audits say when that no longer does. Pure.
 
-A warm start may wear out: networks that were trained on and on can lose what it takes to learn (Dohare et al., Nature
-632, 2024), and fall behind training from scratch without anybody seeing it. So every `train.audit_every` cycles a
-second model is trained from scratch on all images, and both are compared on the validation images. Where scratch is
-surely better it is what the cycle gives, and what warm starts go on from. Where it is so again in the next audit they
-wear out sooner than audits come, and the cycles start one rung higher; where it is not, one lower.
+Warm starts may wear out: a network that is trained on and on can lose its ability to learn (Dohare et al., Nature 632,
+2024), and nobody sees that it falls behind training from scratch. So every `train.audit_every` cycles a second model is
+trained from scratch on all images, and both are compared on the validation images.
+
+If the model from scratch is surely better, the cycle gives that one, warm starts go on from it, and the cycles stand
+one rung higher; else one rung lower. If the next audit finds it surely better again, warm starts wear out faster than
+audits come, and the cycles start from what costs more.
 """
 
 from dataclasses import dataclass
 
 from pipeline.artifacts.parent import Parent
-from pipeline.artifacts.training import Audit, Place
-from pipeline.artifacts.training import Start as Kind
+from pipeline.artifacts.training import Audit, Place, StartKind
 from pipeline.judging.paired import Counts, lower_bound
 from pipeline.learning.settings import Start, Train
 
-RUNGS: tuple[Kind, ...] = ("warm", "warm", "shrink", "cold")
-"""The parent's weights; those of the model from scratch that an audit kept; the parent's weights shrunk and perturbed;
-fresh weights. The last two train on all images until early stopping, in every cycle until an audit leads down: about
-half of what training from scratch costs, and all of it (`python -m benchmarks.learning`)."""
+RUNGS: tuple[StartKind, ...] = ("warm", "warm", "shrink", "cold")
+"""What a cycle starts from, by rung:
+
+0. the parent's weights;
+1. the same, after an audit kept a model from scratch;
+2. the parent's weights, shrunk and perturbed;
+3. fresh weights.
+
+From rung 2 on every cycle trains on all images until early stopping, until an audit leads down. That costs about half
+as much as training from scratch on rung 2, and as much on rung 3 (`python -m benchmarks.learning`).
+"""
 
 CONFIDENCE = 0.95
-"""With which scratch has to be better, one-sided: only then is it worth what it costs."""
-
+"""One-sided, with which the model from scratch has to be better: only then is it worth what it costs."""
 
 FOOT = Place(rung=0, cycles=0)
 """Where the cycles of a project begin."""
@@ -32,7 +39,7 @@ FOOT = Place(rung=0, cycles=0)
 class Plan:
     """How a cycle starts."""
 
-    kind: Kind
+    kind: StartKind
     is_audited: bool
     """Whether a model is trained from scratch beside it."""
     place: Place
@@ -46,20 +53,20 @@ class Plan:
         return self.is_audited or self.kind != "warm"
 
 
-def plan(parent: Parent, settings: Start) -> Plan:
+def plan(parent: Parent, start: Start) -> Plan:
     """What the cycle starts from.
 
     Args:
         parent: the version to start from, and where the cycles before it stood on the ladder.
-        settings: of section `train` of params.yaml.
+        start: part of section `train` of params.yaml.
     """
-    # Without audits nothing says that a warm start is not as good, nor could anything lead down again.
-    place = parent.ladder if settings.audit_every else FOOT
+    # Without audits nothing says that a warm start is worse, and nothing could lead down again.
+    place = parent.ladder if start.audit_every else FOOT
     if not parent.version:
         return Plan("cold", False, place)
-    if settings.start != "warm":
-        return Plan(settings.start, False, place, is_asked_for=True)
-    is_audited = settings.audit_every is not None and place.cycles + 1 >= settings.audit_every
+    if start.start != "warm":
+        return Plan(start.start, False, place, is_asked_for=True)
+    is_audited = start.audit_every is not None and place.cycles + 1 >= start.audit_every
     # An audit on the highest rung asks whether the one below would do again.
     return Plan(RUNGS[min(place.rung, len(RUNGS) - 2) if is_audited else place.rung], is_audited, place)
 
@@ -111,8 +118,8 @@ def after(done: Plan, is_scratch_better: bool | None, *, is_cut: bool) -> Place:
     Args:
         done: how it started.
         is_scratch_better: what an audit found; None if it found nothing, or there was none.
-        is_cut: by the budget. An audit that was due is then not repeated before the next is: it would be cut short in
-            every cycle, each on all images.
+        is_cut: whether the budget cut it short. An audit that was due is then made up for only when the next is due:
+            else every cycle would train on all images and be cut short again.
     """
     if is_scratch_better is not None:
         step = 1 if is_scratch_better else -1

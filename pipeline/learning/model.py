@@ -1,7 +1,7 @@
 """Models: built in code from a short description, filled with weights from plain arrays. Home of Keras.
 
-Nothing is ever loaded from a serialized model: `.keras` and `.h5` files have carried code time and
-again (CVE-2024-3660, CVE-2025-1550 and their successors).
+No model is loaded from a `.keras` or `.h5` file: such files have carried code again and again (CVE-2024-3660,
+CVE-2025-1550 and their successors).
 """
 
 import contextlib
@@ -9,43 +9,28 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.base.errors import ModelError
+from pipeline.artifacts.model import Description
+from pipeline.base import files
+from pipeline.base.errors import ModelError, one_line
 from pipeline.learning.settings import Train
 
 if TYPE_CHECKING:
     import numpy as np
 
 
+LONGEST = 300
+"""Characters of a library's error that are shown."""
+
 MOMENTUM = 0.9
-"""Of batch normalisation's moving averages: they follow within some ten steps."""
-
-
-@dataclass(frozen=True)
-class Description:
-    """All that is needed to build a model again."""
-
-    architecture: str
-    image_shape: tuple[int, int, int]
-    labels: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
-
-
-def describe(value: dict[str, Any]) -> Description:
-    """The inverse of `Description.to_json`."""
-    height, width, channels = value["image_shape"]
-    return Description(value["architecture"], (height, width, channels), tuple(value["labels"]))
+"""Of the moving averages of batch normalisation: they follow within some ten steps."""
 
 
 def keras() -> Any:
-    """Import Keras on TensorFlow; takes seconds, so only where a model is needed."""
+    """Keras on TensorFlow; its import takes seconds, so it is done only where a model is needed."""
     if "keras" not in sys.modules:
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # oneDNN's sums depend on the machine
@@ -56,7 +41,7 @@ def keras() -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what TensorFlow's C++ prints before its log level can be set; Python's errors still rise."""
+    """Drop what TensorFlow's C++ prints before its log level can be set; errors of Python are still raised."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()
     kept = os.dup(2)
@@ -71,10 +56,14 @@ def _quiet() -> Iterator[None]:
 
 
 def build(description: Description, pretrained: str | None = None) -> Any:
-    """Build a `keras.Model` with fresh (or pretrained) weights.
+    """Build a `keras.Model`.
 
-    It takes pixels 0 to 255, shape (batch, height, width, channels), and gives logits, shape
-    (batch, labels); scaling is inside, so that serving cannot do it differently.
+    It takes pixels 0 to 255 of shape (batch, height, width, channels) and gives logits of shape (batch, labels).
+    Scaling is inside, so that serving cannot do it differently.
+
+    Args:
+        description: of the model.
+        pretrained: the data set whose weights it begins with, e.g. imagenet; None: fresh weights.
 
     Raises:
         ModelError: the architecture is unknown, does not fit the images, or gives no logits.
@@ -85,6 +74,23 @@ def build(description: Description, pretrained: str | None = None) -> Any:
     if ":" in name:
         return _custom(description)
     return _application(description, pretrained)
+
+
+def load(description: Description, weights: "Path | Mapping[str, np.ndarray]", whose: str) -> Any:
+    """Build a `keras.Model` and fill it.
+
+    Args:
+        description: of the model.
+        weights: by position, or an .npz of them.
+        whose: says in an error what the weights are of.
+
+    Raises:
+        ModelError: see `build` and `fill`.
+        DataError: see `files.read_arrays`.
+    """
+    network = build(description)
+    fill(network.weights, files.read_arrays(weights) if isinstance(weights, Path) else weights, whose)
+    return network
 
 
 def _small_cnn(description: Description) -> Any:
@@ -107,11 +113,11 @@ def _application(description: Description, pretrained: str | None) -> Any:
     """A `keras.applications` network without its head, with its own preprocessing, and a new head."""
     applications, layers = keras().applications, keras().layers
     name = description.architecture
-    known = sorted(n for n in dir(applications) if n[0].isupper())
-    if name not in known:
+    names = sorted(n for n in dir(applications) if n[0].isupper())
+    if name not in names:
         import difflib
 
-        near = difflib.get_close_matches(name, [*known, "small_cnn"], n=1, cutoff=0.0)[0]
+        near = difflib.get_close_matches(name, [*names, "small_cnn"], n=1, cutoff=0.0)[0]
         raise ModelError(
             f"train.architecture {name} is unknown; expected small_cnn, a keras.applications name (did you mean "
             f"{near}?) or module:function"
@@ -120,7 +126,7 @@ def _application(description: Description, pretrained: str | None) -> Any:
     inputs = layers.Input(description.image_shape, name="pixels")
     try:
         preprocess = sys.modules[constructor.__module__].preprocess_input
-        with warnings.catch_warnings(action="ignore"):  # that the weights were made at another image size is meant
+        with warnings.catch_warnings(action="ignore"):  # weights that were made at another image size are wanted
             network = constructor(
                 include_top=False, weights=pretrained, input_shape=description.image_shape, pooling="avg"
             )
@@ -131,11 +137,11 @@ def _application(description: Description, pretrained: str | None) -> Any:
             remedy = "run it once with network, which keeps them in ~/.keras, or set train.pretrained: null"
         raise ModelError(
             f"train.architecture {name} cannot be built for images of shape {description.image_shape}{with_what}: "
-            f"{_line(error)}; {remedy}"
+            f"{one_line(error)[:LONGEST]}; {remedy}"
         ) from None
     for layer in network.layers:
         if isinstance(layer, layers.BatchNormalization):
-            # Made for a million steps (up to 0.999), averages that slow never arrive in a cycle's few hundred.
+            # Keras' momentum, up to 0.999, is made for a million steps; in a few hundred the averages never arrive.
             layer.momentum = min(layer.momentum, MOMENTUM)
     outputs = layers.Dense(len(description.labels), name="logits")(network(preprocess(inputs)))
     return keras().Model(inputs, outputs, name=name)
@@ -151,20 +157,20 @@ def _custom(description: Description) -> Any:
         model = getattr(importlib.import_module(module), function)(description.image_shape, len(description.labels))
     except Exception as error:  # noqa: BLE001 - a user's code raises anything
         raise ModelError(
-            f"{what} failed: {type(error).__name__}: {_line(error)}; expected a function (image_shape, num_labels) "
-            "that returns a keras.Model"
+            f"{what} failed: {type(error).__name__}: {one_line(error)[:LONGEST]}; expected a function (image_shape, "
+            "num_labels) that returns a keras.Model"
         ) from None
     wanted = (None, len(description.labels))
     if not isinstance(model, keras().Model) or model.output_shape != wanted:
-        found = getattr(model, "output_shape", type(model).__name__)
-        raise ModelError(f"{what} gave {found}; expected a keras.Model with output shape {wanted}")
+        given = getattr(model, "output_shape", type(model).__name__)
+        raise ModelError(f"{what} gave {given}; expected a keras.Model with output shape {wanted}")
     if getattr(model.layers[-1], "activation", None) is keras().activations.softmax:
         raise ModelError(f"{what} ends in a softmax; expected logits, so remove the last activation")
     return model
 
 
 def use(precision: str) -> None:
-    """What models compute in from now on; their weights stay float32."""
+    """Let models that are built from now on compute in this precision; their weights stay float32."""
     keras().config.set_dtype_policy(precision)
 
 
@@ -175,23 +181,28 @@ def optimizer(train: Train) -> Any:
         made = optimizers.AdamW(train.learning_rate, weight_decay=train.weight_decay)
     else:
         made = {"adam": optimizers.Adam, "sgd": optimizers.SGD}[train.optimizer](train.learning_rate)
-    # Gradients that float16 cannot hold become zero without.
+    # Without it, gradients that float16 cannot hold become zero.
     return optimizers.LossScaleOptimizer(made) if train.precision == "mixed_float16" else made
 
 
 def arrays(variables: list[Any]) -> "dict[str, np.ndarray]":
-    """Copies of variables by position: names change from one process to the next, order does not."""
+    """Copies of variables by position: their names change from process to process, their order does not."""
     import numpy as np
 
     convert = keras().ops.convert_to_numpy
     return {f"{number:04d}": np.array(convert(variable)) for number, variable in enumerate(variables)}
 
 
-def fill(variables: list[Any], values: "dict[str, np.ndarray]", whose: str) -> None:
-    """Set variables from arrays.
+def fill(variables: list[Any], values: "Mapping[str, np.ndarray]", whose: str) -> None:
+    """Set variables from arrays; the inverse of `arrays`.
+
+    Args:
+        variables: of Keras.
+        values: by position.
+        whose: says in an error what the values are of.
 
     Raises:
-        ModelError: number or shapes differ; says where, and leaves the variables as they were.
+        ModelError: their number or shapes differ; the variables stay as they were.
     """
     if len(variables) != len(values):
         raise ModelError(f"{whose}: {len(values)} arrays for {len(variables)} variables; it is of another kind")
@@ -206,23 +217,33 @@ def fill(variables: list[Any], values: "dict[str, np.ndarray]", whose: str) -> N
         variable.assign(value)
 
 
-def fill_optimizer(optimizer: Any, values: "dict[str, np.ndarray]", restore: tuple[str, ...], whose: str) -> None:
-    """Set what `train.restore` names: the learning rate, and everything else (step count, slots)."""
-    named = {
+def fill_optimizer(optimizer: Any, values: "Mapping[str, np.ndarray]", restore: tuple[str, ...], whose: str) -> None:
+    """Set of an optimizer what `restore` names.
+
+    Args:
+        optimizer: of Keras, built.
+        values: its variables by position.
+        restore: `learning_rate`, and `optimizer` for everything else (step count, slots); see `train.restore`.
+        whose: says in an error what the values are of.
+
+    Raises:
+        ModelError: see `fill`.
+    """
+    kept = {
         name: value
         for name, value in arrays(optimizer.variables).items()
         if ("learning_rate" if optimizer.variables[int(name)] is optimizer.learning_rate else "optimizer")
         not in restore
     }
-    fill(optimizer.variables, {**values, **named}, f"optimizer of {whose}")
+    fill(optimizer.variables, {**values, **kept}, f"optimizer of {whose}")
 
 
 def for_labels(
-    weights: "dict[str, np.ndarray]", fresh: "dict[str, np.ndarray]", parent: Description, labels: tuple[str, ...]
-) -> "dict[str, np.ndarray]":
-    """A parent's weights for other labels: an output goes with its label, a new label's is fresh.
+    weights: "Mapping[str, np.ndarray]", fresh: "Mapping[str, np.ndarray]", parent: Description, labels: tuple[str, ...]
+) -> "Mapping[str, np.ndarray]":
+    """A parent's weights for other labels: each output goes with its label, and that of a new label is fresh.
 
-    Everything below the outputs stays as it is, so the logits of the labels that the parent knows are its own.
+    Everything below the outputs stays as it is, so labels that the parent has keep its logits.
 
     Args:
         weights: of the parent, by position.
@@ -234,16 +255,16 @@ def for_labels(
 
     if parent.labels == labels:
         return weights
-    # Whatever takes another shape with one label more has one number per label, on its last axis.
-    wider = build(replace(parent, labels=(*parent.labels, "one more"))).weights
-    known = [label for label in labels if label in parent.labels]
-    places, came = [labels.index(label) for label in known], [parent.labels.index(label) for label in known]
-    found = dict(weights)
+    # A variable whose shape changes with one label more has one number per label, on its last axis.
+    wider = build(parent.model_copy(update={"labels": (*parent.labels, "one more")})).weights
+    shared = [label for label in labels if label in parent.labels]
+    now, before = [labels.index(label) for label in shared], [parent.labels.index(label) for label in shared]
+    widened = dict(weights)
     for (name, value), other in zip(sorted(weights.items()), wider, strict=True):
         if tuple(other.shape) != value.shape:
-            found[name] = np.copy(fresh[name])
-            found[name][..., places] = value[..., came]
-    return found
+            widened[name] = np.copy(fresh[name])
+            widened[name][..., now] = value[..., before]
+    return widened
 
 
 def misfit(parent: Description, now: Description) -> str | None:
@@ -256,15 +277,20 @@ def misfit(parent: Description, now: Description) -> str | None:
 
 
 def logits(network: Any, pixels: "np.ndarray", batch_size: int) -> "np.ndarray":
-    """Predict; float32 of shape (images, labels)."""
+    """Predict.
+
+    Args:
+        network: a `keras.Model`.
+        pixels: uint8 (images, height, width, channels); one image at least.
+        batch_size: images at once.
+
+    Returns:
+        float32 (images, labels).
+    """
     import numpy as np
 
-    found = [
+    batches = [
         np.asarray(network.predict_on_batch(pixels[start : start + batch_size]))
         for start in range(0, len(pixels), batch_size)
     ]
-    return np.concatenate(found)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return np.concatenate(batches)

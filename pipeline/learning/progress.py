@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from pipeline.artifacts.training import Row
 from pipeline.base.errors import RegistryError
 from pipeline.learning import stopping
 from pipeline.learning.settings import Train
-from pipeline.learning.stopping import Row, Spent
+from pipeline.learning.stopping import Spent
 from pipeline.registry.client import Run
 
 EVERY = 30
@@ -29,11 +30,11 @@ class Progress:
         """Begin to tell.
 
         Args:
-            train: the settings.
+            train: section `train` of params.yaml.
             run: takes the metrics of each epoch, so that the curves can be watched in MLflow.
-            is_live: draw a bar; None: if standard error is a terminal.
-            clock: seconds.
-            name: of the training, where it is not the only one of the stage; its metrics are called so too.
+            is_live: whether to draw a bar; None: where standard error is a terminal.
+            clock: gives seconds.
+            name: of a second training of the stage; its lines and its metrics begin with it.
         """
         self._title, self._prefix = (f"train: {name}", f"{name}_") if name else ("train", "")
         self._train, self._run, self._clock = train, run, clock
@@ -50,7 +51,7 @@ class Progress:
         """After each step."""
         now = self._clock()
         if epoch != self._epoch or step < self._first_step:
-            # The first step compiles, and is not counted.
+            # The first step compiles, which takes seconds; it is not counted.
             self._epoch, self._first_step, self._began, self._images = epoch, step, now, 0
             self._told = now
             self._open(epoch, step, steps)
@@ -74,13 +75,13 @@ class Progress:
         """After each epoch."""
         self.close()
         epoch, row = len(history) - 1, history[-1]
-        best = stopping.progress(history, self._train)
+        standing = stopping.standing(history, self._train)
         trained = (
             f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}" if epoch else "before the first step".ljust(29)
         )
-        mark = "  best so far" if best.best_epoch == epoch else ""
-        if best.best_epoch is not None:
-            self._best = f", best {self._train.monitor} {best.best:.4f} in epoch {best.best_epoch}"
+        mark = "  best so far" if standing.best_epoch == epoch else ""
+        if standing.best_epoch is not None:
+            self._best = f", best {self._train.monitor} {standing.best:.4f} in epoch {standing.best_epoch}"
         seconds = self._clock() - self._began
         rate = f"  {self._images / seconds:,.0f} images/s" if self._images and self._epoch == epoch else ""
         self._print(
@@ -89,11 +90,11 @@ class Progress:
         )
         try:
             self._run.log_history(history, self._prefix)
-        except RegistryError as error:  # hours of training outlive a registry that restarts; promote logs the rest
+        except RegistryError as error:  # a registry that restarts must not end hours of training; promote logs the rest
             self.warned(f"epoch {epoch} not logged yet: {error}")
 
     def warned(self, warning: str) -> None:
-        """Something that training survives."""
+        """After a fault that training survives."""
         self.close()
         print(f"{self._title}: warning: {warning}", file=sys.stderr, flush=True)
 

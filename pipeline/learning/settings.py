@@ -10,7 +10,7 @@ Metric = Literal["val_loss", "val_accuracy", "loss", "accuracy"]
 
 
 class Start(Section, part=True):
-    """What a cycle starts from."""
+    """What a cycle starts from, and how often that is audited."""
 
     start: Literal["warm", "shrink", "cold"]
     audit_every: Annotated[int, Field(ge=2)] | None

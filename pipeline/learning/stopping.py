@@ -1,21 +1,22 @@
 """When training stops, which epoch was best, what the learning rate is: folds over the history. Pure.
 
-Keras' own callbacks keep `wait` and `best` in memory and lose them when a killed training goes on
-(keras-team/tf-keras#430, keras#17012); what is computed anew from the history cannot be lost. The
-words and their meaning are those of `keras.callbacks.EarlyStopping` and `ReduceLROnPlateau`, with
-these differences: NaN is never best; row 0 is the score before the first step and may be best; the
-best epoch by any margin is what is kept, `min_delta` only resets the wait; `start_from_epoch` delays
-the wait and nothing else.
+Keras' own callbacks keep `wait` and `best` in memory, and lose them when a killed training goes on
+(keras-team/tf-keras#430, keras#17012). What is computed anew from the history cannot be lost.
+
+The words and their meaning are those of `keras.callbacks.EarlyStopping` and `ReduceLROnPlateau`, but for this:
+
+- NaN is never best.
+- Row 0 is the score before the first step, and may be best.
+- The best epoch by any margin is kept; `min_delta` only says what resets the wait.
+- `start_from_epoch` delays the wait, and nothing else.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
+from pipeline.artifacts.training import Row
 from pipeline.learning.settings import Budget, Train
-
-Row = Mapping[str, float]
-"""What is logged after an epoch: metric name to value; row 0 has no training metrics."""
 
 
 @dataclass(frozen=True)
@@ -26,20 +27,21 @@ class Spent:
     steps: int = 0
     seconds: float = 0.0
     images: int = 0
-    """That passed through a step, once for each time."""
+    """That passed through a step; one that did so twice counts twice."""
 
     def __add__(self, other: "Spent") -> "Spent":
-        """By both together."""
+        """What both took together."""
         return Spent(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a training stands."""
+class Standing:
+    """Where a training stands after some epochs."""
 
     best_epoch: int | None
     """None while no epoch had a finite value of the monitored metric."""
     best: float
+    """The value of that epoch; NaN while there is none."""
     wait: int
     """Epochs since the last improvement that counted."""
     reductions: int
@@ -47,7 +49,7 @@ class Progress:
 
 
 def mode_of(monitor: str, mode: str) -> str:
-    """min or max; with auto, an accuracy is better when it is greater, anything else when less."""
+    """Whether less or more is better: min or max. With auto an accuracy is to grow, and anything else to fall."""
     if mode != "auto":
         return mode
     return "max" if monitor.endswith("accuracy") else "min"
@@ -62,12 +64,12 @@ def is_improvement(value: float, best: float | None, mode: str, min_delta: float
     return value > best + min_delta if mode == "max" else value < best - min_delta
 
 
-def progress(history: Sequence[Row], train: Train) -> Progress:
-    """Fold the history."""
+def standing(history: Sequence[Row], train: Train) -> Standing:
+    """Where a training with this history stands."""
     mode = mode_of(train.monitor, train.mode)
-    best: float | None = None  # the best by any margin: what is kept
+    best: float | None = None  # by any margin: this epoch is kept
     best_epoch: int | None = None
-    reference: float | None = None  # the best by min_delta: what patience is measured from
+    reference: float | None = None  # by min_delta: patience is measured from here
     wait = plateau = reductions = 0
     for epoch, row in enumerate(history):
         value = row.get(train.monitor, math.nan)
@@ -80,22 +82,31 @@ def progress(history: Sequence[Row], train: Train) -> Progress:
             plateau += 1
             if train.reduce_patience and plateau >= train.reduce_patience:
                 plateau, reductions = 0, reductions + 1
-    return Progress(best_epoch, math.nan if best is None else best, wait, reductions)
+    return Standing(best_epoch, math.nan if best is None else best, wait, reductions)
 
 
 def learning_rate(history: Sequence[Row], start: float, train: Train, retries: int = 0) -> float:
-    """The learning rate of the next epoch; reductions never raise it, and those of a plateau never pass the minimum."""
-    reduced = start * train.reduce_factor ** progress(history, train).reductions
+    """The learning rate of the next epoch.
+
+    Plateaus reduce it to `min_learning_rate` at the lowest, and never raise it; retries reduce it further.
+
+    Args:
+        history: metrics by epoch.
+        start: the learning rate of the first epoch.
+        train: section `train` of params.yaml.
+        retries: how often training diverged.
+    """
+    reduced = start * train.reduce_factor ** standing(history, train).reductions
     return max(reduced, min(start, train.min_learning_rate)) * train.retry_factor**retries
 
 
 def is_diverged(loss: float, num_labels: int, train: Train) -> bool:
-    """Whether a mean loss is out of all proportion: not finite, or many times that of guessing, log(labels)."""
+    """Whether a mean loss is not finite, or `diverged_at` times that of guessing, which is log(labels) in nats."""
     return not loss <= train.diverged_at * math.log(max(num_labels, 2))
 
 
 def out_of_budget(spent: Spent, budget: Budget) -> str | None:
-    """Which budget of this call is used up, in words; None while none is."""
+    """Which limit of the budget is reached, in words; None while none is."""
     if budget.max_minutes is not None and spent.seconds >= 60 * budget.max_minutes:
         return f"budget.max_minutes: {budget.max_minutes:g}"
     if budget.max_epochs is not None and spent.epochs >= budget.max_epochs:
@@ -106,7 +117,7 @@ def out_of_budget(spent: Spent, budget: Budget) -> str | None:
 
 
 def left(budget: Budget, spent: Spent) -> Budget:
-    """What is left of a budget for a second training in the same call; may be nothing, never less."""
+    """What is left of a budget for a second training in the same call; it may be nothing, but not less."""
     used = {"max_minutes": spent.seconds / 60, "max_epochs": spent.epochs, "max_steps": spent.steps}
     limits = {name: getattr(budget, name) for name in used}
     return budget.model_copy(
@@ -119,10 +130,10 @@ def reason_to_stop(history: Sequence[Row], train: Train, retries: Sequence[Row] 
 
     Args:
         history: metrics by epoch.
-        train: the settings.
+        train: section `train` of params.yaml.
         retries: where it diverged so far: epoch, step, loss, learning_rate.
     """
-    now = progress(history, train)
+    now = standing(history, train)
     mode = mode_of(train.monitor, train.mode)
     epochs = len(history) - 1
     if now.best_epoch is not None and train.target is not None:

@@ -2,19 +2,17 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
+from pipeline.artifacts.lineage import WEIGHTS
+from pipeline.artifacts.model import Description
+from pipeline.artifacts.parent import Parent
 from pipeline.base import code, files
 from pipeline.data.dataset import Dataset
-from pipeline.learning import ladder
+from pipeline.learning import ladder, starts
+from pipeline.learning.fit import Parts
 from pipeline.learning.ladder import Plan
-from pipeline.learning.model import Description
 from pipeline.learning.settings import Train
-from pipeline.settings import Params
-
-if TYPE_CHECKING:
-    from pipeline.data.dataset import Part
 
 
 @dataclass(frozen=True)
@@ -22,43 +20,48 @@ class Task:
     """What there is to learn, from where, and how."""
 
     images: Dataset
-    pinned: dict[str, Any]
-    """The parent: `parent.json`."""
-    chosen: Params
-
-    @property
-    def train(self) -> Train:
-        """The settings of training, as they stand in params.yaml."""
-        return self.chosen.train
+    parent: Parent
+    train: Train
+    """Section `train` of params.yaml, as it stands there."""
+    replayed: int | Literal["all"]
+    """Old images at hand for each new one; see `prepare.replay`."""
 
     @cached_property
     def plan(self) -> Plan:
         """How the cycle starts."""
-        return ladder.plan(self.pinned, self.train)
+        return ladder.plan(self.parent, self.train)
+
+    @cached_property
+    def start_reason(self) -> str:
+        """Why it starts so, in words."""
+        return ladder.reason(self.plan, self.parent.version, self.train)
 
     @cached_property
     def description(self) -> Description:
         """Of the model."""
-        return Description(self.train.architecture, self.images.image_shape, self.images.labels)
+        return Description(
+            architecture=self.train.architecture, image_shape=self.images.image_shape, labels=self.images.labels
+        )
 
     @cached_property
-    def parts(self) -> "tuple[Part, Part]":
-        """Train and val."""
-        return self.images.part("train"), self.images.part("val")
+    def parts(self) -> Parts:
+        """The images that train, and those that stop training and choose the epoch."""
+        return Parts(self.images.part("train"), self.images.part("val"))
 
     @cached_property
     def inputs(self) -> dict[str, Any]:
-        """Everything that determines the model, by name."""
-        settings = {f"train.{name}": value for name, value in self.train.model_dump(mode="json").items()}
+        """Everything that determines the model, as JSON values by name."""
+        params = {f"train.{name}": value for name, value in self.train.model_dump(mode="json").items()}
         if self.plan.is_audited:
-            settings["prepare.replay"] = self.chosen.prepare.replay
+            params["prepare.replay"] = self.replayed
+        own = code.of_architecture(self.train.architecture)
         return {
             "dataset": self.images.digest,
-            "parent": self.pinned["lineage"]["files"]["model/weights.npz"] if self.pinned["version"] else None,
+            "parent": self.parent.lineage.files[WEIGHTS] if self.parent.lineage else None,
             "start": f"{self.plan.kind}, audited" if self.plan.is_audited else self.plan.kind,
-            "params": settings,
+            "params": params,
             "code": code.digest("pipeline.stages.train"),
-            "own code": _own_code(self.train.architecture),
+            "own code": code.digest(*own) if own else None,
         }
 
     @cached_property
@@ -69,40 +72,32 @@ class Task:
     @cached_property
     def is_idle(self) -> bool:
         """Whether there is nothing to learn: then only the start is scored."""
-        part, plan = self.parts[0], self.plan
+        part, plan = self.parts.train, self.plan
         if not len(part):
             return True
         if plan.kind == "cold":
             return False
-        # Old images are there for each new one, or for an audit; without new ones there is nothing to mix them with.
+        # Each new image brings some old ones, and an audit brings all. Without new ones there is nothing to mix with.
         takes_all = self.train.replay == "all" and not plan.is_audited
-        is_known = part.is_unlearned is not None and not part.is_unlearned.any()
-        return self.images.is_unchanged or (plan.kind == "warm" and not takes_all and is_known)
+        is_all_learned = part.is_unlearned is not None and not part.is_unlearned.any()
+        return self.images.is_unchanged or (plan.kind == "warm" and not takes_all and is_all_learned)
 
     @cached_property
-    def limit(self) -> Train:
-        """The settings of this training: how many epochs there are, how many old images in each."""
-        from pipeline.learning import training
-
+    def train_now(self) -> Train:
+        """The settings of this training: how many epochs it has, how many old images in each."""
         if self.is_idle:
-            # The score before the first step has no training metrics.
+            # The score before the first step has no metrics of training images.
             nothing = {"max_epochs": 0, "monitor": "val_loss", "mode": "auto", "target": None}
             return self.train.model_copy(update=nothing)
         if self.plan.kind != "warm":
-            return self.audit_limit
-        settings = self.train
-        if self.plan.is_audited and settings.replay == "all":
-            # All images are there for the audit; the warm start gets what it gets in any cycle.
-            settings = settings.model_copy(update={"replay": self.chosen.prepare.replay})
-        return training.warmed(settings, self.parts[0])
+            return self.train_on_all
+        train = self.train
+        if self.plan.is_audited and train.replay == "all":
+            # All images are there for the audit. The warm start gets as many as in a cycle without one.
+            train = train.model_copy(update={"replay": self.replayed})
+        return starts.warmed(train, self.parts.train)
 
     @property
-    def audit_limit(self) -> Train:
-        """The settings of a training on all images until early stopping, as an audit is."""
+    def train_on_all(self) -> Train:
+        """The settings of a training on all images until early stopping, such as an audit."""
         return self.train.model_copy(update={"replay": "all"})
-
-
-def _own_code(architecture: str) -> str | None:
-    """Hash of the module that a user's own `module:function` lives in, where it is a file here."""
-    path = Path(architecture.partition(":")[0].replace(".", "/") + ".py")
-    return files.sha256_file(path) if ":" in architecture and path.is_file() else None

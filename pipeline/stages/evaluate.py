@@ -24,7 +24,7 @@ from pipeline.judging.gate import Hits, Verdict
 from pipeline.judging.metrics import Scores
 from pipeline.judging.paired import Counts
 from pipeline.judging.settings import Evaluate
-from pipeline.learning import model
+from pipeline.learning import engine, model
 from pipeline.learning.settings import Repeatable
 from pipeline.registry.client import Registry
 from pipeline.registry.settings import RegisteredModel
@@ -123,10 +123,8 @@ def _champion(pin: Pin, images: Dataset, settings: Settings, scratch: Path) -> _
 
 
 def _loaded(description: Description, weights: Path, images: Dataset, settings: Settings) -> _Model:
-    from pipeline.learning import engine
-
     engine.make_repeatable(settings.train.seed, settings.train.threads)
-    network = model.load(description, files.read_arrays(weights), str(weights))
+    network = model.load(description, weights, str(weights))
     return _Model(description, network, images.labels, settings.evaluate.batch_size)
 
 

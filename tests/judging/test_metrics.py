@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.judging import metrics
-from pipeline.judging.gate import Counts
+from pipeline.judging.paired import Counts
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
 LOGITS = np.array(
@@ -13,10 +13,10 @@ LOGITS = np.array(
 
 
 def test_scores_counted_by_hand():
-    found = metrics.scores(LABELS, LOGITS)
-    assert found.accuracy == pytest.approx(4 / 6)
-    assert found.confusion.tolist() == [[2, 1, 0, 0], [0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0]]
-    assert found.recall[:3] == pytest.approx((2 / 3, 1 / 2, 1.0))
+    scores = metrics.scores(LABELS, LOGITS)
+    assert scores.accuracy == pytest.approx(4 / 6)
+    assert scores.confusion.tolist() == [[2, 1, 0, 0], [0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0]]
+    assert scores.recall[:3] == pytest.approx((2 / 3, 1 / 2, 1.0))
 
 
 def test_a_label_without_images_has_no_recall():
@@ -50,8 +50,8 @@ def test_models_are_compared_image_by_image():
 
 
 def test_scores_are_plain_numbers_that_json_takes():
-    found = metrics.scores(LABELS, LOGITS)
-    assert {type(number) for number in (found.accuracy, found.loss, *found.recall)} == {float}
+    scores = metrics.scores(LABELS, LOGITS)
+    assert {type(number) for number in (scores.accuracy, scores.loss, *scores.recall)} == {float}
 
 
 def test_counts_are_plain_numbers_that_json_takes():

@@ -1,11 +1,14 @@
-from dataclasses import replace
+import json
 from typing import Any
 
 import pytest
+from samples import parent
 
+from pipeline.artifacts.parent import Parent
+from pipeline.artifacts.training import Audit, Place
 from pipeline.judging.paired import Counts
 from pipeline.learning import ladder
-from pipeline.learning.ladder import Place, Plan
+from pipeline.learning.ladder import Plan
 from pipeline.learning.settings import Train
 from pipeline.settings import Params
 
@@ -15,38 +18,46 @@ def train(settings: Params) -> Train:
     return settings.train.model_copy(update={"start": "warm", "audit_every": 3, "restore": ()})
 
 
-def pinned(rung: int = 0, cycles: int = 0, version: int | None = 4) -> dict[str, Any]:
-    return {"version": version, "ladder": {"rung": rung, "cycles": cycles}}
+def place(rung: int, cycles: int) -> Place:
+    return Place(rung=rung, cycles=cycles)
+
+
+def reason(plan: Plan, train: Train, version: int | None = 4) -> str:
+    return ladder.reason(plan, version, train)
 
 
 def test_without_a_version_there_is_nothing_to_start_from(train: Train) -> None:
-    plan = ladder.plan({"version": None}, train)
-    assert (plan.kind, plan.reason) == ("cold", "fresh weights: no version to start from")
+    plan = ladder.plan(parent(None), train)
+    assert (plan.kind, reason(plan, train, None)) == ("cold", "fresh weights: no version to start from")
     assert plan.needs_all
     assert not plan.is_audited
 
 
 @pytest.mark.parametrize(
-    ("start", "kind", "reason"),
+    ("start", "kind", "why"),
     [
         ("warm", "warm", "from v4, its weights"),
         ("shrink", "shrink", "from v4, its weights shrunk and perturbed: train.start is shrink"),
         ("cold", "cold", "fresh weights: train.start is cold"),
     ],
 )
-def test_params_say_how_a_cycle_starts(train: Train, start: str, kind: str, reason: str) -> None:
-    plan = ladder.plan(pinned(), train.model_copy(update={"start": start}))
-    assert (plan.kind, plan.reason, plan.is_audited) == (kind, reason, False)
+def test_params_say_how_a_cycle_starts(train: Train, start: str, kind: str, why: str) -> None:
+    asked = train.model_copy(update={"start": start})
+    plan = ladder.plan(parent(), asked)
+    assert (plan.kind, reason(plan, asked), plan.is_audited) == (kind, why, False)
     assert plan.needs_all == (kind != "warm")
 
 
 def test_what_is_restored_is_said(train: Train) -> None:
     restored = train.model_copy(update={"restore": ("optimizer", "learning_rate")})
-    assert ladder.plan(pinned(), restored).reason == "from v4, its weights, optimizer, learning_rate"
+    assert reason(ladder.plan(parent(), restored), restored) == "from v4, its weights, optimizer, learning_rate"
 
 
 def test_a_parent_from_before_the_ladder_stands_at_its_foot(train: Train) -> None:
-    assert ladder.plan({"version": 4}, train).place == Place(0, 0)
+    content = parent().to_json()
+    del content["ladder"]
+    before = Parent.from_json(json.dumps(content).encode(), "parent.json")
+    assert ladder.plan(before, train).place == place(0, 0)
 
 
 @pytest.mark.parametrize(
@@ -59,36 +70,37 @@ def test_a_parent_from_before_the_ladder_stands_at_its_foot(train: Train) -> Non
     ],
 )
 def test_what_audits_found_decides_the_start(train: Train, rung: int, kind: str, why: str) -> None:
-    plan = ladder.plan(pinned(rung, 1), train)
+    plan = ladder.plan(parent(rung=rung, cycles=1), train)
     assert (plan.kind, plan.is_audited) == (kind, False)
-    assert plan.reason.endswith(why)
+    assert reason(plan, train).endswith(why)
 
 
 @pytest.mark.parametrize("rung", [0, 1, 2, 3])
 def test_without_audits_every_start_is_warm_whatever_audits_found_before(train: Train, rung: int) -> None:
-    plan = ladder.plan(pinned(rung, 9), train.model_copy(update={"audit_every": None}))
-    assert (plan.kind, plan.reason, plan.is_audited) == ("warm", "from v4, its weights", False)
-    assert ladder.after(plan, None, is_cut=False) == Place(0, 1)
+    never = train.model_copy(update={"audit_every": None})
+    plan = ladder.plan(parent(rung=rung, cycles=9), never)
+    assert (plan.kind, reason(plan, never), plan.is_audited) == ("warm", "from v4, its weights", False)
+    assert ladder.after(plan, None, is_cut=False) == place(0, 1)
 
 
 @pytest.mark.parametrize(("cycles", "is_audited"), [(0, False), (1, False), (2, True), (3, True)])
 def test_an_audit_is_due_every_so_many_cycles(train: Train, cycles: int, is_audited: bool) -> None:
-    plan = ladder.plan(pinned(0, cycles), train)
+    plan = ladder.plan(parent(cycles=cycles), train)
     assert plan.is_audited == plan.needs_all == is_audited
     assert (
         f"; audited against training from scratch, {cycles + 1} cycles after the last audit or cold start"
-        in plan.reason
+        in reason(plan, train)
     ) == is_audited
-    assert not ladder.plan(pinned(0, cycles), train.model_copy(update={"audit_every": None})).is_audited
+    assert not ladder.plan(parent(cycles=cycles), train.model_copy(update={"audit_every": None})).is_audited
 
 
 @pytest.mark.parametrize(("rung", "kind"), [(0, "warm"), (1, "warm"), (2, "shrink"), (3, "shrink")])
 def test_an_audit_asks_whether_something_cheaper_than_scratch_would_do(train: Train, rung: int, kind: str) -> None:
-    assert ladder.plan(pinned(rung, 2), train).kind == kind
+    assert ladder.plan(parent(rung=rung, cycles=2), train).kind == kind
 
 
 def plan(kind: Any, rung: int, cycles: int, is_audited: bool = False) -> Plan:
-    return Plan(kind, "why", is_audited, Place(rung, cycles))
+    return Plan(kind, is_audited, place(rung, cycles))
 
 
 @pytest.mark.parametrize(
@@ -96,18 +108,18 @@ def plan(kind: Any, rung: int, cycles: int, is_audited: bool = False) -> Plan:
     [(0, True, 1), (1, True, 2), (2, True, 3), (3, True, 3), (3, False, 2), (1, False, 0), (0, False, 0)],
 )
 def test_an_audit_leads_a_rung_up_or_down(rung: int, is_better: bool, then: int) -> None:
-    assert ladder.after(plan("warm", rung, 2, True), is_better, is_cut=True) == Place(then, 0)
+    assert ladder.after(plan("warm", rung, 2, True), is_better, is_cut=True) == place(then, 0)
 
 
 @pytest.mark.parametrize(
     ("done", "then"),
     [
-        (plan("warm", 0, 0), Place(0, 1)),
-        (plan("shrink", 2, 1), Place(2, 2)),
-        (plan("cold", 3, 1), Place(3, 2)),
-        (plan("cold", 0, 7), Place(0, 0)),
-        (plan("cold", 1, 7), Place(0, 0)),
-        (plan("warm", 0, 2, True), Place(0, 3)),
+        (plan("warm", 0, 0), place(0, 1)),
+        (plan("shrink", 2, 1), place(2, 2)),
+        (plan("cold", 3, 1), place(3, 2)),
+        (plan("cold", 0, 7), place(0, 0)),
+        (plan("cold", 1, 7), place(0, 0)),
+        (plan("warm", 0, 2, True), place(0, 3)),
     ],
     ids=["warm", "shrink", "cold by audits", "cold by params", "cold by params, higher up", "nothing to audit"],
 )
@@ -116,17 +128,17 @@ def test_without_a_finding_cycles_are_counted_and_a_cold_start_begins_anew(done:
 
 
 def test_an_audit_that_the_budget_cuts_short_is_repeated_when_the_next_is_due() -> None:
-    assert ladder.after(plan("shrink", 2, 9, True), None, is_cut=True) == Place(2, 0)
-    assert ladder.after(plan("shrink", 2, 9), None, is_cut=True) == Place(2, 10)
+    assert ladder.after(plan("shrink", 2, 9, True), None, is_cut=True) == place(2, 0)
+    assert ladder.after(plan("shrink", 2, 9), None, is_cut=True) == place(2, 10)
 
 
 def test_from_foot_to_top_and_down_again(train: Train) -> None:
     """Every third cycle is audited; scratch is better thrice, then not."""
-    kinds, place, findings = [], Place(), iter([True, True, True, False, False, False])
+    kinds, stands, findings = [], ladder.FOOT, iter([True, True, True, False, False, False])
     for _ in range(18):
-        done = ladder.plan({"version": 1, "ladder": place.to_json()}, train)
+        done = ladder.plan(parent(1, stands.rung, stands.cycles), train)
         kinds.append(done.kind + "!" * done.is_audited)
-        place = ladder.after(done, next(findings) if done.is_audited else None, is_cut=False)
+        stands = ladder.after(done, next(findings) if done.is_audited else None, is_cut=False)
     assert kinds == [
         *("warm", "warm", "warm!"),
         *("warm", "warm", "warm!"),
@@ -135,7 +147,7 @@ def test_from_foot_to_top_and_down_again(train: Train) -> None:
         *("shrink", "shrink", "shrink!"),
         *("warm", "warm", "warm!"),
     ]
-    assert place == Place(0, 0)
+    assert stands == place(0, 0)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +159,8 @@ def test_scratch_has_to_be_better_beyond_chance(gained: int, lost: int, is_bette
 
 
 def test_a_place_survives_json() -> None:
-    assert Place(**Place(2, 5).to_json()) == Place(2, 5) != replace(Place(2, 5), rung=1)
+    content = json.dumps(place(2, 5).to_json()).encode()
+    assert Place.from_json(content, "place") == place(2, 5) != place(1, 5)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +172,7 @@ def test_a_place_survives_json() -> None:
     ],
 )
 def test_findings_are_told(is_better: bool | None, words: str) -> None:
-    found = {"is_scratch_better": is_better, "val_images": 500, "gained": 40, "lost": 9}
-    said = ladder.finding(found)
+    counts = {"val_images": 500, "gained": 40, "lost": 9, "epochs": 5}
+    said = ladder.finding(Audit(passes=9.0, passes_before=4.0, is_scratch_better=is_better, **counts))
     assert said.endswith(words)
     assert "of 500 validation images the model from scratch gets 40 right" in said

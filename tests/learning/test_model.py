@@ -4,43 +4,45 @@ from typing import Any
 
 import numpy as np
 import pytest
+from samples import description
 
+from pipeline.artifacts.model import Description
+from pipeline.base import files
 from pipeline.base.errors import ModelError
 from pipeline.learning import model
-from pipeline.learning.model import Description
 from pipeline.settings import Params
 
-SMALL = Description("small_cnn", (32, 32, 3), ("cat", "dog", "fox"))
+SMALL = description("cat", "dog", "fox", image_shape=(32, 32, 3))
 
 
 def other(**changes: object) -> Description:
-    return Description(**{**vars(SMALL), **changes})  # type: ignore[arg-type]
+    return SMALL.model_copy(update=changes)
 
 
 def test_a_description_survives_json() -> None:
     import json
 
-    assert model.describe(json.loads(json.dumps(SMALL.to_json()))) == SMALL
+    assert Description.from_json(json.dumps(SMALL.to_json()).encode(), "model.json") == SMALL
 
 
 def test_small_cnn_takes_raw_pixels_and_gives_logits() -> None:
     network = model.build(SMALL)
     network.get_layer("logits").bias.assign([-5.0, 0.0, 5.0])
     pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-    found = model.logits(network, pixels, batch_size=2)
-    assert found.shape == (5, 3)
-    assert (found[:, 0] < 0).all(), "logits, not probabilities"
-    assert (found[:, 2] > 1).all(), "logits, not probabilities"
+    logits = model.logits(network, pixels, batch_size=2)
+    assert logits.shape == (5, 3)
+    assert (logits[:, 0] < 0).all(), "logits, not probabilities"
+    assert (logits[:, 2] > 1).all(), "logits, not probabilities"
 
 
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "MobileNetV2", "ResNet50V2"])
 def test_keras_applications_are_built_and_predict(name: str) -> None:
     network = model.build(other(architecture=name, image_shape=(64, 64, 3)))
     pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
-    found = model.logits(network, pixels, 1)
-    assert found.shape == (2, 3)
-    assert np.isfinite(found).all()
-    assert not np.array_equal(found[0], found[1])
+    logits = model.logits(network, pixels, 1)
+    assert logits.shape == (2, 3)
+    assert np.isfinite(logits).all()
+    assert not np.array_equal(logits[0], logits[1])
 
 
 def test_moving_averages_of_an_application_arrive_within_a_small_cycle() -> None:
@@ -124,6 +126,16 @@ def test_weights_move_between_two_builds_of_one_description() -> None:
     assert not np.array_equal(model.logits(first, pixels, 4), model.logits(second, pixels, 4))
     model.fill(second.weights, model.arrays(first.weights), "first")
     assert np.array_equal(model.logits(first, pixels, 4), model.logits(second, pixels, 4))
+
+
+def test_a_model_is_loaded_from_its_description_and_weights_in_memory_or_in_a_file(tmp_path: Path) -> None:
+    weights = model.arrays(model.build(SMALL).weights)
+    files.write_arrays(tmp_path / "weights.npz", weights)
+    for source in (weights, tmp_path / "weights.npz"):
+        network = model.load(SMALL, source, "v3")
+        assert all(np.array_equal(weights[name], value) for name, value in model.arrays(network.weights).items())
+    with pytest.raises(ModelError, match=r"v3: .*logits.* has shape \(96, 3\), expected \(96, 1\)"):
+        model.load(other(labels=("cat",)), weights, "v3")
 
 
 def test_weights_of_another_architecture_are_refused_and_nothing_changes() -> None:

@@ -83,22 +83,22 @@ def test_an_improvement_beats_the_best_by_more_than_min_delta(value, best, mode,
     ids=str,
 )
 def test_the_best_epoch_and_the_epochs_since(train, values, best_epoch, wait):
-    now = stopping.progress(rows(values), train())
+    now = stopping.standing(rows(values), train())
     assert (now.best_epoch, now.wait) == (best_epoch, wait)
     assert now.best == values[best_epoch] if best_epoch is not None else math.isnan(now.best)
 
 
 def test_an_epoch_that_was_not_scored_is_never_best(train):
-    assert stopping.progress([{}, {"val_accuracy": 1.0}, {"val_loss": 3.0}], train()).best_epoch == 2
+    assert stopping.standing([{}, {"val_accuracy": 1.0}, {"val_loss": 3.0}], train()).best_epoch == 2
 
 
 def test_a_small_gain_is_kept_but_does_not_feed_patience(train):
-    now = stopping.progress(rows([9, 5.0, 4.9, 4.8]), train(min_delta=0.5))
+    now = stopping.standing(rows([9, 5.0, 4.9, 4.8]), train(min_delta=0.5))
     assert (now.best_epoch, now.best, now.wait) == (3, 4.8, 2)
 
 
 def test_small_gains_add_up_to_an_improvement(train):
-    now = stopping.progress(rows([9, 5.0, 4.7, 4.4]), train(min_delta=0.5))
+    now = stopping.standing(rows([9, 5.0, 4.7, 4.4]), train(min_delta=0.5))
     assert now.wait == 0
 
 
@@ -127,8 +127,8 @@ def test_training_goes_on_while_it_improves(train):
     ids=str,
 )
 def test_the_reason_to_stop_is_said_in_words(train, values, changes, reason):
-    chosen = train(**changes)
-    assert stopping.reason_to_stop(rows(values, chosen.monitor), chosen) == reason
+    changed = train(**changes)
+    assert stopping.reason_to_stop(rows(values, changed.monitor), changed) == reason
 
 
 def test_more_divergence_than_retries_ends_training(train):
@@ -156,8 +156,8 @@ def test_a_loss_diverged_if_it_is_many_times_that_of_guessing(train, loss, num_l
 
 
 def test_each_retry_lowers_the_learning_rate_also_below_the_minimum(train):
-    chosen = train(retry_factor=0.1, min_learning_rate=0.5)
-    assert stopping.learning_rate(rows([9, 8]), 1.0, chosen, retries=2) == pytest.approx(0.01)
+    changed = train(retry_factor=0.1, min_learning_rate=0.5)
+    assert stopping.learning_rate(rows([9, 8]), 1.0, changed, retries=2) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize(
@@ -185,22 +185,22 @@ def test_patience_begins_to_count_after_start_from_epoch(train):
 
 
 def test_the_learning_rate_falls_by_the_factor_after_each_plateau_down_to_the_minimum(train):
-    chosen = train(reduce_patience=2, reduce_factor=0.5, min_learning_rate=0.02)
+    changed = train(reduce_patience=2, reduce_factor=0.5, min_learning_rate=0.02)
     values = [5, 4, 4, 4, 4, 4, 4, 4, 3, 3, 3]
-    rates = [stopping.learning_rate(rows(values[: n + 1]), 0.1, chosen) for n in range(len(values))]
+    rates = [stopping.learning_rate(rows(values[: n + 1]), 0.1, changed) for n in range(len(values))]
     assert rates == pytest.approx([0.1, 0.1, 0.1, 0.05, 0.05, 0.025, 0.025, 0.02, 0.02, 0.02, 0.02])
 
 
 def test_an_improvement_starts_the_plateau_anew(train):
-    chosen = train(reduce_patience=2, reduce_factor=0.1, min_learning_rate=1e-9)
-    assert stopping.learning_rate(rows([9, 8, 8, 7, 7]), 1.0, chosen) == 1.0
-    assert stopping.learning_rate(rows([9, 8, 8, 7, 7, 7]), 1.0, chosen) == pytest.approx(0.1)
+    changed = train(reduce_patience=2, reduce_factor=0.1, min_learning_rate=1e-9)
+    assert stopping.learning_rate(rows([9, 8, 8, 7, 7]), 1.0, changed) == 1.0
+    assert stopping.learning_rate(rows([9, 8, 8, 7, 7, 7]), 1.0, changed) == pytest.approx(0.1)
 
 
 def test_the_score_before_training_is_no_epoch_of_a_plateau(train):
-    chosen = train(reduce_patience=2, reduce_factor=0.5, min_learning_rate=1e-9)
-    assert stopping.learning_rate(rows([NAN, NAN]), 1.0, chosen) == 1.0
-    assert stopping.learning_rate(rows([NAN, NAN, NAN]), 1.0, chosen) == 0.5
+    changed = train(reduce_patience=2, reduce_factor=0.5, min_learning_rate=1e-9)
+    assert stopping.learning_rate(rows([NAN, NAN]), 1.0, changed) == 1.0
+    assert stopping.learning_rate(rows([NAN, NAN, NAN]), 1.0, changed) == 0.5
 
 
 def test_the_learning_rate_stays_without_reduce_patience(train):
@@ -208,8 +208,8 @@ def test_the_learning_rate_stays_without_reduce_patience(train):
 
 
 def test_a_learning_rate_below_the_minimum_is_not_raised(train):
-    chosen = train(reduce_patience=1, min_learning_rate=0.1)
-    assert stopping.learning_rate(rows([1, 2, 2]), 0.001, chosen) == 0.001
+    changed = train(reduce_patience=1, min_learning_rate=0.1)
+    assert stopping.learning_rate(rows([1, 2, 2]), 0.001, changed) == 0.001
 
 
 @pytest.fixture(scope="module")
@@ -265,11 +265,11 @@ def test_it_stops_when_keras_does_and_keeps_the_epoch_that_keras_restores(
     )
     run = len(as_keras_does(network, callback, values, monitor))
     changes = {"monitor": monitor, "patience": patience, "min_delta": min_delta, "start_from_epoch": start}
-    chosen = settings.train.model_copy(update=PLAIN | changes)
+    changed = settings.train.model_copy(update=PLAIN | changes)
 
-    assert epochs_run([before, *values], chosen) == run
+    assert epochs_run([before, *values], changed) == run
     if not min_delta:
-        best = stopping.progress(rows([before, *values[:run]], monitor), chosen)
+        best = stopping.standing(rows([before, *values[:run]], monitor), changed)
         assert best.best_epoch == network.get_weights()[0].item()
 
 
@@ -280,9 +280,9 @@ def test_the_learning_rate_is_that_of_keras(network, settings, values, patience,
     callback = keras().callbacks.ReduceLROnPlateau("val_loss", patience=patience, **plateau)
     expected = as_keras_does(network, callback, values, "val_loss")
     changes = {"reduce_patience": patience, "reduce_factor": 0.5, "min_delta": plateau["min_delta"]}
-    chosen = settings.train.model_copy(update=PLAIN | changes | {"min_learning_rate": 0.2})
+    changed = settings.train.model_copy(update=PLAIN | changes | {"min_learning_rate": 0.2})
 
-    rates = [stopping.learning_rate(rows([99.0, *values[:n]]), 1.0, chosen) for n in range(1, len(values) + 1)]
+    rates = [stopping.learning_rate(rows([99.0, *values[:n]]), 1.0, changed) for n in range(1, len(values) + 1)]
     assert rates == pytest.approx(expected)
 
 

@@ -6,13 +6,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from samples import parent
 
+from pipeline.artifacts.parent import Parent
+from pipeline.base import code
 from pipeline.data import dataset
 from pipeline.learning.task import Task
 from pipeline.settings import Params
 
-PARENT = {"version": 4, "lineage": {"files": {"model/weights.npz": "abc"}}, "ladder": {"rung": 0, "cycles": 0}}
-DUE = PARENT | {"ladder": {"rung": 0, "cycles": 2}}
+PARENT = parent(4)
+DUE = parent(4, cycles=2)
 """Its next cycle is audited."""
 
 
@@ -20,7 +23,9 @@ DUE = PARENT | {"ladder": {"rung": 0, "cycles": 2}}
 def task(tmp_path: Path, settings: Params):
     """A task with some things other than usual: `task(known=4, new=2, train={"replay": 10})`."""
 
-    def made(known: int = 4, new: int = 2, pinned: Any = PARENT, is_unchanged: bool = False, **sections: Any) -> Task:
+    def made(
+        known: int = 4, new: int = 2, pinned: Parent = PARENT, is_unchanged: bool = False, **sections: Any
+    ) -> Task:
         sizes = {"train": known + new, "val": 1, "holdout": 1}
         folder = tmp_path / "dataset"
         folder.mkdir(exist_ok=True)
@@ -39,10 +44,8 @@ def task(tmp_path: Path, settings: Params):
         )  # fmt: skip
         usual = {"train": {"audit_every": 3}, "prepare": {"replay": 20}}
         changes = {name: usual[name] | sections.get(name, {}) for name in usual}
-        chosen = settings.model_copy(
-            update={name: getattr(settings, name).model_copy(update=values) for name, values in changes.items()}
-        )
-        return Task(written, pinned, chosen)
+        train, prepare = (getattr(settings, name).model_copy(update=changes[name]) for name in usual)
+        return Task(written, pinned, train, prepare.replay)
 
     return made
 
@@ -55,9 +58,9 @@ def task(tmp_path: Path, settings: Params):
         ({"train": {"blend": ()}}, True),
         ({"new": 3}, True),
         ({"pinned": DUE}, True),
-        ({"pinned": {"version": None}}, True),
-        ({"pinned": PARENT | {"lineage": {"files": {"model/weights.npz": "abd"}}}}, True),
-        ({"pinned": PARENT | {"run_id": "another"}}, False),
+        ({"pinned": parent(None)}, True),
+        ({"pinned": parent(4, files={"model/weights.npz": "others"})}, True),
+        ({"pinned": parent(4, run_key="another")}, False),
         ({"prepare": {"replay": 10}}, False),
     ],
     ids=str,
@@ -89,12 +92,12 @@ def test_an_audited_cycle_is_another_with_another_replay(task) -> None:
 )
 def test_nothing_is_to_be_learned_without_images_or_a_change(task, changes, is_idle) -> None:
     assert task(**changes).is_idle == is_idle
-    assert (task(**changes).limit.max_epochs == 0) == is_idle
+    assert (task(**changes).train_now.max_epochs == 0) == is_idle
 
 
 def test_without_anything_to_learn_val_loss_is_what_is_scored(task) -> None:
-    limit = task(is_unchanged=True, train={"monitor": "accuracy", "mode": "max", "target": 0.9}).limit
-    assert (limit.monitor, limit.mode, limit.target) == ("val_loss", "auto", None)
+    now = task(is_unchanged=True, train={"monitor": "accuracy", "mode": "max", "target": 0.9}).train_now
+    assert (now.monitor, now.mode, now.target) == ("val_loss", "auto", None)
 
 
 @pytest.mark.parametrize(
@@ -113,5 +116,30 @@ def test_without_anything_to_learn_val_loss_is_what_is_scored(task) -> None:
 def test_a_warm_start_spends_by_what_is_new_and_another_all_it_needs(task, changes, epochs, replay) -> None:
     spent = {"passes_per_new": 24, "warm_epochs": 10, "max_epochs": 60, "replay": "all"}
     made = task(**{**changes, "train": spent | {"audit_every": 3} | changes.get("train", {})})
-    assert (made.limit.max_epochs, made.limit.replay) == (epochs, replay)
-    assert (made.audit_limit.max_epochs, made.audit_limit.replay) == (60, "all")
+    assert (made.train_now.max_epochs, made.train_now.replay) == (epochs, replay)
+    assert (made.train_on_all.max_epochs, made.train_on_all.replay) == (60, "all")
+
+
+def test_the_inputs_name_what_they_always_named(task) -> None:
+    """States on disk and runs in the registry are found by them."""
+    inputs = task(pinned=DUE).inputs
+    assert list(inputs) == ["dataset", "parent", "start", "params", "code", "own code"]
+    assert (inputs["parent"], inputs["start"], inputs["own code"]) == ("weights", "warm, audited", None)
+    assert (inputs["params"]["train.audit_every"], inputs["params"]["prepare.replay"]) == (3, 20)
+    assert task(pinned=parent(None)).inputs["parent"] is None
+
+
+def test_a_users_own_architecture_is_another_model_if_its_code_is_another(task, tmp_path, monkeypatch) -> None:
+    """A module that it imports counts; a comment does not."""
+    digest = code.digest
+    monkeypatch.setattr(code, "ROOT", tmp_path)
+    monkeypatch.setattr(code, "digest", lambda *names: digest(*names) if names == ("own",) else "of the stage")
+
+    def key(own: str, blocks: str) -> str:
+        (tmp_path / "own.py").write_text(own)
+        (tmp_path / "blocks.py").write_text(blocks)
+        return task(train={"architecture": "own:build"}).key
+
+    before = key("import blocks\n", "filters = 8\n")
+    assert key("import blocks  # ours\n", '"""Blocks."""\nfilters = 8\n') == before
+    assert key("import blocks\n", "filters = 9\n") != before

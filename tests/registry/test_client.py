@@ -153,7 +153,7 @@ def test_a_registered_model_can_be_loaded_and_classifies(reg: Registry, tmp_path
     import mlflow
     import pandas as pd
 
-    description = samples.description(image_shape=(16, 16, 3))
+    description = samples.description("cat", "dog", image_shape=(16, 16, 3))
     network = model.build(description)
     network.get_layer("logits").bias.assign([0.0, 50.0])
     files.write_json(tmp_path / "package/model.json", description.to_json())

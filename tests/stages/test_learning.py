@@ -63,11 +63,11 @@ def test_a_warm_start_begins_from_the_last_weights_and_serves_a_mixture(begun: P
 
 
 def loss(project: Project, weights: dict[str, np.ndarray], part: dataset.Part) -> float:
+    from pipeline.artifacts.model import Description
     from pipeline.judging import metrics
     from pipeline.learning import model
 
-    network = model.build(model.describe(project.space.read("model/model.json")))
-    model.fill(network.weights, weights, "test")
+    network = model.load(Description.read(project.root / "data/cycle/model/model.json"), weights, "test")
     return metrics.scores(part.labels, model.logits(network, part.pixels, 64)).loss
 
 

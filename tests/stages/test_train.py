@@ -192,11 +192,11 @@ def test_a_state_of_another_dataset_is_not_used(ready: Project) -> None:
 
 
 def test_a_state_of_other_libraries_is_not_used(ready: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.learning import training
+    from pipeline.learning import engine
 
     paused(ready)
-    versions = training.versions()
-    monkeypatch.setattr(training, "versions", lambda: versions | {"keras": "4.0.0"})
+    versions = engine.versions()
+    monkeypatch.setattr(engine, "versions", lambda: versions | {"keras": "4.0.0"})
     done = ready.run("train")
     assert f" is not used: libraries.keras {versions['keras']} there, 4.0.0 here" in done.out
 

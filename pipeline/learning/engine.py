@@ -1,0 +1,275 @@
+"""A network in training: the compiled step, the compiled scoring, and all the values that they change.
+
+Home of TensorFlow. The step runs under `strategy.run`, where `Model.fit` of Keras 3 cannot (keras#20585).
+"""
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pipeline.artifacts.model import Description
+from pipeline.learning import model
+from pipeline.learning.checkpoint import Values
+from pipeline.learning.settings import Train
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.data.dataset import Part
+
+MANY = 1_000_000
+"""Steps. An average adapts fast at first and slows down with its steps; after so many it has the speed it keeps."""
+
+
+def make_repeatable(seed: int, threads: int) -> None:
+    """Make results depend on seed, inputs and machine alone. Call it before anything else uses TensorFlow.
+
+    Args:
+        seed: of fresh weights and dropout.
+        threads: of TensorFlow; sums depend on how many there are.
+    """
+    keras = model.keras()
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        pass  # TensorFlow runs already, as in a test: its threads stay as they are
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def strategy(devices: str) -> Any:
+    """The `tf.distribute.Strategy` that shares the work; model and optimizer have to be built in its `scope()`.
+
+    Args:
+        devices: `one`, or `all` of this machine, each of which gets a part of every batch.
+    """
+    import tensorflow as tf
+
+    if devices == "one":
+        return tf.distribute.get_strategy()
+    return tf.distribute.MirroredStrategy(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices())
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that compute, and the kind of machine: the last bits of a model depend on them."""
+    import platform
+
+    import numpy as np
+    import tensorflow as tf
+
+    return {
+        "keras": model.keras().__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+    }
+
+
+class Engine:
+    """A network in training: the compiled step, the compiled scoring, and all the values that they change."""
+
+    def __init__(self, network: Any, optimizer: Any, train: Train, shared: Any = None) -> None:
+        """Take a network and an optimizer with the values to start from.
+
+        Args:
+            network: a `keras.Model` that gives logits, built in the scope of `shared`.
+            optimizer: of Keras, made in that scope too.
+            train: section `train` of params.yaml.
+            shared: a `tf.distribute.Strategy`; None: the default one.
+        """
+        import tensorflow as tf
+
+        self.network, self.optimizer = network, optimizer
+        self.shared = shared or tf.distribute.get_strategy()
+        self.is_averaged = train.average > 0
+        self.num_labels = int(network.output_shape[-1])
+        with self.shared.scope():
+            optimizer.build(network.trainable_variables)
+            self.average = [tf.Variable(weight) for weight in network.weights] if self.is_averaged else []
+            self._updates = tf.Variable(0, dtype=tf.int64)
+        if self.shared.num_replicas_in_sync > 1:
+            for layer in network._flatten_layers():
+                if isinstance(layer, model.keras().layers.BatchNormalization):
+                    layer.synchronized = True
+        self._step, self._score = self._compiled()
+
+    def _compiled(self) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        network, optimizer, replicas = self.network, self.optimizer, self.shared.num_replicas_in_sync
+        loss_of = model.keras().losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
+        pixels_spec = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)
+        batch_spec = (pixels_spec, tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None,), tf.float32))
+
+        def scored(training: bool, pixels: Any, labels: Any, counts: Any) -> tuple[Any, Any]:
+            logits = tf.cast(network(tf.cast(pixels, tf.float32), training=training), tf.float32)
+            right = tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32)
+            return tf.reduce_sum(loss_of(labels, logits) * counts), tf.reduce_sum(right * counts)
+
+        def step_of_device(pixels: Any, labels: Any, counts: Any, total: Any) -> tuple[Any, Any]:
+            with tf.GradientTape() as tape:
+                loss, right = scored(True, pixels, labels, counts)
+                # The optimizer sums the gradients of all devices.
+                objective = optimizer.scale_loss(loss / total + sum(network.losses) / replicas)
+            variables = network.trainable_variables
+            optimizer.apply(tape.gradient(objective, variables), variables)
+            return loss, right
+
+        def step(batch: Any, total: Any, decay: Any) -> tuple[Any, Any]:
+            by_device = self.shared.run(step_of_device, args=(*batch, total))
+            loss, right = (self.shared.reduce("SUM", values, axis=None) for values in by_device)
+            if self.is_averaged:
+                updates = tf.cast(self._updates.assign_add(1), tf.float32)
+                # Small at first, so that the average soon forgets the weights of before the first step.
+                keep = tf.minimum(decay, (1 + updates) / (10 + updates))
+                for mean, weight in zip(self.average, network.weights, strict=True):
+                    now = tf.convert_to_tensor(weight)
+                    mean.assign(now + keep * (mean - now) if now.dtype.is_floating else now)
+            return loss, right
+
+        scalar = tf.TensorSpec((), tf.float32)
+        # A batch that is spread over devices has no single signature.
+        signature = [batch_spec, scalar, scalar] if replicas == 1 else None
+        return (
+            tf.function(step, input_signature=signature),
+            tf.function(functools.partial(scored, False), input_signature=batch_spec),
+        )
+
+    def feed(self, pixels: "np.ndarray", labels: "np.ndarray") -> Any:
+        """A batch as `step` takes it: an equal part for each device, padded with images that do not count.
+
+        Args:
+            pixels: uint8 (images, height, width, channels).
+            labels: int64 (images,).
+        """
+        import numpy as np
+        import tensorflow as tf
+
+        counts = np.ones(len(labels), np.float32)
+        replicas = self.shared.num_replicas_in_sync
+        if replicas == 1:
+            return tuple(tf.convert_to_tensor(values) for values in (pixels, labels, counts))
+        missing = -len(labels) % replicas
+        filled = np.resize(pixels, (len(pixels) + missing, *pixels.shape[1:])), np.resize(labels, len(labels) + missing)
+        columns = (*filled, np.pad(counts, (0, missing)))
+
+        def part(context: Any) -> Any:
+            return tuple(
+                tf.convert_to_tensor(np.array_split(values, replicas)[context.replica_id_in_sync_group])
+                for values in columns
+            )
+
+        return self.shared.experimental_distribute_values_from_function(part)
+
+    def step(self, batch: Any, count: int, decay: float) -> tuple[float, int]:
+        """Learn from a batch.
+
+        Args:
+            batch: see `feed`.
+            count: its images, without the padding.
+            decay: share of the average that is kept, 0 to 1.
+
+        Returns:
+            Sum of the images' losses before the step, and how many of them were classified right.
+        """
+        loss, right = self._step(batch, float(count), decay)
+        return float(loss), int(right)
+
+    def score(self, pixels: "np.ndarray", labels: "np.ndarray") -> tuple[float, int]:
+        """Sum of the losses in nats, and how many images are classified right; takes what `feed` takes."""
+        import numpy as np
+
+        loss, right = self._score(pixels, labels, np.ones(len(labels), np.float32))
+        return float(loss), int(right)
+
+    def scores(self, part: "Part", rows: "Sequence[int] | np.ndarray", batch_size: int) -> tuple[float, float]:
+        """Mean loss and accuracy of the network, as it is, on some images of a part.
+
+        Args:
+            part: of the dataset.
+            rows: of the images, ascending.
+            batch_size: images at once.
+        """
+        import numpy as np
+
+        loss, right = 0.0, 0
+        for start in range(0, len(rows), batch_size):
+            some = np.asarray(rows[start : start + batch_size])
+            batch_loss, batch_right = self.score(part.take(some), part.labels[some])
+            loss, right = loss + batch_loss, right + batch_right
+        return loss / len(rows), right / len(rows)
+
+    def served(self) -> "dict[str, np.ndarray]":
+        """The weights that are scored and kept: the averages where `train.average` asks for them."""
+        return model.arrays(self.average if self.is_averaged else self.network.weights)
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return float(model.arrays([self.optimizer.learning_rate])["0000"])
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Give the network the weights of `served` for a while."""
+        if not self.is_averaged:
+            yield
+            return
+        own = model.arrays(self.network.weights)
+        model.fill(self.network.weights, self.served(), "averages")
+        try:
+            yield
+        finally:
+            model.fill(self.network.weights, own, "weights")
+
+    def begin(
+        self, weights: "Mapping[str, np.ndarray]", optimizer: "Mapping[str, np.ndarray]", is_good: bool = False
+    ) -> None:
+        """Start from these values.
+
+        Args:
+            weights: of the network.
+            optimizer: its variables.
+            is_good: whether the weights are worth keeping; then the average does not soon forget them.
+        """
+        model.fill(self.network.weights, weights, "start")
+        model.fill(self.optimizer.variables, optimizer, "optimizer of start")
+        if self.is_averaged:
+            model.fill(self.average, weights, "averages")
+            self._updates.assign(MANY if is_good else 0)
+
+    def values(self) -> Values:
+        """Copies of all values that training changes."""
+        return Values(
+            model.arrays(self.network.variables),
+            model.arrays([*self.average, self._updates] if self.is_averaged else []),
+            model.arrays(self.optimizer.variables),
+        )
+
+    def fill(self, values: Values) -> None:
+        """Set all values that training changes; the inverse of `values`."""
+        model.fill(self.network.variables, values.variables, "checkpoint")
+        model.fill([*self.average, self._updates] if self.is_averaged else [], values.average, "averages of checkpoint")
+        model.fill(self.optimizer.variables, values.optimizer, "optimizer of checkpoint")
+
+
+def create(description: Description, train: Train, pretrained: str | None = None) -> Engine:
+    """A new network with its optimizer, on the devices and in the precision that `train` names.
+
+    Args:
+        description: of the model.
+        train: section `train` of params.yaml.
+        pretrained: the data set whose weights it begins with, e.g. imagenet; None: fresh weights.
+
+    Raises:
+        ModelError: see `model.build`.
+    """
+    shared = strategy(train.devices)
+    with shared.scope():
+        model.use(train.precision)
+        network = model.build(description, pretrained)
+        optimizer = model.optimizer(train)
+    return Engine(network, optimizer, train, shared)

@@ -1,0 +1,87 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from trainings import engine, same
+
+from benchmarks.workspace import CHECKOUT
+from pipeline.learning import model
+
+SHARED = """
+import json, sys
+import tensorflow as tf
+devices = [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[1])
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
+sys.path[:0] = {tests!r}
+import numpy as np
+from pathlib import Path
+from pipeline.base import params
+from pipeline.settings import Params
+from pipeline.learning import engine
+from pipeline.learning.checkpoint import Folder
+from pipeline.learning.fit import Session, fit
+from trainings import DESCRIPTION, NEVER, Notes, squares
+precision, scratch = sys.argv[2], Path(sys.argv[3])
+changes = {{"max_epochs": 3, "batch_size": 16, "devices": "all", "precision": precision}}
+train = params.load(Path({params!r}), Params).train.model_copy(update=changes)
+engine.make_repeatable(7, 1)
+made = engine.create(DESCRIPTION, train)
+outcome = fit(made, squares(), train, Session(Folder(scratch, {{}}, NEVER), Notes()))
+rows = [row["val_loss"] for row in outcome.history] + [row.get("loss", 0) for row in outcome.history]
+weights = [float(np.abs(value).sum()) for value in outcome.weights.values()]
+print(json.dumps([made.shared.num_replicas_in_sync, rows + weights, made.network.layers[2].compute_dtype]))
+"""
+
+
+def test_averaged_weights_are_those_of_the_last_steps(parts, train):
+    """After the first step 2/11 of what was before and 9/11 of what is now, later nearly all of what was."""
+    made = engine(train.model_copy(update={"average": 100}))
+    before = model.arrays(made.network.weights)
+    made.step(made.feed(parts.train.pixels[:16], parts.train.labels[:16]), 16, 0.99)
+    now = model.arrays(made.network.weights)
+    for name, mean in made.served().items():
+        np.testing.assert_allclose(mean, 2 / 11 * before[name] + 9 / 11 * now[name], atol=1e-6)
+    with made.serving():
+        assert same(model.arrays(made.network.weights), made.served())
+    assert same(model.arrays(made.network.weights), now)
+
+
+@pytest.mark.parametrize(("is_good", "kept"), [(False, 2 / 11), (True, 0.99)], ids=["fresh", "good"])
+def test_a_good_start_is_not_forgotten_at_once(parts, train, is_good, kept):
+    made = engine(train.model_copy(update={"average": 100}))
+    before = model.arrays(made.network.weights)
+    made.begin(before, model.arrays(made.optimizer.variables), is_good)
+    made.step(made.feed(parts.train.pixels[:16], parts.train.labels[:16]), 16, 0.99)
+    now = model.arrays(made.network.weights)
+    for name, mean in made.served().items():
+        np.testing.assert_allclose(mean, kept * before[name] + (1 - kept) * now[name], atol=1e-5)
+
+
+def shared(tmp_path: Path, devices: int, precision: str) -> list[Any]:
+    script = SHARED.format(
+        tests=[str(CHECKOUT / "tests/learning"), str(CHECKOUT / "tests")], params=str(CHECKOUT / "params.yaml")
+    )
+    scratch = str(tmp_path / f"{devices}{precision}")
+    words = [sys.executable, "-c", script, str(devices), precision, scratch]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=CHECKOUT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    printed: list[Any] = json.loads(done.stdout.splitlines()[-1])
+    return printed
+
+
+def test_several_devices_give_what_one_gives(tmp_path):
+    """Two devices of the CPU, batch norm over both, a last batch of 6: equal but for rounding."""
+    one, two = (shared(tmp_path, devices, "float32") for devices in (1, 2))
+    assert (one[0], two[0]) == (1, 2)
+    np.testing.assert_allclose(one[1], two[1], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("mixed_bfloat16", "bfloat16"), ("mixed_float16", "float16")])
+def test_mixed_precision_learns_as_float32_does(tmp_path, precision, dtype):
+    exact, mixed = shared(tmp_path, 1, "float32"), shared(tmp_path, 2, precision)
+    assert (exact[2], mixed[2]) == ("float32", dtype)
+    np.testing.assert_allclose(exact[1][:8], mixed[1][:8], atol=0.05)
