@@ -161,13 +161,13 @@ class Kept:
 
 
 def keep(
-    store: Store, rows: "pl.DataFrame", limits: Limits, shelves: Sequence[Kept], name: str, title: str
+    store: Store, rows: "pl.DataFrame", limits: Limits, kept: Sequence[Kept], name: str, title: str
 ) -> list[Facts]:
     """Decode images, each once for all views, and keep the pixels of those that can be decoded.
 
     Args:
         store, rows, limits, title: see `look`.
-        shelves: where the pixels are kept, one for each view.
+        kept: where the pixels are kept, one for each view.
         name: under which they are kept, in place of what was kept under it.
 
     Returns:
@@ -178,13 +178,13 @@ def keep(
     """
     import polars as pl
 
-    outs = {kept.view: kept.reserve(name) for kept in shelves}
+    outs = {of_view.view: of_view.reserve(name) for of_view in kept}
     facts = look(store, rows, limits, outs, title)
     sides = pl.Series([min(fact.width, fact.height) for fact in facts], dtype=pl.Int64)
     readable = pl.Series([not fact.error for fact in facts], dtype=pl.Boolean)
     index = rows.select("digest").with_row_index("place").with_columns(side=sides).filter(readable)
-    for kept in shelves:
-        kept.commit(name, index)
+    for of_view in kept:
+        of_view.commit(name, index)
     return facts
 
 
@@ -198,26 +198,26 @@ class Thumbnails(NamedTuple):
 
 
 def thumbnails(
-    store: Store, rows: "pl.DataFrame", limits: Limits, shelves: Sequence[Kept], out: Path, title: str
+    store: Store, rows: "pl.DataFrame", limits: Limits, kept: Sequence[Kept], out: Path, title: str
 ) -> Thumbnails:
     """Thumbnails of images: those that are kept, and of the others what has to be decoded.
 
     Args:
         store, rows, limits, title: see `look`.
-        shelves: the first one is that of THUMBNAIL. What has to be decoded is kept for all of them: nothing that needs
-            another view later decodes it again.
+        kept: of several views, that of THUMBNAIL the first. What has to be decoded is kept for all of them, so that
+            it need not be decoded again when its other pixels are asked for.
         out: .npy file for the thumbnails, which stay on disk until used.
 
     Raises:
         DataError: an image is nowhere to be had.
     """
-    kept = shelves[0]
-    unknown = kept.sides(rows["digest"]).is_null()
+    ours = kept[0]
+    unknown = ours.sides(rows["digest"]).is_null()
     if unknown.any():
-        keep(store, rows.filter(unknown), limits, shelves, "candidates", title)
+        keep(store, rows.filter(unknown), limits, kept, "candidates", title)
     array = _create(out, len(rows), THUMBNAIL)
-    kept.take(rows["digest"], array)
-    return Thumbnails(array, kept.sides(rows["digest"]).fill_null(0).to_list())
+    ours.take(rows["digest"], array)
+    return Thumbnails(array, ours.sides(rows["digest"]).fill_null(0).to_list())
 
 
 def collect(store: Store, rows: "pl.DataFrame", limits: Limits, targets: Mapping[Kept, Path], title: str) -> None:

@@ -120,7 +120,7 @@ def _drift(store: Store, delta: Any, lineage: dict[str, Any], chosen: Params, sc
     if min(len(sample), drift.num_images(reference)) < drift.MIN_IMAGES:
         return {}
     seen = pixels.look(
-        store, sample, THUMBNAIL, pixels.limits(chosen.validate_), scratch / "sample.npy", "resolve: drift"
+        store, sample, pixels.limits(chosen.validate_), {THUMBNAIL: scratch / "sample.npy"}, "resolve: drift"
     )
     table = facts.table(seen).with_columns(sample["digest"], sample["label"]).filter("readable")
     return drift.distances(reference, facts.statistics(table))

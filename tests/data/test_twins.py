@@ -13,8 +13,7 @@ from PIL import Image, ImageDraw
 from pipeline.checking import facts, quarantine
 from pipeline.data import ledger, twins
 from pipeline.data.store import Store
-from pipeline.images import decoding as images
-from pipeline.images import pixels
+from pipeline.images import decoding, pixels
 from pipeline.images.decoding import THUMBNAIL, View
 from pipeline.stages import prepare
 
@@ -95,15 +94,16 @@ def accept(root: Path, contents: list[bytes], settings) -> pl.DataFrame:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     rows = pl.DataFrame({"digest": digests, "path": [f"data/images/a/cat/{digest}" for digest in digests]})
-    seen = pixels.look(Store(root), rows, View(8), pixels.limits(settings.validate_), None, "test")
-    assert not [fact.error for fact in seen if fact.error]
-    words = facts.table(seen).select(ledger.HASHES)
+    looks = pixels.look(Store(root), rows, pixels.limits(settings.validate_), {}, "test")
+    assert not [fact.error for fact in looks if fact.error]
+    words = facts.table(looks).select(ledger.HASHES)
     return rows.with_columns(words, kind=pl.lit("added"), label=pl.lit("cat"))
 
 
 def prepared(root: Path, before: pl.DataFrame, changes: pl.DataFrame, settings) -> pl.DataFrame:
     """The ledger, as `prepare` extends it."""
-    groups = prepare._groups(Store(root), before, changes, settings, root)
+    images = prepare.Images(Store(root), pixels.limits(settings.validate_), (View(8),), root)
+    groups = prepare._groups(images, before, changes, settings.prepare.near_duplicates)
     return prepare._extend(before, changes, groups, quarantine.table([]), "c", settings.prepare)
 
 
@@ -193,8 +193,8 @@ def test_no_images_have_no_candidates():
 
 
 def thumbnail(picture: Image.Image) -> np.ndarray:
-    facts, shown = images.look(encoded(picture, "PNG"), THUMBNAIL)
-    assert not facts.error
+    fact, shown = decoding.look(encoded(picture, "PNG"), THUMBNAIL)
+    assert not fact.error
     return shown
 
 
