@@ -186,10 +186,10 @@ def _chunks(content: bytes) -> list[tuple[bytes, bytes]]:
 
 def _jpeg_segments(content: bytes, dice: random.Random, originals: Sequence[bytes]) -> bytes:
     """Change, repeat, drop or move segments of a JPEG: frame, tables, scan header, metadata."""
-    found = list(segments(content)) if content.startswith(b"\xff\xd8") else []
-    if not found:
+    places = list(segments(content)) if content.startswith(b"\xff\xd8") else []
+    if not places:
         return _flip(content, dice, originals)
-    pieces, rest = [content[start:end] for _, start, end in found], content[found[-1][2] :]
+    pieces, rest = [content[start:end] for _, start, end in places], content[places[-1][2] :]
     place = dice.randrange(len(pieces))
     deed = dice.choice(("change", "change", "change", "repeat", "drop", "move", "scan"))
     if deed == "change":
@@ -232,8 +232,8 @@ def _peak() -> Iterator[list[int]]:
                     status = Path(f"/proc/{process.pid}/status").read_text()
                 except OSError:
                     continue
-                if found := re.search(r"VmHWM:\s+(\d+) kB", status):
-                    seen.append(int(found[1]) // 1024)
+                if peak := re.search(r"VmHWM:\s+(\d+) kB", status):
+                    seen.append(int(peak[1]) // 1024)
             seen[:] = [max(seen)]
 
     thread = threading.Thread(target=watch, daemon=True)

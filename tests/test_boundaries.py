@@ -51,6 +51,8 @@ PURE = (
     "judging/paired.py",
     "checking/quarantine.py",
     "data/replay.py",
+    "images/sniffing.py",
+    "images/statistics.py",
     "data/splits.py",
     "learning/stopping.py",
     "data/trigger.py",
