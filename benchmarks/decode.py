@@ -10,7 +10,6 @@ that is less than the number of cores: hyperthreads and other people's work make
 """
 
 import argparse
-import hashlib
 import io
 import json
 import os
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+from pipeline.base import files
 from pipeline.images import workers
 from pipeline.images.decoding import View
 from pipeline.images.workers import CHUNK, Job, Limits
@@ -131,7 +131,7 @@ def draw(folder: Path, side: int, count: int) -> list[Job]:
     for index in range(count):
         content, path = pictures[index % len(pictures)], folder / f"{index}.jpg"
         path.write_bytes(content)
-        jobs.append(Job(hashlib.md5(content, usedforsecurity=False).hexdigest(), (str(path),)))
+        jobs.append(Job(files.md5(content), (str(path),)))
     return jobs
 
 
@@ -158,8 +158,8 @@ def photograph(rng: "np.random.Generator", side: int) -> bytes:
 def checked(jobs: Sequence[Job], folder: Path, cores: int) -> None:
     """The way of the pipeline."""
     with mock.patch.object(workers, "cores", return_value=cores):
-        found = workers.look(jobs, View(SIDE), LIMITS, folder / "pixels.npy", "decode")
-    assert all(facts is not None and not facts.error for facts in found)
+        facts = workers.look(jobs, LIMITS, {View(SIDE): folder / "pixels.npy"}, "decode")
+    assert all(fact is not None and not fact.error for fact in facts)
 
 
 def bare(jobs: Sequence[Job], _: Path, cores: int) -> None:

@@ -7,7 +7,6 @@ same pixels twice are kept.
 """
 
 import argparse
-import hashlib
 import json
 import multiprocessing
 import random
@@ -22,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.corpus import chunk, corpus, segments
-from pipeline.images import decoding as images
-from pipeline.images import workers
+from pipeline.base import files
+from pipeline.images import decoding, workers
 from pipeline.images.decoding import Facts, View
 from pipeline.images.workers import Job, Limits
 
@@ -96,15 +95,15 @@ def judge(mutants: Sequence[bytes], folder: Path) -> list[str]:
     for index, content in enumerate(mutants):
         path = folder / str(index)
         path.write_bytes(content)
-        jobs.append(Job(hashlib.md5(content, usedforsecurity=False).hexdigest(), (str(path),)))
+        jobs.append(Job(files.md5(content), (str(path),)))
     out = folder / "pixels.npy"
-    found = workers.look(jobs, View(32), LIMITS, out, "fuzz")
+    facts = workers.look(jobs, LIMITS, {View(32): out}, "fuzz")
     pixels = np.load(out, mmap_mode="r")
-    words = [_word(facts) for facts in found]
+    words = [_word(fact) for fact in facts]
     for index in [index for index, word in enumerate(words) if word == "accepted"][::SAMPLE]:
-        again = images.look(mutants[index], View(32))
-        decoded = images.decode(mutants[index], 32, 3)
-        if again[0] != found[index] or not (pixels[index] == again[1]).all() or not (decoded == again[1]).all():
+        again = decoding.look(mutants[index], View(32))
+        decoded = decoding.decode(mutants[index], 32, 3)
+        if again[0] != facts[index] or not (pixels[index] == again[1]).all() or not (decoded == again[1]).all():
             words[index] = "differing"
     return words
 
@@ -187,10 +186,10 @@ def _chunks(content: bytes) -> list[tuple[bytes, bytes]]:
 
 def _jpeg_segments(content: bytes, dice: random.Random, originals: Sequence[bytes]) -> bytes:
     """Change, repeat, drop or move segments of a JPEG: frame, tables, scan header, metadata."""
-    found = list(segments(content)) if content.startswith(b"\xff\xd8") else []
-    if not found:
+    places = list(segments(content)) if content.startswith(b"\xff\xd8") else []
+    if not places:
         return _flip(content, dice, originals)
-    pieces, rest = [content[start:end] for _, start, end in found], content[found[-1][2] :]
+    pieces, rest = [content[start:end] for _, start, end in places], content[places[-1][2] :]
     place = dice.randrange(len(pieces))
     deed = dice.choice(("change", "change", "change", "repeat", "drop", "move", "scan"))
     if deed == "change":
@@ -233,8 +232,8 @@ def _peak() -> Iterator[list[int]]:
                     status = Path(f"/proc/{process.pid}/status").read_text()
                 except OSError:
                     continue
-                if found := re.search(r"VmHWM:\s+(\d+) kB", status):
-                    seen.append(int(found[1]) // 1024)
+                if peak := re.search(r"VmHWM:\s+(\d+) kB", status):
+                    seen.append(int(peak[1]) // 1024)
             seen[:] = [max(seen)]
 
     thread = threading.Thread(target=watch, daemon=True)

@@ -51,6 +51,8 @@ PURE = (
     "checking/quarantine.py",
     "data/removals.py",
     "data/replay.py",
+    "images/sniffing.py",
+    "images/statistics.py",
     "data/splits.py",
     "learning/stopping.py",
     "data/trigger.py",

@@ -1,6 +1,5 @@
 """The stated response to each kind of file: what is refused, in which words; what is read, as what."""
 
-import hashlib
 import re
 from pathlib import Path
 
@@ -11,8 +10,8 @@ from hypothesis import strategies as st
 
 from benchmarks import fuzz_images
 from benchmarks.corpus import corpus
-from pipeline.images import decoding as images
-from pipeline.images import workers
+from pipeline.base.files import md5
+from pipeline.images import decoding, workers
 from pipeline.images.decoding import Facts, View
 from pipeline.images.workers import Job, Limits
 
@@ -107,8 +106,8 @@ def found(tmp_path_factory) -> dict[str, tuple[Facts, np.ndarray]]:
     jobs = []
     for name, content in FILES.items():
         (folder / name).write_bytes(content)
-        jobs.append(Job(hashlib.md5(content, usedforsecurity=False).hexdigest(), (str(folder / name),)))
-    facts = workers.look(jobs, VIEW, Limits(64_000_000, 5, 400 * 2**20), folder / "pixels.npy", "corpus")
+        jobs.append(Job(md5(content), (str(folder / name),)))
+    facts = workers.look(jobs, Limits(64_000_000, 5, 400 * 2**20), {VIEW: folder / "pixels.npy"}, "corpus")
     return dict(zip(FILES, zip(facts, np.load(folder / "pixels.npy"), strict=True), strict=True))
 
 
@@ -144,12 +143,12 @@ def test_an_animation_says_how_many_frames_it_has(found):
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, on what it skips
 @pytest.mark.parametrize("name", [name for name in FILES if name not in REFUSED])
 def test_what_is_accepted_decodes_to_the_same_pixels_everywhere(found, name):
-    np.testing.assert_array_equal(images.decode(FILES[name], 32, 3), found[name][1])
+    np.testing.assert_array_equal(decoding.decode(FILES[name], 32, 3), found[name][1])
 
 
 def test_a_message_shows_nothing_of_a_file_but_printable_ascii():
     """Decoders quote the file."""
-    assert images._line(ValueError("chunk \x1b[2J\u202e\n::error::\xe9")) == "chunk ?[2J? ::error::?"
+    assert decoding._reason(ValueError("chunk \x1b[2J\u202e\n::error::\xe9")) == "chunk ?[2J? ::error::?"
 
 
 ORIGINALS = list(fuzz_images.originals_of(FILES))
@@ -183,12 +182,12 @@ def served():
 @hypothesis.given(seed=st.integers(0, 10**6), number=st.integers(0, 10**6))
 def test_what_look_accepts_decode_and_serving_read_with_equal_pixels(served, seed, number):
     content = fuzz_images.mutant(ORIGINALS, seed, number)
-    facts, pixels = images.look(content, VIEW)
+    facts, pixels = decoding.look(content, VIEW)
     if facts.error:
         with pytest.raises(ValueError, match="1 of 1 images cannot be decoded"):
             served(content)
     else:
-        np.testing.assert_array_equal(images.decode(content, 32, 3), pixels)
+        np.testing.assert_array_equal(decoding.decode(content, 32, 3), pixels)
         np.testing.assert_array_equal(served(content), pixels)
 
 
@@ -202,7 +201,7 @@ def test_two_thousand_mutants_cost_nothing_but_themselves(tmp_path, capsys):
 
 
 def test_a_mutant_that_is_read_in_two_ways_is_kept(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(images, "decode", lambda *_: np.zeros((32, 32, 3)))
+    monkeypatch.setattr(decoding, "decode", lambda *_: np.zeros((32, 32, 3)))
     assert fuzz_images.main(["--n", "60", "--seed", "7", "--keep", str(tmp_path)]) == 1
     assert "differing" in capsys.readouterr().out
     (kept,) = tmp_path.iterdir()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.checking import drift
 from pipeline.data import ledger, names
 from pipeline.data.delta import NEW
-from pipeline.images import decoding as images
+from pipeline.images import sniffing
 from pipeline.images.decoding import Facts
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def of_new(changes: "pl.DataFrame", known: "pl.DataFrame", seen: "pl.DataFrame",
         for path in below
     ]
     fits = [
-        not kind or PurePosixPath(path).suffix.lower() in images.names(kind)
+        not kind or PurePosixPath(path).suffix.lower() in sniffing.extensions(kind)
         for kind, path in zip(rows["format"], below, strict=True)
     ]
     carried = labels_carried(changes, known)

@@ -24,7 +24,7 @@ from pipeline.data import labels, names, sources, tree
 from pipeline.data.inventory import Inventory
 from pipeline.data.store import Store
 from pipeline.images import pixels, workers
-from pipeline.images.decoding import THUMBNAIL, Facts
+from pipeline.images.decoding import Facts
 from pipeline.images.workers import Job
 from pipeline.settings import Params
 
@@ -227,7 +227,7 @@ def _inspect(
     start = len(target.as_posix()) + 1
     once = new.unique("digest", keep="first", maintain_order=True)
     jobs = [Job(digest, (f"{folder}/{path[start:]}",)) for digest, path in once.select("digest", "path").iter_rows()]
-    seen = workers.look(jobs, THUMBNAIL, pixels.limits(chosen.validate_), None, "add")
+    seen = workers.look(jobs, pixels.limits(chosen.validate_), {}, "add")
     found = [fact or Facts(0, error="changed while it was read") for fact in seen]
     table = facts.table(found).with_columns(once["digest"]).with_row_index("place")
     rows = facts.of_new(changes, known, table, images.as_posix())

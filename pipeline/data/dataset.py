@@ -33,10 +33,13 @@ class Part:
         return len(self.labels)
 
     def take(self, rows: "np.ndarray | slice") -> "np.ndarray":
-        """Pixels of some images, ascending, in memory of their own.
+        """Pixels of some images, in memory of their own: uint8 (rows, size, size, channels).
 
-        Read, not mapped: a map would count as memory of this process as it is touched, and a file that is cut off
-        would kill it.
+        They are read, not mapped: pages of a map count as memory of this process once they are touched, and a map of
+        a file that is cut off kills it.
+
+        Args:
+            rows: numbers in ascending order, or a slice.
 
         Raises:
             DataError: the file is cut off.
@@ -46,16 +49,16 @@ class Part:
         if not isinstance(self.pixels, np.memmap):
             return np.asarray(self.pixels[rows])
         numbers = np.arange(len(self))[rows]
-        found = np.empty((len(numbers), *self.pixels.shape[1:]), np.uint8)
+        taken = np.empty((len(numbers), *self.pixels.shape[1:]), np.uint8)
         size = math.prod(self.pixels.shape[1:])
         with open(str(self.pixels.filename), "rb", buffering=0) as file:
             # Neighbours at once.
             edges = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1), len(numbers)]
             for start, stop in itertools.pairwise(edges) if len(numbers) else ():
                 place = self.pixels.offset + int(numbers[start]) * size
-                if os.preadv(file.fileno(), [found[start:stop].data], place) != (stop - start) * size:
+                if os.preadv(file.fileno(), [taken[start:stop].data], place) != (stop - start) * size:
                     raise DataError(f"{file.name}: cut off; delete {Path(file.name).parent} and run `dvc repro`")
-        return found
+        return taken
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Dataset:
     """In the data as a whole, of which this holds the new and the picked."""
     num_added: int
     is_unchanged: bool
-    """There is nothing to learn: no image was added, removed or relabelled, or none of the cycle falls to train."""
+    """There is nothing to learn: no image was added, removed or relabelled, or there are no training images."""
 
     def part(self, split: Split, size: int | None = None, channels: int | None = None) -> Part:
         """Read a split; the pixels stay on disk until used.

@@ -8,13 +8,16 @@ if TYPE_CHECKING:
 
 
 def pick(old: "pl.DataFrame", num_new: int, per_new: int | Literal["all"], seed: int) -> "pl.DataFrame":
-    """Choose old training images, uniformly and repeatably.
+    """Pick old training images, each with the same chance, and repeatably.
 
     Args:
-        old: rows of the ledger: the training images that the parent knew.
+        old: rows of the ledger (columns digest, rank): the training images that the parent's cycle had.
         num_new: training images that are new in this cycle.
         per_new: how many old ones to pick per new one.
-        seed: chooses among them.
+        seed: of the draw.
+
+    Returns:
+        The picked rows, sorted by digest.
     """
     import numpy as np
 
@@ -22,8 +25,8 @@ def pick(old: "pl.DataFrame", num_new: int, per_new: int | Literal["all"], seed:
     if wanted >= len(old):
         return old.sort("digest")
     # By rank, not by place: the same images whatever the order of the rows.
-    chosen = np.random.default_rng([seed, num_new]).choice(len(old), wanted, replace=False)
-    return old.sort("rank")[np.sort(chosen)].sort("digest")
+    picked = np.random.default_rng([seed, num_new]).choice(len(old), wanted, replace=False)
+    return old.sort("rank")[np.sort(picked)].sort("digest")
 
 
 def length(num_images: int, num_new: int, per_new: int | Literal["all"]) -> int:
@@ -38,7 +41,7 @@ def order(is_new: "np.ndarray", per_new: int | Literal["all"], seed: int, epoch:
     Args:
         is_new: bool (images,): which of the images are to be learned in this cycle.
         per_new: how many old ones to draw per new one.
-        seed, epoch: all that the order depends on besides.
+        seed, epoch: the only other things that the order depends on.
     """
     import numpy as np
 

@@ -1,7 +1,8 @@
-"""Splits: train fits, val stops training and chooses, holdout judges. Pure.
+"""Splits: train fits, val stops training and chooses the epoch, holdout judges. Pure.
 
-The split of an image is a function of its content, so that adding, removing or reordering others
-never moves it: with a re-dealt split, warm starting trains on tomorrow's validation images.
+The split of an image depends on its content alone: other images, and the order in which they come,
+never move it. If splits were dealt anew in each cycle, the validation images of one cycle would be
+training images of the cycles that a warm start goes on from.
 """
 
 import hashlib
@@ -29,5 +30,8 @@ def assign(digest: str, val_fraction: float, holdout_fraction: float) -> Split:
 
 
 def cap(rows: "pl.DataFrame", at_most: int) -> "pl.DataFrame":
-    """At most so many rows of a ledger, always the lowest ranked: the sample stays nearly the same as data grows."""
+    """At most so many rows of a ledger (columns digest, rank), sorted by digest.
+
+    The lowest ranks are kept, so that the sample stays nearly the same as data grows.
+    """
     return rows.bottom_k(at_most, by="rank").sort("digest") if len(rows) > at_most else rows.sort("digest")

@@ -1,10 +1,12 @@
 """Twins: near-duplicates, found by perceptual hash and confirmed on pixels. Pure.
 
 A near-duplicate on the other side of the split is a leak: the model is then judged on what it was
-taught. Found are copies that were encoded anew, resized or cropped by up to 5 % of a side; mirrored
-or rotated ones count as other pictures. Thresholds were chosen on 4,000 CIFAR-10 photographs of 32
-pixels, the hardest case, and their re-encoded, resized and cropped copies: of those, all lie within
-MAX_DISTANCE; of the pairs of different photographs 13 of 8 million do, and pixels tell those apart.
+taught. A copy counts as a twin if it was encoded anew, resized, or cropped by up to 5 % of a side.
+Mirrored and rotated copies count as other pictures.
+
+The thresholds were set on 4,000 CIFAR-10 photographs of 32 pixels, the hardest case, and on copies
+of them that were encoded anew, resized and cropped. All copies lie within MAX_DISTANCE. Of the pairs
+of different photographs 13 of 8 million do, and pixels tell those apart.
 """
 
 from collections.abc import Iterable, Mapping
@@ -54,8 +56,8 @@ def candidates(new: "np.ndarray", old: "np.ndarray", threads: int = 2) -> list[t
     every = np.concatenate([old, new])
     first = np.ascontiguousarray(every[:, 0])
     with ThreadPoolExecutor(threads) as pool:
-        found = pool.map(lambda row: _near(every, first, len(old) + row), range(len(new)))
-        return [(row, other) for row, others in enumerate(found) for other in others]
+        near = pool.map(lambda row: _near(every, first, len(old) + row), range(len(new)))
+        return [(row, other) for row, others in enumerate(near) for other in others]
 
 
 def _near(every: "np.ndarray", first: "np.ndarray", end: int) -> list[int]:
@@ -130,17 +132,17 @@ def _crops(size: int) -> "np.ndarray":
     return np.stack(made)
 
 
-def groups(pairs: Iterable[tuple[str, str]], known: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
-    """The group of each image that has twins, and the images whose twins are in several known groups.
+def groups(pairs: Iterable[tuple[str, str]], old_groups: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
+    """The group of each new image that has twins, and the new images whose twins are in several old groups.
 
     Args:
         pairs: digests of (an image seen for the first time, its twin seen before or with it).
-        known: digest to group, of the twins that the ledger has, in the order in which it has them.
+        old_groups: digest to group, of the twins that the ledger has, in the order in which it has them.
 
     Returns:
-        Digest to group for the new images: that of the known twin seen first, else the lowest digest
-        among themselves. And those new images whose twins belong to different known groups: such a
-        bridge may join images of two splits, which cannot be moved any more.
+        Digest to group for the new images: the group of the old twin seen first, else the lowest digest
+        among themselves. And the bridges: new images whose twins belong to different old groups. Those may
+        be of two splits, and an old image cannot be moved to another split.
     """
     leader: dict[str, str] = {}
 
@@ -150,13 +152,13 @@ def groups(pairs: Iterable[tuple[str, str]], known: Mapping[str, str]) -> tuple[
             name = leader[name]
         return name
 
-    order = {group: position for position, group in enumerate(dict.fromkeys(known.values()))}
+    order = {group: position for position, group in enumerate(dict.fromkeys(old_groups.values()))}
     new: dict[str, set[str]] = {}
     links: list[tuple[str, str]] = []
     for image, twin in pairs:
         new.setdefault(image, set())
-        if twin in known:
-            new[image].add(known[twin])
+        if twin in old_groups:
+            new[image].add(old_groups[twin])
         else:
             new.setdefault(twin, set())
             links.append((image, twin))
@@ -166,10 +168,10 @@ def groups(pairs: Iterable[tuple[str, str]], known: Mapping[str, str]) -> tuple[
     joined: dict[str, set[str]] = {}
     for image, theirs in new.items():
         joined.setdefault(find(image), set()).update(theirs)
-    found, bridges = {}, set()
+    group_of, bridges = {}, set()
     for image in new:
         theirs = joined[find(image)]
-        found[image] = min(theirs, key=order.__getitem__) if theirs else find(image)
+        group_of[image] = min(theirs, key=order.__getitem__) if theirs else find(image)
         if len(theirs) > 1:
             bridges.add(image)
-    return found, bridges
+    return group_of, bridges

@@ -1,30 +1,21 @@
 """The one definition of decoding: what validation accepts is what training and serving see. Home of Pillow."""
 
 import io
-import re
 import struct
 import zlib
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pipeline.base.errors import one_line
+from pipeline.images import sniffing, statistics
+from pipeline.images.sniffing import FORMATS
+from pipeline.images.statistics import FINE_SIDE, Sketch
 
 if TYPE_CHECKING:
     import numpy as np
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
-"""By content, not by name; a phone's MPO counts as JPEG. Few on purpose: most decoder holes are in the
-others (Pillow's advisories)."""
-
 EXPECTED = f"expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-
-EXTENSIONS = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
-    "PNG": (".png", ".apng"),
-    "WEBP": (".webp",),
-    "BMP": (".bmp", ".dib"),
-}
 
 MAX_PIXELS = 64_000_000
 """Read from the header before anything is decoded: a small file can claim a huge picture."""
@@ -40,7 +31,7 @@ OUT_OF_MEMORY = "needs more memory than there is"
 
 REDUCING_GAP = 3.0
 """A large picture is first averaged down by a whole number, to no less than so many times the wanted side; from 3 on
-the result can hardly be told from one without (Pillow's documentation of `Image.resize`)."""
+the result can hardly be told from one without it (Pillow's documentation of `Image.resize`)."""
 
 SHARPNESS_SIDE = 64
 """Pixels; sharpness is measured on a centre square of at most this side, so that its cost is bounded."""
@@ -48,56 +39,8 @@ SHARPNESS_SIDE = 64
 SMALL_SIDE = 64
 """Pixels; the picture is first averaged down to no less than this side, which comes nearly free."""
 
-FINE_SIDE = 32
-"""Pixels; from a picture squeezed to this square come hash, brightness and contrast."""
-
-COARSE_SIDE = 9
-"""Pixels; so that there are 8 steps from one to the next."""
-
-FREQUENCIES = sorted(
-    ((down, across) for down in range(12) for across in range(12) if down or across),
-    key=lambda place: (place[0] ** 2 + place[1] ** 2, place),
-)[:64]
-"""The 64 lowest frequencies but the mean, by distance from it."""
-
-ZERO = 1e-6
-"""Below what a coefficient of 8 bit pixels that is not zero can be expected to be, above what rounding makes of
-one that is: on flat or symmetric pictures the sign of the rounding error would differ between machines."""
-
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """First column and row, and steps to the next ones, of an interlaced PNG's passes (ISO/IEC 15948, 8.2)."""
-
-MAGIC = (
-    (rb"\xff\xd8\xff", "JPEG"),
-    (rb"\x89PNG\r\n\x1a\n", "PNG"),
-    (rb"RIFF.{4}WEBP", "WEBP"),
-    (rb"BM", "BMP"),
-    (rb"GIF8[79]a", "a GIF file"),
-    (rb"II[*+]\0|MM\0[*+]", "a TIFF file"),
-    (rb"....ftyp(?:hei|hev|mif1|msf1)", "a HEIC file"),
-    (rb"....ftypavi", "an AVIF file"),
-    (rb"....ftyp", "an MP4 or other video file"),
-    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 file"),
-    (rb"\0\0\0\x0cJXL |\xff\x0a", "a JPEG XL file"),
-    (rb"\0\0[\x01\x02]\0", "an icon file"),
-    (rb"8BPS", "a Photoshop file"),
-    (rb"%PDF", "a PDF file"),
-    (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript file"),
-    (rb"PK\x03\x04", "a ZIP file"),
-    (rb"\x1f\x8b", "a gzip file"),
-    (rb"version https://git-lfs", "a Git LFS pointer, not the image itself"),
-    (
-        rb"(?i)(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?(?:<!doctype svg[^>]*>\s*)?<svg\b",
-        "an SVG file",
-    ),
-    (rb"(?i)(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html|head|body)\b", "an HTML page"),
-    (rb"(?i)(?:\xef\xbb\xbf)?\s*<\?xml", "an XML file"),
-    (rb"\0+\Z", "only zero bytes"),
-    (rb"[\t\n\r\x20-\x7e\x80-\xff]+\Z", "a text file"),
-)
-"""What a file's first bytes say, first match wins. From the formats' specifications and `file`'s magic(5)."""
-
-MAGIC_BYTES = 512
 
 ORIENTED = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}
 """Where Pillow looks for an orientation; to ask it takes longer than all else that is done without one."""
@@ -123,7 +66,7 @@ class Facts:
 
     num_bytes: int
     format: str = ""
-    """One of FORMATS."""
+    """One of `sniffing.FORMATS`."""
     mode: str = ""
     """Pillow's name for the kind of pixels in the file, such as RGB or I;16."""
     width: int = 0
@@ -132,34 +75,22 @@ class Facts:
     frames: int = 1
     """More than one only with the error that says so."""
     brightness: float = 0.0
-    """Mean of luma (ITU-R BT.601), 0 to 1."""
     contrast: float = 0.0
-    """Standard deviation of luma, 0 to 0.5, of the picture averaged down to 32 x 32 pixels."""
     sharpness: float = 0.0
-    """Standard deviation of luma's Laplacian in the centre, 0 if flat: see `_sharpness`."""
     dct: int = 0
     across: int = 0
     down: int = 0
-    """The perceptual hash, 3 x 64 bits, unsigned: see `_hash`."""
+    """These six: see `statistics.Measures`."""
     error: str = ""
 
 
-class Sketch(NamedTuple):
-    """What statistics and hash are made of: uint8 luma."""
-
-    fine: "np.ndarray"
-    """The picture squeezed to (32, 32)."""
-    centre: "np.ndarray"
-    """Its centre at the file's own resolution, (height, width), up to 64 each."""
-
-
-class Seen(NamedTuple):
+class Decoded(NamedTuple):
     """A decoded image, or why it is none."""
 
     facts: Facts
-    """Without its statistics and hash."""
-    pixels: "np.ndarray | None" = None
-    """As the view wants them."""
+    """Without what is measured on the sketch."""
+    pixels: "tuple[np.ndarray, ...]" = ()
+    """By view, uint8 (size, size, channels); none where the facts have an error."""
     sketch: Sketch | None = None
 
 
@@ -172,50 +103,45 @@ class _RefusedError(Exception):
 
 
 def look(content: bytes, view: View, max_pixels: int = MAX_PIXELS) -> "tuple[Facts, np.ndarray | None]":
-    """Decode an image once, for what is true of it and for its canonical pixels.
+    """Decode an image once, for what is true of it and for its pixels.
 
     Never raises on bad bytes. A decoder that crashes or never ends takes this process along: bytes from
     outside go through `workers.look`.
 
     Returns:
-        The facts, and uint8 pixels of shape (size, size, channels) or None where the facts have an error.
+        The facts, and uint8 pixels of shape (size, size, channels), or None where the facts have an error.
         The same bytes always give the same facts, whatever the view.
     """
-    seen = see(content, view, max_pixels)
-    return measure([seen])[0], seen.pixels
+    decoded = see(content, (view,), max_pixels)
+    return complete([decoded])[0], decoded.pixels[0] if decoded.pixels else None
 
 
-def see(content: bytes, view: View, max_pixels: int = MAX_PIXELS) -> Seen:
-    """The first half of `look`, all that needs the picture; `measure` is the other one."""
+def see(content: bytes, views: Sequence[View], max_pixels: int = MAX_PIXELS) -> Decoded:
+    """Decode an image once, for any number of views; `complete` then adds to the facts what is measured.
+
+    Never raises on bad bytes; see `look`.
+    """
     kind = ""
     try:
-        kind = _kind(content)
+        kind = _format(content)
         image = _open(content, kind, max_pixels)
         mode, picture = image.mode, _flat(_upright(image))
         facts = Facts(len(content), kind, mode, picture.width, picture.height)
-        return Seen(facts, _pixels(picture, view), _sketch(picture))
+        return Decoded(facts, tuple(_pixels(picture, view) for view in views), _sketch(picture))
     except _RefusedError as refused:
-        return Seen(Facts(len(content), frames=refused.frames, error=str(refused)))
+        return Decoded(Facts(len(content), frames=refused.frames, error=str(refused)))
     except MemoryError:
-        return Seen(Facts(len(content), error=OUT_OF_MEMORY))
+        return Decoded(Facts(len(content), error=OUT_OF_MEMORY))
     except Exception as error:  # noqa: BLE001 - decoders raise anything on hostile bytes
-        return Seen(Facts(len(content), error=f"damaged {kind}: {_line(error)}"))
+        return Decoded(Facts(len(content), error=f"damaged {kind}: {_reason(error)}"))
 
 
-def measure(found: "Sequence[Seen]") -> list[Facts]:
-    """The facts of images with their statistics, the same for an image whatever the others are.
-
-    For many at once it takes a third of the time: a few small pictures do not pay for NumPy's calls.
-    """
-    facts = [seen.facts for seen in found]
-    shapes: dict[tuple[int, ...], dict[int, Sketch]] = defaultdict(dict)
-    for place, seen in enumerate(found):
-        if seen.sketch is not None:
-            shapes[seen.sketch.centre.shape][place] = seen.sketch
-    for sketches in shapes.values():
-        for place, values in zip(sketches, _statistics(list(sketches.values())), strict=True):
-            facts[place] = replace(facts[place], **values)
-    return facts
+def complete(images: Sequence[Decoded]) -> list[Facts]:
+    """The facts of decoded images with what is measured on their sketches; see `statistics.measure`."""
+    measured = iter(statistics.measure([image.sketch for image in images if image.sketch is not None]))
+    return [
+        image.facts if image.sketch is None else replace(image.facts, **next(measured)._asdict()) for image in images
+    ]
 
 
 def inspect(content: bytes) -> Facts:
@@ -244,27 +170,14 @@ def preload() -> None:
     from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401
 
 
-def names(kind: str) -> tuple[str, ...]:
-    """The extensions that fit a format, the usual one first; none for an unknown format."""
-    return EXTENSIONS.get(kind, ())
-
-
-def _kind(content: bytes) -> str:
+def _format(content: bytes) -> str:
     """One of FORMATS, by the first bytes."""
     if not content:
         raise _RefusedError("empty file")
-    start = content[:MAGIC_BYTES]
-    found = next((name for pattern, name in _magic() if pattern.match(start)), None)
-    if found is None:
-        raise _RefusedError(f"not an image, or damaged at its beginning; {EXPECTED}")
-    if found not in FORMATS:
-        raise _RefusedError(f"{found}; {EXPECTED}")
-    return found
-
-
-@cache
-def _magic() -> tuple[tuple[re.Pattern[bytes], str], ...]:
-    return tuple((re.compile(pattern, re.DOTALL), name) for pattern, name in MAGIC)
+    kind = sniffing.kind(content)
+    if kind not in FORMATS:
+        raise _RefusedError(f"{kind or 'not an image, or damaged at its beginning'}; {EXPECTED}")
+    return kind
 
 
 def _open(content: bytes, kind: str, max_pixels: int) -> Any:
@@ -412,92 +325,8 @@ def _step(side: int) -> int:
     return max(1, side // SMALL_SIDE)
 
 
-def _statistics(sketches: "Sequence[Sketch]") -> list[dict[str, Any]]:
-    """Fields of the facts, of sketches with centres of one shape."""
-    import numpy as np
-
-    fine = np.stack([sketch.fine for sketch in sketches]).astype(np.float64)
-    brightness, contrast = _spread(fine)
-    sharpness = _sharpness(np.stack([sketch.centre for sketch in sketches]))
-    names = ("brightness", "contrast", "sharpness", "dct", "across", "down")
-    columns = ((brightness / 255).tolist(), (contrast / 255).tolist(), sharpness.tolist(), *_hash(fine))
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-
-
-def _sharpness(centres: "np.ndarray") -> "np.ndarray":
-    """Standard deviation of the Laplacian (up + down + left + right - 4 x centre) of luma 0 to 1, at the file's own
-    resolution, in its centre, by picture; about 0.02 and less looks blurred.
-
-    After Pech-Pacheco et al. 2000, "Diatom autofocusing in brightfield microscopy", who take the variance.
-    """
-    import numpy as np
-
-    count, height, width = centres.shape
-    if width < 3 or height < 3:
-        return np.zeros(count)
-    luma = centres.astype(np.int16)
-    laplacian = -4 * luma[:, 1:-1, 1:-1]
-    for neighbour in (luma[:, :-2, 1:-1], luma[:, 2:, 1:-1], luma[:, 1:-1, :-2], luma[:, 1:-1, 2:]):
-        laplacian += neighbour
-    return _spread(laplacian.astype(np.float64))[1] / 255
-
-
-def _spread(values: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
-    """By picture the mean and standard deviation of whole numbers, float64 (count, height, width).
-
-    Sums of whole numbers are exact in any order, so that all machines agree, which `std` does not promise.
-    """
-    import numpy as np
-
-    flat = values.reshape(len(values), -1)
-    size = flat.shape[1]
-    mean = flat.sum(axis=1) / size
-    return mean, np.sqrt(np.maximum(0, np.einsum("ij,ij->i", flat, flat) / size - mean**2))
-
-
-def _hash(fine: "np.ndarray") -> tuple[list[int], list[int], list[int]]:
-    """Three words of 64 bits that hardly change when a picture is encoded again, resized or cropped a little, for
-    each of float64 (count, 32, 32).
-
-    `dct`: signs of its lowest frequencies; `across`, `down`: whether it gets brighter to the right and downwards
-    on an 8 x 8 grid. Twins differ in 36 of the 192 bits or less (JPEG quality 50 to 95, half to double size, crops
-    up to 5 % per axis; measured on CIFAR-10).
-    """
-    import numpy as np
-
-    rows, places = _filters()
-    values = (rows @ fine @ rows.T).reshape(len(fine), -1).take(places, axis=1)
-    words = np.packbits(values > ZERO, axis=1).view(">u8")
-    dct, across, down = words.T.tolist()
-    return dct, across, down
-
-
-@cache
-def _filters() -> "tuple[np.ndarray, np.ndarray]":
-    """What the hash multiplies a picture with from both sides, float64 (28, 32), and which of the 28 x 28 products
-    it takes, int (192,).
-
-    Rows: the first 12 waves of the orthonormal DCT-II, 8 means (from 32 pixels to the first 8 of 9 by the antialiased
-    bilinear filter that Pillow resizes with), and 8 slopes (the differences between neighbours among those 9).
-    """
-    import numpy as np
-
-    place = np.arange(FINE_SIDE) + 0.5
-    waves = np.cos(np.pi * place * np.arange(12)[:, None] / FINE_SIDE) * np.sqrt(2 / FINE_SIDE)
-    waves[0] /= np.sqrt(2)
-    scale = FINE_SIDE / COARSE_SIDE
-    centres = (np.arange(COARSE_SIDE) + 0.5) * scale
-    triangles = np.maximum(0, 1 - np.abs(place - centres[:, None]) / scale)
-    triangles /= triangles.sum(axis=1, keepdims=True)
-    rows = np.concatenate((waves, triangles[:-1], np.diff(triangles, axis=0)))
-    means, slopes = np.arange(12, 20), np.arange(20, 28)
-    products = np.arange(28 * 28).reshape(28, 28)
-    across, down = products[np.ix_(means, slopes)], products[np.ix_(slopes, means)]
-    return rows, np.concatenate((products[tuple(np.array(FREQUENCIES).T)], across.ravel(), down.ravel()))
-
-
-def _line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """A decoder's words on one short line of printable ASCII; they may quote the file."""
-    words = " ".join(str(error).split())[:150] or type(error).__name__
+    words = one_line(error)[:150]
     words = WORDS.get(words, words)
     return "".join(sign if " " <= sign <= "~" else "?" for sign in words)

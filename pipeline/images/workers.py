@@ -4,27 +4,26 @@ Bytes from outside are never decoded in the process that runs a stage. This modu
 worker imports it afresh.
 """
 
-import hashlib
 import math
 import os
 import signal
-import stat
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.images import decoding as images
-from pipeline.images.decoding import Facts, Seen, View
+from pipeline.base import files
+from pipeline.images import decoding
+from pipeline.images.decoding import Decoded, Facts, View
 
 if TYPE_CHECKING:
     import numpy as np
 
-    Decoder = Callable[[bytes, View, int], Seen]
+    Decoder = Callable[[bytes, Sequence[View], int], Decoded]
 
 CHUNK = 16
 """Images per message to a worker: many enough that messages cost nothing, few enough to share the work evenly."""
@@ -94,63 +93,63 @@ class _Rows(NamedTuple):
             yield put
 
 
-class _Task(NamedTuple):
+class _Request(NamedTuple):
     """What is the same for all images of a run."""
 
-    view: View
+    views: tuple[View, ...]
+    rows: tuple[_Rows, ...]
+    """By view, where its pixels go."""
     limits: Limits
-    rows: _Rows | None
     decode: "Decoder"
 
 
 def look(
     jobs: Sequence[Job],
-    view: View,
     limits: Limits,
-    out: Path | None,
+    outs: Mapping[View, Path],
     title: str,
-    _decode: "Decoder" = images.see,
+    _decode: "Decoder" = decoding.see,
 ) -> list[Facts | None]:
-    """Decode images on all cores, each at most at the cost of itself.
+    """Decode images on all cores, each once for all views and at most at the cost of itself.
 
     Args:
         jobs: what to look at; not sorted, not made unique.
-        view: what pixels are wanted.
         limits: what an image may cost; without memory and CPU limits on systems that have none (Windows).
-        out: an .npy file for the pixels, uint8 (len(jobs), size, size, channels), replaced; rows of images
-            that are faulty or absent are zero. None: no pixels are kept.
+        outs: for each view that is wanted an .npy file for its pixels, uint8 (len(jobs), size, size, channels). The
+            file is replaced; rows of images that are faulty or absent are zero. Without views there are only facts.
         title: of the progress bar.
 
     Returns:
         By job its facts, or None where no path has bytes with its digest. A crash and an exceeded limit are
-        errors of that image.
+        errors of that image. Facts do not depend on the views.
 
     Raises:
-        OSError: `out` cannot be written.
+        OSError: one of `outs` cannot be written.
         RuntimeError: workers cannot be started.
     """
     from tqdm import tqdm
 
-    task = _Task(view, limits, None if out is None else _allocate(out, len(jobs), view), _decode)
+    rows = tuple(_allocate(out, len(jobs), view) for view, out in outs.items())
+    request = _Request(tuple(outs), rows, limits, _decode)
     count = max(1, min(cores(), len(jobs) // CHUNK))
     size = max(1, min(CHUNK, len(jobs) // count))
     queue = deque(list(range(start, min(start + size, len(jobs)))) for start in range(0, len(jobs), size))
-    found: list[Facts | None] = [None] * len(jobs)
+    facts: list[Facts | None] = [None] * len(jobs)
     breaks = 0
     with _environment(), tqdm(total=len(jobs), desc=title, unit="image", disable=None) as bar:
         while queue:
             try:
-                with closing(_work(queue, jobs, task, count)) as done:
-                    for chunk, facts in done:
+                with closing(_work(queue, jobs, request, count)) as done:
+                    for chunk, of_chunk in done:
                         breaks = 0
                         bar.update(len(chunk))
-                        for index, fact in zip(chunk, facts, strict=True):
-                            found[index] = fact
+                        for index, fact in zip(chunk, of_chunk, strict=True):
+                            facts[index] = fact
             except RuntimeError:  # Pebble's, for a pool that broke; the chunks are in the queue again
                 breaks += 1
                 if breaks > MAX_BREAKS:
                     raise
-    return found
+    return facts
 
 
 def cores() -> int:
@@ -186,7 +185,7 @@ def _environment() -> Iterator[None]:
 
 
 def _work(
-    queue: deque[list[int]], jobs: Sequence[Job], task: _Task, count: int
+    queue: deque[list[int]], jobs: Sequence[Job], request: _Request, count: int
 ) -> Generator[tuple[list[int], list[Facts | None]]]:
     """Work off the queue: chunks and their facts. A chunk that was lost is queued again, image by image.
 
@@ -199,15 +198,15 @@ def _work(
     from pebble import ProcessExpired, ProcessPool
 
     # Not fork: the parent has threads of Polars and TensorFlow, whose locks a fork copies in whatever state.
-    setup = (os.getpid(), task.limits)
-    pool: Any = ProcessPool(count, initializer=_prepare, initargs=setup, context=get_context("spawn"))
+    setup = (os.getpid(), request.limits)
+    pool: Any = ProcessPool(count, initializer=_initialize, initargs=setup, context=get_context("spawn"))
     pending: dict[Any, list[int]] = {}
     try:
         while queue or pending:
             while queue and len(pending) < 3 * count:
                 chunk = queue[0]
-                arguments = (task, [(index, jobs[index]) for index in chunk])
-                future = pool.schedule(_chunk, arguments, timeout=WALL * task.limits.seconds * len(chunk))
+                arguments = (request, [(index, jobs[index]) for index in chunk])
+                future = pool.schedule(_chunk, arguments, timeout=WALL * request.limits.seconds * len(chunk))
                 pending[future] = queue.popleft()
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
                 error = future.exception()
@@ -217,7 +216,7 @@ def _work(
                 if error is None:
                     yield chunk, future.result()
                 elif len(chunk) == 1:
-                    yield chunk, [_verdict(error, task.limits)]
+                    yield chunk, [_fault(error, request.limits)]
                 else:
                     queue.extendleft([index] for index in reversed(chunk))
     finally:
@@ -226,25 +225,25 @@ def _work(
         pool.join()
 
 
-def _verdict(lost: BaseException, limits: Limits) -> Facts:
+def _fault(error: BaseException, limits: Limits) -> Facts:
     """Facts of the image that a worker was lost with; not even its size is known."""
     from pebble import ProcessExpired
 
-    if not isinstance(lost, ProcessExpired):
+    if not isinstance(error, ProcessExpired):
         return Facts(0, error=f"took more than {WALL * limits.seconds:g} s")
-    number = -lost.exitcode
+    number = -error.exitcode
     if number == getattr(signal, "SIGXCPU", None):
         return Facts(0, error=f"took more than {limits.seconds:g} s of CPU time")
     if number > 0:
         return Facts(0, error=f"crashed the decoder (signal {number})")
-    return Facts(0, error=f"crashed the decoder (exit code {lost.exitcode})")
+    return Facts(0, error=f"crashed the decoder (exit code {error.exitcode})")
 
 
-def _prepare(parent: int, limits: Limits) -> None:
+def _initialize(parent: int, limits: Limits) -> None:
     """Make a worker of a fresh process: quiet, mortal and bounded."""
     import warnings
 
-    images.preload()  # before the limit on memory, which counts from here
+    decoding.preload()  # before the limit on memory, which counts from here
     warnings.simplefilter("ignore")  # Pillow's, on what it skips in a file
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the parent ends its workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Pebble's handler would wait until the decoder returns
@@ -287,49 +286,39 @@ def _limit_time(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
-def _chunk(task: _Task, jobs: Sequence[tuple[int, Job]]) -> list[Facts | None]:
-    """In a worker: facts of a few images; their pixels go straight to the file."""
-    found = []
-    with nullcontext() if task.rows is None else task.rows.open() as put:
+def _chunk(request: _Request, jobs: Sequence[tuple[int, Job]]) -> list[Facts | None]:
+    """In a worker: facts of a few images; their pixels go straight to the files."""
+    images: list[Decoded | None] = []
+    with ExitStack() as stack:
+        puts = [stack.enter_context(rows.open()) for rows in request.rows]
         for index, job in jobs:
-            _limit_time(task.limits.seconds)
-            seen = _one(task, job)
-            if seen is not None and seen.pixels is not None and put is not None:
-                put(index, seen.pixels)
-            found.append(seen)
-    facts = iter(images.measure([seen for seen in found if seen is not None]))
-    return [seen and next(facts) for seen in found]
+            _limit_time(request.limits.seconds)
+            image = _decode(request, job)
+            for put, pixels in zip(puts, image.pixels if image else (), strict=False):  # a faulty one has no pixels
+                put(index, pixels)
+            images.append(image)
+    facts = iter(decoding.complete([image for image in images if image is not None]))
+    return [None if image is None else next(facts) for image in images]
 
 
-def _one(task: _Task, job: Job) -> Seen | None:
+def _decode(request: _Request, job: Job) -> Decoded | None:
     try:
         content = _read(job)
         if content is None:
             return None
-        seen = task.decode(content, task.view, task.limits.max_pixels)
+        image = request.decode(content, request.views, request.limits.max_pixels)
     except MemoryError:
-        seen = Seen(Facts(0, error=images.OUT_OF_MEMORY))
-    if seen.facts.error == images.OUT_OF_MEMORY:
-        error = f"needs more than {task.limits.memory // 2**20:,} MB of memory"
-        return Seen(replace(seen.facts, error=error))
-    return seen
+        image = Decoded(Facts(0, error=decoding.OUT_OF_MEMORY))
+    if image.facts.error == decoding.OUT_OF_MEMORY:
+        error = f"needs more than {request.limits.memory // 2**20:,} MB of memory"
+        return Decoded(replace(image.facts, error=error))
+    return image
 
 
 def _read(job: Job) -> bytes | None:
+    """The bytes of the first path that has the right ones."""
     for path in job.paths:
-        with suppress(OSError, ValueError):  # ValueError: a name that no file can have
-            content = _regular(path)
-            if content is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() == job.digest:
-                return content
+        content = files.read_regular(path)
+        if content is not None and files.md5(content) == job.digest:
+            return content
     return None
-
-
-def _regular(path: str) -> bytes | None:
-    """The bytes of a regular file, also behind a link, as DVC's caches have them."""
-    with open(path, "rb", buffering=0, opener=_open) as file:
-        return file.read() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
-
-
-def _open(path: str, flags: int) -> int:
-    """Without waiting for someone to write, should it be a pipe."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -1,22 +1,27 @@
 """Choose and decode: split the new images, pick old ones to replay, write canonical pixels once."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
 
+from pipeline.artifacts.parent import Champion, Parent
+from pipeline.artifacts.sources import Sources
 from pipeline.base import files
 from pipeline.base import params as parameters
 from pipeline.base.errors import DataError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
 from pipeline.data import dataset, delta, labels, ledger, replay, splits, twins
+from pipeline.data.dataset import Dataset
 from pipeline.data.settings import Prepare
 from pipeline.data.splits import SPLITS, Split
 from pipeline.data.store import Store
 from pipeline.images import pixels
 from pipeline.images.decoding import THUMBNAIL, View
+from pipeline.images.pixels import Kept, Thumbnails
 from pipeline.images.settings import DecodingLimits
+from pipeline.images.workers import Limits
 from pipeline.learning import ladder
 from pipeline.learning.settings import Start
 from pipeline.registry.client import Registry
@@ -26,8 +31,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-LOOKALIKES = 0.2
-"""Share of the new images, 0 to 1, from which many near-duplicates are more likely many likenesses."""
+MANY = 0.2
+"""Share of the new images, 0 to 1; so many near-duplicates are more likely different pictures that look alike."""
 
 SHOWN = 5
 """Pairs of near-duplicates under two labels that are named on the screen."""
@@ -42,57 +47,89 @@ class Settings(Excerpt):
     train: Start
 
 
+class Images(NamedTuple):
+    """Where the pixels of a cycle come from: what is kept in the scratch folder, else the store."""
+
+    store: Store
+    limits: Limits
+    views: tuple[View, ...]
+    """What the model sees; and what the champion sees, where that is of another shape."""
+    scratch: Path
+
+    def kept(self, view: View) -> Kept:
+        """Pixels that were decoded already."""
+        return Kept(self.scratch / "pixels", view)
+
+    def thumbnails(self, rows: "pl.DataFrame") -> Thumbnails:
+        """Thumbnails of images; columns digest and path."""
+        kept = [self.kept(view) for view in (THUMBNAIL, *self.views)]
+        out = self.scratch / "thumbnails.npy"
+        return pixels.thumbnails(self.store, rows, self.limits, kept, out, "prepare: near-duplicates")
+
+
 def run(paths: Paths) -> None:
     """Write the ledger and the dataset of this cycle."""
-    chosen = parameters.load(paths.params, Settings)
-    changes, set_aside = (
-        files.read_table(paths.accepted / "images.parquet"),
-        files.read_table(paths.accepted / "quarantine.parquet"),
-    )
-    pinned, rival = files.read_json(paths.parent), files.read_json(paths.champion)
-    registry = Registry(chosen.resolve)
-    parents = registry.parents_ledger(pinned, paths.scratch / "objects")
-    before = ledger.remembering(parents, registry.elders_ledger(pinned, paths.scratch / "objects"))
-    store = Store(Path())
+    settings = parameters.load(paths.params, Settings)
+    parent, champion = Parent.read(paths.parent), Champion.read(paths.champion)
+    accepted = files.read_table(paths.accepted / "images.parquet")
+    set_aside = files.read_table(paths.accepted / "quarantine.parquet")
+    registry, objects = Registry(settings.resolve), paths.scratch / "objects"
+    parents = registry.parents_ledger(parent, objects)
+    before = ledger.remembering(parents, registry.elders_ledger(parent, objects))
+    views = pixels.views(settings.prepare, champion)
+    images = Images(Store(Path()), pixels.limits(settings.validate_), views, paths.scratch)
 
-    groups = _groups(store, before, changes, chosen, paths.scratch)
-    rows = _extend(before, changes, groups, set_aside, files.read_json(paths.sources)["digest"], chosen.prepare)
-    names = _label_map(pinned, rows, chosen.prepare)
-    needs_all = ladder.plan(pinned, chosen.train).needs_all
-    parts = _choose(before, rows, changes, "all" if needs_all else chosen.prepare.replay, chosen.prepare)
-    _refuse_too_few(rows, names, chosen.prepare)
+    groups = _groups(images, before, accepted, settings.prepare.near_duplicates)
+    cycle = Sources.read(paths.sources).digest
+    rows = _extend(before, accepted, groups, set_aside, cycle, settings.prepare)
+    outputs = _outputs(parent, rows, settings.prepare)
+    per_new = "all" if ladder.plan(parent, settings.train).needs_all else settings.prepare.replay
+    parts = _pick(before, rows, accepted, per_new, settings.prepare)
+    _refuse_too_few(rows, outputs, settings.prepare)
 
     files.write_table(paths.ledger, rows)
-    _decode(store, parts, rival, chosen, paths.scratch, paths.dataset)
-    size, channels = chosen.prepare.image_size, chosen.prepare.channels
+    _decode(images, parts, paths.dataset)
+    size, channels = settings.prepare.image_size, settings.prepare.channels
     written = dataset.write(
         paths.dataset,
-        {split: _numbered(part, parents, names, chosen.prepare) for split, part in parts.items()},
-        labels=names,
+        {split: _numbered(part, parents, outputs, settings.prepare.renamed_labels) for split, part in parts.items()},
+        labels=outputs,
         image_shape=(size, size, channels),
         num_images=int((~rows["removed"]).sum()),
         num_added=len(ledger.present(rows).join(parents, on="digest", how="anti")),
-        # Also where images only went, or the few that came all choose or judge: there is nothing to fit.
-        is_unchanged=parts["train"].is_empty()
-        or not changes["kind"].is_in(["added", "retried", "relabelled", "removed"]).any(),
+        # Also where images only went, or all that came choose or judge: there is nothing to fit.
+        is_unchanged=parts["train"].is_empty() or not _changes_what_is_learned(accepted),
     )
+    _say_written(written, parts, images.store)
+
+
+def _say_written(written: Dataset, parts: "dict[Split, pl.DataFrame]", store: Store) -> None:
     counts = ", ".join(f"{len(part)} {split}" for split, part in parts.items())
-    print(f"prepare: {counts}; {written.num_added} of {written.num_images} images are new, {len(names)} labels")
+    print(
+        f"prepare: {counts}; {written.num_added} of {written.num_images} images are new, {len(written.labels)} labels"
+    )
     if store.fetched.num_objects:
         print(f"prepare: {store.fetched}")
 
 
 def _groups(
-    store: Store, before: "pl.DataFrame", changes: "pl.DataFrame", chosen: Settings, scratch: Path
+    images: Images, before: "pl.DataFrame", accepted: "pl.DataFrame", similarity: float | None
 ) -> "pl.DataFrame":
-    """The group of each new image that looks like another, as columns digest, group and is_bridge."""
+    """The group of each new image that looks like another, as columns digest, group and is_bridge.
+
+    Args:
+        images: where pixels come from.
+        before: the ledger before this cycle.
+        accepted: the delta that validation accepted.
+        similarity: `prepare.near_duplicates` of params.yaml; None: no image is compared with others.
+    """
     import polars as pl
 
-    new = ledger.newcomers(before, changes)
-    pairs = [] if chosen.prepare.near_duplicates is None else _pairs(store, before, new, chosen, scratch)
-    met = pl.DataFrame({"digest": [twin for _, twin in pairs]}, schema={"digest": pl.String}).unique()
-    known = before.join(met, on="digest", how="semi", maintain_order="left")
-    groups, bridges = twins.groups(pairs, dict(known.select("digest", "group").iter_rows()))
+    new = ledger.newcomers(before, accepted)
+    pairs = [] if similarity is None else _pairs(images, before, new, similarity)
+    old_twins = pl.DataFrame({"digest": [twin for _, twin in pairs]}, schema={"digest": pl.String}).unique()
+    rows = before.join(old_twins, on="digest", how="semi", maintain_order="left")
+    groups, bridges = twins.groups(pairs, dict(rows.select("digest", "group").iter_rows()))
     _say_twins(pairs, len(groups), before, new)
     return pl.DataFrame(
         {"digest": list(groups), "group": list(groups.values()), "is_bridge": [name in bridges for name in groups]},
@@ -106,92 +143,93 @@ def _say_twins(pairs: list[tuple[str, str]], count: int, before: "pl.DataFrame",
     if not pairs:
         return
     print(f"prepare: {count} new images have near-duplicates, which share one split")
-    if count > LOOKALIKES * len(new):
+    if count > MANY * len(new):
         print(
             f"prepare: warning: that is {count / len(new):.0%} of the new images; if they are different pictures that "
             "look alike, raise prepare.near_duplicates in params.yaml, or set it to null"
         )
-    names = {name for pair in pairs for name in pair}
+    digests = {digest for pair in pairs for digest in pair}
     rows = pl.concat([before.select("digest", "label", "path"), new.select("digest", "label", "path")])
-    met = {row[0]: row[1:] for row in rows.filter(pl.col("digest").is_in(list(names))).iter_rows()}
-    torn = [(met[one], met[two]) for one, two in pairs if met[one][0] != met[two][0]]
-    for (label, path), (other, place) in torn[:SHOWN]:
-        print(f"prepare: warning: {path!a} is labelled {label}; its near-duplicate {place!a} is labelled {other}")
+    places = {row[0]: row[1:] for row in rows.filter(pl.col("digest").is_in(list(digests))).iter_rows()}
+    torn = [(places[one], places[two]) for one, two in pairs if places[one][0] != places[two][0]]
+    for (label, path), (other_label, other_path) in torn[:SHOWN]:
+        print(
+            f"prepare: warning: {path!a} is labelled {label}; its near-duplicate {other_path!a} is labelled "
+            f"{other_label}"
+        )
     if len(torn) > SHOWN:
         print(f"prepare: warning: and {len(torn) - SHOWN} more pairs of near-duplicates under two labels")
 
 
-def _pairs(
-    store: Store, before: "pl.DataFrame", new: "pl.DataFrame", chosen: Settings, scratch: Path
-) -> list[tuple[str, str]]:
-    """New images with what they are near-duplicates of: candidates by hash, confirmed on pixels."""
-    import numpy as np
+def _pairs(images: Images, before: "pl.DataFrame", new: "pl.DataFrame", similarity: float) -> list[tuple[str, str]]:
+    """New images with what they are near-duplicates of: candidates by hash, confirmed on thumbnails."""
     import polars as pl
 
-    every = pl.concat([before.select("digest", "path", *ledger.HASHES), new.select("digest", "path", *ledger.HASHES)])
+    columns = ["digest", "path", *ledger.HASHES]
+    every = pl.concat([before.select(columns), new.select(columns)])
     hashes = every.select(ledger.HASHES).to_numpy()
-    found = twins.candidates(hashes[len(before) :], hashes[: len(before)])
-    if not found:
+    candidates = twins.candidates(hashes[len(before) :], hashes[: len(before)])
+    if not candidates:
         return []
-    pairs = [(len(before) + row, other) for row, other in found]
+    pairs = [(len(before) + row, other) for row, other in candidates]
     asked = sorted({row for pair in pairs for row in pair})
     place = {row: position for position, row in enumerate(asked)}
-    thumbnails = scratch / "thumbnails.npy"
-    facts = pixels.look(
-        store, every[asked], THUMBNAIL, pixels.limits(chosen.validate_), thumbnails, "prepare: near-duplicates"
-    )
-    shown = np.load(thumbnails, mmap_mode="r", allow_pickle=False)
-    least = [min(fact.width, fact.height) for fact in facts]
+    thumbnails = images.thumbnails(every[asked])
 
-    def confirmed(row: int, other: int) -> bool:
+    def are_twins(row: int, other: int) -> bool:
         one, two = place[row], place[other]
-        return twins.are_twins(shown[one], shown[two], chosen.prepare.near_duplicates or 1, min(least[one], least[two]))
+        min_side = min(thumbnails.sides[one], thumbnails.sides[two])
+        return twins.are_twins(thumbnails.pixels[one], thumbnails.pixels[two], similarity, min_side)
 
-    names = every["digest"]
-    return [(names[row], names[other]) for row, other in pairs if confirmed(row, other)]
+    digests = every["digest"]
+    return [(digests[row], digests[other]) for row, other in pairs if are_twins(row, other)]
 
 
 def _extend(
     before: "pl.DataFrame",
-    changes: "pl.DataFrame",
+    accepted: "pl.DataFrame",
     groups: "pl.DataFrame",
     set_aside: "pl.DataFrame",
     cycle: str,
-    chosen: Prepare,
+    prepare: Prepare,
 ) -> "pl.DataFrame":
+    """The ledger of this cycle; `cycle` is the digest of the data."""
     import polars as pl
 
     def split_of(digest: str) -> Split:
-        return splits.assign(digest, chosen.val_fraction, chosen.holdout_fraction)
+        return splits.assign(digest, prepare.val_fraction, prepare.holdout_fraction)
 
-    known = groups.select("digest", "group")
-    rows = ledger.extend(before, changes, known, set_aside.filter("is_known"), split_of, splits.rank, cycle)
+    of_newcomers = groups.select("digest", "group")
+    gone = set_aside.filter("is_known")
+    rows = ledger.extend(before, accepted, of_newcomers, gone, split_of, splits.rank, cycle)
     # A new image that looks like images of two splits belongs to neither: theirs cannot be moved any more.
     bridges = groups.filter("is_bridge").select("digest")
     if bridges.is_empty():
         return rows
     print(f"prepare: {len(bridges)} new images look like images of different splits and are left out")
-    left_out = pl.col("digest").is_in(bridges["digest"].implode())
-    return rows.with_columns((pl.col("removed") | left_out).alias("removed"))
+    is_left_out = pl.col("digest").is_in(bridges["digest"].implode())
+    return rows.with_columns((pl.col("removed") | is_left_out).alias("removed"))
 
 
-def _label_map(pinned: dict[str, Any], rows: "pl.DataFrame", chosen: Prepare) -> list[str]:
-    known = list(pinned["lineage"]["model"]["labels"]) if pinned["version"] else []
-    for old in set(pinned.get("called", ())) & set(chosen.renamed_labels):
-        print(f"prepare: {old} is called {chosen.renamed_labels[old]} from now on")
-    heard = {*known, *pinned.get("called", ()), *rows["label"].unique()}
-    for setting in labels.unheard_of(heard, chosen):
+def _outputs(parent: Parent, rows: "pl.DataFrame", prepare: Prepare) -> list[str]:
+    """The label map of this cycle."""
+    parents_labels = parent.lineage.model.labels if parent.lineage else ()
+    called_before = parent.pin.called if parent.pin else ()
+    for old in set(called_before) & set(prepare.renamed_labels):
+        print(f"prepare: {old} is called {prepare.renamed_labels[old]} from now on")
+    heard = {*parents_labels, *called_before, *rows["label"].unique()}
+    for setting in labels.unheard_of(heard, prepare):
         print(f"prepare: warning: {setting}: no image and no output has or had this label; is it mistyped?")
     counts = ledger.present(rows.select("label", "removed")).group_by("label").len()
-    return labels.outputs(known, dict(counts.iter_rows()), chosen)
+    return labels.outputs(parents_labels, dict(counts.iter_rows()), prepare)
 
 
-def _choose(
+def _pick(
     before: "pl.DataFrame",
     rows: "pl.DataFrame",
-    changes: "pl.DataFrame",
+    accepted: "pl.DataFrame",
     per_new: int | Literal["all"],
-    chosen: Prepare,
+    prepare: Prepare,
 ) -> "dict[Split, pl.DataFrame]":
     """Rows of the ledger by split: all new training images and replayed old ones; val and holdout up to their caps."""
     import polars as pl
@@ -199,89 +237,91 @@ def _choose(
     def of(table: pl.DataFrame, split: Split) -> pl.DataFrame:
         return ledger.present(table).filter(pl.col("split") == split)
 
-    # What is relabelled or came back has to be learned anew; not what is only called otherwise now.
-    came = changes.filter(pl.col("kind").is_in(delta.NEW))
-    anew = pl.concat([came, delta.relabelled(changes, chosen.renamed_labels)])["digest"]
-    known, added = of(rows.head(len(before)), "train"), of(rows.slice(len(before)), "train")
-    old = ledger.without(known, anew)
-    new = pl.concat([known.filter(pl.col("digest").is_in(anew.implode())), added])
+    anew = _to_learn_anew(accepted, prepare.renamed_labels)
+    old, newcomers = of(rows.head(len(before)), "train"), of(rows.slice(len(before)), "train")
+    new = pl.concat([old.filter(pl.col("digest").is_in(anew.implode())), newcomers])
+    replayed = replay.pick(ledger.without(old, anew), len(new), per_new, prepare.seed)
     return {
-        "train": pl.concat([new, replay.pick(old, len(new), per_new, chosen.seed)]).sort("digest"),
-        "val": splits.cap(of(rows, "val"), chosen.max_val),
-        "holdout": splits.cap(of(rows, "holdout"), chosen.max_holdout),
+        "train": pl.concat([new, replayed]).sort("digest"),
+        "val": splits.cap(of(rows, "val"), prepare.max_val),
+        "holdout": splits.cap(of(rows, "holdout"), prepare.max_holdout),
     }
 
 
-def _numbered(part: "pl.DataFrame", parents: "pl.DataFrame", names: list[str], chosen: Prepare) -> "pl.DataFrame":
+def _to_learn_anew(accepted: "pl.DataFrame", renamed: dict[str, str]) -> "pl.Series":
+    """Digests of what is relabelled or came back; not of what is only called otherwise now."""
+    import polars as pl
+
+    came = accepted.filter(pl.col("kind").is_in(delta.NEW))
+    return pl.concat([came, delta.relabelled(accepted, renamed)])["digest"]
+
+
+def _changes_what_is_learned(accepted: "pl.DataFrame") -> bool:
+    """Whether images came, went or have another label: not where they only lie elsewhere."""
+    return bool(accepted["kind"].is_in([*delta.NEW, "relabelled", "removed"]).any())
+
+
+def _numbered(
+    part: "pl.DataFrame", parents: "pl.DataFrame", outputs: list[str], renamed: dict[str, str]
+) -> "pl.DataFrame":
+    """What `dataset.write` wants to know of the images of a split, in their order.
+
+    Args:
+        part: rows of the ledger.
+        parents: the ledger of the parent.
+        outputs: the label map.
+        renamed: `prepare.renamed_labels` of params.yaml.
+    """
     import polars as pl
 
     new = part.join(parents, on="digest", how="anti")["digest"]
-    was = parents.select("digest", pl.col("label").replace(chosen.renamed_labels), was_gone="removed")
-    known = was.filter(~pl.col("was_gone")).select("digest", "label")
-    unlearned = part.join(known, on=["digest", "label"], how="anti")["digest"]
+    learned = ledger.present(parents).select("digest", pl.col("label").replace(renamed))
+    unlearned = part.join(learned, on=["digest", "label"], how="anti")["digest"]
     return part.select(
         "digest",
-        pl.col("label").replace_strict(names, list(range(len(names))), return_dtype=pl.Int64),
+        pl.col("label").replace_strict(outputs, list(range(len(outputs))), return_dtype=pl.Int64),
         pl.col("digest").is_in(new.implode()).alias("is_new"),
         pl.col("digest").is_in(unlearned.implode()).alias("is_unlearned"),
     )
 
 
-def _refuse_too_few(rows: "pl.DataFrame", labels: list[str], chosen: Prepare) -> None:
+def _refuse_too_few(rows: "pl.DataFrame", outputs: list[str], prepare: Prepare) -> None:
     import polars as pl
 
     present = ledger.present(rows.select("split", "label", "removed"))
     for split in SPLITS:
-        found = len(present.filter(pl.col("split") == split))
-        if found < chosen.min_split:
+        count = len(present.filter(pl.col("split") == split))
+        if count < prepare.min_split:
             raise DataError(
-                f"{found} of {len(present)} images fall to {split}; expected at least {chosen.min_split} "
-                f"(prepare.min_split); add images, about {_enough(chosen)} in all, or change prepare.val_fraction and "
+                f"{count} of {len(present)} images fall to {split}; expected at least {prepare.min_split} "
+                f"(prepare.min_split); add images, about {_enough(prepare)} in all, or change prepare.val_fraction and "
                 "prepare.holdout_fraction"
             )
     trained = set(present.filter(pl.col("split") == "train")["label"].unique())
     there = set(present["label"].unique())
-    missing = [label for label in labels if label in there - trained]
-    if missing:
-        raise DataError(f"no image of {', '.join(missing)} falls to train; expected one or more; add images of it")
+    untrained = [label for label in outputs if label in there - trained]
+    if untrained:
+        raise DataError(f"no image of {', '.join(untrained)} falls to train; expected one or more; add images of it")
 
 
-def _enough(chosen: Prepare) -> int:
-    smallest = min(
-        chosen.val_fraction,
-        chosen.holdout_fraction,
-        1 - chosen.val_fraction - chosen.holdout_fraction,
-    )
-    return int(1.5 * chosen.min_split / smallest) + 1
+def _enough(prepare: Prepare) -> int:
+    """Images from which each split most likely has as many as it needs."""
+    train_fraction = 1 - prepare.val_fraction - prepare.holdout_fraction
+    smallest = min(prepare.val_fraction, prepare.holdout_fraction, train_fraction)
+    return int(1.5 * prepare.min_split / smallest) + 1
 
 
-def _decode(
-    store: Store,
-    parts: "dict[Split, pl.DataFrame]",
-    rival: dict[str, Any],
-    chosen: Settings,
-    scratch: Path,
-    out: Path,
-) -> None:
+def _decode(images: Images, parts: "dict[Split, pl.DataFrame]", folder: Path) -> None:
     """Write the pixels of each split; the holdout's also as the champion sees them, if that is another shape."""
-    ours = View(chosen.prepare.image_size, chosen.prepare.channels)
-    theirs = _view(rival) or ours
-    allowed = pixels.limits(chosen.validate_)
-    kept = {view: pixels.Kept(scratch / "pixels", view) for view in (ours, theirs)}
-    jobs = [(split, ours) for split in parts] + [("holdout", theirs)] * (theirs != ours)
-    for split, view in jobs:
-        target = dataset.file(out, split, view.size, view.channels)
-        pixels.collect(store, parts[split], view, allowed, kept[view], target, f"prepare: {split}")
-    # The next cycle will need nearly the same ones; what validation left here has been used.
-    kept[ours].clear()
-    for split, view in jobs:
-        if split != "train":
-            kept[view].add(split, parts[split]["digest"], dataset.file(out, split, view.size, view.channels))
-
-
-def _view(rival: dict[str, Any]) -> View | None:
-    """What the champion sees, which may be of another shape than params.yaml asks for now."""
-    if not rival["version"]:
-        return None
-    size, _, channels = rival["lineage"]["model"]["image_shape"]
-    return View(size, channels)
+    views = {split: images.views if split == "holdout" else images.views[:1] for split in parts}
+    targets: dict[Split, dict[Kept, Path]] = {
+        split: {images.kept(view): dataset.file(folder, split, view.size, view.channels) for view in views[split]}
+        for split in parts
+    }
+    for split, rows in parts.items():
+        pixels.collect(images.store, rows, images.limits, targets[split], f"prepare: {split}")
+    # Validation images and holdout stay nearly the same: the next cycle takes them from here. All else has been used.
+    images.kept(images.views[0]).clear()
+    for split in ("val", "holdout"):
+        for kept, path in targets[split].items():
+            kept.add(split, parts[split]["digest"], path)

@@ -180,8 +180,8 @@ def _drift(here: _World, delta: "Delta", lineage: Lineage) -> Mapping[str, float
     reference = drift.usable(lineage.reference)
     if min(len(sample), reference.num_images) < drift.MIN_IMAGES:
         return {}
-    limits = pixels.limits(here.settings.validate_)
-    seen = pixels.look(here.store, sample, THUMBNAIL, limits, here.paths.scratch / "sample.npy", "resolve: drift")
+    limits, thumbnails = pixels.limits(here.settings.validate_), here.paths.scratch / "sample.npy"
+    seen = pixels.look(here.store, sample, limits, {THUMBNAIL: thumbnails}, "resolve: drift")
     table = facts.table(seen).with_columns(sample["digest"], sample["label"]).filter("readable")
     return drift.distances(reference, facts.statistics(table))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from pipeline.artifacts.parent import Parent
 from pipeline.base import files
 from pipeline.base import params as parameters
 from pipeline.base.errors import ExpectationError
@@ -23,7 +24,7 @@ from pipeline.data.delta import NEW, relabelled
 from pipeline.data.settings import AfterRemoval, Canvas, LabelChanges
 from pipeline.data.store import Store
 from pipeline.images import pixels
-from pipeline.images.decoding import View
+from pipeline.images.decoding import THUMBNAIL
 from pipeline.registry.client import Registry
 from pipeline.registry.settings import RegisteredModel
 from pipeline.showing import page, sheet
@@ -65,7 +66,7 @@ def run(paths: Paths) -> None:
     columns = ["digest", "label", "path", "removed"]
     known = ledger.present(Registry(chosen.resolve).parents_ledger(pinned, paths.scratch / "objects", columns))
     store = Store(Path())
-    facts, shown = _facts(store, changes, known, paths.images, chosen, paths.scratch)
+    facts, shown = _facts(store, changes, known, paths, chosen)
 
     reference = drift.usable(lineage.get("reference", {}))
     known_labels = lineage["model"]["labels"] if lineage else []
@@ -96,20 +97,23 @@ def run(paths: Paths) -> None:
 
 
 def _facts(
-    store: Store, changes: "pl.DataFrame", known: "pl.DataFrame", root: Path, chosen: Settings, scratch: Path
+    store: Store, changes: "pl.DataFrame", known: "pl.DataFrame", paths: Paths, chosen: Settings
 ) -> "tuple[pl.DataFrame, Any]":
-    """The table of facts; and the canonical pixels of the new images, uint8 (images, size, size, channels)."""
+    """The table of facts; and the canonical pixels of the new images, uint8 (images, size, size, channels).
+
+    Whatever pixels prepare will ask for are kept, so that it decodes none of these images again. What the champion sees
+    is what the parent sees, most often.
+    """
     import numpy as np
     import polars as pl
 
     once = changes.filter(pl.col("kind").is_in(NEW)).sort("path").unique("digest", keep="first", maintain_order=True)
-    view = View(chosen.prepare.image_size, chosen.prepare.channels)
-    array = scratch / "validated.npy"
-    array.parent.mkdir(parents=True, exist_ok=True)
-    found = pixels.look(store, once, view, pixels.limits(chosen.validate_), array, "validate")
-    pixels.Kept(scratch / "pixels", view).add("new", once["digest"], array)  # so that prepare need not decode again
+    views = (*pixels.views(chosen.prepare, Parent.read(paths.parent)), THUMBNAIL)
+    kept = [pixels.Kept(paths.scratch / "pixels", view) for view in views]
+    found = pixels.keep(store, once, pixels.limits(chosen.validate_), kept, "new", "validate")
     seen = tables.table(found).with_columns(once["digest"]).with_row_index("place")
-    return tables.of_new(changes, known, seen, root.as_posix()), np.load(array, mmap_mode="r", allow_pickle=False)
+    shown = np.load(kept[0].path("new"), mmap_mode="r", allow_pickle=False)
+    return tables.of_new(changes, known, seen, paths.images.as_posix()), shown
 
 
 def _known_set_aside(inspected: Inspection) -> list[str]:

@@ -3,7 +3,7 @@ import pytest
 
 from pipeline.checking import drift, facts
 from pipeline.data import ledger
-from pipeline.images import decoding as images
+from pipeline.images import sniffing
 from pipeline.images.decoding import Facts
 
 ROOT = "data/images"
@@ -160,8 +160,8 @@ def test_a_name_ends_as_its_content_is(name, kind, fits):
 
 
 def test_every_usual_extension_fits():
-    delta = [("added", kind, "cat", f"m/cat/1{end}") for kind in images.FORMATS for end in images.names(kind)]
-    table = of_new(changes(*delta), **{kind: Facts(1, kind, "RGB", 40, 30) for kind in images.FORMATS})
+    delta = [("added", kind, "cat", f"m/cat/1{end}") for kind in sniffing.FORMATS for end in sniffing.extensions(kind)]
+    table = of_new(changes(*delta), **{kind: Facts(1, kind, "RGB", 40, 30) for kind in sniffing.FORMATS})
     assert table["extension"].all()
 
 

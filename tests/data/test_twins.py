@@ -13,8 +13,7 @@ from PIL import Image, ImageDraw
 from pipeline.checking import facts, quarantine
 from pipeline.data import ledger, twins
 from pipeline.data.store import Store
-from pipeline.images import decoding as images
-from pipeline.images import pixels
+from pipeline.images import decoding, pixels
 from pipeline.images.decoding import THUMBNAIL, View
 from pipeline.stages import prepare
 
@@ -95,15 +94,16 @@ def accept(root: Path, contents: list[bytes], settings) -> pl.DataFrame:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     rows = pl.DataFrame({"digest": digests, "path": [f"data/images/a/cat/{digest}" for digest in digests]})
-    seen = pixels.look(Store(root), rows, View(8), pixels.limits(settings.validate_), None, "test")
-    assert not [fact.error for fact in seen if fact.error]
-    words = facts.table(seen).select(ledger.HASHES)
+    looks = pixels.look(Store(root), rows, pixels.limits(settings.validate_), {}, "test")
+    assert not [fact.error for fact in looks if fact.error]
+    words = facts.table(looks).select(ledger.HASHES)
     return rows.with_columns(words, kind=pl.lit("added"), label=pl.lit("cat"))
 
 
 def prepared(root: Path, before: pl.DataFrame, changes: pl.DataFrame, settings) -> pl.DataFrame:
     """The ledger, as `prepare` extends it."""
-    groups = prepare._groups(Store(root), before, changes, settings, root)
+    images = prepare.Images(Store(root), pixels.limits(settings.validate_), (View(8),), root)
+    groups = prepare._groups(images, before, changes, settings.prepare.near_duplicates)
     return prepare._extend(before, changes, groups, quarantine.table([]), "c", settings.prepare)
 
 
@@ -133,9 +133,9 @@ def near(words: tuple[int, ...], bits) -> tuple[int, ...]:
 
 
 def candidates(new, old=()) -> set[tuple[int, int]]:
-    found = twins.candidates(*(np.array(rows, np.uint64).reshape(-1, 3) for rows in (new, old)))
-    assert len(found) == len(set(found))
-    return set(found)
+    pairs = twins.candidates(*(np.array(rows, np.uint64).reshape(-1, 3) for rows in (new, old)))
+    assert len(pairs) == len(set(pairs))
+    return set(pairs)
 
 
 @hypothesis.given(st.lists(st.tuples(WORDS, st.lists(st.integers(0, 191), max_size=60)), max_size=5), st.integers(0, 9))
@@ -161,7 +161,7 @@ ZERO = (0, 0, 0)
 
 
 @pytest.mark.parametrize(
-    ("bits", "found"),
+    ("bits", "is_candidate"),
     [
         (range(16), True),
         (range(17), False),
@@ -172,8 +172,8 @@ ZERO = (0, 0, 0)
     ],
     ids=["first word at", "first word beyond", "others at", "others beyond", "both at", "both beyond"],
 )
-def test_the_distances_are_bounds(bits, found):
-    assert candidates([near(ZERO, bits)], [ZERO]) == ({(0, 0)} if found else set())
+def test_the_distances_are_bounds(bits, is_candidate):
+    assert candidates([near(ZERO, bits)], [ZERO]) == ({(0, 0)} if is_candidate else set())
 
 
 def test_only_the_nearest_of_many_are_looked_at():
@@ -193,16 +193,16 @@ def test_no_images_have_no_candidates():
 
 
 def thumbnail(picture: Image.Image) -> np.ndarray:
-    facts, shown = images.look(encoded(picture, "PNG"), THUMBNAIL)
-    assert not facts.error
+    fact, shown = decoding.look(encoded(picture, "PNG"), THUMBNAIL)
+    assert not fact.error
     return shown
 
 
 def are_twins(one: Image.Image, other: Image.Image, similarity: float = 0.93, min_side: int = 64) -> bool:
     first, second = thumbnail(one), thumbnail(other)
-    found = twins.are_twins(first, second, similarity, min_side)
-    assert twins.are_twins(second, first, similarity, min_side) is found
-    return found
+    answer = twins.are_twins(first, second, similarity, min_side)
+    assert twins.are_twins(second, first, similarity, min_side) is answer
+    return answer
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -259,7 +259,7 @@ def test_a_blank_picture_is_no_twin_of_any_other():
 
 
 @pytest.mark.parametrize(
-    ("pairs", "known", "groups", "bridges"),
+    ("pairs", "old_groups", "groups", "bridges"),
     [
         ([], {}, {}, set()),
         ([("b", "a")], {}, {"a": "a", "b": "a"}, set()),
@@ -275,7 +275,7 @@ def test_a_blank_picture_is_no_twin_of_any_other():
         "none",
         "two new ones",
         "a chain of new ones",
-        "of a known one",
+        "of an old one",
         "of two in one group",
         "through another new one",
         "of two groups apart",
@@ -283,29 +283,29 @@ def test_a_blank_picture_is_no_twin_of_any_other():
         "a bridge of two",
     ],
 )
-def test_the_group_is_that_of_the_twin_seen_first(pairs, known, groups, bridges):
-    assert twins.groups(pairs, known) == (groups, bridges)
+def test_the_group_is_that_of_the_twin_seen_first(pairs, old_groups, groups, bridges):
+    assert twins.groups(pairs, old_groups) == (groups, bridges)
 
 
 NEW, OLD = "abcdefg", "tuvwxyz"
 PAIRS = st.lists(st.tuples(st.sampled_from(NEW), st.sampled_from(NEW + OLD)).filter(lambda pair: pair[0] != pair[1]))
-KNOWN = st.tuples(*[st.sampled_from("ghi")] * len(OLD)).map(lambda groups: dict(zip(OLD, groups, strict=True)))
+OLD_GROUPS = st.tuples(*[st.sampled_from("ghi")] * len(OLD)).map(lambda names: dict(zip(OLD, names, strict=True)))
 
 
 @hypothesis.settings(max_examples=200)
-@hypothesis.given(PAIRS, KNOWN, st.randoms(use_true_random=False))
-def test_groups_are_connected_pictures_whatever_the_order_of_pairs(pairs, known, random):
-    found, bridges = twins.groups(pairs, known)
-    assert twins.groups(random.sample(pairs, len(pairs)), known) == (found, bridges)
-    assert set(found) == {name for pair in pairs for name in pair} - set(known)
-    together = {name: {name} for name in found}
-    for _ in found:
+@hypothesis.given(PAIRS, OLD_GROUPS, st.randoms(use_true_random=False))
+def test_groups_are_connected_pictures_whatever_the_order_of_pairs(pairs, old_groups, random):
+    groups, bridges = twins.groups(pairs, old_groups)
+    assert twins.groups(random.sample(pairs, len(pairs)), old_groups) == (groups, bridges)
+    assert set(groups) == {name for pair in pairs for name in pair} - set(old_groups)
+    together = {name: {name} for name in groups}
+    for _ in groups:
         for one, other in pairs:
             if other in together:
                 together[one] = together[other] = together[one] | together[other]
         together = {name: set().union(*(together[other] for other in theirs)) for name, theirs in together.items()}
-    for name, group in found.items():
-        met = [known[other] for one, other in pairs if one in together[name] and other in known]
-        order = [*dict.fromkeys(known.values())]
+    for name, group in groups.items():
+        met = [old_groups[other] for one, other in pairs if one in together[name] and other in old_groups]
+        order = [*dict.fromkeys(old_groups.values())]
         assert group == (min(met, key=order.index) if met else min(together[name]))
         assert (name in bridges) == (len(set(met)) > 1)

@@ -1,17 +1,18 @@
 """Pixels on the way from the DVC cache to a dataset, decoded by real worker processes."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+import samples
 
+from pipeline.base import code
 from pipeline.base.errors import DataError
+from pipeline.base.files import md5
 from pipeline.data.store import Store
-from pipeline.images import decoding as images
-from pipeline.images import pixels
-from pipeline.images.decoding import View
+from pipeline.images import decoding, pixels
+from pipeline.images.decoding import THUMBNAIL, View
 from pipeline.images.pixels import Kept
 
 VIEW = View(4)
@@ -26,7 +27,7 @@ def put(tmp_path: Path, encode):
         for number in numbers:
             shades = np.random.default_rng([number, side]).integers(0, 256, (side, side, 3), np.uint8)
             file = encode(shades)
-            digests.append(hashlib.md5(file, usedforsecurity=False).hexdigest())
+            digests.append(md5(file))
             cached(tmp_path, digests[-1]).parent.mkdir(parents=True, exist_ok=True)
             cached(tmp_path, digests[-1]).write_bytes(file)
         return pl.DataFrame({"digest": digests, "path": [f"data/images/a/cat/{number}.png" for number in numbers]})
@@ -39,28 +40,28 @@ def cached(root: Path, digest: str) -> Path:
 
 
 def expected(root: Path, rows: pl.DataFrame, view: View = VIEW) -> np.ndarray:
-    return np.stack([images.look(cached(root, digest).read_bytes(), view)[1] for digest in rows["digest"]])
+    return np.stack([decoding.look(cached(root, digest).read_bytes(), view)[1] for digest in rows["digest"]])
 
 
 @pytest.fixture
-def allowed(settings):
+def limits(settings):
     return pixels.limits(settings.validate_)
 
 
 def test_limits_are_those_of_params(settings):
-    found = pixels.limits(settings.validate_.model_copy(update={"max_pixels": 5, "max_seconds": 2.5, "max_memory": 3}))
-    assert (found.max_pixels, found.seconds, found.memory) == (5, 2.5, 3 * 2**20)
+    limits = pixels.limits(settings.validate_.model_copy(update={"max_pixels": 5, "max_seconds": 2.5, "max_memory": 3}))
+    assert (limits.max_pixels, limits.seconds, limits.memory) == (5, 2.5, 3 * 2**20)
 
 
-def test_a_look_gives_facts_and_pixels_in_order(tmp_path, put, allowed):
+def test_a_look_gives_facts_and_pixels_in_order(tmp_path, put, limits):
     rows = put(3, 1, 2)
-    found = pixels.look(Store(tmp_path), rows, VIEW, allowed, tmp_path / "out.npy", "test")
-    assert [fact.error for fact in found] == [""] * 3
+    facts = pixels.look(Store(tmp_path), rows, limits, {VIEW: tmp_path / "out.npy"}, "test")
+    assert [fact.error for fact in facts] == [""] * 3
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected(tmp_path, rows))
 
 
-def test_a_look_at_nothing_is_nothing(tmp_path, put, allowed):
-    assert pixels.look(Store(tmp_path), put().clear(), VIEW, allowed, tmp_path / "out.npy", "test") == []
+def test_a_look_at_nothing_is_nothing(tmp_path, put, limits):
+    assert pixels.look(Store(tmp_path), put().clear(), limits, {VIEW: tmp_path / "out.npy"}, "test") == []
     assert np.load(tmp_path / "out.npy").shape == (0, 4, 4, 3)
 
 
@@ -79,18 +80,18 @@ class Healing(Store):
                 cached(self.root, digest).write_bytes(self.whole[digest])
 
 
-def test_a_damaged_copy_in_the_cache_is_fetched_again(tmp_path, put, allowed):
+def test_a_damaged_copy_in_the_cache_is_fetched_again(tmp_path, put, limits):
     rows = put(1, 2)
     right = expected(tmp_path, rows)
     digest = rows["digest"][1]
     store = Healing(tmp_path, {digest: cached(tmp_path, digest).read_bytes()})
     cached(tmp_path, digest).write_bytes(b"bit rot")
-    pixels.look(store, rows, VIEW, allowed, tmp_path / "out.npy", "test")
+    pixels.look(store, rows, limits, {VIEW: tmp_path / "out.npy"}, "test")
     assert store.healed == [digest]
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), right)
 
 
-def test_an_image_whose_bytes_are_nowhere_is_named_with_the_remedy(tmp_path, put, allowed):
+def test_an_image_whose_bytes_are_nowhere_is_named_with_the_remedy(tmp_path, put, limits):
     rows = put(1)
     digest = rows["digest"].item()
     cached(tmp_path, digest).write_bytes(b"bit rot")
@@ -100,7 +101,7 @@ def test_an_image_whose_bytes_are_nowhere_is_named_with_the_remedy(tmp_path, put
         rf"bytes that its pointer names \({digest}\); `dvc add` the batch again where the image is right, and "
         r"`dvc push`$",
     ):
-        pixels.look(Healing(tmp_path, {}), rows, VIEW, allowed, None, "test")
+        pixels.look(Healing(tmp_path, {}), rows, limits, {}, "test")
 
 
 def array(path: Path, *values: int) -> Path:
@@ -112,10 +113,10 @@ def array(path: Path, *values: int) -> Path:
 def take(kept: Kept, *digests: str) -> list[int | None]:
     """The shade of each picture, None where it is not kept."""
     target = np.zeros((len(digests), 4, 4, 3), np.uint8)
-    found = kept.take(pl.Series(digests, dtype=pl.String), target)
-    assert len(found) == len(digests)
-    assert not target[~found.to_numpy().astype(bool)].any()
-    return [int(picture.max()) if known else None for picture, known in zip(target, found, strict=True)]
+    is_taken = kept.take(pl.Series(digests, dtype=pl.String), target)
+    assert len(is_taken) == len(digests)
+    assert not target[~is_taken.to_numpy().astype(bool)].any()
+    return [int(picture.max()) if taken else None for picture, taken in zip(target, is_taken, strict=True)]
 
 
 @pytest.fixture
@@ -185,27 +186,27 @@ def test_keeping_works_where_the_disk_has_no_hard_links(tmp_path, monkeypatch):
     assert take(made, "d1") == [1]
 
 
-def test_what_is_kept_is_not_decoded_again(tmp_path, put, allowed):
+def test_what_is_kept_is_not_decoded_again(tmp_path, put, limits):
     rows = put(1, 2, 3)
     right = expected(tmp_path, rows)
     kept = Kept(tmp_path / "kept", VIEW)
     np.save(tmp_path / "some.npy", 255 - right[[2, 0]])  # so that they can be told from what is decoded
     kept.add("some", rows["digest"][[2, 0]], tmp_path / "some.npy")
     target = tmp_path / "out/target.npy"
-    pixels.collect(Store(tmp_path), rows, VIEW, allowed, kept, target, "test")
+    pixels.collect(Store(tmp_path), rows, limits, {kept: target}, "test")
     np.testing.assert_array_equal(np.load(target), np.stack([255 - right[0], right[1], 255 - right[2]]))
     assert [path.name for path in target.parent.iterdir()] == ["target.npy"]
 
 
 def test_where_all_is_kept_no_image_need_be_anywhere(tmp_path, kept):
     rows = pl.DataFrame({"digest": ["d1", "d3"], "path": ["a", "b"]})
-    pixels.collect(Store(tmp_path / "nowhere"), rows, VIEW, None, kept, tmp_path / "target.npy", "test")
+    pixels.collect(Store(tmp_path / "nowhere"), rows, None, {kept: tmp_path / "target.npy"}, "test")
     assert np.load(tmp_path / "target.npy").max(axis=(1, 2, 3)).tolist() == [1, 3]
 
 
 def test_no_images_are_an_empty_array(tmp_path, kept):
     rows = pl.DataFrame(schema={"digest": pl.String, "path": pl.String})
-    pixels.collect(Store(tmp_path), rows, VIEW, None, kept, tmp_path / "target.npy", "test")
+    pixels.collect(Store(tmp_path), rows, None, {kept: tmp_path / "target.npy"}, "test")
     assert np.load(tmp_path / "target.npy").shape == (0, 4, 4, 3)
 
 
@@ -218,4 +219,103 @@ def test_an_image_that_was_accepted_once_and_is_too_large_now_is_named_with_the_
         r"; 2 such images\); raise the limits of section validate in params\.yaml, or remove it and `dvc add` its "
         r"batch$",
     ):
-        pixels.collect(Store(tmp_path), rows, VIEW, strict, Kept(tmp_path / "k", VIEW), tmp_path / "t.npy", "test")
+        pixels.collect(Store(tmp_path), rows, strict, {Kept(tmp_path / "k", VIEW): tmp_path / "t.npy"}, "test")
+
+
+def test_a_look_gives_the_pixels_of_several_views_at_once(tmp_path, put, limits):
+    rows = put(1, 2)
+    outs = {VIEW: tmp_path / "one.npy", THUMBNAIL: tmp_path / "two.npy"}
+    facts = pixels.look(Store(tmp_path), rows, limits, outs, "test")
+    assert facts == pixels.look(Store(tmp_path), rows, limits, {}, "test")
+    for view, out in outs.items():
+        np.testing.assert_array_equal(np.load(out), expected(tmp_path, rows, view))
+
+
+def test_the_digest_of_the_decoder_is_of_all_that_pixels_depend_on():
+    names = {path.name for path in code.modules("pipeline.images.decoding")}
+    assert {"decoding.py", "sniffing.py", "statistics.py"} <= names
+
+
+def test_a_thumbnail_and_a_canvas_of_its_size_are_kept_apart(tmp_path):
+    folder = tmp_path / "kept"
+    square = View(THUMBNAIL.size, THUMBNAIL.channels)
+    assert Kept(folder, THUMBNAIL).path("new") != Kept(folder, square).path("new")
+
+
+def test_what_is_not_there_any_more_is_not_taken(kept, tmp_path):
+    """Any file of the scratch folder may be deleted."""
+    (pixels_of_one,) = (tmp_path / "kept").glob("*/one.npy")
+    pixels_of_one.unlink()
+    assert take(kept, "d1", "d2", "d3") == [None, 2, 3]
+
+
+@pytest.fixture
+def count(monkeypatch):
+    """Digests of the images that were decoded, in order; a list that grows."""
+    from pipeline.images import workers
+
+    decoded: list[str] = []
+    look = workers.look
+
+    def counting(jobs, *arguments, **options):
+        decoded.extend(job.digest for job in jobs)
+        return look(jobs, *arguments, **options)
+
+    monkeypatch.setattr(workers, "look", counting)
+    return decoded
+
+
+def test_what_is_decoded_once_is_kept_for_all_views_but_for_what_is_damaged(tmp_path, put, limits, count):
+    rows = pl.concat([put(1), damaged(tmp_path), put(2, side=30)])
+    kept = [Kept(tmp_path / "kept", view) for view in (THUMBNAIL, VIEW)]
+    facts = pixels.keep(Store(tmp_path), rows, limits, kept, "new", "test")
+    assert [bool(fact.error) for fact in facts] == [False, True, False]
+    assert count == rows["digest"].to_list()
+    assert kept[0].sides(rows["digest"]).to_list() == [8, None, 30]
+    good = rows[[0, 2]]
+    for of_view in kept:
+        target = np.zeros((3, of_view.view.size, of_view.view.size, 3), np.uint8)
+        assert of_view.take(rows["digest"], target).to_list() == [True, False, True]
+        np.testing.assert_array_equal(target[[0, 2]], expected(tmp_path, good, of_view.view))
+
+
+def damaged(root: Path) -> pl.DataFrame:
+    content = b"\xff\xd8\xff damaged"
+    path = cached(root, md5(content))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return pl.DataFrame({"digest": [md5(content)], "path": ["data/images/a/cat/damaged.jpg"]})
+
+
+def test_thumbnails_that_are_kept_are_taken_and_others_decoded_for_all_views(tmp_path, put, limits, count):
+    new, old, torn = put(1, 2), put(3, side=30), damaged(tmp_path)
+    kept = [Kept(tmp_path / "kept", view) for view in (THUMBNAIL, VIEW)]
+    pixels.keep(Store(tmp_path), new, limits, kept, "new", "test")
+    rows = pl.concat([old, new, torn])
+    thumbnails = pixels.thumbnails(Store(tmp_path), rows, limits, kept, tmp_path / "out.npy", "test")
+    assert thumbnails.sides == [30, 8, 8, 0]
+    np.testing.assert_array_equal(thumbnails.pixels[:3], expected(tmp_path, rows[:3], THUMBNAIL))
+    assert not thumbnails.pixels[3].any()
+    pixels.collect(Store(tmp_path), rows[:3], limits, {kept[1]: tmp_path / "target.npy"}, "test")
+    np.testing.assert_array_equal(np.load(tmp_path / "target.npy"), expected(tmp_path, rows[:3]))
+    assert sorted(count) == sorted(rows["digest"])
+
+
+def test_what_lacks_one_view_is_decoded_once_for_all(tmp_path, put, limits, count):
+    rows, grey = put(1, 2), View(6, 1)
+    kept = [Kept(tmp_path / "kept", view) for view in (VIEW, grey)]
+    pixels.keep(Store(tmp_path), rows[:1], limits, kept[:1], "new", "test")
+    count.clear()
+    targets = {of_view: tmp_path / f"{place}.npy" for place, of_view in enumerate(kept)}
+    pixels.collect(Store(tmp_path), rows, limits, targets, "test")
+    assert sorted(count) == sorted(rows["digest"])
+    for of_view, target in targets.items():
+        np.testing.assert_array_equal(np.load(target), expected(tmp_path, rows, of_view.view))
+
+
+def test_the_views_of_a_cycle_are_the_models_and_where_it_is_another_the_champions(settings):
+    canvas = settings.prepare.model_copy(update={"image_size": 8, "channels": 3})
+    assert pixels.views(canvas, samples.champion(None)) == (View(8),)
+    assert pixels.views(canvas, samples.champion()) == (View(8),)
+    other = samples.champion(model=samples.description(image_shape=(4, 4, 1)))
+    assert pixels.views(canvas, other) == (View(8), View(4, 1))

@@ -1,4 +1,3 @@
-import hashlib
 import os
 import signal
 import subprocess
@@ -13,8 +12,8 @@ import numpy as np
 import pytest
 
 from benchmarks import corpus
-from pipeline.images import decoding as images
-from pipeline.images import workers
+from pipeline.base.files import md5
+from pipeline.images import decoding, workers
 from pipeline.images.decoding import Facts, View
 from pipeline.images.workers import Job, Limits
 
@@ -25,10 +24,6 @@ BLINK = replace(LIMITS, seconds=0.2)
 """For what computes nothing."""
 VIEW = View(16)
 ROOT = Path(__file__).parents[2]
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 @pytest.fixture
@@ -51,7 +46,7 @@ def pictures(put, encode) -> list[Job]:
 def look(
     jobs: Sequence[Job], limits: Limits = LIMITS, out: Path | None = None, **options: object
 ) -> list[Facts | None]:
-    return workers.look(jobs, VIEW, limits, out, "test", **options)
+    return workers.look(jobs, limits, {VIEW: out} if out else {}, "test", **options)
 
 
 def content_of(job: Job) -> bytes:
@@ -59,11 +54,11 @@ def content_of(job: Job) -> bytes:
 
 
 def test_facts_and_pixels_are_those_of_the_decoder(pictures, tmp_path):
-    found = look(pictures, out=tmp_path / "pixels.npy")
+    facts = look(pictures, out=tmp_path / "pixels.npy")
     pixels = np.load(tmp_path / "pixels.npy", mmap_mode="r")
     assert pixels.dtype == np.uint8
-    expected = [images.look(content_of(job), VIEW) for job in pictures]
-    assert found == [facts for facts, _ in expected]
+    expected = [decoding.look(content_of(job), VIEW) for job in pictures]
+    assert facts == [fact for fact, _ in expected]
     np.testing.assert_array_equal(pixels, [row for _, row in expected])
 
 
@@ -77,8 +72,8 @@ def test_no_images_and_no_pixels(put, draw, tmp_path):
 def test_rows_of_faulty_and_absent_images_are_zero(put, draw, tmp_path):
     jobs = [put(draw()), put(draw()[:60]), Job("0" * 32, ()), put(draw("JPEG"))]
     (tmp_path / "pixels.npy").write_bytes(b"\xff" * 10_000)  # of a run before
-    found = look(jobs, out=tmp_path / "pixels.npy")
-    assert [facts and bool(facts.error) for facts in found] == [False, True, None, False]
+    facts = look(jobs, out=tmp_path / "pixels.npy")
+    assert [fact and bool(fact.error) for fact in facts] == [False, True, None, False]
     assert [bool(row.any()) for row in np.load(tmp_path / "pixels.npy")] == [True, False, False, True]
 
 
@@ -94,7 +89,7 @@ def test_places_are_tried_in_order_until_the_bytes_are_right(put, draw, tmp_path
         Job(good.digest, ("\0", "")),
         Job(good.digest, ()),
     ]
-    assert [facts and facts.format for facts in look(jobs)] == ["PNG", "PNG", None, None, None]
+    assert [fact and fact.format for fact in look(jobs)] == ["PNG", "PNG", None, None, None]
 
 
 def test_what_is_no_regular_file_is_absent_and_does_not_block(tmp_path):
@@ -116,54 +111,54 @@ FAULTS = {
 @pytest.mark.parametrize("decoder", FAULTS, ids=lambda decoder: decoder.__name__)
 def test_a_fault_costs_one_image(pictures, put, tmp_path, decoder):
     jobs = [*pictures[:20], put(b"faulty"), *pictures[20:]]
-    found = look(jobs, BRIEF, tmp_path / "pixels.npy", _decode=decoder)
-    assert found.pop(20) == Facts(0, error=FAULTS[decoder])
-    assert found == [images.look(content_of(job), VIEW)[0] for job in pictures]
+    facts = look(jobs, BRIEF, tmp_path / "pixels.npy", _decode=decoder)
+    assert facts.pop(20) == Facts(0, error=FAULTS[decoder])
+    assert facts == [decoding.look(content_of(job), VIEW)[0] for job in pictures]
     pixels = np.load(tmp_path / "pixels.npy")
     assert not pixels[20].any()
-    np.testing.assert_array_equal(pixels[0], images.decode(content_of(jobs[0]), 16, 3))
-    np.testing.assert_array_equal(pixels[40], images.decode(content_of(jobs[40]), 16, 3))
+    np.testing.assert_array_equal(pixels[0], decoding.decode(content_of(jobs[0]), 16, 3))
+    np.testing.assert_array_equal(pixels[40], decoding.decode(content_of(jobs[40]), 16, 3))
 
 
 def test_a_hang_costs_one_image(pictures, put):
     """By the clock, since it computes nothing."""
     jobs = [pictures[0], put(b"faulty"), pictures[1]]
-    found = look(jobs, BLINK, _decode=faulty_decoders.hang)
-    assert [facts.error for facts in found] == ["", "took more than 1.2 s", ""]
+    facts = look(jobs, BLINK, _decode=faulty_decoders.hang)
+    assert [fact.error for fact in facts] == ["", "took more than 1.2 s", ""]
 
 
 def test_many_faults_cost_as_many_images(pictures, put):
     jobs = [put(b"faulty") if index % 4 == 0 else job for index, job in enumerate(pictures)]
-    found = look(jobs, _decode=faulty_decoders.leave)
-    assert [bool(facts.error) for facts in found] == [index % 4 == 0 for index in range(40)]
+    facts = look(jobs, _decode=faulty_decoders.leave)
+    assert [bool(fact.error) for fact in facts] == [index % 4 == 0 for index in range(40)]
 
 
 def test_a_small_file_that_needs_much_memory_costs_itself(pictures, put):
     bombs = {name: put(content) for name, content in corpus.corpus().items() if name.startswith("bomb_at")}
     jobs = [pictures[0], *bombs.values(), *pictures[1:20]]
-    found = look(jobs, replace(LIMITS, memory=150 * 2**20))
-    assert found[1].error == "needs more than 150 MB of memory"
-    assert [facts.error for facts in found if facts is not found[1]] == [""] * 20
+    facts = look(jobs, replace(LIMITS, memory=150 * 2**20))
+    assert facts[1].error == "needs more than 150 MB of memory"
+    assert [fact.error for fact in facts if fact is not facts[1]] == [""] * 20
 
 
 def test_a_small_file_that_needs_much_time_costs_itself(pictures, put):
     slow = put(corpus.slow_jpeg(8000, 1500))
-    found = look([pictures[0], slow, pictures[1]], BRIEF)
-    assert [facts.error for facts in found] == ["", "took more than 1 s of CPU time", ""]
+    facts = look([pictures[0], slow, pictures[1]], BRIEF)
+    assert [fact.error for fact in facts] == ["", "took more than 1 s of CPU time", ""]
 
 
 def test_the_limit_on_time_is_for_each_image_not_for_all(pictures, tmp_path, monkeypatch):
     """More than two seconds in one worker, and nothing is done twice."""
     monkeypatch.setenv("TOIL", str(tmp_path / "toil"))
-    found = look(pictures[:5], BRIEF, _decode=faulty_decoders.toil)
-    assert [facts.error for facts in found] == [""] * 5
+    facts = look(pictures[:5], BRIEF, _decode=faulty_decoders.toil)
+    assert [fact.error for fact in facts] == [""] * 5
     assert (tmp_path / "toil").read_text() == "." * 5
 
 
 def test_workers_are_light_and_leave_no_core_files_and_the_parent_decodes_nothing(pictures):
-    found = look(pictures[:2], _decode=faulty_decoders.tell)
-    assert {facts.error for facts in found} == {"[] (0, '1')"}
-    assert os.getpid() not in {facts.num_bytes for facts in found}
+    facts = look(pictures[:2], _decode=faulty_decoders.tell)
+    assert {fact.error for fact in facts} == {"[] (0, '1')"}
+    assert os.getpid() not in {fact.num_bytes for fact in facts}
 
 
 def test_the_environment_is_as_before(pictures, monkeypatch):
@@ -180,7 +175,7 @@ def test_pixels_that_cannot_be_written_are_an_error_not_a_verdict(pictures, tmp_
 
 
 def test_workers_that_cannot_start_are_an_error(pictures, monkeypatch):
-    monkeypatch.setattr(workers, "_prepare", faulty_decoders.leave)  # called with the wrong arguments
+    monkeypatch.setattr(workers, "_initialize", faulty_decoders.leave)  # called with the wrong arguments
     with pytest.raises(RuntimeError):
         look(pictures[:1])
 
@@ -195,7 +190,7 @@ def test_a_pool_that_breaks_is_replaced_but_not_forever(pictures, monkeypatch):
         yield from work(*arguments)
 
     monkeypatch.setattr(workers, "_work", breaking)
-    assert [facts.error for facts in look(pictures[:2])] == ["", ""]
+    assert [fact.error for fact in look(pictures[:2])] == ["", ""]
     breaks = iter([True] * 4)
     with pytest.raises(RuntimeError, match="All workers expired"):
         look(pictures[:2])
@@ -214,10 +209,9 @@ import sys
 sys.path[:0] = [{tests!r}, {root!r}]
 import faulty_decoders
 from pipeline.images import workers
-from pipeline.images.decoding import View
 job = workers.Job({digest!r}, ({path!r},))
 print("begun", flush=True)
-workers.look([job] * 400, View(8), workers.Limits(10**6, 600, 2**30), None, "x", _decode=faulty_decoders.drudge)
+workers.look([job] * 400, workers.Limits(10**6, 600, 2**30), {{}}, "x", _decode=faulty_decoders.drudge)
 """
 
 
@@ -229,10 +223,10 @@ def descendants(pid: int) -> set[int]:
             table[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue
-    found = {pid}
-    while more := {child for child, parent in table.items() if parent in found} - found:
-        found |= more
-    return found - {pid}
+    below = {pid}
+    while more := {child for child, parent in table.items() if parent in below} - below:
+        below |= more
+    return below - {pid}
 
 
 def is_alive(pid: int) -> bool:
@@ -253,13 +247,13 @@ def test_workers_end_with_their_parent(pictures, number):
         while len(descendants(parent.pid)) < 1 + min(workers.cores(), 2):  # and multiprocessing's resource tracker
             time.sleep(0.05)
         time.sleep(1)  # until they decode
-        below = descendants(parent.pid)
+        workers_of_it = descendants(parent.pid)
         parent.send_signal(number)
         assert parent.wait(4) != 0
         deadline = time.monotonic() + 2
-        while any(map(is_alive, below)) and time.monotonic() < deadline:
+        while any(map(is_alive, workers_of_it)) and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert not [pid for pid in below if is_alive(pid)]
+        assert not [pid for pid in workers_of_it if is_alive(pid)]
     finally:
         parent.kill()
         parent.stdout.close()

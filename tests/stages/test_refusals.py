@@ -194,7 +194,7 @@ def test_a_validation_that_was_cut_off_leaves_no_wrong_pixels(
     def killed(*_: object) -> None:
         raise KilledError
 
-    monkeypatch.setattr(pixels.Kept, "add", killed)
+    monkeypatch.setattr(pixels.Kept, "commit", killed)
     with pytest.raises(KilledError):
         project.run("resolve", "detect", "validate")
     monkeypatch.undo()
