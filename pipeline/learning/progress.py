@@ -10,7 +10,7 @@ from pipeline.base.errors import RegistryError
 from pipeline.learning import stopping
 from pipeline.learning.settings import Train
 from pipeline.learning.stopping import Spent
-from pipeline.registry.client import Run
+from pipeline.registry.run import Run
 
 EVERY = 30
 """Seconds between two plain lines within an epoch."""

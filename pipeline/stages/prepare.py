@@ -7,13 +7,13 @@ from pydantic import Field
 
 from pipeline.artifacts.parent import Champion, Parent
 from pipeline.artifacts.sources import Sources
-from pipeline.base import files
-from pipeline.base import params as parameters
+from pipeline.base import files, params
 from pipeline.base.errors import DataError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
-from pipeline.data import dataset, delta, labels, ledger, replay, splits, twins
+from pipeline.data import dataset, labels, ledger, replay, splits, twins
 from pipeline.data.dataset import Dataset
+from pipeline.data.delta import Delta
 from pipeline.data.settings import Prepare
 from pipeline.data.splits import SPLITS, Split
 from pipeline.data.store import Store
@@ -69,9 +69,9 @@ class Images(NamedTuple):
 
 def run(paths: Paths) -> None:
     """Write the ledger and the dataset of this cycle."""
-    settings = parameters.load(paths.params, Settings)
+    settings = params.load(paths.params, Settings)
     parent, champion = Parent.read(paths.parent), Champion.read(paths.champion)
-    accepted = files.read_table(paths.accepted / "images.parquet")
+    accepted = Delta.read(paths.accepted / "images.parquet")
     set_aside = files.read_table(paths.accepted / "quarantine.parquet")
     registry, objects = Registry(settings.resolve), paths.scratch / "objects"
     parents = registry.parents_ledger(parent, objects)
@@ -98,7 +98,7 @@ def run(paths: Paths) -> None:
         num_images=int((~rows["removed"]).sum()),
         num_added=len(ledger.present(rows).join(parents, on="digest", how="anti")),
         # Also where images only went, or all that came choose or judge: there is nothing to fit.
-        is_unchanged=parts["train"].is_empty() or not _changes_what_is_learned(accepted),
+        is_unchanged=parts["train"].is_empty() or accepted.only_renames,
     )
     _say_written(written, parts, images.store)
 
@@ -112,9 +112,7 @@ def _say_written(written: Dataset, parts: "dict[Split, pl.DataFrame]", store: St
         print(f"prepare: {store.fetched}")
 
 
-def _groups(
-    images: Images, before: "pl.DataFrame", accepted: "pl.DataFrame", similarity: float | None
-) -> "pl.DataFrame":
+def _groups(images: Images, before: "pl.DataFrame", accepted: Delta, similarity: float | None) -> "pl.DataFrame":
     """The group of each new image that looks like another, as columns digest, group and is_bridge.
 
     Args:
@@ -187,7 +185,7 @@ def _pairs(images: Images, before: "pl.DataFrame", new: "pl.DataFrame", similari
 
 def _extend(
     before: "pl.DataFrame",
-    accepted: "pl.DataFrame",
+    accepted: Delta,
     groups: "pl.DataFrame",
     set_aside: "pl.DataFrame",
     cycle: str,
@@ -201,7 +199,7 @@ def _extend(
 
     of_newcomers = groups.select("digest", "group")
     gone = set_aside.filter("is_known")
-    rows = ledger.extend(before, accepted, of_newcomers, gone, split_of, splits.rank, cycle)
+    rows = ledger.extend(before, accepted, of_newcomers, gone, split_of, cycle)
     # A new image that looks like images of two splits belongs to neither: theirs cannot be moved any more.
     bridges = groups.filter("is_bridge").select("digest")
     if bridges.is_empty():
@@ -227,7 +225,7 @@ def _outputs(parent: Parent, rows: "pl.DataFrame", prepare: Prepare) -> list[str
 def _pick(
     before: "pl.DataFrame",
     rows: "pl.DataFrame",
-    accepted: "pl.DataFrame",
+    accepted: Delta,
     per_new: int | Literal["all"],
     prepare: Prepare,
 ) -> "dict[Split, pl.DataFrame]":
@@ -237,7 +235,8 @@ def _pick(
     def of(table: pl.DataFrame, split: Split) -> pl.DataFrame:
         return ledger.present(table).filter(pl.col("split") == split)
 
-    anew = _to_learn_anew(accepted, prepare.renamed_labels)
+    # What came back or is relabelled is learned anew; not what is only called otherwise now.
+    anew = pl.concat([accepted.new, accepted.truly_relabelled(prepare.renamed_labels)])["digest"]
     old, newcomers = of(rows.head(len(before)), "train"), of(rows.slice(len(before)), "train")
     new = pl.concat([old.filter(pl.col("digest").is_in(anew.implode())), newcomers])
     replayed = replay.pick(ledger.without(old, anew), len(new), per_new, prepare.seed)
@@ -246,19 +245,6 @@ def _pick(
         "val": splits.cap(of(rows, "val"), prepare.max_val),
         "holdout": splits.cap(of(rows, "holdout"), prepare.max_holdout),
     }
-
-
-def _to_learn_anew(accepted: "pl.DataFrame", renamed: dict[str, str]) -> "pl.Series":
-    """Digests of what is relabelled or came back; not of what is only called otherwise now."""
-    import polars as pl
-
-    came = accepted.filter(pl.col("kind").is_in(delta.NEW))
-    return pl.concat([came, delta.relabelled(accepted, renamed)])["digest"]
-
-
-def _changes_what_is_learned(accepted: "pl.DataFrame") -> bool:
-    """Whether images came, went or have another label: not where they only lie elsewhere."""
-    return bool(accepted["kind"].is_in([*delta.NEW, "relabelled", "removed"]).any())
 
 
 def _numbered(

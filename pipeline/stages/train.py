@@ -27,7 +27,8 @@ from pipeline.learning.inheritance import Inheritance
 from pipeline.learning.progress import Progress, duration, ended
 from pipeline.learning.settings import Budget, Checkpoint, Train
 from pipeline.learning.task import Task
-from pipeline.registry.client import Registry, Run
+from pipeline.registry.client import Registry
+from pipeline.registry.run import Run
 from pipeline.registry.settings import RegisteredModel
 
 CODES = {"SIGINT": 130, "SIGTERM": 143}
