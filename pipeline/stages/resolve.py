@@ -95,14 +95,18 @@ class _World:
         """What a version was made from."""
         return self.registry.lineage(version, self.objects)
 
+    def lineage_today(self, version: Version) -> Lineage:
+        """The same with its labels as they are called today."""
+        return labels.named(self.lineage(version), self.settings.prepare.renamed_labels)
+
     def version(self, number: int | None) -> Version | None:
         """A version by its number."""
         return None if number is None else self.registry.version(number)
 
     def delta(self, lineage: Lineage, batches: tuple[Source, ...]) -> "Delta":
-        """What differs between a version's data and that of some batches."""
+        """What differs between a version's data, its labels as they are called today, and some batches."""
         inventory = Inventory(self.store, self.paths.images, self.settings.detect.ignore, self.paths.scratch)
-        return inventory.between(lineage.sources, batches, lineage.quarantine).delta
+        return inventory.since(lineage, batches).delta
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ def _due(here: _World) -> tuple[Source, ...]:
     last = here.registry.newest_whole()
     if last is None:
         return here.batches
-    lineage = labels.named(here.lineage(last), here.settings.prepare.renamed_labels)
+    lineage = here.lineage_today(last)
     change = _change(here, lineage)
     why = trigger.reason(change, rule)
     if why is None:
@@ -173,10 +177,11 @@ def _change(here: _World, lineage: Lineage) -> Change:
 def _drift(here: _World, delta: "Delta", lineage: Lineage) -> Mapping[str, float]:
     """Distances of a sample of the added images from the last cycle's; none where there are too few to tell."""
     from pipeline.checking import drift, facts
+    from pipeline.data.delta import once
     from pipeline.images import pixels
     from pipeline.images.decoding import THUMBNAIL
 
-    sample = delta.added.sort("digest").head(SAMPLE)
+    sample = once(delta.added).sort("digest").head(SAMPLE)
     reference = drift.usable(lineage.reference)
     if min(len(sample), reference.num_images) < drift.MIN_IMAGES:
         return {}
@@ -203,7 +208,7 @@ def _clean(here: _World, start: Version, batches: tuple[Source, ...]) -> Version
     """The newest champion, up to `start`, that never learned from an image that is gone now; None if there is none."""
     from pipeline.registry import lineage
 
-    removed = set(here.delta(here.lineage(start), batches).removed["digest"])
+    removed = set(here.delta(here.lineage_today(start), batches).removed["digest"])
     if not removed:
         return start
     clean, uses = None, lineage.uses(here.registry, removed, here.objects)
@@ -251,9 +256,8 @@ def _place(here: _World, on_data: Version | None) -> Place:
 def _pin(here: _World, version: Version | None) -> Pin | None:
     if version is None:
         return None
-    lineage = here.lineage(version)
-    today = labels.named(lineage, here.settings.prepare.renamed_labels)
-    return Pin(version=version.number, run_id=version.run_id, lineage=today, called=lineage.model.labels)
+    called = here.lineage(version).model.labels
+    return Pin(version=version.number, run_id=version.run_id, lineage=here.lineage_today(version), called=called)
 
 
 def _registered(registry: Registry, data: str) -> dict[str, Registered]:
