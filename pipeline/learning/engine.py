@@ -22,6 +22,14 @@ MANY = 1_000_000
 """Steps. An average adapts fast at first and slows down with its steps; after so many it has the speed it keeps."""
 
 
+def _tensorflow() -> Any:
+    """TensorFlow, imported by way of `model.keras`, which first sets what TensorFlow reads when it is imported."""
+    model.keras()
+    import tensorflow
+
+    return tensorflow
+
+
 def make_repeatable(seed: int, threads: int) -> None:
     """Make results depend on seed, inputs and machine alone. Call it before anything else uses TensorFlow.
 
@@ -29,9 +37,7 @@ def make_repeatable(seed: int, threads: int) -> None:
         seed: of fresh weights and dropout.
         threads: of TensorFlow; sums depend on how many there are.
     """
-    keras = model.keras()
-    import tensorflow as tf
-
+    keras, tf = model.keras(), _tensorflow()
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
@@ -47,8 +53,7 @@ def strategy(devices: str) -> Any:
     Args:
         devices: `one`, or `all` of this machine, each of which gets a part of every batch.
     """
-    import tensorflow as tf
-
+    tf = _tensorflow()
     if devices == "one":
         return tf.distribute.get_strategy()
     return tf.distribute.MirroredStrategy(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices())
@@ -59,8 +64,8 @@ def versions() -> dict[str, str]:
     import platform
 
     import numpy as np
-    import tensorflow as tf
 
+    tf = _tensorflow()
     return {
         "keras": model.keras().__version__,
         "tensorflow": tf.__version__,
@@ -81,8 +86,7 @@ class Engine:
             train: section `train` of params.yaml.
             shared: a `tf.distribute.Strategy`; None: the default one.
         """
-        import tensorflow as tf
-
+        tf = _tensorflow()
         self.network, self.optimizer = network, optimizer
         self.shared = shared or tf.distribute.get_strategy()
         self.is_averaged = train.average > 0
@@ -98,8 +102,7 @@ class Engine:
         self._step, self._score = self._compiled()
 
     def _compiled(self) -> tuple[Any, Any]:
-        import tensorflow as tf
-
+        tf = _tensorflow()
         network, optimizer, replicas = self.network, self.optimizer, self.shared.num_replicas_in_sync
         loss_of = model.keras().losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
         pixels_spec = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)
@@ -147,8 +150,8 @@ class Engine:
             labels: int64 (images,).
         """
         import numpy as np
-        import tensorflow as tf
 
+        tf = _tensorflow()
         counts = np.ones(len(labels), np.float32)
         replicas = self.shared.num_replicas_in_sync
         if replicas == 1:

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,27 @@ rows = [row["val_loss"] for row in outcome.history] + [row.get("loss", 0) for ro
 weights = [float(np.abs(value).sum()) for value in outcome.weights.values()]
 print(json.dumps([made.shared.num_replicas_in_sync, rows + weights, made.network.layers[2].compute_dtype]))
 """
+
+
+@pytest.mark.parametrize("call", ["versions()", "strategy('one')", "make_repeatable(7, 1)"])
+def test_whatever_is_called_first_tensorflow_is_imported_so_that_its_sums_are_the_same_on_any_machine(call):
+    """oneDNN's are not, and TensorFlow decides at its import whether to use it."""
+    script = f"""if True:
+        import os, sys
+        from pipeline.learning import engine, model
+        class Finder:
+            def find_spec(self, name, *_):
+                if name == "tensorflow":
+                    print(os.environ.get("TF_ENABLE_ONEDNN_OPTS"))
+                    sys.stdout.flush()
+                    os._exit(0)
+        sys.meta_path.insert(0, Finder())
+        engine.{call}
+    """
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    words = [sys.executable, "-c", script]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=CHECKOUT, env=env)
+    assert done.stdout.strip() == "0"
 
 
 def test_averaged_weights_are_those_of_the_last_steps(parts, train):
