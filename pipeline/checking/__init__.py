@@ -1,4 +1,4 @@
 """Whether new images may come in: facts, drift, Great Expectations, quarantine.
 
-Imports base, data and images.
+Imports base, artifacts, data and images.
 """

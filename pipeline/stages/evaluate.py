@@ -194,7 +194,7 @@ def _doubts(champion: _Champion, images: Dataset, accepted: "pl.DataFrame", chos
     return sorted(found, key=lambda doubt: (-doubt.probability, doubt.path))
 
 
-def _section(doubts: list[_Doubt]) -> sheet.Section:
+def _section(doubts: list[_Doubt]) -> sheet.Panel:
     """The most doubtful as thumbnails."""
     import numpy as np
 
@@ -206,7 +206,7 @@ def _section(doubts: list[_Doubt]) -> sheet.Section:
         )
         for doubt in doubts[:60]
     )
-    return sheet.Section("suspicious labels", "the champion doubts them", tiles, len(doubts) - len(tiles))
+    return sheet.Panel("suspicious labels", "the champion doubts them", tiles, len(doubts) - len(tiles))
 
 
 def _summary(

@@ -117,12 +117,12 @@ def _drift(store: Store, delta: Any, lineage: dict[str, Any], chosen: Params, sc
 
     sample = delta.filter(pl.col("kind") == "added").unique("digest").sort("digest").head(SAMPLE)
     reference = drift.usable(lineage.get("reference", {}))
-    if min(len(sample), drift.num_images(reference)) < drift.MIN_IMAGES:
+    if min(len(sample), reference.num_images) < drift.MIN_IMAGES:
         return {}
     seen = pixels.look(
         store, sample, THUMBNAIL, pixels.limits(chosen.validate_), scratch / "sample.npy", "resolve: drift"
     )
-    table = facts.table(seen).with_columns(sample["digest"], sample["label"]).filter("readable")
+    table = facts.table(seen).with_columns(sample["digest"], sample["label"], sample["path"]).filter("readable")
     return drift.distances(reference, facts.statistics(table))
 
 

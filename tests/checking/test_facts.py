@@ -1,7 +1,8 @@
 import polars as pl
 import pytest
 
-from pipeline.checking import drift, facts
+from pipeline.checking import facts
+from pipeline.checking.standin import Delta
 from pipeline.data import ledger
 from pipeline.images import decoding as images
 from pipeline.images.decoding import Facts
@@ -11,10 +12,10 @@ GOOD = Facts(100, "PNG", "RGB", 40, 30, brightness=0.5, contrast=0.2, sharpness=
 PLACED = dict.fromkeys(["digest", "label", "path"], pl.String)
 
 
-def changes(*rows: tuple[str, str, str, str]) -> pl.DataFrame:
+def changes(*rows: tuple[str, str, str, str]) -> Delta:
     """A delta: kind, digest, label, path below the images."""
     made = pl.DataFrame([*rows], schema=dict.fromkeys(["kind", "digest", "label", "path"], pl.String), orient="row")
-    return made.with_columns(path=pl.lit(f"{ROOT}/") + pl.col("path"), was=pl.lit(""))
+    return Delta(made.with_columns(path=pl.lit(f"{ROOT}/") + pl.col("path"), was=pl.lit("")))
 
 
 def known(*rows: tuple[str, str, str]) -> pl.DataFrame:
@@ -26,8 +27,8 @@ def seen(**found: Facts) -> pl.DataFrame:
     return facts.table([*found.values()]).with_columns(pl.Series("digest", [*found], dtype=pl.String))
 
 
-def of_new(delta: pl.DataFrame, old: pl.DataFrame | None = None, **found: Facts) -> pl.DataFrame:
-    every = dict.fromkeys(delta["digest"], GOOD) | found
+def of_new(delta: Delta, old: pl.DataFrame | None = None, **found: Facts) -> pl.DataFrame:
+    every = dict.fromkeys(delta.rows["digest"], GOOD) | found
     return facts.of_new(delta, known() if old is None else old, seen(**every), ROOT)
 
 
@@ -71,10 +72,10 @@ def test_the_aspect_is_that_of_the_longer_side():
 
 
 def test_statistics_count_each_image_once():
-    rows = facts.table([GOOD, GOOD]).with_columns(digest=pl.lit("d1"), label=pl.lit("cat"))
+    rows = facts.table([GOOD, GOOD]).with_columns(digest=pl.lit("d1"), label=pl.lit("cat"), path=pl.Series(["a", "b"]))
     found = facts.statistics(rows)
-    assert drift.num_images(found) == 1
-    assert found["labels"] == {"cat": 1}
+    assert found.num_images == 1
+    assert found.labels == {"cat": 1}
 
 
 def test_the_table_has_the_new_images_with_what_was_seen_of_them():
@@ -137,8 +138,8 @@ def test_names_that_are_one_on_another_system_are_a_fault_of_both(one, other):
 
 
 def test_where_the_project_lies_does_not_matter_to_names():
-    delta = changes(("added", "d1", "cat", "cat/1.png")).with_columns(path=pl.lit("-x\n/images/cat/1.png"))
-    table = facts.of_new(delta, known(), seen(d1=GOOD), "-x\n/images")
+    rows = changes(("added", "d1", "cat", "cat/1.png")).rows.with_columns(path=pl.lit("-x\n/images/cat/1.png"))
+    table = facts.of_new(Delta(rows), known(), seen(d1=GOOD), "-x\n/images")
     assert table["named"].to_list() == [True]
 
 

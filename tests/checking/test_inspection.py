@@ -5,8 +5,10 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from pipeline.checking import drift, facts, inspection, quarantine
-from pipeline.checking.inspection import Inspection
+from pipeline.artifacts.reference import Statistics
+from pipeline.checking import drift, facts, inspection
+from pipeline.checking.inspection import Inspection, Past
+from pipeline.checking.standin import Delta
 from pipeline.images.decoding import Facts
 
 ROOT = "data/images"
@@ -32,20 +34,25 @@ def inspect(settings):
     """Inspect a delta: `inspect(added("cat", 10), known=old("cat", 10), cat3=Facts(...), min_side=16)`."""
 
     def inspected(
-        delta: list[Row], known=(), before=None, reference=None, found: dict[str, Facts] | None = None, **bounds: object
+        delta: list[Row],
+        known=(),
+        before=None,
+        reference=None,
+        found: dict[str, Facts] | None = None,
+        again=AGAIN,
+        **limits: object,
     ) -> Inspection:
-        changes = pl.DataFrame(delta, schema=DELTA, orient="row")
-        past = pl.DataFrame([*known], schema=PLACED, orient="row")
+        changes = Delta(pl.DataFrame(delta, schema=DELTA, orient="row"))
+        ledger = pl.DataFrame([*known], schema=PLACED, orient="row")
         digests = [
             *dict.fromkeys(row[1] for row in delta if row[0] in ("added", "retried")),
         ]
         seen = facts.table([(found or {}).get(digest, GOOD) for digest in digests])
-        table = facts.of_new(changes, past, seen.with_columns(pl.Series("digest", digests, dtype=pl.String)), ROOT)
+        table = facts.of_new(changes, ledger, seen.with_columns(pl.Series("digest", digests, dtype=pl.String)), ROOT)
         labels = {row[1] for row in known} if before is None else before
         plain = {"min_images_per_label": 10, "new_labels": "allow", "labels": (), "max_quarantined_images": 2}
-        return inspection.inspect(
-            table, changes, past, labels, reference or {}, settings.validate_.model_copy(update=plain | bounds)
-        )
+        past = Past(ledger, labels, reference or Statistics())
+        return inspection.inspect(table, changes, past, settings.validate_.model_copy(update=plain | limits), again)
 
     return inspected
 
@@ -62,9 +69,9 @@ def test_images_that_are_as_they_should_be_are_all_accepted(inspect):
     found = inspect(BOTH)
     assert aside(found) == {}
     assert found.obstacles == found.warnings == []
-    assert len(found.kept) == len(found.looks) == 20
+    assert len(found.kept.rows) == len(found.looks) == 20
     assert found.counts.rows() == [("cat", 10, 10), ("dog", 10, 10)]
-    assert drift.num_images(found.statistics) == 20
+    assert found.statistics.num_images == 20
     assert found.distances == {}
     assert set(found.results) == {"images", "labels", "looks", "cycle"}
 
@@ -82,10 +89,11 @@ def test_a_faulty_image_costs_itself_and_not_the_cycle(inspect):
     }
     assert found.obstacles == []
     assert set(found.aside["remedy"]) == {f"export it again or remove it{AGAIN}", f"resize or remove it{AGAIN}"}
+    assert set(found.aside["fault"]) == {"readable", "width"}
     assert not found.aside["is_known"].any()
-    assert not set(found.kept["digest"]) & {"cat0", "cat1"}
+    assert not set(found.kept.rows["digest"]) & {"cat0", "cat1"}
     assert not set(found.looks["digest"]) & {"cat0", "cat1"}
-    assert drift.num_images(found.statistics) == 20
+    assert found.statistics.num_images == 20
 
 
 @pytest.mark.parametrize("count", [2, 3], ids=["at the limit", "beyond"])
@@ -134,7 +142,8 @@ def test_a_new_label_waits_until_it_has_enough_images(inspect, count, waits):
         assert set(found.aside["reason"]) == {
             "label fox has 9 images; expected that a new label has at least 10 images (validate.min_images_per_label)"
         }
-        assert set(found.aside["remedy"]) == {quarantine.EARLY}
+        assert set(found.aside["remedy"]) == {"it enters by itself once there are enough"}
+        assert set(found.aside["fault"]) == {"total_if_new"}
         assert found.counts.rows() == [("cat", 5, 25), ("dog", 0, 20)]
 
 
@@ -225,7 +234,7 @@ def test_a_lopsided_set_is_warned_of(inspect):
 def test_drift_is_judged_where_there_are_enough_images_on_both_sides(inspect):
     lit, dark = ([replace(GOOD, brightness=value)] * drift.MIN_IMAGES for value in (0.8, 0.2))
     digests, labels = [str(number) for number in range(len(lit))], ["cat", "dog"] * (len(lit) // 2)
-    table = facts.table(lit).with_columns(digest=pl.Series(digests), label=pl.Series(labels))
+    table = facts.table(lit).with_columns(digest=pl.Series(digests), label=pl.Series(labels), path=pl.Series(digests))
     reference = facts.statistics(table)
     delta = [*added("cat", 50), *added("dog", 50)]
     found = inspect(delta, reference=reference, found=dict(zip([row[1] for row in delta], dark, strict=True)))
@@ -245,3 +254,12 @@ def test_great_expectations_never_sees_a_name(inspect):
     hostile = ("added", "cat99", "cat", f"{ROOT}/new/cat/<script>x.png", "")
     found = inspect([*BOTH, hostile], found={"cat99": Facts(0, error="<script>")})
     assert "<script>" not in str(found.results)
+
+
+def test_what_must_be_added_again_is_said_in_the_words_of_the_caller(inspect):
+    faults = {f"cat{number}": Facts(0, error="empty file") for number in range(3)}
+    found = inspect(added("cat", 20), found=faults, max_quarantined=0.0, again=" and run this again")
+    assert set(found.aside["remedy"]) == {"export it again or remove it and run this again"}
+    stop = "found 3; mend or remove them and run this again, or raise the limits in params.yaml"
+    assert [stop in obstacle for obstacle in found.obstacles] == [True, False]
+    assert found.obstacles[1].endswith("add images of another label, in a folder of its name and run this again")
