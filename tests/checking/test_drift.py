@@ -91,16 +91,16 @@ SHARES = st.lists(st.floats(0, 1) | st.sampled_from([0.25, 0.5]), min_size=1, ma
 @hypothesis.given(SHARES, SHARES)
 def test_the_distance_of_a_fact_is_the_largest_difference_of_the_distributions_at_an_edge(old, new):
     old, new = ([(value, *[1.0] * 4) for value in values] for values in (old, new))
-    found = distances(*(counted([("cat", *row) for row in rows]) for rows in (old, new)))["brightness"]
+    apart = distances(*(counted([("cat", *row) for row in rows]) for rows in (old, new)))["brightness"]
     shares = [[sum(row[0] < edge / 32 for row in rows) / len(rows) for edge in range(1, 32)] for rows in (old, new)]
-    assert found == pytest.approx(max(abs(a - b) for a, b in zip(*shares, strict=True)))
+    assert apart == pytest.approx(max(abs(a - b) for a, b in zip(*shares, strict=True)))
 
 
 @pytest.mark.parametrize("name", FACTS)
 def test_a_fact_that_changes_is_far_and_the_others_stay_near(name):
-    found = distances(photos(2000), photos(2000, seed=1, **{name: 30}))
-    assert found.pop(name) > 0.8
-    assert max(found.values()) < 0.06
+    apart = distances(photos(2000), photos(2000, seed=1, **{name: 30}))
+    assert apart.pop(name) > 0.8
+    assert max(apart.values()) < 0.06
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ def test_a_fact_that_is_unknown_is_not_counted_and_one_unknown_throughout_has_no
 
 @pytest.mark.parametrize("value", [-1.0, 0.0, 1e300, math.inf, -math.inf])
 def test_numbers_beyond_every_bin_are_counted_at_the_ends(value):
-    found = photos(3, **dict.fromkeys(FACTS, value))
-    assert all(sum(counts) == max(counts[0], counts[-1]) == 3 for counts in found.facts.values())
+    ends = photos(3, **dict.fromkeys(FACTS, value))
+    assert all(sum(counts) == max(counts[0], counts[-1]) == 3 for counts in ends.facts.values())
 
 
 @pytest.mark.parametrize("nothing", [Statistics(), counted([])], ids=["no reference yet", "no images"])
@@ -196,7 +196,7 @@ def test_facts_that_do_not_fit_the_labels_are_refused(facts):
 def test_with_enough_images_chance_alone_stays_well_below_a_useful_threshold():
     """The sentence beside MIN_IMAGES, tried: 0.14 in one case of 20 against many, 0.3 never."""
     reference = photos(20_000)
-    found = [distances(reference, photos(drift.MIN_IMAGES, seed)) for seed in range(1, 101)]
-    by_chance = [one["brightness"] for one in found]
+    apart = [distances(reference, photos(drift.MIN_IMAGES, seed)) for seed in range(1, 101)]
+    by_chance = [one["brightness"] for one in apart]
     assert sum(value > 1.36 / math.sqrt(drift.MIN_IMAGES) for value in by_chance) <= 10
-    assert max(max(one.values()) for one in found) < 0.25
+    assert max(max(one.values()) for one in apart) < 0.25

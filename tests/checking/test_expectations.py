@@ -62,12 +62,12 @@ def check(bounds, judge, request):
 
     def failed(suite: str, rows: list[dict[str, object]]) -> list[Finding]:
         count[0] += 1
-        found = judge.check(
+        findings = judge.check(
             f"{suite} {request.node.name} {count[0]}", pl.DataFrame(rows, infer_schema_length=None), suites[suite]()
         )
         judge.findings.clear()
         judge.results.clear()
-        return found
+        return findings
 
     count = [0]
     return failed
@@ -158,13 +158,15 @@ def test_what_is_at_the_bound_passes(check, case):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.suite} {case.column}")
 def test_what_is_beyond_the_bound_fails_with_its_meaning_and_its_remedy(check, case):
     for value in case.beyond:
-        (found,) = check(case.suite, table(case.suite, {case.column: value}))
+        (finding,) = check(case.suite, table(case.suite, {case.column: value}))
         rows = table(case.suite, {case.column: value})
         shown = plain(float(value)) if case.column.startswith("total") else plain(value)
         shown = "" if isinstance(value, bool) else shown
-        assert found == Finding(found.suite, found.expectation, success=False, observed=shown, rows=(len(rows) - 1,))
-        assert found.suite.startswith(case.suite)
-        failed = found.expectation
+        assert finding == Finding(
+            finding.suite, finding.expectation, success=False, observed=shown, rows=(len(rows) - 1,)
+        )
+        assert finding.suite.startswith(case.suite)
+        failed = finding.expectation
         assert (failed.kind, failed.column) == (case.kind, case.column)
         assert (failed.meaning, failed.consequence) == (case.meaning, case.outcome)
         assert failed.remedy.words() == case.remedy
@@ -204,9 +206,9 @@ def test_copies_up_to_the_share_pass_and_one_more_warns(check):
     rows = table("looks", *[{}] * 7)  # ten
     of_ten = [row | {"digest": f"d{min(place, 2)}"} for place, row in enumerate(rows)]
     assert check("looks", of_ten) == []
-    (found,) = check("looks", [row | {"digest": f"d{min(place, 1)}"} for place, row in enumerate(rows)])
-    failed = found.expectation
-    assert (failed.consequence, failed.column, found.observed, found.rows) == ("warn", "digest", "80.0% copies", ())
+    (finding,) = check("looks", [row | {"digest": f"d{min(place, 1)}"} for place, row in enumerate(rows)])
+    failed = finding.expectation
+    assert (failed.consequence, failed.column, finding.observed, finding.rows) == ("warn", "digest", "80.0% copies", ())
     assert failed.meaning == "at most 70% of the images are copies of others (validate.max_duplicates)"
     assert failed.remedy.words() == "remove the copies; they count once"
 
@@ -220,23 +222,27 @@ def test_a_new_label_need_not_be_listed(bounds, known_labels, new_labels):
 
 
 def test_an_image_that_cannot_be_decoded_fails_once(check):
-    (found,) = check("images", table("images", UNKNOWN))
-    assert (found.expectation.column, found.rows) == ("readable", (3,))
+    (finding,) = check("images", table("images", UNKNOWN))
+    assert (finding.expectation.column, finding.rows) == ("readable", (3,))
 
 
 def test_images_none_of_which_can_be_decoded_fail_once_each(check):
     schema = dict.fromkeys(("width", "height"), pl.Int64) | {"mode": pl.String}
     rows = pl.DataFrame([SOUND | UNKNOWN] * 3, schema_overrides=schema).to_dicts()
-    (found,) = check("images", rows)
-    assert (found.expectation.column, found.rows) == ("readable", (0, 1, 2))
+    (finding,) = check("images", rows)
+    assert (finding.expectation.column, finding.rows) == ("readable", (0, 1, 2))
 
 
 def test_an_image_fails_all_that_it_is_at_fault_for(check):
-    found = check("images", table("images", {"width": 7, "mode": "F"}, {"height": 101}))
-    assert [(one.expectation.column, one.rows) for one in found] == [("width", (3,)), ("height", (4,)), ("mode", (3,))]
+    findings = check("images", table("images", {"width": 7, "mode": "F"}, {"height": 101}))
+    assert [(one.expectation.column, one.rows) for one in findings] == [
+        ("width", (3,)),
+        ("height", (4,)),
+        ("mode", (3,)),
+    ]
 
 
 def test_at_most_five_values_are_shown_of_all_that_fail(check):
-    (found,) = check("images", table("images", *({"mode": f"mode {number}"} for number in range(7))))
-    assert found.observed == "mode 0, mode 1, mode 2, mode 3, mode 4"
-    assert found.rows == tuple(range(3, 10))
+    (finding,) = check("images", table("images", *({"mode": f"mode {number}"} for number in range(7))))
+    assert finding.observed == "mode 0, mode 1, mode 2, mode 3, mode 4"
+    assert finding.rows == tuple(range(3, 10))

@@ -49,8 +49,8 @@ def test_each_place_is_there_once_with_its_first_reason_sorted():
         entry("d1", "cat", "b", "second", is_known=True),
         entry("d1", "cat", "c"),
     ]
-    found = quarantine.table(rows)
-    assert found.select("path", "reason").rows() == [("a", "why"), ("b", "first"), ("c", "why")]
+    table = quarantine.table(rows)
+    assert table.select("path", "reason").rows() == [("a", "why"), ("b", "first"), ("c", "why")]
 
 
 FACTS = pl.DataFrame(
@@ -103,14 +103,14 @@ def contradicted(doubted: dict[str, str], delta: list[tuple[str, ...]], known: l
 
 
 def test_a_known_image_that_a_new_one_contradicts_is_not_believed_either():
-    found = contradicted({"d1": "two", "d2": ""}, [], [("d1", "dog", "b/dog/1"), ("d2", "cat", "b/cat/2")])
-    assert found == {("d1", "dog", "b/dog/1", "num_labels", "two", KEEP, True)}
+    entries = contradicted({"d1": "two", "d2": ""}, [], [("d1", "dog", "b/dog/1"), ("d2", "cat", "b/cat/2")])
+    assert entries == {("d1", "dog", "b/dog/1", "num_labels", "two", KEEP, True)}
 
 
 def test_every_place_of_a_doubted_image_is_set_aside():
     delta = [("relabelled", "d1", "cat", "a/cat/1"), ("elsewhere", "d1", "dog", "b/dog/1"), ("added", "d1", "cat", "x")]
-    found = contradicted({"d1": "two"}, delta, [("d1", "old", "gone")])
-    assert {(row[2], row[6]) for row in found} == {("a/cat/1", True), ("b/dog/1", True)}
+    entries = contradicted({"d1": "two"}, delta, [("d1", "old", "gone")])
+    assert {(row[2], row[6]) for row in entries} == {("a/cat/1", True), ("b/dog/1", True)}
 
 
 def test_an_image_relabelled_in_one_place_only_is_not_believed():
@@ -161,9 +161,9 @@ def test_new_images_of_a_label_that_has_too_few_wait_until_there_are_enough():
 
 
 def totals(delta: list[tuple[str, ...]], known: list[tuple[str, ...]], *set_aside) -> dict[str, tuple[int, int]]:
-    found = quarantine.totals(Delta(frame(DELTA, delta)), frame(PLACED, known), aside(*set_aside))
-    assert found["label"].is_sorted()
-    return {label: (new, total) for label, new, total in found.select("label", "new", "total").iter_rows()}
+    counts = quarantine.totals(Delta(frame(DELTA, delta)), frame(PLACED, known), aside(*set_aside))
+    assert counts["label"].is_sorted()
+    return {label: (new, total) for label, new, total in counts.select("label", "new", "total").iter_rows()}
 
 
 OLD = [("d1", "cat", "a"), ("d2", "cat", "b"), ("d3", "dog", "c")]

@@ -49,11 +49,11 @@ def places(panels: list[Panel]) -> list[tuple[int, int, int, int]]:
 
 
 def test_every_tile_is_drawn_at_one_size_in_a_row():
-    found = places([panel(12)])
-    assert {(right - left, bottom - top) for left, top, right, bottom in found} == {(84, 84)}
-    assert len({top for _, top, _, _ in found}) == 1
-    assert np.diff([left for left, *_ in found]).tolist() == [94] * 11
-    assert (found[0][0], found[-1][2]) == (24, WIDTH - 24)
+    boxes = places([panel(12)])
+    assert {(right - left, bottom - top) for left, top, right, bottom in boxes} == {(84, 84)}
+    assert len({top for _, top, _, _ in boxes}) == 1
+    assert np.diff([left for left, *_ in boxes]).tolist() == [94] * 11
+    assert (boxes[0][0], boxes[-1][2]) == (24, WIDTH - 24)
 
 
 def test_each_section_is_below_the_one_before():
@@ -63,8 +63,8 @@ def test_each_section_is_below_the_one_before():
 
 @pytest.mark.parametrize("size", [(48, 48), (224, 224), (20, 20), (1, 1)])
 def test_pictures_of_any_size_fill_their_tile(size):
-    (found,) = places([Panel("cat", "", (tile(size=size),))])
-    assert (found[2] - found[0], found[3] - found[1]) == (84, 84)
+    (place,) = places([Panel("cat", "", (tile(size=size),))])
+    assert (place[2] - place[0], place[3] - place[1]) == (84, 84)
 
 
 def test_a_picture_that_is_not_square_keeps_its_shape_and_is_centred():
@@ -124,10 +124,10 @@ def test_many_sections_stand_two_in_a_row_with_half_the_tiles():
 
 def test_among_many_sections_those_with_captions_keep_the_whole_width():
     panels = [panel(9, caption="why"), *(panel(6, first=9 + 6 * number) for number in range(MANY_PANELS))]
-    found = places(panels)
-    assert len(found) == 9 + 6 * MANY_PANELS
-    assert found[3][2] > WIDTH / 2
-    assert found[9][1] > found[8][3]
+    boxes = places(panels)
+    assert len(boxes) == 9 + 6 * MANY_PANELS
+    assert boxes[3][2] > WIDTH / 2
+    assert boxes[9][1] > boxes[8][3]
     between = places([panels[1], panels[0], *panels[2:]])
     captioned, before, after = between[:9], between[9:15], between[15:21]
     assert before[0][3] < captioned[0][1]
@@ -136,8 +136,8 @@ def test_among_many_sections_those_with_captions_keep_the_whole_width():
 
 def test_a_section_without_tiles_takes_no_room_from_one_beside_it():
     panels = [panel(1, first=number) for number in range(MANY_PANELS + 1)]
-    found = places([panels[0], Panel("dog", "none", ()), *panels[1:]])
-    assert found[1][1] - found[0][1] == 144
+    boxes = places([panels[0], Panel("dog", "none", ()), *panels[1:]])
+    assert boxes[1][1] - boxes[0][1] == 144
 
 
 def test_sections_beyond_the_limit_are_told_not_drawn():
