@@ -20,7 +20,7 @@ HOMES = {
     "tensorflow": {"learning/training.py"},
     "keras": {"learning/model.py"},
     "mlflow": {"registry/client.py", "serving.py"},  # MLflow itself runs serving.py when it loads a model
-    "great_expectations": {"checking/expectations.py"},
+    "great_expectations": {"checking/findings.py"},
     "dvc": {"data/store.py"},
     "PIL": {"images/decoding.py", "showing/sheet.py"},
     "matplotlib": {"showing/plots.py", "showing/sheet.py"},  # the sheet takes its font from there
@@ -39,6 +39,7 @@ PURE = (
     "showing/card.py",
     "data/delta.py",
     "checking/drift.py",
+    "checking/expectations.py",
     "checking/facts.py",
     "judging/gate.py",
     "data/labels.py",

@@ -1,18 +1,21 @@
-"""`report.json` of validate: what came in and what was found, as the page shows it."""
+"""`report.json` of validate: what came in and how it was judged, as the page shows it."""
 
 from collections.abc import Mapping
+
+from pydantic import Field
 
 from pipeline.artifacts.artifact import Artifact
 
 
 class Asked(Artifact):
-    """An expectation, and what Great Expectations found."""
+    """An expectation, and what Great Expectations said of it."""
 
     suite: str
     type: str
     """Its class in Great Expectations."""
     meaning: str
-    found: str
+    observed: str = Field(validation_alias="found", serialization_alias="found")
+    """What the images have, or the first few values that are not as expected."""
     outcome: str
     """passed, failed, warned or quarantined."""
     images: int
@@ -25,8 +28,13 @@ class SetAside(Artifact):
     digest: str
     label: str
     path: str
+    fault: str
+    """Which it is: named, labelled, readable, width, height, mode, num_labels (its copies carry several labels) or
+    total_if_new (its label is new and has too few images)."""
     reason: str
+    """The fault in words."""
     remedy: str
+    """What to do, a sentence."""
     is_known: bool
     """Whether it is an image that the ledger has, not a new copy of one."""
 

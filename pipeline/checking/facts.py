@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from pipeline.artifacts.reference import Statistics
 from pipeline.checking import drift
-from pipeline.data import ledger, names
-from pipeline.data.delta import NEW
+from pipeline.data import names
+from pipeline.data.delta import Delta, once
+from pipeline.data.ledger import HASHES
 from pipeline.images import sniffing
 from pipeline.images.decoding import Facts
 
@@ -14,24 +16,24 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def table(found: Sequence[Facts]) -> "pl.DataFrame":
-    """Facts as columns; unknown where the image cannot be decoded: one fault, one failure."""
+def table(images: Sequence[Facts]) -> "pl.DataFrame":
+    """Facts as columns; unknown where the image cannot be decoded, so that one fault is one failure."""
     import polars as pl
 
     def column(name: str) -> list[Any]:
-        return [None if fact.error else getattr(fact, name) for fact in found]
+        return [None if image.error else getattr(image, name) for image in images]
 
     whole = ("width", "height")
     real = ("brightness", "contrast", "sharpness")
     return pl.DataFrame(
         {
-            "readable": pl.Series([not fact.error for fact in found], dtype=pl.Boolean),
-            "why_readable": pl.Series([fact.error for fact in found], dtype=pl.String),
+            "readable": pl.Series([not image.error for image in images], dtype=pl.Boolean),
+            "why_readable": pl.Series([image.error for image in images], dtype=pl.String),
             "format": pl.Series(column("format"), dtype=pl.String),
             "mode": pl.Series(column("mode"), dtype=pl.String),
             **{name: pl.Series(column(name), dtype=pl.Int64) for name in whole},
             **{name: pl.Series(column(name), dtype=pl.Float64) for name in real},
-            **{name: pl.Series(column(name), dtype=pl.UInt64) for name in ledger.HASHES},
+            **{name: pl.Series(column(name), dtype=pl.UInt64) for name in HASHES},
         }
     ).with_columns(
         aspect=pl.max_horizontal("width", "height") / pl.min_horizontal("width", "height"),
@@ -39,65 +41,71 @@ def table(found: Sequence[Facts]) -> "pl.DataFrame":
     )
 
 
-def statistics(rows: "pl.DataFrame") -> dict[str, Any]:
-    """Histograms of accepted images, each counted once; columns digest, label and those of `table`."""
-    once = rows.unique("digest", maintain_order=True)
-    return drift.statistics({name: once[name].to_list() for name in drift.FACTS}, once["label"].to_list())
+def statistics(rows: "pl.DataFrame") -> Statistics:
+    """Histograms of accepted images, each counted once; columns digest, label, path and those of `table`."""
+    images = once(rows)
+    return drift.statistics({name: images[name].to_list() for name in drift.FACTS}, images["label"].to_list())
 
 
-def of_new(changes: "pl.DataFrame", known: "pl.DataFrame", seen: "pl.DataFrame", root: str) -> "pl.DataFrame":
-    """The table: the delta's new rows, with what decoding and comparing them found.
+def of_new(delta: Delta, ledger: "pl.DataFrame", seen: "pl.DataFrame", root: str) -> "pl.DataFrame":
+    """The table: the new rows of a delta, with what decoding and comparing them showed.
 
     Args:
-        changes: the delta.
-        known: the images that the ledger has, columns digest, label, path.
+        delta: what changed.
+        ledger: the images so far; columns digest, label, path.
         seen: of `table`, with the digest of each row.
-        root: the folder of all batches.
+        root: the folder that all paths of the delta begin with.
 
     Returns:
-        Columns kind, digest, label, path, was, those of `seen`, and named, labelled, extension (bool:
-        as they should be), num_labels; `why_` before a column's name has words for people.
+        Columns kind, digest, label, path, was, those of `seen`, num_labels, and named, labelled, extension
+        (bool: whether they are as they should be). `why_` before a column's name has words for people.
     """
     import polars as pl
 
-    new = changes.filter(pl.col("kind").is_in(NEW))
-    rows = new.join(seen, on="digest", how="left", maintain_order="left")
+    rows = delta.new.join(seen, on="digest", how="left", maintain_order="left")
     below = [path[len(root) + 1 :] for path in rows["path"]]
-    collisions = names.collisions(below)
-    named = [
-        f"{collisions[path]!a} is the same name on macOS and Windows" if path in collisions else names.fault(path)
-        for path in below
-    ]
-    fits = [
+    why_named = _name_faults(below)
+    extension = [
         not kind or PurePosixPath(path).suffix.lower() in sniffing.extensions(kind)
         for kind, path in zip(rows["format"], below, strict=True)
     ]
-    carried = labels_carried(changes, known)
+    carried = labels_carried(delta, ledger)
     return rows.with_columns(
         labelled=pl.col("label") != "",
-        named=pl.Series([not fault for fault in named], dtype=pl.Boolean),
-        why_named=pl.Series(named, dtype=pl.String),
-        extension=pl.Series(fits, dtype=pl.Boolean),
+        named=pl.Series([not fault for fault in why_named], dtype=pl.Boolean),
+        why_named=pl.Series(why_named, dtype=pl.String),
+        extension=pl.Series(extension, dtype=pl.Boolean),
         num_labels=pl.Series([len(carried[digest]) for digest in rows["digest"]], dtype=pl.Int64),
         why_num_labels=pl.Series([where(carried[digest]) for digest in rows["digest"]], dtype=pl.String),
     )
 
 
-def labels_carried(changes: "pl.DataFrame", known: "pl.DataFrame") -> dict[str, dict[str, str]]:
-    """For each new digest every label it carries now, in the delta or in batches that did not change, with a path."""
+def _name_faults(paths: Sequence[str]) -> list[str]:
+    """Why each path is unsafe; empty where it is not."""
+    collisions = names.collisions(paths)
+    return [
+        f"{collisions[path]!a} is the same name on macOS and Windows" if path in collisions else names.fault(path)
+        for path in paths
+    ]
+
+
+def labels_carried(delta: Delta, ledger: "pl.DataFrame") -> dict[str, dict[str, str]]:
+    """For each new digest every label that it carries now, each with a path.
+
+    The delta has some of its places, batches that did not change have the others.
+    """
     import polars as pl
 
-    new = changes.filter(pl.col("kind").is_in(NEW)).select("digest").unique()
-    here = changes.filter(pl.col("kind").is_in([*NEW, "relabelled", "elsewhere"])).join(new, on="digest", how="semi")
+    new = delta.new.select("digest").unique()
+    here = delta.labelled_everywhere.join(new, on="digest", how="semi")
     # What is relabelled the ledger still has under its old label.
-    moved = changes.filter(pl.col("kind") == "relabelled").select("digest")
-    old = known.join(new, on="digest", how="semi").join(moved, on="digest", how="anti")
+    old = ledger.join(new, on="digest", how="semi").join(delta.relabelled, on="digest", how="anti")
     placed = pl.concat([here.select("digest", "label", "path"), old.select("digest", "label", "path")])
-    found: dict[str, dict[str, str]] = {}
+    carried: dict[str, dict[str, str]] = {}
     for digest, label, path in placed.sort("path").iter_rows():
         if label:  # an image without one is at fault for that
-            found.setdefault(digest, {}).setdefault(label, path)
-    return {digest: found.get(digest, {"": ""}) for digest in new["digest"]}
+            carried.setdefault(digest, {}).setdefault(label, path)
+    return {digest: carried.get(digest, {"": ""}) for digest in new["digest"]}
 
 
 def where(labels: dict[str, str]) -> str:

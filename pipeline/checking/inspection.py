@@ -1,171 +1,170 @@
-"""The inspection: what Great Expectations makes of the new images, from the table of facts."""
+"""The inspection: what becomes of the new images, from the table of facts and what Great Expectations says of it."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.checking import drift, quarantine
+from pipeline.artifacts.reference import Statistics
+from pipeline.checking import drift, expectations, quarantine
 from pipeline.checking import facts as tables
+from pipeline.checking.expectations import BY_DVC_ADD
+from pipeline.checking.findings import Finding, Judge
+from pipeline.checking.quarantine import Entry
 from pipeline.checking.settings import Validate
+from pipeline.data.delta import Delta
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from pipeline.checking.expectations import Judge, Verdict
+
+@dataclass(frozen=True)
+class Past:
+    """What was there before the new images."""
+
+    ledger: "pl.DataFrame"
+    """The images so far; columns digest, label, path."""
+    labels: Collection[str]
+    """The labels so far; none for a first cycle."""
+    reference: Statistics
+    """Of the images so far."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found."""
+    """What becomes of a delta, and why."""
 
     aside: "pl.DataFrame"
     """What is set aside; columns quarantine.COLUMNS."""
-    kept: "pl.DataFrame"
+    kept: Delta
     """The delta without it."""
     looks: "pl.DataFrame"
     """The table of facts without it."""
     counts: "pl.DataFrame"
     """Columns label, new, total: images once this delta is in."""
-    statistics: dict[str, Any]
-    """Of the accepted images; see `drift`."""
+    statistics: Statistics
+    """Of the accepted images."""
     distances: dict[str, float]
-    """Of the accepted images from the reference; empty where there are too few to tell."""
-    verdicts: "Sequence[Verdict]"
+    """Of the accepted images from the reference, by fact; empty where there are too few to tell."""
+    findings: Sequence[Finding]
     results: dict[str, Any]
     """Great Expectations' own JSON, by suite."""
+    again: str
+    """How a batch that was mended is added again; see `Remedy.words`."""
 
     @property
     def obstacles(self) -> list[str]:
         """Why the cycle must not go on; what happened, what was expected, what to do."""
+        failed = [finding for finding in self._failed if finding.expectation.consequence == "stop"]
         return [
-            f"expected that {verdict.meaning} ({verdict.expectation}), found {verdict.found}; {verdict.remedy}"
-            for verdict in self.verdicts
-            if not verdict.success and verdict.outcome == "stop"
+            f"expected that {finding.expectation.meaning} ({finding.expectation.kind}), found {finding.observed}; "
+            f"{finding.expectation.remedy.words(self.again)}"
+            for finding in failed
         ]
 
     @property
     def warnings(self) -> list[str]:
         """One sentence for each expectation that fails and only warns."""
-        failed = [verdict for verdict in self.verdicts if not verdict.success and verdict.outcome == "warn"]
-        return [_warning(verdict, self.looks, self.distances) for verdict in failed]
+        return [self._warning(finding) for finding in self._failed if finding.expectation.consequence == "warn"]
+
+    @property
+    def _failed(self) -> list[Finding]:
+        return [finding for finding in self.findings if not finding.success]
+
+    def _warning(self, finding: Finding) -> str:
+        meaning, remedy = finding.expectation.meaning, finding.expectation.remedy.words(self.again)
+        if finding.suite == "drift":
+            far = [list(self.distances.items())[row] for row in finding.rows]
+            what = ", ".join("the mix of labels" if name == "labels" else name for name, _ in far)
+            most = max(value for _, value in far)
+            return f"the new images differ in {what} by {most:.2f}; expected that {meaning}; {remedy}"
+        if finding.suite != "looks" or not finding.rows:
+            return f"expected that {meaning}, found {finding.observed}; {remedy}"
+        paths = [f"{self.looks['path'][row]!a}" for row in finding.rows[:3]]
+        more = f" and {len(finding.rows) - 3} more" if len(finding.rows) > 3 else ""
+        return f"{len(finding.rows)} new images are not as expected ({meaning}): {', '.join(paths)}{more}; {remedy}"
 
 
-def inspect(
-    facts: "pl.DataFrame",
-    changes: "pl.DataFrame",
-    known: "pl.DataFrame",
-    labels: Collection[str],
-    reference: Mapping[str, Any],
-    bounds: Validate,
-) -> Inspection:
+def inspect(facts: "pl.DataFrame", delta: Delta, past: Past, validate: Validate, again: str = BY_DVC_ADD) -> Inspection:
     """Judge the new images one by one, then the labels and the cycle that they would make.
 
     Args:
         facts: of `facts.of_new`.
-        changes: the delta.
-        known: the images so far; columns digest, label, path.
-        labels: the labels so far; none for a first cycle.
-        reference: statistics of the images so far.
-        bounds: section `validate` of params.yaml.
+        delta: what changed.
+        past: what was there before.
+        validate: section of params.yaml.
+        again: how a batch that was mended is added again; see `Remedy.words`.
     """
-    from pipeline.checking.expectations import Judge
-
     judge = Judge()
-    aside = _set_aside(judge, facts, changes, known, labels, bounds)
-    kept = changes.join(aside, on=["digest", "path"], how="anti", maintain_order="left")
+    aside = quarantine.table(_set_aside(judge, facts, delta, past, validate), again)
+    kept = delta.without(aside)
     looks = facts.join(aside, on=["digest", "path"], how="anti", maintain_order="left")
-    counts = quarantine.totals(kept, known, aside)
+    counts = quarantine.totals(kept, past.ledger, aside)
     statistics = tables.statistics(looks)
-    distances = _distances(reference, statistics)
-    _judge_the_rest(judge, facts, looks, aside, counts, distances, bounds)
-    return Inspection(aside, kept, looks, counts, statistics, distances, tuple(judge.verdicts), judge.results)
+    distances = _distances(past.reference, statistics)
+
+    judge.check("looks", looks.select(_LOOKS), expectations.of_looks(validate))
+    judge.check("drift", _table_of(distances), expectations.of_drift(validate))
+    judge.check("cycle", _cycle(counts, aside), expectations.of_cycle(validate, _at_most(facts, validate)))
+    return Inspection(aside, kept, looks, counts, statistics, distances, tuple(judge.findings), judge.results, again)
 
 
-def _set_aside(
-    judge: "Judge",
-    facts: "pl.DataFrame",
-    changes: "pl.DataFrame",
-    known: "pl.DataFrame",
-    before: Collection[str],
-    bounds: Validate,
-) -> "pl.DataFrame":
-    """What is at fault; with old images that a new one contradicts, and images of labels that have too few.
+_IMAGES = ("named", "labelled", "readable", "width", "height", "mode", "num_labels")
+_LOOKS = ("extension", "brightness", "contrast", "sharpness", "aspect", "digest")
 
-    Args:
-        before: the labels so far.
-    """
+
+def _set_aside(judge: Judge, facts: "pl.DataFrame", delta: Delta, past: Past, validate: Validate) -> list[Entry]:
+    """What is at fault, old images that a new one contradicts, and images of new labels that have too few."""
+    failed = judge.check("images", facts.select(_IMAGES), expectations.of_images(validate))
+    entries = [*quarantine.of_findings(failed, facts), *quarantine.contradicted(facts, delta, past.ledger)]
+    aside = quarantine.table(entries)
+    kept = delta.without(aside)
+    counts = _label_totals(quarantine.totals(kept, past.ledger, aside), past.labels)
+    table = counts.select("label", "total_if_new", "total_if_known")
+    for finding in judge.check("labels", table, expectations.of_labels(validate, sorted(past.labels))):
+        if finding.expectation.consequence == "quarantine":
+            entries += quarantine.too_few(kept, counts, finding)
+    return entries
+
+
+def _label_totals(counts: "pl.DataFrame", known_labels: Collection[str]) -> "pl.DataFrame":
+    """The labels that have images; the total is in a column of its own too, for new labels and for known ones."""
     import polars as pl
 
-    from pipeline.checking import expectations
-
-    columns = ["named", "labelled", "readable", "width", "height", "mode", "num_labels"]
-    failed = judge.check("images", facts.select(columns), expectations.of_images(bounds))
-    rows = [*quarantine.of_verdicts(failed, facts), *quarantine.contradicted(facts, changes, known)]
-    aside = quarantine.table(rows)
-
-    kept = changes.join(aside, on=["digest", "path"], how="anti")
-    counts = quarantine.totals(kept, known, aside).filter(pl.col("total") > 0)
-    is_known = pl.col("label").is_in(list(before))
-    counts = counts.with_columns(
+    is_known = pl.col("label").is_in(list(known_labels))
+    return counts.filter(pl.col("total") > 0).with_columns(
         total_if_new=pl.when(~is_known).then("total"), total_if_known=pl.when(is_known).then("total")
     )
-    table = counts.select("label", "total_if_new", "total_if_known")
-    for verdict in judge.check("labels", table, expectations.of_labels(bounds, sorted(before))):
-        if verdict.outcome == "quarantine":
-            rows += quarantine.too_few(kept, counts, verdict)
-    return quarantine.table(rows)
 
 
-def _distances(reference: Mapping[str, Any], statistics: dict[str, Any]) -> dict[str, float]:
+def _distances(reference: Statistics, statistics: Statistics) -> dict[str, float]:
     """Distances of the new images from the reference; none where there are too few to tell."""
-    if min(drift.num_images(reference), drift.num_images(statistics)) < drift.MIN_IMAGES:
+    if min(reference.num_images, statistics.num_images) < drift.MIN_IMAGES:
         return {}
     return drift.distances(reference, statistics)
 
 
-def _judge_the_rest(
-    judge: "Judge",
-    facts: "pl.DataFrame",
-    looks: "pl.DataFrame",
-    aside: "pl.DataFrame",
-    counts: "pl.DataFrame",
-    distances: dict[str, float],
-    bounds: Validate,
-) -> None:
+def _table_of(distances: Mapping[str, float]) -> "pl.DataFrame":
     import polars as pl
 
-    from pipeline.checking import expectations
+    return pl.DataFrame({"fact": list(distances), "distance": list(distances.values())})
 
-    columns = ["extension", "brightness", "contrast", "sharpness", "aspect", "digest"]
-    judge.check("looks", looks.select(columns), expectations.of_looks(bounds))
-    table = pl.DataFrame({"fact": list(distances), "distance": list(distances.values())})
-    judge.check("drift", table, expectations.of_drift(bounds))
-    # Images of a new label that has not enough yet are early, not at fault.
-    at_fault = aside.filter(pl.col("remedy") != quarantine.EARLY)["digest"].n_unique()
-    at_most = max(bounds.max_quarantined_images, math.floor(bounds.max_quarantined * facts["digest"].n_unique()))
+
+def _cycle(counts: "pl.DataFrame", aside: "pl.DataFrame") -> "pl.DataFrame":
+    """One row about the cycle as a whole; images of a new label that has too few are not at fault."""
+    import polars as pl
+
     totals = counts.filter(pl.col("total") > 0)["total"]
-    cycle = {
-        "num_labels": len(totals),
-        "imbalance": totals.max() / totals.min() if len(totals) else 1.0,  # type: ignore[operator]
-        "quarantined": at_fault,
-    }
-    judge.check("cycle", pl.DataFrame([cycle]), expectations.of_cycle(bounds, at_most))
-
-
-def _warning(verdict: "Verdict", looks: "pl.DataFrame", distances: Mapping[str, float]) -> str:
-    if verdict.suite == "drift":
-        far = [list(distances.items())[row] for row in verdict.rows]
-        found = ", ".join("the mix of labels" if name == "labels" else name for name, _ in far)
-        return (
-            f"the new images differ in {found} by {max(value for _, value in far):.2f}; expected that {verdict.meaning}"
-            f"; {verdict.remedy}"
-        )
-    if verdict.suite != "looks" or not verdict.rows:
-        return f"expected that {verdict.meaning}, found {verdict.found}; {verdict.remedy}"
-    paths = [f"{looks['path'][row]!a}" for row in verdict.rows[:3]]
-    more = f" and {len(verdict.rows) - 3} more" if len(verdict.rows) > 3 else ""
-    return (
-        f"{len(verdict.rows)} new images are not as expected ({verdict.meaning}): {', '.join(paths)}{more}; "
-        f"{verdict.remedy}"
+    return pl.DataFrame(
+        {
+            "num_labels": [len(totals)],
+            "imbalance": [totals.max() / totals.min() if len(totals) else 1.0],  # type: ignore[operator]
+            "quarantined": [aside.filter(pl.col("fault") != quarantine.TOO_FEW)["digest"].n_unique()],
+        }
     )
+
+
+def _at_most(facts: "pl.DataFrame", validate: Validate) -> int:
+    """How many of the new images may be set aside."""
+    share = math.floor(validate.max_quarantined * facts["digest"].n_unique())
+    return max(validate.max_quarantined_images, share)

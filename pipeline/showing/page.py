@@ -1,15 +1,16 @@
-"""The validation page: one HTML file that shows what came in and what was found. Pure.
+"""The validation page: one HTML file that shows what came in and how it was judged. Pure.
 
-Great Expectations' own pages do not escape what they show, and file names and labels come from
-outside. Here every text passes `escape`, no attribute is made from outside text, and the page's
-policy forbids scripts and every fetch.
+File names and labels come from outside, and Great Expectations' own pages do not escape what they show.
+Here every text passes `escape`, no attribute is made from outside text, and the page's policy forbids
+scripts and every fetch.
 """
 
 import base64
 import html
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+
+from pipeline.artifacts.report import Asked, LabelCount, Report, SetAside
 
 MAX_ROWS = 200
 """Rows of one table; the rest is counted. Every row is in the stage's JSON report."""
@@ -46,46 +47,41 @@ def escape(text: object) -> str:
     return html.escape(visible(short), quote=True)
 
 
-def page(report: Mapping[str, Any], sheet: bytes | None) -> str:
+def page(report: Report, sheet: bytes | None) -> str:
     """The whole page as one self-contained HTML file, for UTF-8.
 
     Args:
-        report: JSON of the validate stage. `counts`: images by each name in `COUNTS`;
-            `expectations`: suite, type, meaning, found, outcome (passed, failed, warned or
-            quarantined), images (that fail it); `quarantined`: path, label, digest, reason, remedy;
-            `warnings`: sentences; `drift`: distance, 0 to 1, by fact, and `max_drift`, the distance
-            above which it warns; `labels`: label, new, total (images).
+        report: of the validate stage.
         sheet: the contact sheet, PNG, or None.
     """
     return _PAGE.format(
         style=_STYLE,
         outcome=_outcome(report),
-        counts=_counts(report["counts"]),
+        counts=_counts(report.counts),
         sections="\n".join(
             (
-                _expectations(report["expectations"]),
-                _quarantined(report["quarantined"]),
-                _warnings(report["warnings"]),
-                _drift(report["drift"], report["max_drift"]),
-                _labels(report["labels"]),
+                _expectations(report.expectations),
+                _quarantined(report.quarantined),
+                _warnings(report.warnings),
+                _drift(report.drift, report.max_drift),
+                _labels(report.labels),
                 _sheet(sheet),
             )
         ),
     )
 
 
-def _outcome(report: Mapping[str, Any]) -> str:
-    counts, expectations = report["counts"], report["expectations"]
-    failed = sum(one["outcome"] == "failed" for one in expectations)
+def _outcome(report: Report) -> str:
+    failed = sum(asked.outcome == "failed" for asked in report.expectations)
     if failed:
-        return _banner(
-            "failed", "Failed", f"{failed} of {_number(len(expectations), 'expectation')} failed; nothing is trained"
-        )
+        asked = _number(len(report.expectations), "expectation")
+        return _banner("failed", "Failed", f"{failed} of {asked} failed; nothing is trained")
+    counts = report.counts
     accepted = f"{counts.get('accepted', 0):,} of {_number(counts.get('new', 0), 'new image')} accepted"
     if counts.get("quarantined", 0):
         return _banner("quarantined", "Passed", f"{accepted}, {counts['quarantined']:,} quarantined")
-    if report["warnings"]:
-        return _banner("warned", "Passed", f"{accepted}, {_number(len(report['warnings']), 'warning')}")
+    if report.warnings:
+        return _banner("warned", "Passed", f"{accepted}, {_number(len(report.warnings), 'warning')}")
     return _banner("passed", "Passed", accepted)
 
 
@@ -102,27 +98,27 @@ def _counts(counts: Mapping[str, int]) -> str:
     return f'<dl class="counts">{"".join(tiles)}</dl>'
 
 
-def _expectations(expectations: Sequence[Mapping[str, Any]]) -> str:
+def _expectations(expectations: Sequence[Asked]) -> str:
     rows = (
-        f"<td>{escape(one['suite'])}</td><td>{escape(one['meaning'])}<br><small>{escape(one['type'])}</small></td>"
-        f'<td>{escape(one["found"])}</td><td class="number">{one["images"]:,}</td><td>{_mark(one["outcome"])}</td>'
-        for one in expectations
+        f"<td>{escape(asked.suite)}</td><td>{escape(asked.meaning)}<br><small>{escape(asked.type)}</small></td>"
+        f'<td>{escape(asked.observed)}</td><td class="number">{asked.images:,}</td><td>{_mark(asked.outcome)}</td>'
+        for asked in expectations
     )
     table = _table(("suite", "expectation", "found", "#images that fail", "outcome"), rows, len(expectations))
     return _section("Expectations", table, "There was nothing to judge.")
 
 
 def _mark(outcome: str) -> str:
-    """The outcome as a word with a colour; a class of the page only where it is one that the page knows."""
-    known = outcome if outcome in ("passed", "failed", "warned", "quarantined") else "unknown"
-    return f'<span class="mark {known}">{escape(outcome)}</span>'
+    """The outcome as a word with a colour; an outcome that the page does not know has the class `unknown`."""
+    style = outcome if outcome in ("passed", "failed", "warned", "quarantined") else "unknown"
+    return f'<span class="mark {style}">{escape(outcome)}</span>'
 
 
-def _quarantined(images: Sequence[Mapping[str, Any]]) -> str:
+def _quarantined(images: Sequence[SetAside]) -> str:
     rows = (
-        f"<td><code>{escape(one['path'])}</code><br><small>{escape(one['digest'])}</small></td>"
-        f"<td>{escape(one['label'])}</td><td>{escape(one['reason'])}</td><td>{escape(one['remedy'])}</td>"
-        for one in images
+        f"<td><code>{escape(image.path)}</code><br><small>{escape(image.digest)}</small></td>"
+        f"<td>{escape(image.label)}</td><td>{escape(image.reason)}</td><td>{escape(image.remedy)}</td>"
+        for image in images
     )
     table = _table(("image", "label", "reason", "what to do"), rows, len(images))
     return _section("Quarantined", table, "No image was quarantined.")
@@ -154,12 +150,12 @@ def _bar(distance: float, limit: float) -> str:
     )
 
 
-def _labels(labels: Sequence[Mapping[str, Any]]) -> str:
+def _labels(counts: Sequence[LabelCount]) -> str:
     rows = (
-        f'<td>{escape(one["label"])}</td><td class="number">{one["new"]:,}</td><td class="number">{one["total"]:,}</td>'
-        for one in labels
+        f'<td>{escape(one.label)}</td><td class="number">{one.new:,}</td><td class="number">{one.total:,}</td>'
+        for one in counts
     )
-    return _section("Labels", _table(("label", "#new images", "#total"), rows, len(labels)), "There are none.")
+    return _section("Labels", _table(("label", "#new images", "#total"), rows, len(counts)), "There are none.")
 
 
 def _sheet(sheet: bytes | None) -> str:

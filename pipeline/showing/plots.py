@@ -1,13 +1,15 @@
 """Pictures for the reviewer, as PNG bytes. Home of matplotlib."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from pipeline.artifacts.training import Row
 
-def curves(history: Sequence[Mapping[str, float]], best_epoch: int, stop_reason: str) -> bytes:
+
+def curves(history: Sequence[Row], best_epoch: int, stop_reason: str) -> bytes:
     """Loss and accuracy by epoch, train and val, with the best and the last epoch marked."""
     figure = _figure(9, 3.6)
     epochs = range(len(history))

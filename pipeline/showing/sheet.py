@@ -12,19 +12,19 @@ import numpy as np
 
 from pipeline.showing.page import visible
 
-MAX_SECTIONS = 48
+MAX_PANELS = 48
 """The first ones are drawn and a line says how many are not: a page is looked at, not searched."""
 
-MANY_SECTIONS = 12
-"""With more than this, two sections without captions share a row and show half as many tiles each."""
+MANY_PANELS = 12
+"""With more than this, two panels without captions share a row and show half as many tiles each."""
 
 MAX_TILES = 24
-"""Tiles with a caption in one section; tiles without one fill a single row."""
+"""Tiles with a caption in one panel; tiles without one fill a single row."""
 
 # All in pixels.
 _SIDE = 84  # of a tile
 _MARGIN = 24
-_GAP, _NARROW_GAP = 10, 8  # between tiles; the narrow one leaves room between two sections side by side
+_GAP, _NARROW_GAP = 10, 8  # between tiles; the narrow one leaves room between two panels side by side
 _PER_ROW = 12
 _INNER = _PER_ROW * _SIDE + (_PER_ROW - 1) * _GAP
 _HALF = _PER_ROW // 2 * _SIDE + (_PER_ROW // 2 - 1) * _NARROW_GAP
@@ -55,7 +55,7 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Section:
+class Panel:
     """Tiles under a heading."""
 
     title: str
@@ -63,35 +63,35 @@ class Section:
     """Beside the title, smaller."""
     tiles: tuple[Tile, ...]
     more: int = 0
-    """Images of this section that are not among the tiles: "+ 480 more"."""
+    """Images of this panel that are not among the tiles: "+ 480 more"."""
 
 
 @dataclass(frozen=True)
 class _Box:
-    """Where a section goes: pixels from the top left corner of the sheet."""
+    """Where a panel goes: pixels from the top left corner of the sheet."""
 
-    section: Section
+    panel: Panel
     x: int
     y: int
     width: int
 
 
-def draw(sections: Sequence[Section]) -> bytes:
-    """The sheet as PNG, 1166 pixels wide; the same sections give the same bytes.
+def draw(panels: Sequence[Panel]) -> bytes:
+    """The sheet as PNG, 1166 pixels wide; the same panels give the same bytes.
 
-    Put first what matters most: only the first `MAX_SECTIONS` are drawn. Tiles beyond what a section
+    Put first what matters most: only the first `MAX_PANELS` are drawn. Tiles beyond what a panel
     has room for are counted as `more`.
     """
     from PIL import Image, ImageDraw
 
-    shown = sections[:MAX_SECTIONS]
-    boxes, height = _layout(shown, many=len(sections) > MANY_SECTIONS)
-    rest = len(sections) - len(shown)
-    footer = f"{rest} more sections are not drawn" if rest else "" if sections else "no images"
+    shown = panels[:MAX_PANELS]
+    boxes, height = _layout(shown, many=len(panels) > MANY_PANELS)
+    rest = len(panels) - len(shown)
+    footer = f"{rest} more sections are not drawn" if rest else "" if panels else "no images"
     sheet = Image.new("RGB", (_INNER + 2 * _MARGIN, height + (_HEADER if footer else 0)), _PAPER)
     canvas = ImageDraw.Draw(sheet)
     for box in boxes:
-        _draw_section(sheet, canvas, box)
+        _draw_panel(sheet, canvas, box)
     if footer:
         canvas.text((_MARGIN, height), footer, _SOFT, _font(13))
     sink = io.BytesIO()
@@ -99,29 +99,29 @@ def draw(sections: Sequence[Section]) -> bytes:
     return sink.getvalue()
 
 
-def _layout(sections: Sequence[Section], many: bool) -> tuple[list[_Box], int]:
-    """Sections from top to bottom, and the height of the sheet."""
+def _layout(panels: Sequence[Panel], many: bool) -> tuple[list[_Box], int]:
+    """Panels from top to bottom, and the height of the sheet."""
     boxes: list[_Box] = []
-    y, beside = _MARGIN, None  # beside: the section whose right side is free
-    for section in sections:
-        halved = many and not _captioned(section)
+    y, beside = _MARGIN, None  # beside: the panel whose right side is free
+    for panel in panels:
+        halved = many and not _captioned(panel)
         if halved and beside is not None:
-            boxes.append(_Box(section, _MARGIN + _INNER - _HALF, beside.y, _HALF))
+            boxes.append(_Box(panel, _MARGIN + _INNER - _HALF, beside.y, _HALF))
             y, beside = max(y, beside.y + _height(boxes[-1])), None
             continue
-        boxes.append(_Box(section, _MARGIN, y, _HALF if halved else _INNER))
+        boxes.append(_Box(panel, _MARGIN, y, _HALF if halved else _INNER))
         y += _height(boxes[-1])
         beside = boxes[-1] if halved else None
     return boxes, y
 
 
-def _captioned(section: Section) -> bool:
-    return any(tile.caption for tile in section.tiles)
+def _captioned(panel: Panel) -> bool:
+    return any(tile.caption for tile in panel.tiles)
 
 
 def _room(box: _Box) -> int:
     """How many tiles are drawn."""
-    if _captioned(box.section):
+    if _captioned(box.panel):
         return MAX_TILES
     return _PER_ROW if box.width == _INNER else _PER_ROW // 2
 
@@ -132,18 +132,18 @@ def _height(box: _Box) -> int:
 
 def _places(box: _Box) -> list[tuple[int, int]]:
     """Left and top of each tile, from the left and the end of the heading."""
-    count = min(len(box.section.tiles), _room(box))
-    if _captioned(box.section):
+    count = min(len(box.panel.tiles), _room(box))
+    if _captioned(box.panel):
         rows = (divmod(number, _PER_ROW_CAPTIONED) for number in range(count))
         return [(column * (_CARD + _CARD_GAP), row * (_SIDE + _CARD_GAP)) for row, column in rows]
     gap = _GAP if box.width == _INNER else _NARROW_GAP
     return [(number * (_SIDE + gap), 0) for number in range(count)]
 
 
-def _draw_section(sheet: Any, canvas: Any, box: _Box) -> None:
-    section, places = box.section, _places(box)
-    _draw_heading(canvas, box, section.more + len(section.tiles) - len(places))
-    for tile, (x, y) in zip(section.tiles, places, strict=False):
+def _draw_panel(sheet: Any, canvas: Any, box: _Box) -> None:
+    panel, places = box.panel, _places(box)
+    _draw_heading(canvas, box, panel.more + len(panel.tiles) - len(places))
+    for tile, (x, y) in zip(panel.tiles, places, strict=False):
         left, top = box.x + x, box.y + _HEADER + y
         _draw_tile(sheet, tile, left, top)
         lines = wrap(tile.caption, _font(12), _CARD - _INDENT, _SIDE // _LINE)
@@ -158,10 +158,10 @@ def _draw_heading(canvas: Any, box: _Box, more: int) -> None:
         words = f"+ {more:,} more"
         canvas.text((end, y), words, _SOFT, _font(12), anchor="rs")
         end -= int(_font(12).getlength(words)) + 12
-    title = _shortened(drawable(box.section.title), _font(15, bold=True), (end - box.x) * 2 // 3)
+    title = _shortened(drawable(box.panel.title), _font(15, bold=True), (end - box.x) * 2 // 3)
     canvas.text((box.x, y), title, _INK, _font(15, bold=True), anchor="ls")
     x = box.x + int(_font(15, bold=True).getlength(title)) + 12
-    note = _shortened(drawable(box.section.note), _font(12), end - x)
+    note = _shortened(drawable(box.panel.note), _font(12), end - x)
     canvas.text((x, y), note, _SOFT, _font(12), anchor="ls")
 
 
@@ -212,7 +212,7 @@ def wrap(text: str, font: Any, width: int, max_lines: int) -> list[str]:
     while rest and len(lines) < max_lines - 1:
         fits = _fits(rest, font, width)
         if fits < len(rest):
-            breaks = (found.end() for found in re.finditer("[ /_-]", rest[:fits]))
+            breaks = (match.end() for match in re.finditer("[ /_-]", rest[:fits]))
             fits = max((place for place in breaks if 2 * place >= fits), default=fits)  # no line is half empty
         lines.append(rest[:fits].rstrip(" "))
         rest = rest[fits:].lstrip(" ")
@@ -224,8 +224,8 @@ def drawable(text: str) -> str:
 
     Two labels in a script that the fonts do not know stay two labels, which empty boxes would not.
     """
-    shown, known = visible(text[:_MAX_TEXT]), _characters()
-    return "".join(one if ord(one) in known else one.encode("unicode_escape").decode() for one in shown)
+    shown, glyphs = visible(text[:_MAX_TEXT]), _characters()
+    return "".join(one if ord(one) in glyphs else one.encode("unicode_escape").decode() for one in shown)
 
 
 def _shortened(text: str, font: Any, width: int) -> str:

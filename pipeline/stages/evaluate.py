@@ -79,7 +79,7 @@ def run(paths: Paths) -> None:
     _evaluation(answers, ours, champion, images.labels).write(paths.scores)
     artifact.write_list(paths.evaluation / "suspicious.json", [doubt for doubt, _ in doubted])
     if doubted:
-        files.write(paths.evaluation / "suspicious.png", sheet.draw([_section(doubted)]))
+        files.write(paths.evaluation / "suspicious.png", sheet.draw([_panel(doubted)]))
     _say(judgement, [doubt for doubt, _ in doubted], paths.evaluation)
 
 
@@ -248,7 +248,7 @@ def _named(suspects: Sequence[_Suspect], accepted: "pl.DataFrame") -> "list[tupl
     return sorted(named, key=lambda pair: (-pair[0].probability, pair[0].path))
 
 
-def _section(doubted: "Sequence[tuple[Doubt, np.ndarray]]") -> sheet.Section:
+def _panel(doubted: "Sequence[tuple[Doubt, np.ndarray]]") -> sheet.Panel:
     """The most doubtful as thumbnails."""
     import numpy as np
 
@@ -260,7 +260,7 @@ def _section(doubted: "Sequence[tuple[Doubt, np.ndarray]]") -> sheet.Section:
         )
         for doubt, pixels in doubted[:TILES]
     )
-    return sheet.Section("suspicious labels", "the champion doubts them", tiles, len(doubted) - len(tiles))
+    return sheet.Panel("suspicious labels", "the champion doubts them", tiles, len(doubted) - len(tiles))
 
 
 def _evaluation(answers: _Answers, ours: Scores, champion: _Model | None, labels: Sequence[str]) -> Evaluation:

@@ -187,7 +187,7 @@ def _drift(here: _World, delta: "Delta", lineage: Lineage) -> Mapping[str, float
         return {}
     limits, thumbnails = pixels.limits(here.settings.validate_), here.paths.scratch / "sample.npy"
     seen = pixels.look(here.store, sample, limits, {THUMBNAIL: thumbnails}, "resolve: drift")
-    table = facts.table(seen).with_columns(sample["digest"], sample["label"]).filter("readable")
+    table = facts.table(seen).with_columns(sample["digest"], sample["label"], sample["path"]).filter("readable")
     return drift.distances(reference, facts.statistics(table))
 
 

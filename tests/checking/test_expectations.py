@@ -1,13 +1,13 @@
 """Each expectation: what passes at its bound, what fails beyond, and what failing means."""
 
-import json
 from typing import NamedTuple
 
 import polars as pl
 import pytest
 
 from pipeline.checking import expectations
-from pipeline.checking.expectations import Judge, Verdict
+from pipeline.checking.expectations import BETWEEN, IN_SET, UNIQUE, Remedy
+from pipeline.checking.findings import Finding, Judge
 
 AGAIN = ", `dvc add` the batch and `dvc repro`"
 SOUND = {"named": True, "labelled": True, "readable": True, "width": 40, "height": 30, "mode": "RGB", "num_labels": 1}
@@ -60,14 +60,14 @@ def check(bounds, judge, request):
         "cycle": lambda: expectations.of_cycle(bounds, at_most),
     }
 
-    def failed(suite: str, rows: list[dict[str, object]]) -> list[Verdict]:
+    def failed(suite: str, rows: list[dict[str, object]]) -> list[Finding]:
         count[0] += 1
-        found = judge.check(
+        findings = judge.check(
             f"{suite} {request.node.name} {count[0]}", pl.DataFrame(rows, infer_schema_length=None), suites[suite]()
         )
-        judge.verdicts.clear()
+        judge.findings.clear()
         judge.results.clear()
-        return found
+        return findings
 
     count = [0]
     return failed
@@ -96,10 +96,9 @@ class Case(NamedTuple):
     outcome: str
     meaning: str
     remedy: str
-    expectation: str = "ExpectColumnValuesToBeBetween"
+    kind: str = BETWEEN
 
 
-IN_SET = "ExpectColumnValuesToBeInSet"
 CASES = [
     Case("images", "named", [True], [False], "quarantine", "names are safe in a terminal and on a page",
          f"rename it{AGAIN}", IN_SET),
@@ -159,22 +158,18 @@ def test_what_is_at_the_bound_passes(check, case):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.suite} {case.column}")
 def test_what_is_beyond_the_bound_fails_with_its_meaning_and_its_remedy(check, case):
     for value in case.beyond:
-        (found,) = check(case.suite, table(case.suite, {case.column: value}))
+        (finding,) = check(case.suite, table(case.suite, {case.column: value}))
         rows = table(case.suite, {case.column: value})
         shown = plain(float(value)) if case.column.startswith("total") else plain(value)
         shown = "" if isinstance(value, bool) else shown
-        assert found == Verdict(
-            suite=found.suite,
-            expectation=case.expectation,
-            meaning=case.meaning,
-            column=case.column,
-            outcome=case.outcome,
-            success=False,
-            found=shown,
-            rows=(len(rows) - 1,),
-            remedy=case.remedy,
+        assert finding == Finding(
+            finding.suite, finding.expectation, success=False, observed=shown, rows=(len(rows) - 1,)
         )
-        assert found.suite.startswith(case.suite)
+        assert finding.suite.startswith(case.suite)
+        failed = finding.expectation
+        assert (failed.kind, failed.column) == (case.kind, case.column)
+        assert (failed.meaning, failed.consequence) == (case.meaning, case.outcome)
+        assert failed.remedy.words() == case.remedy
 
 
 def test_every_expectation_has_a_case(bounds):
@@ -185,78 +180,69 @@ def test_every_expectation_has_a_case(bounds):
         *expectations.of_drift(bounds),
         *expectations.of_cycle(bounds, 20),
     ]
-    asked = {(type(one).__name__, one.column) for one in suites}
-    copies = ("ExpectColumnProportionOfUniqueValuesToBeBetween", "digest")
-    assert asked == {(case.expectation, case.column) for case in CASES} | {copies}
+    asked = {(one.kind, one.column) for one in suites}
+    assert asked == {(case.kind, case.column) for case in CASES} | {(UNIQUE, "digest")}
+
+
+def test_the_kinds_are_those_of_great_expectations():
+    assert BETWEEN == "ExpectColumnValuesToBeBetween"
+    assert IN_SET == "ExpectColumnValuesToBeInSet"
+    assert UNIQUE == "ExpectColumnProportionOfUniqueValuesToBeBetween"
+
+
+@pytest.mark.parametrize(
+    ("remedy", "words"),
+    [
+        (Remedy("look at it"), "look at it"),
+        (Remedy("rename it", is_on_batch=True), "rename it and again"),
+        (Remedy("mend it", is_on_batch=True, alternative=", or not"), "mend it and again, or not"),
+    ],
+)
+def test_only_what_changes_the_batch_has_to_be_added_again(remedy, words):
+    assert remedy.words(" and again") == words
 
 
 def test_copies_up_to_the_share_pass_and_one_more_warns(check):
     rows = table("looks", *[{}] * 7)  # ten
     of_ten = [row | {"digest": f"d{min(place, 2)}"} for place, row in enumerate(rows)]
     assert check("looks", of_ten) == []
-    (found,) = check("looks", [row | {"digest": f"d{min(place, 1)}"} for place, row in enumerate(rows)])
-    assert (found.outcome, found.column, found.found, found.rows) == ("warn", "digest", "80.0% copies", ())
-    assert found.meaning == "at most 70% of the images are copies of others (validate.max_duplicates)"
-    assert found.remedy == "remove the copies; they count once"
+    (finding,) = check("looks", [row | {"digest": f"d{min(place, 1)}"} for place, row in enumerate(rows)])
+    failed = finding.expectation
+    assert (failed.consequence, failed.column, finding.observed, finding.rows) == ("warn", "digest", "80.0% copies", ())
+    assert failed.meaning == "at most 70% of the images are copies of others (validate.max_duplicates)"
+    assert failed.remedy.words() == "remove the copies; they count once"
 
 
-@pytest.mark.parametrize(("known", "new_labels"), [([], "listed"), (["cat"], "allow")], ids=["first cycle", "allowed"])
-def test_a_new_label_need_not_be_listed(bounds, known, new_labels):
-    chosen = bounds.model_copy(update={"new_labels": new_labels})
-    assert not [one for one in expectations.of_labels(chosen, known) if one.column == "label"]
+@pytest.mark.parametrize(
+    ("known_labels", "new_labels"), [([], "listed"), (["cat"], "allow")], ids=["first cycle", "allowed"]
+)
+def test_a_new_label_need_not_be_listed(bounds, known_labels, new_labels):
+    section = bounds.model_copy(update={"new_labels": new_labels})
+    assert not [one for one in expectations.of_labels(section, known_labels) if one.column == "label"]
 
 
 def test_an_image_that_cannot_be_decoded_fails_once(check):
-    (found,) = check("images", table("images", UNKNOWN))
-    assert (found.column, found.rows) == ("readable", (3,))
+    (finding,) = check("images", table("images", UNKNOWN))
+    assert (finding.expectation.column, finding.rows) == ("readable", (3,))
 
 
 def test_images_none_of_which_can_be_decoded_fail_once_each(check):
     schema = dict.fromkeys(("width", "height"), pl.Int64) | {"mode": pl.String}
     rows = pl.DataFrame([SOUND | UNKNOWN] * 3, schema_overrides=schema).to_dicts()
-    (found,) = check("images", rows)
-    assert (found.column, found.rows) == ("readable", (0, 1, 2))
+    (finding,) = check("images", rows)
+    assert (finding.expectation.column, finding.rows) == ("readable", (0, 1, 2))
 
 
 def test_an_image_fails_all_that_it_is_at_fault_for(check):
-    found = check("images", table("images", {"width": 7, "mode": "F"}, {"height": 101}))
-    assert [(one.column, one.rows) for one in found] == [("width", (3,)), ("height", (4,)), ("mode", (3,))]
+    findings = check("images", table("images", {"width": 7, "mode": "F"}, {"height": 101}))
+    assert [(one.expectation.column, one.rows) for one in findings] == [
+        ("width", (3,)),
+        ("height", (4,)),
+        ("mode", (3,)),
+    ]
 
 
 def test_at_most_five_values_are_shown_of_all_that_fail(check):
-    (found,) = check("images", table("images", *({"mode": f"mode {number}"} for number in range(7))))
-    assert found.found == "mode 0, mode 1, mode 2, mode 3, mode 4"
-    assert found.rows == tuple(range(3, 10))
-
-
-def test_an_empty_table_fails_nothing_and_leaves_no_result(bounds):
-    judge = Judge()
-    empty = pl.DataFrame(schema=dict.fromkeys(SOUND, pl.Int64))
-    assert judge.check("images", empty, expectations.of_images(bounds)) == []
-    assert judge.verdicts == []
-    assert judge.results == {}
-
-
-def test_all_verdicts_and_results_are_kept_by_suite(bounds):
-    judge = Judge()
-    images = pl.DataFrame(table("images", {"width": 7}))
-    assert len(judge.check("images", images, expectations.of_images(bounds))) == 1
-    assert judge.check("drift", pl.DataFrame(table("drift")), expectations.of_drift(bounds)) == []
-    assert [(one.suite, one.success) for one in judge.verdicts].count(("images", True)) == 6
-    assert [(one.suite, one.success) for one in judge.verdicts][-1] == ("drift", True)
-    assert {name: part["success"] for name, part in judge.results.items()} == {"images": False, "drift": True}
-    assert judge.results["images"]["results"][0]["expectation_config"]["meta"]["remedy"]
-
-
-def test_results_are_json_the_same_for_the_same_images_and_nothing_is_printed(bounds, capfd):
-    first, second = Judge(), Judge()
-    for judge in (first, second):
-        judge.check("images", pl.DataFrame(table("images", {"width": 7})), expectations.of_images(bounds))
-    assert json.dumps(first.results, sort_keys=True) == json.dumps(second.results, sort_keys=True)
-    assert capfd.readouterr() == ("", "")
-
-
-def test_an_expectation_that_could_not_be_judged_is_never_a_pass(bounds):
-    without = pl.DataFrame(table("images")).drop("width")
-    with pytest.raises(RuntimeError, match="Great Expectations could not judge images"):
-        Judge().check("images", without, expectations.of_images(bounds))
+    (finding,) = check("images", table("images", *({"mode": f"mode {number}"} for number in range(7))))
+    assert finding.observed == "mode 0, mode 1, mode 2, mode 3, mode 4"
+    assert finding.rows == tuple(range(3, 10))

@@ -1,8 +1,9 @@
 import polars as pl
 import pytest
 
-from pipeline.checking import drift, facts
+from pipeline.checking import facts
 from pipeline.data import ledger
+from pipeline.data.delta import Delta
 from pipeline.images import sniffing
 from pipeline.images.decoding import Facts
 
@@ -11,10 +12,10 @@ GOOD = Facts(100, "PNG", "RGB", 40, 30, brightness=0.5, contrast=0.2, sharpness=
 PLACED = dict.fromkeys(["digest", "label", "path"], pl.String)
 
 
-def changes(*rows: tuple[str, str, str, str]) -> pl.DataFrame:
+def changes(*rows: tuple[str, str, str, str]) -> Delta:
     """A delta: kind, digest, label, path below the images."""
     made = pl.DataFrame([*rows], schema=dict.fromkeys(["kind", "digest", "label", "path"], pl.String), orient="row")
-    return made.with_columns(path=pl.lit(f"{ROOT}/") + pl.col("path"), was=pl.lit(""))
+    return Delta(made.with_columns(path=pl.lit(f"{ROOT}/") + pl.col("path"), was=pl.lit("")))
 
 
 def known(*rows: tuple[str, str, str]) -> pl.DataFrame:
@@ -22,12 +23,12 @@ def known(*rows: tuple[str, str, str]) -> pl.DataFrame:
     return made.with_columns(path=pl.lit(f"{ROOT}/") + pl.col("path"))
 
 
-def seen(**found: Facts) -> pl.DataFrame:
-    return facts.table([*found.values()]).with_columns(pl.Series("digest", [*found], dtype=pl.String))
+def seen(**decoded: Facts) -> pl.DataFrame:
+    return facts.table([*decoded.values()]).with_columns(pl.Series("digest", [*decoded], dtype=pl.String))
 
 
-def of_new(delta: pl.DataFrame, old: pl.DataFrame | None = None, **found: Facts) -> pl.DataFrame:
-    every = dict.fromkeys(delta["digest"], GOOD) | found
+def of_new(delta: Delta, old: pl.DataFrame | None = None, **decoded: Facts) -> pl.DataFrame:
+    every = dict.fromkeys(delta.rows["digest"], GOOD) | decoded
     return facts.of_new(delta, known() if old is None else old, seen(**every), ROOT)
 
 
@@ -58,9 +59,9 @@ def test_of_an_image_that_cannot_be_decoded_only_the_reason_is_known():
     assert set(row.values()) == {None}
 
 
-@pytest.mark.parametrize("found", [[], [Facts(1, error="x")], [GOOD]], ids=["none", "faulty", "good"])
-def test_columns_have_their_types_whatever_is_found(found):
-    table = facts.table(found)
+@pytest.mark.parametrize("decoded", [[], [Facts(1, error="x")], [GOOD]], ids=["none", "faulty", "good"])
+def test_columns_have_their_types_whatever_is_found(decoded):
+    table = facts.table(decoded)
     assert table.schema == facts.table([GOOD, Facts(1, error="x")]).schema
     assert {table.schema[name] for name in ledger.HASHES} == {pl.UInt64}
 
@@ -71,10 +72,10 @@ def test_the_aspect_is_that_of_the_longer_side():
 
 
 def test_statistics_count_each_image_once():
-    rows = facts.table([GOOD, GOOD]).with_columns(digest=pl.lit("d1"), label=pl.lit("cat"))
-    found = facts.statistics(rows)
-    assert drift.num_images(found) == 1
-    assert found["labels"] == {"cat": 1}
+    rows = facts.table([GOOD, GOOD]).with_columns(digest=pl.lit("d1"), label=pl.lit("cat"), path=pl.Series(["a", "b"]))
+    statistics = facts.statistics(rows)
+    assert statistics.num_images == 1
+    assert statistics.labels == {"cat": 1}
 
 
 def test_the_table_has_the_new_images_with_what_was_seen_of_them():
@@ -137,8 +138,8 @@ def test_names_that_are_one_on_another_system_are_a_fault_of_both(one, other):
 
 
 def test_where_the_project_lies_does_not_matter_to_names():
-    delta = changes(("added", "d1", "cat", "cat/1.png")).with_columns(path=pl.lit("-x\n/images/cat/1.png"))
-    table = facts.of_new(delta, known(), seen(d1=GOOD), "-x\n/images")
+    rows = changes(("added", "d1", "cat", "cat/1.png")).rows.with_columns(path=pl.lit("-x\n/images/cat/1.png"))
+    table = facts.of_new(Delta(rows), known(), seen(d1=GOOD), "-x\n/images")
     assert table["named"].to_list() == [True]
 
 
@@ -155,8 +156,8 @@ def test_where_the_project_lies_does_not_matter_to_names():
     ],
 )
 def test_a_name_ends_as_its_content_is(name, kind, fits):
-    found = Facts(1, error="a GIF file") if not kind else Facts(1, kind, "RGB", 40, 30)
-    assert of_new(changes(("added", "d1", "cat", f"m/cat/{name}")), d1=found)["extension"].to_list() == [fits]
+    decoded = Facts(1, error="a GIF file") if not kind else Facts(1, kind, "RGB", 40, 30)
+    assert of_new(changes(("added", "d1", "cat", f"m/cat/{name}")), d1=decoded)["extension"].to_list() == [fits]
 
 
 def test_every_usual_extension_fits():
@@ -172,8 +173,8 @@ def test_an_image_that_no_labels_csv_names_has_no_label():
 
 
 def carried(delta: pl.DataFrame, old: pl.DataFrame | None = None) -> dict[str, set[str]]:
-    found = facts.labels_carried(delta, known() if old is None else old)
-    return {digest: set(labels) for digest, labels in found.items()}
+    carried = facts.labels_carried(delta, known() if old is None else old)
+    return {digest: set(labels) for digest, labels in carried.items()}
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from pipeline.checking import drift, facts, inspection, quarantine
-from pipeline.checking.inspection import Inspection
+from pipeline.artifacts.reference import Statistics
+from pipeline.checking import drift, facts, inspection
+from pipeline.checking.inspection import Inspection, Past
+from pipeline.data.delta import Delta
 from pipeline.images.decoding import Facts
 
 ROOT = "data/images"
@@ -31,42 +33,47 @@ def old(label: str, count: int) -> list[tuple[str, str, str]]:
 def inspect(settings):
     """Inspect a delta: `inspect(added("cat", 10), known=old("cat", 10), cat3=Facts(...), min_side=16)`."""
 
-    def inspected(
-        delta: list[Row], known=(), before=None, reference=None, found: dict[str, Facts] | None = None, **bounds: object
+    def run(
+        delta: list[Row],
+        known=(),
+        before=None,
+        reference=None,
+        decoded: dict[str, Facts] | None = None,
+        again=AGAIN,
+        **limits: object,
     ) -> Inspection:
-        changes = pl.DataFrame(delta, schema=DELTA, orient="row")
-        past = pl.DataFrame([*known], schema=PLACED, orient="row")
-        digests = [
-            *dict.fromkeys(row[1] for row in delta if row[0] in ("added", "retried")),
-        ]
-        seen = facts.table([(found or {}).get(digest, GOOD) for digest in digests])
-        table = facts.of_new(changes, past, seen.with_columns(pl.Series("digest", digests, dtype=pl.String)), ROOT)
+        changes = Delta(pl.DataFrame(delta, schema=DELTA, orient="row"))
+        ledger = pl.DataFrame([*known], schema=PLACED, orient="row")
+        digests = [*dict.fromkeys(row[1] for row in delta if row[0] in ("added", "retried"))]
+        seen = facts.table([(decoded or {}).get(digest, GOOD) for digest in digests])
+        table = facts.of_new(changes, ledger, seen.with_columns(pl.Series("digest", digests, dtype=pl.String)), ROOT)
         labels = {row[1] for row in known} if before is None else before
         plain = {"min_images_per_label": 10, "new_labels": "allow", "labels": (), "max_quarantined_images": 2}
-        return inspection.inspect(
-            table, changes, past, labels, reference or {}, settings.validate_.model_copy(update=plain | bounds)
-        )
+        past = Past(ledger, labels, reference or Statistics())
+        return inspection.inspect(table, changes, past, settings.validate_.model_copy(update=plain | limits), again)
 
-    return inspected
+    return run
 
 
-def aside(found: Inspection) -> dict[str, str]:
+def aside(inspected: Inspection) -> dict[str, str]:
     """Path below the images to reason."""
-    return {path.removeprefix(f"{ROOT}/"): reason for path, reason in found.aside.select("path", "reason").iter_rows()}
+    return {
+        path.removeprefix(f"{ROOT}/"): reason for path, reason in inspected.aside.select("path", "reason").iter_rows()
+    }
 
 
 BOTH = [*added("cat", 10), *added("dog", 10)]
 
 
 def test_images_that_are_as_they_should_be_are_all_accepted(inspect):
-    found = inspect(BOTH)
-    assert aside(found) == {}
-    assert found.obstacles == found.warnings == []
-    assert len(found.kept) == len(found.looks) == 20
-    assert found.counts.rows() == [("cat", 10, 10), ("dog", 10, 10)]
-    assert drift.num_images(found.statistics) == 20
-    assert found.distances == {}
-    assert set(found.results) == {"images", "labels", "looks", "cycle"}
+    inspected = inspect(BOTH)
+    assert aside(inspected) == {}
+    assert inspected.obstacles == inspected.warnings == []
+    assert len(inspected.kept.rows) == len(inspected.looks) == 20
+    assert inspected.counts.rows() == [("cat", 10, 10), ("dog", 10, 10)]
+    assert inspected.statistics.num_images == 20
+    assert inspected.distances == {}
+    assert set(inspected.results) == {"images", "labels", "looks", "cycle"}
 
 
 def test_a_faulty_image_costs_itself_and_not_the_cycle(inspect):
@@ -74,83 +81,87 @@ def test_a_faulty_image_costs_itself_and_not_the_cycle(inspect):
         "cat0": Facts(0, error="empty file"),
         "cat1": replace(GOOD, width=7),
     }
-    found = inspect([*BOTH, *added("cat", 2, 10)], found=faults)
-    assert aside(found) == {
+    inspected = inspect([*BOTH, *added("cat", 2, 10)], decoded=faults)
+    assert aside(inspected) == {
         "new/cat/0.png": "empty file",
         "new/cat/1.png": "width is 7; expected that widths are between 8 and 10000 pixels "
         "(validate.min_side, validate.max_side)",
     }
-    assert found.obstacles == []
-    assert set(found.aside["remedy"]) == {f"export it again or remove it{AGAIN}", f"resize or remove it{AGAIN}"}
-    assert not found.aside["is_known"].any()
-    assert not set(found.kept["digest"]) & {"cat0", "cat1"}
-    assert not set(found.looks["digest"]) & {"cat0", "cat1"}
-    assert drift.num_images(found.statistics) == 20
+    assert inspected.obstacles == []
+    assert set(inspected.aside["remedy"]) == {f"export it again or remove it{AGAIN}", f"resize or remove it{AGAIN}"}
+    assert set(inspected.aside["fault"]) == {"readable", "width"}
+    assert not inspected.aside["is_known"].any()
+    assert not set(inspected.kept.rows["digest"]) & {"cat0", "cat1"}
+    assert not set(inspected.looks["digest"]) & {"cat0", "cat1"}
+    assert inspected.statistics.num_images == 20
 
 
 @pytest.mark.parametrize("count", [2, 3], ids=["at the limit", "beyond"])
 def test_too_many_faulty_images_stop_the_cycle(inspect, count):
     faults = {f"cat{number}": Facts(0, error="empty file") for number in range(count)}
-    found = inspect([*added("cat", 20), *added("dog", 10)], found=faults, max_quarantined=0.0)
+    inspected = inspect([*added("cat", 20), *added("dog", 10)], decoded=faults, max_quarantined=0.0)
     expected = (
         "expected that at most 2 images are set aside (validate.max_quarantined, validate.max_quarantined_images) "
         f"(ExpectColumnValuesToBeBetween), found 3; mend or remove them{AGAIN}, or raise the limits in params.yaml"
     )
-    assert found.obstacles == ([expected] if count == 3 else [])
+    assert inspected.obstacles == ([expected] if count == 3 else [])
 
 
 @pytest.mark.parametrize("count", [4, 5], ids=["at the limit", "beyond"])
 def test_a_share_of_a_large_push_may_be_faulty(inspect, count):
     faults = {f"cat{number}": Facts(0, error="empty file") for number in range(count)}
-    found = inspect([*added("cat", 30), *added("dog", 10)], found=faults, max_quarantined=0.1)
-    assert len(found.obstacles) == (count == 5)
+    inspected = inspect([*added("cat", 30), *added("dog", 10)], decoded=faults, max_quarantined=0.1)
+    assert len(inspected.obstacles) == (count == 5)
 
 
 def test_copies_of_a_faulty_image_count_once(inspect):
     copies = [("added", "cat0", "cat", f"{ROOT}/copy/cat/{number}.png", "") for number in range(5)]
-    found = inspect([*BOTH, *added("cat", 1, 10), *copies], found={"cat0": Facts(0, error="x")}, max_quarantined=0.0)
-    assert len(found.aside) == 6
-    assert found.obstacles == []
+    inspected = inspect(
+        [*BOTH, *added("cat", 1, 10), *copies], decoded={"cat0": Facts(0, error="x")}, max_quarantined=0.0
+    )
+    assert len(inspected.aside) == 6
+    assert inspected.obstacles == []
 
 
 def test_an_image_under_two_labels_is_set_aside_wherever_it_lies_and_whoever_was_first(inspect):
     delta = [*BOTH, ("added", "oldcat0", "dog", f"{ROOT}/new/dog/x.png", "")]
-    found = inspect(delta, known=[*old("cat", 20), *old("dog", 20)])
-    assert set(aside(found)) == {"new/dog/x.png", "old/cat/0.png"}
-    assert dict(found.aside.select("path", "is_known").iter_rows()) == {
+    inspected = inspect(delta, known=[*old("cat", 20), *old("dog", 20)])
+    assert set(aside(inspected)) == {"new/dog/x.png", "old/cat/0.png"}
+    assert dict(inspected.aside.select("path", "is_known").iter_rows()) == {
         f"{ROOT}/new/dog/x.png": False,
         f"{ROOT}/old/cat/0.png": True,
     }
-    assert found.counts.rows() == [("cat", 10, 29), ("dog", 10, 30)]
+    assert inspected.counts.rows() == [("cat", 10, 29), ("dog", 10, 30)]
 
 
 @pytest.mark.parametrize(("count", "waits"), [(10, False), (9, True)], ids=["enough", "too few"])
 def test_a_new_label_waits_until_it_has_enough_images(inspect, count, waits):
     known = [*old("cat", 20), *old("dog", 20)]
-    found = inspect([*added("cat", 5), *added("fox", count)], known=known, max_quarantined=0.0)
-    assert len(found.aside) == (count if waits else 0)
-    assert found.obstacles == []  # early, not at fault: they count for no limit
+    inspected = inspect([*added("cat", 5), *added("fox", count)], known=known, max_quarantined=0.0)
+    assert len(inspected.aside) == (count if waits else 0)
+    assert inspected.obstacles == []  # early, not at fault: they count for no limit
     if waits:
-        assert set(found.aside["reason"]) == {
+        assert set(inspected.aside["reason"]) == {
             "label fox has 9 images; expected that a new label has at least 10 images (validate.min_images_per_label)"
         }
-        assert set(found.aside["remedy"]) == {quarantine.EARLY}
-        assert found.counts.rows() == [("cat", 5, 25), ("dog", 0, 20)]
+        assert set(inspected.aside["remedy"]) == {"it enters by itself once there are enough"}
+        assert set(inspected.aside["fault"]) == {"total_if_new"}
+        assert inspected.counts.rows() == [("cat", 5, 25), ("dog", 0, 20)]
 
 
 def test_images_that_waited_enter_with_those_that_make_them_enough(inspect):
     known = [*old("cat", 20), *old("dog", 20)]
-    found = inspect([*added("fox", 4, kind="retried"), *added("fox", 6, 4)], known=known)
-    assert aside(found) == {}
-    assert found.counts.rows() == [("cat", 0, 20), ("dog", 0, 20), ("fox", 10, 10)]
+    inspected = inspect([*added("fox", 4, kind="retried"), *added("fox", 6, 4)], known=known)
+    assert aside(inspected) == {}
+    assert inspected.counts.rows() == [("cat", 0, 20), ("dog", 0, 20), ("fox", 10, 10)]
 
 
 def test_a_faulty_image_does_not_make_a_label_enough(inspect):
     known = [*old("cat", 20), *old("dog", 20)]
-    found = inspect(added("fox", 10), known=known, found={"fox0": Facts(0, error="empty file")})
-    assert len(found.aside) == 10
-    assert aside(found)["new/fox/0.png"] == "empty file"
-    assert aside(found)["new/fox/1.png"].startswith("label fox has 9 images")
+    inspected = inspect(added("fox", 10), known=known, decoded={"fox0": Facts(0, error="empty file")})
+    assert len(inspected.aside) == 10
+    assert aside(inspected)["new/fox/0.png"] == "empty file"
+    assert aside(inspected)["new/fox/1.png"].startswith("label fox has 9 images")
 
 
 def test_a_label_that_is_not_listed_stops_the_cycle(inspect):
@@ -163,9 +174,9 @@ def test_a_label_that_is_not_listed_stops_the_cycle(inspect):
 
 def test_a_label_of_the_parent_that_all_images_left_is_still_known(inspect):
     known = [*old("cat", 20), *old("dog", 20)]
-    found = inspect(added("fox", 10), known=known, before={"cat", "dog", "fox"}, new_labels="listed")
-    assert found.obstacles == []
-    assert found.counts.rows()[-1] == ("fox", 10, 10)
+    inspected = inspect(added("fox", 10), known=known, before={"cat", "dog", "fox"}, new_labels="listed")
+    assert inspected.obstacles == []
+    assert inspected.counts.rows()[-1] == ("fox", 10, 10)
 
 
 def test_a_first_cycle_needs_two_labels(inspect):
@@ -175,18 +186,18 @@ def test_a_first_cycle_needs_two_labels(inspect):
 
 def test_a_push_that_is_all_faulty_is_told_so_and_breaks_nothing(inspect):
     faults = {row[1]: Facts(0, error="empty file") for row in BOTH}
-    found = inspect(BOTH, found=faults)
-    assert len(found.aside) == 20
-    assert len(found.obstacles) == 2
-    assert found.looks.is_empty()
+    inspected = inspect(BOTH, decoded=faults)
+    assert len(inspected.aside) == 20
+    assert len(inspected.obstacles) == 2
+    assert inspected.looks.is_empty()
 
 
 def test_a_push_that_only_removes_is_judged_by_what_is_left(inspect):
     known = [*old("cat", 20), *old("dog", 20)]
     gone = [("removed", digest, label, path, "") for digest, label, path in known if label == "dog"]
-    found = inspect(gone, known=known)
-    assert found.counts.rows() == [("cat", 0, 20), ("dog", 0, 0)]
-    assert len(found.obstacles) == 1
+    inspected = inspect(gone, known=known)
+    assert inspected.counts.rows() == [("cat", 0, 20), ("dog", 0, 0)]
+    assert len(inspected.obstacles) == 1
     few = inspect(gone[:11], known=known)
     assert few.obstacles == []
     assert few.warnings == [
@@ -197,9 +208,9 @@ def test_a_push_that_only_removes_is_judged_by_what_is_left(inspect):
 
 def test_how_an_image_looks_only_warns_and_names_the_first_few(inspect):
     dark = {f"cat{number}": replace(GOOD, brightness=0.01) for number in range(5)}
-    found = inspect(BOTH, found=dark)
-    assert aside(found) == {}
-    assert found.warnings == [
+    inspected = inspect(BOTH, decoded=dark)
+    assert aside(inspected) == {}
+    assert inspected.warnings == [
         "5 new images are not as expected (brightness is between 0.03 and 0.97 (validate.brightness)): "
         "'data/images/new/cat/0.png', 'data/images/new/cat/1.png', 'data/images/new/cat/2.png' and 2 more; "
         "look at it"
@@ -225,23 +236,32 @@ def test_a_lopsided_set_is_warned_of(inspect):
 def test_drift_is_judged_where_there_are_enough_images_on_both_sides(inspect):
     lit, dark = ([replace(GOOD, brightness=value)] * drift.MIN_IMAGES for value in (0.8, 0.2))
     digests, labels = [str(number) for number in range(len(lit))], ["cat", "dog"] * (len(lit) // 2)
-    table = facts.table(lit).with_columns(digest=pl.Series(digests), label=pl.Series(labels))
+    table = facts.table(lit).with_columns(digest=pl.Series(digests), label=pl.Series(labels), path=pl.Series(digests))
     reference = facts.statistics(table)
     delta = [*added("cat", 50), *added("dog", 50)]
-    found = inspect(delta, reference=reference, found=dict(zip([row[1] for row in delta], dark, strict=True)))
-    assert found.distances["brightness"] == 1.0
-    assert found.distances["labels"] == 0.0
-    (warning,) = found.warnings
+    inspected = inspect(delta, reference=reference, decoded=dict(zip([row[1] for row in delta], dark, strict=True)))
+    assert inspected.distances["brightness"] == 1.0
+    assert inspected.distances["labels"] == 0.0
+    (warning,) = inspected.warnings
     assert warning == (
         "the new images differ in brightness by 1.00; expected that the new images are within 0.3 of those before "
         "(validate.max_drift); look at the contact sheet: is it the same camera, the same task?"
     )
-    fewer = inspect(delta[1:], reference=reference, found=dict(zip([row[1] for row in delta], dark, strict=True)))
+    fewer = inspect(delta[1:], reference=reference, decoded=dict(zip([row[1] for row in delta], dark, strict=True)))
     assert fewer.distances == {}
     assert fewer.warnings == []
 
 
 def test_great_expectations_never_sees_a_name(inspect):
     hostile = ("added", "cat99", "cat", f"{ROOT}/new/cat/<script>x.png", "")
-    found = inspect([*BOTH, hostile], found={"cat99": Facts(0, error="<script>")})
-    assert "<script>" not in str(found.results)
+    inspected = inspect([*BOTH, hostile], decoded={"cat99": Facts(0, error="<script>")})
+    assert "<script>" not in str(inspected.results)
+
+
+def test_what_must_be_added_again_is_said_in_the_words_of_the_caller(inspect):
+    faults = {f"cat{number}": Facts(0, error="empty file") for number in range(3)}
+    inspected = inspect(added("cat", 20), decoded=faults, max_quarantined=0.0, again=" and run this again")
+    assert set(inspected.aside["remedy"]) == {"export it again or remove it and run this again"}
+    stop = "found 3; mend or remove them and run this again, or raise the limits in params.yaml"
+    assert [stop in obstacle for obstacle in inspected.obstacles] == [True, False]
+    assert inspected.obstacles[1].endswith("add images of another label, in a folder of its name and run this again")

@@ -1,8 +1,13 @@
+from collections.abc import Iterable
+
 import polars as pl
 import pytest
 
 from pipeline.checking import quarantine
-from pipeline.checking.expectations import Verdict
+from pipeline.checking.expectations import Expectation, Remedy
+from pipeline.checking.findings import Finding
+from pipeline.checking.quarantine import Entry
+from pipeline.data.delta import Delta
 
 DELTA = dict.fromkeys(["kind", "digest", "label", "path"], pl.String)
 PLACED = dict.fromkeys(["digest", "label", "path"], pl.String)
@@ -13,13 +18,23 @@ def frame(schema: dict[str, object], rows: list[tuple[object, ...]]) -> pl.DataF
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def verdict(column: str, *rows: int, meaning: str = "it is so", remedy: str = "mend it") -> Verdict:
-    return Verdict("images", "Expect", meaning, column, "quarantine", False, "found", rows, remedy)
+def finding(column: str, *rows: int, meaning: str = "it is so", remedy: str = "mend it") -> Finding:
+    expectation = Expectation("Expect", column, "quarantine", meaning, Remedy(remedy))
+    return Finding("images", expectation, False, "observed", rows)
+
+
+def entry(digest: str, label: str, path: str, reason: str = "why", is_known: bool = False) -> Entry:
+    return Entry(digest, label, path, "width", reason, Remedy("mend it"), is_known)
+
+
+def worded(entries: Iterable[Entry]) -> list[tuple[object, ...]]:
+    """Entries with their remedies as sentences."""
+    return [(*entry[:5], entry.remedy.words(), entry.is_known) for entry in entries]
 
 
 def aside(*rows: tuple[str, str, str, bool]) -> pl.DataFrame:
     """Digest, label, path, is_known."""
-    return quarantine.table([(digest, label, path, "why", "mend it", old) for digest, label, path, old in rows])
+    return quarantine.table([entry(digest, label, path, is_known=old) for digest, label, path, old in rows])
 
 
 def test_an_empty_quarantine_has_its_columns():
@@ -29,13 +44,13 @@ def test_an_empty_quarantine_has_its_columns():
 
 def test_each_place_is_there_once_with_its_first_reason_sorted():
     rows = [
-        ("d1", "cat", "b", "first", "", False),
-        ("d2", "cat", "a", "why", "", False),
-        ("d1", "cat", "b", "second", "", True),
-        ("d1", "cat", "c", "why", "", False),
+        entry("d1", "cat", "b", "first"),
+        entry("d2", "cat", "a"),
+        entry("d1", "cat", "b", "second", is_known=True),
+        entry("d1", "cat", "c"),
     ]
-    found = quarantine.table(rows)
-    assert found.select("path", "reason").rows() == [("a", "why"), ("b", "first"), ("c", "why")]
+    table = quarantine.table(rows)
+    assert table.select("path", "reason").rows() == [("a", "why"), ("b", "first"), ("c", "why")]
 
 
 FACTS = pl.DataFrame(
@@ -54,26 +69,29 @@ FACTS = pl.DataFrame(
 @pytest.mark.parametrize(
     ("failed", "row"),
     [
-        (verdict("readable", 0), ("d0", "cat", "p0", "empty file", "mend it", False)),
-        (verdict("width", 0), ("d0", "cat", "p0", "width is 7; expected that it is so", "mend it", False)),
-        (verdict("labelled", 1), ("d1", "", "p1", "labels.csv of its batch does not name it", "mend it", False)),
+        (finding("readable", 0), ("d0", "cat", "p0", "readable", "empty file", "mend it", False)),
+        (finding("width", 0), ("d0", "cat", "p0", "width", "width is 7; expected that it is so", "mend it", False)),
+        (
+            finding("labelled", 1),
+            ("d1", "", "p1", "labelled", "labels.csv of its batch does not name it", "mend it", False),
+        ),
     ],
     ids=["words of the decoder", "a number", "no label"],
 )
 def test_an_image_that_fails_is_set_aside_with_reason_and_remedy(failed, row):
-    assert quarantine.of_verdicts([failed], FACTS) == [row]
+    assert worded(quarantine.of_findings([failed], FACTS)) == [row]
 
 
 def test_an_image_that_fails_several_is_told_the_first_that_it_fails():
-    found = quarantine.of_verdicts([verdict("readable", 0, remedy="one"), verdict("width", 0, 1, remedy="two")], FACTS)
-    assert [(row[0], row[3], row[4]) for row in found] == [
-        ("d0", "empty file", "one"),
-        ("d1", "width is 40; expected that it is so", "two"),
+    failed = [finding("readable", 0, remedy="one"), finding("width", 0, 1, remedy="two")]
+    assert [(row[0], *row[3:6]) for row in worded(quarantine.of_findings(failed, FACTS))] == [
+        ("d0", "readable", "empty file", "one"),
+        ("d1", "width", "width is 40; expected that it is so", "two"),
     ]
 
 
 def test_nothing_failed_sets_nothing_aside():
-    assert quarantine.of_verdicts([], FACTS) == []
+    assert quarantine.of_findings([], FACTS) == []
 
 
 def contradicted(doubted: dict[str, str], delta: list[tuple[str, ...]], known: list[tuple[str, ...]]):
@@ -81,26 +99,26 @@ def contradicted(doubted: dict[str, str], delta: list[tuple[str, ...]], known: l
         {"digest": pl.String, "num_labels": pl.Int64, "why_num_labels": pl.String},
         [(digest, 2 if why else 1, why) for digest, why in doubted.items()],
     )
-    return set(quarantine.contradicted(rows, frame(DELTA, delta), frame(PLACED, known)))
+    return set(worded(quarantine.contradicted(rows, Delta(frame(DELTA, delta)), frame(PLACED, known))))
 
 
 def test_a_known_image_that_a_new_one_contradicts_is_not_believed_either():
-    found = contradicted({"d1": "two", "d2": ""}, [], [("d1", "dog", "b/dog/1"), ("d2", "cat", "b/cat/2")])
-    assert found == {("d1", "dog", "b/dog/1", "two", KEEP, True)}
+    entries = contradicted({"d1": "two", "d2": ""}, [], [("d1", "dog", "b/dog/1"), ("d2", "cat", "b/cat/2")])
+    assert entries == {("d1", "dog", "b/dog/1", "num_labels", "two", KEEP, True)}
 
 
 def test_every_place_of_a_doubted_image_is_set_aside():
     delta = [("relabelled", "d1", "cat", "a/cat/1"), ("elsewhere", "d1", "dog", "b/dog/1"), ("added", "d1", "cat", "x")]
-    found = contradicted({"d1": "two"}, delta, [("d1", "old", "gone")])
-    assert {(row[2], row[5]) for row in found} == {("a/cat/1", True), ("b/dog/1", True)}
+    entries = contradicted({"d1": "two"}, delta, [("d1", "old", "gone")])
+    assert {(row[2], row[6]) for row in entries} == {("a/cat/1", True), ("b/dog/1", True)}
 
 
 def test_an_image_relabelled_in_one_place_only_is_not_believed():
     delta = [("relabelled", "d1", "cat", "a/cat/1"), ("elsewhere", "d1", "dog", "b/dog/1")]
     why = "the same bytes carry 2 labels: cat at 'a/cat/1', dog at 'b/dog/1'"
     assert contradicted({}, delta, [("d1", "dog", "b/dog/1")]) == {
-        ("d1", "cat", "a/cat/1", why, KEEP, True),
-        ("d1", "dog", "b/dog/1", why, KEEP, True),
+        ("d1", "cat", "a/cat/1", "num_labels", why, KEEP, True),
+        ("d1", "dog", "b/dog/1", "num_labels", why, KEEP, True),
     }
 
 
@@ -133,19 +151,19 @@ def test_new_images_of_a_label_that_has_too_few_wait_until_there_are_enough():
         ("added", "d6", "cat", "f"),
     ]
     counts = pl.DataFrame({"label": ["cat", "fox"], "total": [12, 3]})
-    failed = verdict("total_if_new", 1, meaning="there are ten", remedy=quarantine.EARLY)
+    failed = finding("total_if_new", 1, meaning="there are ten", remedy="it waits")
     why = "label fox has 3 images; expected that there are ten"
-    assert quarantine.too_few(frame(DELTA, delta), counts, failed) == [
-        ("d1", "fox", "a", why, quarantine.EARLY, False),
-        ("d2", "fox", "b", why, quarantine.EARLY, False),
-        ("d3", "fox", "c", why, quarantine.EARLY, True),
+    assert worded(quarantine.too_few(Delta(frame(DELTA, delta)), counts, failed)) == [
+        ("d1", "fox", "a", "total_if_new", why, "it waits", False),
+        ("d2", "fox", "b", "total_if_new", why, "it waits", False),
+        ("d3", "fox", "c", "total_if_new", why, "it waits", True),
     ]
 
 
 def totals(delta: list[tuple[str, ...]], known: list[tuple[str, ...]], *set_aside) -> dict[str, tuple[int, int]]:
-    found = quarantine.totals(frame(DELTA, delta), frame(PLACED, known), aside(*set_aside))
-    assert found["label"].is_sorted()
-    return {label: (new, total) for label, new, total in found.select("label", "new", "total").iter_rows()}
+    counts = quarantine.totals(Delta(frame(DELTA, delta)), frame(PLACED, known), aside(*set_aside))
+    assert counts["label"].is_sorted()
+    return {label: (new, total) for label, new, total in counts.select("label", "new", "total").iter_rows()}
 
 
 OLD = [("d1", "cat", "a"), ("d2", "cat", "b"), ("d3", "dog", "c")]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
 from pipeline.showing import sheet
-from pipeline.showing.sheet import MANY_SECTIONS, MAX_SECTIONS, MAX_TILES, Section, Tile, draw, drawable, wrap
+from pipeline.showing.sheet import MANY_PANELS, MAX_PANELS, MAX_TILES, Panel, Tile, draw, drawable, wrap
 
 WIDTH = 1166
 RED, AMBER, GREY, PLACEHOLDER = (194, 48, 48), (217, 130, 43), (213, 219, 224), (238, 241, 243)
@@ -23,8 +23,8 @@ def tile(number: int = 0, caption: str = "", kind: str = "plain", size: tuple[in
     return Tile(np.full((*size, 3), colour(number), np.uint8), caption, kind)
 
 
-def section(count: int = 3, first: int = 0, more: int = 0, caption: str = "", title: str = "cat", note: str = "new"):
-    return Section(title, note, tuple(tile(first + number, caption) for number in range(count)), more)
+def panel(count: int = 3, first: int = 0, more: int = 0, caption: str = "", title: str = "cat", note: str = "new"):
+    return Panel(title, note, tuple(tile(first + number, caption) for number in range(count)), more)
 
 
 def pixels(content: bytes) -> np.ndarray:
@@ -39,9 +39,9 @@ def box(picture: np.ndarray, wanted: tuple[int, int, int]) -> tuple[int, int, in
     return (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) if len(rows) else None
 
 
-def places(sections: list[Section]) -> list[tuple[int, int, int, int]]:
+def places(panels: list[Panel]) -> list[tuple[int, int, int, int]]:
     """Boxes of the numbered tiles that are on the sheet, by number."""
-    red, green, blue = pixels(draw(sections)).astype(int).transpose(2, 0, 1)
+    red, green, blue = pixels(draw(panels)).astype(int).transpose(2, 0, 1)
     rows, columns = np.nonzero((red == 0) & (green >= 40) & (green < 50) & (blue >= 100) & (blue < 200))
     number = (green[rows, columns] - 40) * 100 + blue[rows, columns] - 100
     inside = ((columns[number == one], rows[number == one]) for one in np.unique(number))
@@ -49,26 +49,26 @@ def places(sections: list[Section]) -> list[tuple[int, int, int, int]]:
 
 
 def test_every_tile_is_drawn_at_one_size_in_a_row():
-    found = places([section(12)])
-    assert {(right - left, bottom - top) for left, top, right, bottom in found} == {(84, 84)}
-    assert len({top for _, top, _, _ in found}) == 1
-    assert np.diff([left for left, *_ in found]).tolist() == [94] * 11
-    assert (found[0][0], found[-1][2]) == (24, WIDTH - 24)
+    boxes = places([panel(12)])
+    assert {(right - left, bottom - top) for left, top, right, bottom in boxes} == {(84, 84)}
+    assert len({top for _, top, _, _ in boxes}) == 1
+    assert np.diff([left for left, *_ in boxes]).tolist() == [94] * 11
+    assert (boxes[0][0], boxes[-1][2]) == (24, WIDTH - 24)
 
 
 def test_each_section_is_below_the_one_before():
-    tops = [top for _, top, _, _ in places([section(1), section(1, first=1), section(1, first=2)])]
+    tops = [top for _, top, _, _ in places([panel(1), panel(1, first=1), panel(1, first=2)])]
     assert np.diff(tops).tolist() == [144, 144]
 
 
 @pytest.mark.parametrize("size", [(48, 48), (224, 224), (20, 20), (1, 1)])
 def test_pictures_of_any_size_fill_their_tile(size):
-    (found,) = places([Section("cat", "", (tile(size=size),))])
-    assert (found[2] - found[0], found[3] - found[1]) == (84, 84)
+    (place,) = places([Panel("cat", "", (tile(size=size),))])
+    assert (place[2] - place[0], place[3] - place[1]) == (84, 84)
 
 
 def test_a_picture_that_is_not_square_keeps_its_shape_and_is_centred():
-    ((left, top, right, bottom),) = places([Section("cat", "", (tile(size=(48, 96)),))])
+    ((left, top, right, bottom),) = places([Panel("cat", "", (tile(size=(48, 96)),))])
     assert (left, right, bottom - top) == (24, 108, 42)
     assert top == 24 + 36 + 21
 
@@ -76,12 +76,12 @@ def test_a_picture_that_is_not_square_keeps_its_shape_and_is_centred():
 def test_a_picture_is_the_right_way_up():
     picture = np.zeros((48, 48, 3), np.uint8)
     picture[:24], picture[24:, :24] = RED, AMBER
-    drawn = pixels(draw([Section("cat", "", (Tile(picture),))]))[60:144, 24:108]
+    drawn = pixels(draw([Panel("cat", "", (Tile(picture),))]))[60:144, 24:108]
     assert [tuple(drawn[place]) for place in ((20, 20), (20, 64), (64, 20), (64, 64))] == [RED, RED, AMBER, (0, 0, 0)]
 
 
 def test_an_image_without_pixels_gets_a_placeholder():
-    drawn = pixels(draw([Section("Quarantined", "", (Tile(None, "cat/1.jpg: empty file", "fault"),))]))
+    drawn = pixels(draw([Panel("Quarantined", "", (Tile(None, "cat/1.jpg: empty file", "fault"),))]))
     left, top, right, bottom = box(drawn, PLACEHOLDER)
     assert (right - left, bottom - top) == (84, 84)
     assert (drawn[top + 20 : bottom - 20, left + 10 : right - 10] < 150).any()
@@ -92,7 +92,7 @@ def test_an_image_without_pixels_gets_a_placeholder():
     [("plain", GREY, (RED, AMBER)), ("fault", RED, (AMBER, GREY)), ("warning", AMBER, (RED, GREY))],
 )
 def test_the_frame_says_what_is_wrong_and_a_sign_says_it_without_colour(kind, frame, others):
-    drawn = pixels(draw([Section("cat", "", (tile(kind=kind),))]))
+    drawn = pixels(draw([Panel("cat", "", (tile(kind=kind),))]))
     assert box(drawn, frame)[2:] == ((109, 145) if kind == "plain" else (111, 147))
     assert [box(drawn, other) for other in others] == [None, None]
     is_sign = (drawn[62:68, 25:28] >= 250).all(axis=2).any()
@@ -101,21 +101,20 @@ def test_the_frame_says_what_is_wrong_and_a_sign_says_it_without_colour(kind, fr
 
 
 def test_what_is_not_shown_is_counted():
-    full, more, cut = (pixels(draw([one])) for one in (section(12), section(12, more=480), section(492)))
+    full, more, cut = (pixels(draw([one])) for one in (panel(12), panel(12, more=480), panel(492)))
     assert (full != more).any()
     assert (more == cut).all()
-    assert len(places([section(492)])) == 12
-    assert len(places([section(100, caption="x")])) == MAX_TILES
-    assert (pixels(draw([section(12, more=480)])) != pixels(draw([section(12, more=481)]))).any()
+    assert len(places([panel(492)])) == 12
+    assert len(places([panel(100, caption="x")])) == MAX_TILES
+    assert (pixels(draw([panel(12, more=480)])) != pixels(draw([panel(12, more=481)]))).any()
 
 
 def test_many_sections_stand_two_in_a_row_with_half_the_tiles():
     few, many = (
-        places([section(12, first=12 * number) for number in range(size)])
-        for size in (MANY_SECTIONS, MANY_SECTIONS + 1)
+        places([panel(12, first=12 * number) for number in range(size)]) for size in (MANY_PANELS, MANY_PANELS + 1)
     )
-    assert len(few) == MANY_SECTIONS * 12
-    assert len(many) == (MANY_SECTIONS + 1) * 6
+    assert len(few) == MANY_PANELS * 12
+    assert len(many) == (MANY_PANELS + 1) * 6
     assert [one[1] for one in many[:12]] == [many[0][1]] * 12
     assert [one[1] for one in many[12:24]] == [many[0][1] + 144] * 12
     assert min(one[0] for one in many) == 24
@@ -124,46 +123,46 @@ def test_many_sections_stand_two_in_a_row_with_half_the_tiles():
 
 
 def test_among_many_sections_those_with_captions_keep_the_whole_width():
-    sections = [section(9, caption="why"), *(section(6, first=9 + 6 * number) for number in range(MANY_SECTIONS))]
-    found = places(sections)
-    assert len(found) == 9 + 6 * MANY_SECTIONS
-    assert found[3][2] > WIDTH / 2
-    assert found[9][1] > found[8][3]
-    between = places([sections[1], sections[0], *sections[2:]])
+    panels = [panel(9, caption="why"), *(panel(6, first=9 + 6 * number) for number in range(MANY_PANELS))]
+    boxes = places(panels)
+    assert len(boxes) == 9 + 6 * MANY_PANELS
+    assert boxes[3][2] > WIDTH / 2
+    assert boxes[9][1] > boxes[8][3]
+    between = places([panels[1], panels[0], *panels[2:]])
     captioned, before, after = between[:9], between[9:15], between[15:21]
     assert before[0][3] < captioned[0][1]
     assert captioned[-1][3] < after[0][1]
 
 
 def test_a_section_without_tiles_takes_no_room_from_one_beside_it():
-    sections = [section(1, first=number) for number in range(MANY_SECTIONS + 1)]
-    found = places([sections[0], Section("dog", "none", ()), *sections[1:]])
-    assert found[1][1] - found[0][1] == 144
+    panels = [panel(1, first=number) for number in range(MANY_PANELS + 1)]
+    boxes = places([panels[0], Panel("dog", "none", ()), *panels[1:]])
+    assert boxes[1][1] - boxes[0][1] == 144
 
 
 def test_sections_beyond_the_limit_are_told_not_drawn():
-    sections = [section(1, first=number) for number in range(MAX_SECTIONS + 52)]
-    assert len(places(sections)) == MAX_SECTIONS
-    exact, over, further = (draw(sections[: MAX_SECTIONS + more]) for more in (0, 1, 2))
+    panels = [panel(1, first=number) for number in range(MAX_PANELS + 52)]
+    assert len(places(panels)) == MAX_PANELS
+    exact, over, further = (draw(panels[: MAX_PANELS + more]) for more in (0, 1, 2))
     assert pixels(over).shape[0] > pixels(exact).shape[0]
     assert (pixels(over) != pixels(further)).any()
 
 
 def test_nothing_to_show_is_a_sheet_that_says_so():
     assert (pixels(draw([])) < 128).any()
-    none = pixels(draw([Section("Quarantined", "none", ())]))
+    none = pixels(draw([Panel("Quarantined", "none", ())]))
     assert (none < 128).any()
     assert none.shape[0] < 150
 
 
 def test_the_same_sections_are_the_same_bytes_and_others_are_not():
-    base = [section(3, caption="cat/1.jpg")]
-    assert draw(base) == draw([section(3, caption="cat/1.jpg")])
+    base = [panel(3, caption="cat/1.jpg")]
+    assert draw(base) == draw([panel(3, caption="cat/1.jpg")])
     others = [
-        [section(3, caption="cat/2.jpg")],
-        [section(3, caption="cat/1.jpg", title="dog")],
-        [section(3, caption="cat/1.jpg", note="old")],
-        [section(3, caption="cat/1.jpg", more=1)],
+        [panel(3, caption="cat/2.jpg")],
+        [panel(3, caption="cat/1.jpg", title="dog")],
+        [panel(3, caption="cat/1.jpg", note="old")],
+        [panel(3, caption="cat/1.jpg", more=1)],
     ]
     assert len({draw(base), *(draw(other) for other in others)}) == 5
 
@@ -176,13 +175,13 @@ def ink(picture: np.ndarray) -> tuple[int, int, int, int]:
 
 @pytest.mark.parametrize("word", ["W" * 5000, "W " * 2500, "/W" * 2500, "\n" * 300, "\u202e" * 300, "е́" * 300])
 def test_no_caption_title_or_note_runs_over_what_is_beside_or_below(word):
-    caption = pixels(draw([Section("", "", (Tile(np.full((48, 48, 3), 255, np.uint8), word),))]))
+    caption = pixels(draw([Panel("", "", (Tile(np.full((48, 48, 3), 255, np.uint8), word),))]))
     left, top, right, bottom = ink(caption)
     assert left >= 24 + 84 + 8
     assert right <= 24 + 267
     assert top >= 24 + 36 - 2
     assert bottom <= 24 + 36 + 84
-    header = pixels(draw([section(1, title=word, note=word, more=10**9)]))
+    header = pixels(draw([panel(1, title=word, note=word, more=10**9)]))
     assert ink(header[:56])[2] <= WIDTH - 24
     assert ink(header[:56])[0] >= 24
 
@@ -234,5 +233,5 @@ def test_what_the_font_cannot_draw_is_written_as_its_code(text, shown):
 @hypothesis.given(st.text(st.characters()), st.text(st.characters()))
 @hypothesis.settings(max_examples=25)
 def test_any_text_can_be_drawn(title, caption):
-    sections = [Section(title, caption, (Tile(None, caption, "fault"),), 1)]
-    assert draw(sections) == draw(sections)
+    panels = [Panel(title, caption, (Tile(None, caption, "fault"),), 1)]
+    assert draw(panels) == draw(panels)

@@ -198,12 +198,12 @@ def test_set_aside_images_stay_where_the_user_put_them(project: Project, first: 
 def test_an_image_is_turned_as_its_exif_says_before_it_is_learned(project: Project, first: State) -> None:
     assert {f"odd/cat/{name}" for name in TURNED} <= set(first.labels)
     images, ledger = dataset.read(project.root / "data/cycle/dataset"), project.ledger()
-    found = {}
+    pixels = {}
     for name in TURNED:
         row = ledger[f"odd/cat/{name}"]
         part = images.part(row["split"])
-        found[name] = part.pixels[list(part.digests).index(row["digest"])]
-    one, six = found.values()
+        pixels[name] = part.pixels[list(part.digests).index(row["digest"])]
+    one, six = pixels.values()
     assert np.abs(np.rot90(one, -1).astype(int) - six).mean() < 3
 
 
