@@ -17,9 +17,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [path.relative_to(PACKAGE).as_posix() for path in MODULES]
 
 HOMES = {
-    "tensorflow": {"learning/training.py"},
+    "tensorflow": {"learning/engine.py"},
     "keras": {"learning/model.py"},
-    "mlflow": {"registry/client.py", "serving.py"},  # MLflow itself runs serving.py when it loads a model
+    "mlflow": {"registry/client.py", "registry/connection.py", "registry/run.py", "serving.py"},
     "great_expectations": {"checking/findings.py"},
     "dvc": {"data/store.py"},
     "PIL": {"images/decoding.py", "showing/sheet.py"},
@@ -48,6 +48,7 @@ PURE = (
     "learning/ladder.py",
     "data/names.py",
     "showing/page.py",
+    "showing/text.py",
     "judging/paired.py",
     "checking/quarantine.py",
     "data/removals.py",

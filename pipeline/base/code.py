@@ -91,7 +91,7 @@ def of_stages(stages: Iterable[str], architecture: str, memory: Path) -> dict[st
             may be deleted at any time.
     """
     own = of_architecture(architecture)
-    remembered = _Memory(memory)
+    remembered = _Parsed(memory)
     digests = {
         stage: digest(f"pipeline.stages.{stage}", *(own if stage in BUILDERS else ()), parsed=remembered)
         for stage in stages
@@ -144,7 +144,7 @@ def _read(path: Path, parsed: Parse) -> Module:
         ) from None
 
 
-class _Memory:
+class _Parsed:
     """Modules by the SHA-256 of their files, kept on disk."""
 
     def __init__(self, path: Path) -> None:

@@ -146,11 +146,11 @@ def fit(engine: "Engine", parts: Parts, train: Train, session: Session) -> Outco
         ModelError: no epoch had a finite value of the monitored metric.
         OSError: the first state cannot be saved.
     """
-    return _Training(engine, parts, train, session).run()
+    return _Loop(engine, parts, train, session).run()
 
 
 @dataclass
-class _Training:
+class _Loop:
     """One call of `fit`; all that changes in it is here and in the engine."""
 
     engine: "Engine"

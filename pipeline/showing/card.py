@@ -15,7 +15,7 @@ from pipeline.artifacts.lineage import Lineage
 from pipeline.artifacts.report import Report
 from pipeline.artifacts.training import Training
 from pipeline.learning import ladder
-from pipeline.showing import page
+from pipeline.showing.text import visible
 
 MAX_REMARKS = 10
 """Of each kind; the version's page has all."""
@@ -38,7 +38,7 @@ class Review:
 
 def escape(text: object) -> str:
     """Text that stays text in Markdown and in the HTML made from it."""
-    shown = html.escape(page.visible(" ".join(str(text).split())), quote=False)
+    shown = html.escape(visible(" ".join(str(text).split())), quote=False)
     return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", shown)
 
 

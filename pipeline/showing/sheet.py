@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.showing.page import visible
+from pipeline.showing.text import visible
 
 MAX_PANELS = 48
 """The first ones are drawn and a line says how many are not: a page is looked at, not searched."""

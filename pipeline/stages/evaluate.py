@@ -18,6 +18,7 @@ from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
+from pipeline.data.delta import once
 from pipeline.data.splits import SPLITS
 from pipeline.judging import gate, metrics
 from pipeline.judging.gate import Hits, Verdict
@@ -232,11 +233,11 @@ def _named(suspects: Sequence[_Suspect], accepted: "pl.DataFrame") -> "list[tupl
         suspects: the images.
         accepted: columns digest, path.
     """
-    paths = dict(accepted.sort("path", descending=True).iter_rows())  # of copies the first path wins
+    places = dict(once(accepted).select("digest", "path").iter_rows())
     named = [
         (
             Doubt(
-                path=paths.get(one.digest, one.digest),
+                path=places.get(one.digest, one.digest),
                 label=one.label,
                 predicted=one.predicted,
                 probability=one.probability,

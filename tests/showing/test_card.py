@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pipeline.artifacts.evaluation import ChallengerScores, ChampionScores, Doubt
 from pipeline.artifacts.report import SetAside
 from pipeline.artifacts.training import Audit, Mixture, Place, Places
-from pipeline.showing import page
 from pipeline.showing.card import MAX_REMARKS, Review, card, escape
+from pipeline.showing.text import visible
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -49,7 +49,7 @@ class Tags(HTMLParser):
 
 def seen(text: str) -> str:
     """Text as a card shows it: on one line, characters that hide others written out."""
-    return page.visible(" ".join(text.split()))
+    return visible(" ".join(text.split()))
 
 
 def shown(markdown: str) -> str:
@@ -81,7 +81,9 @@ def drawn(label: str = "cat", reason: str = "it is better", champion: int | None
 
 
 def aside(path: str, reason: str) -> SetAside:
-    return SetAside(digest="d", label="cat", path=path, reason=reason, remedy="look at it", is_known=False)
+    return SetAside(
+        digest="d", label="cat", path=path, fault="readable", reason=reason, remedy="look at it", is_known=False
+    )
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pipeline.artifacts.report import Report
 from pipeline.showing import card
-from pipeline.showing.page import MAX_ROWS, MAX_TEXT, escape, page, visible
+from pipeline.showing.page import MAX_ROWS, MAX_TEXT, escape, page
+from pipeline.showing.text import visible
 
 PAYLOADS = [
     "<script>alert(1)</script>",
