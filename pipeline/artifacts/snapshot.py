@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from pydantic import Field
+
 from pipeline.artifacts.artifact import Artifact
 
 
@@ -19,5 +21,5 @@ class Snapshot(Artifact):
 
     recipe: str
     """Hash of the settings and the code that turn data and a parent into a model."""
-    known: Mapping[str, Registered]
+    registered: Mapping[str, Registered] = Field(validation_alias="known", serialization_alias="known")
     """By run key."""

@@ -110,8 +110,8 @@ def _sentence(error: Any, kind: type[Section]) -> str:
     section, key = where[0] if where else "", ".".join(where[:2])
     sections = _fields(kind)
     if error["type"] == "extra_forbidden":
-        known = [*_fields(sections[section])] if len(where) > 1 else [*sections]
-        near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.0)[0]
+        names = [*_fields(sections[section])] if len(where) > 1 else [*sections]
+        near = difflib.get_close_matches(where[-1], names, n=1, cutoff=0.0)[0]
         near = ".".join([*where[:-1], near])
         return f"{key} is not a setting; did you mean {near}?"
     if error["type"] == "missing" and len(where) > 2:

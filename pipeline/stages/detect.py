@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.artifacts.changes import Changes
 from pipeline.artifacts.parent import Parent
 from pipeline.artifacts.sources import Sources
-from pipeline.base import params as parameters
+from pipeline.base import params
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
 from pipeline.data import removals
@@ -22,7 +22,7 @@ class Settings(Excerpt):
 
 def run(paths: Paths) -> None:
     """List the images added, removed, relabelled and renamed since the parent; no image is opened."""
-    detect = parameters.load(paths.params, Settings).detect
+    detect = params.load(paths.params, Settings).detect
     batches, parent = Sources.read(paths.sources).sources, Parent.read(paths.parent)
 
     inventory = Inventory(Store(Path()), paths.images, detect.ignore, paths.scratch)

@@ -150,11 +150,11 @@ class _Answers:
         import numpy as np
 
         holdout = images.part("holdout")
-        known = np.array([champion is None or champion.knows(label) for label in images.labels])
+        is_familiar = np.array([champion is None or champion.knows(label) for label in images.labels])
         return cls(
             labels=holdout.labels,
             is_new=np.ones(len(holdout), bool) if holdout.is_new is None else holdout.is_new,
-            is_familiar=known[holdout.labels],
+            is_familiar=is_familiar[holdout.labels],
             challenger=challenger.on_holdout(images),
             champion=champion.on_holdout(images) if champion else None,
         )

@@ -38,7 +38,7 @@ def run(paths: Paths) -> None:
     training, judgement = review.training, review.judgement
     snapshot = Snapshot.read(paths.snapshot)
     verdict_digest = files.sha256_json([judgement.to_json(), settings.promote.automatic])
-    registered = snapshot.known.get(training.run_key)
+    registered = snapshot.registered.get(training.run_key)
 
     if registered and (said := _nothing_to_do(registered, judgement, verdict_digest)):
         done = Promotion(
@@ -156,7 +156,7 @@ def _log(mlflow_run: Run, review: Review, lineage: Lineage) -> None:
     """The run as reviewers find it in the MLflow UI."""
     training, judgement = review.training, review.judgement
     mlflow_run.log_history(training.history, "audit_" if training.is_scratch_kept else "")
-    settings = {f"{section}.{key}": value for section, keys in lineage.params.items() for key, value in keys.items()}
+    values = {f"{section}.{key}": value for section, keys in lineage.params.items() for key, value in keys.items()}
     tags = {
         "evergreen.verdict": judgement.decision,
         "evergreen.start": f"{training.start}: {training.start_reason}",
@@ -166,7 +166,7 @@ def _log(mlflow_run: Run, review: Review, lineage: Lineage) -> None:
         "mlflow.source.git.commit": lineage.commit,
         "mlflow.note.content": card(review, "see the registered version"),
     }
-    mlflow_run.log(_metrics(training, review.evaluation), settings, tags)
+    mlflow_run.log(_metrics(training, review.evaluation), values, tags)
 
 
 def _metrics(training: Training, evaluation: Evaluation) -> dict[str, float]:

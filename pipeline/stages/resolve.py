@@ -61,7 +61,7 @@ def run(paths: Paths) -> None:
     Champion(pin=_pin(here, cycle.champion)).write(paths.champion)
     for stage, digest in digests.items():
         files.write(paths.code / stage, f"{digest}\n".encode())
-    Snapshot(recipe=cycle.recipe, known=_registered(here.registry, cycle.data)).write(paths.snapshot)
+    Snapshot(recipe=cycle.recipe, registered=_registered(here.registry, cycle.data)).write(paths.snapshot)
     _say(batches, champion, cycle)
 
 

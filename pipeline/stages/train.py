@@ -12,8 +12,7 @@ from pathlib import Path
 
 from pipeline.artifacts.parent import Parent
 from pipeline.artifacts.training import Audit, Mixture, Places, Row, Training
-from pipeline.base import files, process
-from pipeline.base import params as parameters
+from pipeline.base import files, params, process
 from pipeline.base.errors import PipelineError, RegistryError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
@@ -55,7 +54,7 @@ def run(paths: Paths) -> int:
     saved then, and `dvc repro` goes on from it.
     """
     images, parent = dataset.read(paths.dataset), Parent.read(paths.parent)
-    settings = parameters.load(paths.params, Settings)
+    settings = params.load(paths.params, Settings)
     task = Task(images, parent, settings.train, settings.prepare.replay)
 
     with process.alone(paths.scratch / "training" / "lock", "a training"), process.stoppable() as asked:
