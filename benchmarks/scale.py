@@ -151,21 +151,23 @@ def _track(space: Workspace, batch: str, listing: tuple[str, int]) -> None:
 
 
 REGISTER = """
-import json, sys
+import sys
 from pathlib import Path
 import numpy as np, polars as pl
+from pipeline.artifacts.lineage import LEDGER, Lineage
+from pipeline.artifacts.model import Description
 from pipeline.base import files, params
-from pipeline.settings import Params
 from pipeline.data import ledger, sources, splits
-from pipeline.registry import client as registry
+from pipeline.registry.client import LINEAGE, Registry
+from pipeline.settings import Params
 size, one_batch, digests = int(sys.argv[1]), sys.argv[2] == "1", Path(sys.argv[3]).read_text().split()
-chosen = params.load(Path("params.yaml"), Params)
-found = sources.find(Path("data/images"))
+settings = params.load(Path("params.yaml"), Params)
+batches = sources.find(Path("data/images"))
 rng = np.random.default_rng(0)
 labels = [("cat", "dog")[n % 2] for n in range(size)]
 folder = lambda n: "all" if one_batch else f"b{n // 10_000:04d}"
 ranks = [splits.rank(digest) for digest in digests]
-prepare = chosen.prepare
+prepare = settings.prepare
 table = pl.DataFrame({
     "digest": digests, "group": digests, "label": labels,
     "split": [splits.assign(digest, prepare.val_fraction, prepare.holdout_fraction) for digest in digests],
@@ -175,27 +177,25 @@ table = pl.DataFrame({
 }).select(ledger.COLUMNS)
 place = Path("data/scratch/ledger.parquet")
 files.write_table(place, table)
-lineage = {
-    "run_key": "old", "recipe": "old", "sources": [vars(source) for source in found],
-    "sources_digest": sources.digest(found),
-    "parent": None, "rival": None, "is_warm": True, "quarantine": [], "reference": {}, "optimizer": "adamw",
-    "commit": "",
-    "model": {"architecture": "small_cnn", "image_shape": [32, 32, 3], "labels": ["cat", "dog"]},
-    "label_counts": {"cat": labels.count("cat"), "dog": labels.count("dog")},
-    "files": {registry.LEDGER: files.sha256_file(place)},
-}
+lineage = Lineage(
+    run_key="old", recipe="old", sources=batches, sources_digest=sources.digest(batches), dataset_digest="old",
+    parent=None, champion=None, optimizer="adamw", params={}, commit="",
+    model=Description(architecture="small_cnn", image_shape=(32, 32, 3), labels=("cat", "dog")),
+    label_counts={"cat": labels.count("cat"), "dog": labels.count("dog")},
+    files={LEDGER: files.sha256_file(place)},
+)
 listed = Path("data/scratch/lineage.json")
-files.write_json(listed, lineage)
-here = registry.Registry(chosen.resolve)
+lineage.write(listed)
+here = Registry(settings.resolve)
 run = here.run("old", "cycle")
-run.upload(place, registry.LEDGER)
-run.upload(listed, registry.LINEAGE)
+run.upload(place, LEDGER)
+run.upload(listed, LINEAGE)
 run.end()
 here._client.create_registered_model(here.name)
 version = here._client.create_model_version(here.name, "runs:/none", run.run_id)
-tags = {"run_key": "old", "recipe": "old", "lineage": files.sha256_file(listed), "sources": sources.digest(found)}
+tags = {"run_key": "old", "recipe": "old", "lineage": files.sha256_file(listed), "sources": sources.digest(batches)}
 here.annotate(int(version.version), tags)
-here.promote(int(version.version))
+here.promote(int(version.version), None)
 """
 
 

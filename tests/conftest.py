@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image
-from project import Project
+from project import MadeOnce, Project
 
 from benchmarks import workspace
 from benchmarks.workspace import Workspace
@@ -63,7 +63,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Project]], Project]:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
     """A project of this name, made by the first who asks for it: copy it, and change the copy.
 
     Test files run in processes of their own; those of one run share what is made.
@@ -72,7 +72,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
     folder = base.parent / f"made-{run}" if run else base / "made"
 
-    def made(name: str, make: Callable[[Path], Project]) -> Project:
+    def made(name: str, make: Callable[[Path], None]) -> Project:
         root, whole = folder / name / "clone", folder / name / "whole"
         folder.mkdir(exist_ok=True)
         with FileLock(folder / f"{name}.lock"):

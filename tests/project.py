@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,9 @@ from benchmarks.workspace import STAGES, Workspace
 from pipeline import __main__ as command
 from pipeline.data import dataset
 from pipeline.images import decoding as images
+
+MadeOnce = Callable[[str, Callable[[Path], None]], "Project"]
+"""The project of a name, made in a folder by the first who asks for it; see `conftest.made_once`."""
 
 SHADES = {"cat": (20, 110), "dog": (140, 235)}
 """Darkest and brightest pixel by label, so that a model can tell them apart; of other labels the middle."""

@@ -10,22 +10,26 @@ import mlflow
 import numpy as np
 import polars as pl
 import pytest
-from project import Done, Project, pictures
+from project import Done, MadeOnce, Project, pictures
 
 from pipeline.base import files
 from pipeline.data import dataset
 
 
 @pytest.fixture
-def begun(project: Project) -> Project:
+def begun(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Project:
     """A project with a champion that knows cats and dogs."""
-    project.space.params(
-        train={"max_epochs": 3, "batch_size": 16}, validate={"new_labels": "allow", "min_images_per_label": 3}
-    )
-    project.add("first", pictures(range(40), "cat", "dog"))
-    project.cycle()
-    project.promote()
-    return project
+
+    def make(root: Path) -> None:
+        project = Project.create(root, empty_database)
+        project.space.params(
+            train={"max_epochs": 3, "batch_size": 16}, validate={"new_labels": "allow", "min_images_per_label": 3}
+        )
+        project.add("first", pictures(range(40), "cat", "dog"))
+        project.cycle()
+        project.promote()
+
+    return made_once("begun", make).copy(tmp_path / "clone")
 
 
 def training(project: Project) -> dict[str, Any]:

@@ -13,17 +13,21 @@ from typing import Any
 import mlflow
 import pytest
 import yaml
-from project import Done, Project, pictures
+from project import Done, MadeOnce, Project, pictures
 
 
 @pytest.fixture
-def ready(project: Project) -> Project:
+def ready(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Project:
     """A project whose next stage is train: 60 images, 3 epochs of 3 steps."""
-    project.space.params(train={"max_epochs": 3, "patience": 9, "batch_size": 16})
-    project.add("first", pictures(range(30), "cat", "dog"))
-    done = project.upto("prepare")
-    assert done.code == 0, done.err
-    return project
+
+    def make(root: Path) -> None:
+        project = Project.create(root, empty_database)
+        project.space.params(train={"max_epochs": 3, "patience": 9, "batch_size": 16})
+        project.add("first", pictures(range(30), "cat", "dog"))
+        done = project.upto("prepare")
+        assert done.code == 0, done.err
+
+    return made_once("ready", make).copy(tmp_path / "clone")
 
 
 def status(project: Project) -> list[str]:
