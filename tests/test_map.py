@@ -117,7 +117,7 @@ RERUNS = {
         "base/process.py data/ledger.py data/splits.py registry/client.py registry/connection.py "
         "registry/memory.py registry/run.py registry/settings.py registry/version.py "
     ),
-    (D, V, P): ("data/labels.py data/store.py "),
+    (D, V, P): ("base/git.py data/labels.py data/store.py "),
     (P, T, E): ("data/dataset.py judging/paired.py learning/settings.py "),
     (P, T): ("data/replay.py learning/ladder.py "),
     (T, E): ("judging/metrics.py learning/checkpoint.py learning/engine.py learning/model.py learning/stopping.py "),
@@ -141,7 +141,7 @@ RERUNS = {
     (): (
         "__main__.py artifacts/promotion.py artifacts/snapshot.py commands/add.py commands/run.py "
         "commands/trace.py commands/ui.py data/scan.py data/trigger.py data/worktree.py recipe.py "
-        "registry/lineage.py registry/promotion.py serving.py settings.py showing/card.py stages/promote.py "
+        "registry/promotion.py registry/uses.py serving.py settings.py showing/card.py stages/promote.py "
         "stages/resolve.py "
     ),
 }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from pipeline.artifacts.reference import Statistics
-from pipeline.base import files, process
+from pipeline.base import files, git, process
 from pipeline.base import params as parameters
 from pipeline.base.errors import DataError, ExpectationError
 from pipeline.checking import facts, inspection
@@ -266,7 +266,7 @@ def _track(copied: Path, batch: NewBatch) -> None:
         faults = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")] or [said]
         raise DataError(f"`dvc add` failed, nothing was added: {' '.join(faults[0].split())[:300]}")
     ignored = images.parent / ".gitignore" if batch.is_part else images / ".gitignore"
-    subprocess.run(["git", "add", str(pointer), str(ignored)], capture_output=True, check=False)
+    git.says("add", str(pointer), str(ignored))
 
 
 def _waited(dvc: "subprocess.Popen[str]", asked: Callable[[], str | None]) -> str:

@@ -11,9 +11,9 @@ from pipeline.base.errors import DataError
 from pipeline.base.paths import Paths
 from pipeline.data import sources
 from pipeline.data.store import Store
-from pipeline.registry import lineage
+from pipeline.registry import uses
 from pipeline.registry.client import Registry
-from pipeline.registry.lineage import Use
+from pipeline.registry.uses import Use
 from pipeline.settings import Params
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ def run(image: str, params: Path, scratch: Path) -> int:
     digest = _digest(image)
     registry = Registry(parameters.load(params, Params).resolve)
     champion = registry.champion()
-    uses = [use for use in lineage.uses(registry, [digest], scratch / "objects") if use.learned or use.judged]
-    if not uses:
+    versions = [use for use in uses.of(registry, [digest], scratch / "objects") if use.learned or use.judged]
+    if not versions:
         print(f"{digest}: no version of {registry.name} has seen it")
         return 0
-    learned = [use for use in uses if use.learned]
+    learned = [use for use in versions if use.learned]
     print(f"{digest}: {len(learned)} versions of {registry.name} learned from it")
-    for use in uses:
+    for use in versions:
         mark = f", {registry.alias}" if champion and champion.number == use.version.number else ""
         print(f"  v{use.version.number}{mark}: {_how(use)}")
     return 0

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import re
-import subprocess
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pipeline.artifacts.sources import Source
-from pipeline.base import files
+from pipeline.base import files, git
 from pipeline.base.errors import DataError, one_line
 
 if TYPE_CHECKING:
@@ -329,11 +328,8 @@ def _refuse(failed: Mapping[str, Exception], missing: Mapping[str, Exception], n
 
 def _of_commit(source: Source) -> str:
     """Words for the commit whose pointer names this listing: `dvc push` sends what the checked-out commit names."""
-    command = ["git", "log", "--reverse", "--format=%h", f"-S{source.digest}", "--", f"{source.path}.dvc"]
-    commits = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
-    if not commits:
-        return ""
-    return f"; its pointer is of commit {commits[0]}: `git checkout {commits[0]}`, then `dvc push` there"
+    commit = git.first_commit_with(source.digest, f"{source.path}.dvc")
+    return f"; its pointer is of commit {commit}: `git checkout {commit}`, then `dvc push` there" if commit else ""
 
 
 def _refuse_missing(paths: Sequence[str], reason: str) -> NoReturn:

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shlex
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from itertools import chain
 from pathlib import Path
 
 from pipeline.artifacts.sources import Source
-from pipeline.base import files
+from pipeline.base import files, git
 from pipeline.base.errors import DataError
 from pipeline.data import scan, sources
 from pipeline.data.scan import FileStatus, Mark, Tree
@@ -221,7 +220,7 @@ def _judge_untracked(tracked: _Tracked, untracked: Sequence[str]) -> list[str]:
     warnings = [
         f"{len(strays.pop(batch))} files in {_quoted(batch)} are left over from a batch whose pointer is gone from Git "
         f"and take no part; `dvc checkout` deletes them, `dvc add {_quoted(batch)}` takes them back"
-        for batch in [batch for batch in strays if batch not in batches and _was_tracked(batch)]
+        for batch in [batch for batch in strays if batch not in batches and git.has_known(f"{batch}.dvc")]
     ]
     for batch in sorted(strays.keys() & batches):
         if _are_earlier(batch, {path: _digest_on_disk(path) for path in strays[batch]}, tracked.store):
@@ -282,20 +281,12 @@ def _are_earlier(batch: str, digests: Mapping[str, str | None], store: Store) ->
 
 def _earlier(batch: str, store: Store) -> Iterator[dict[str, str]]:
     """What the newest versions of a batch listed, path to digest, as far as DVC's cache has them."""
-    pointer = f"{batch}.dvc"
-    command = ["git", "log", f"--max-count={VERSIONS}", "--patch", "--format=", "--", pointer]
-    patches = subprocess.run(command, capture_output=True, check=False).stdout.decode(errors="replace")
+    patches = git.patches(f"{batch}.dvc", at_most=VERSIONS)
     for digest in dict.fromkeys(re.findall(r"^[-+ ].*\bmd5: ([0-9a-f]{32}(?:\.dir)?)$", patches, re.MULTILINE)):
         if Path(store.places(digest, batch)[1]).is_file():
             with suppress(DataError):  # DVC's cache may hold anything
                 table = store.listing(Source(batch, digest, 0))
                 yield dict(table.select("path", "digest").iter_rows())
-
-
-def _was_tracked(batch: str) -> bool:
-    """Whether Git once had a pointer for this folder, as after `git revert` of a push."""
-    command = ["git", "log", "--max-count=1", "--format=%H", "--", f"{batch}.dvc"]
-    return bool(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip())
 
 
 def _stale(batch: str, paths: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Models: built in code from a short description, filled with weights from plain arrays. Home of Keras.
+"""Models and their optimizers: built in code from a description, filled from plain arrays. Home of Keras.
 
 No model is loaded from a `.keras` or `.h5` file: such files have carried code again and again (CVE-2024-3660,
 CVE-2025-1550 and their successors).

@@ -1,6 +1,5 @@
 """Register the challenger and, if the verdict says so, move the alias. Runs each time; does it once."""
 
-import subprocess
 from importlib import metadata
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from pipeline.artifacts.report import Report
 from pipeline.artifacts.snapshot import Registered, Snapshot
 from pipeline.artifacts.sources import Sources
 from pipeline.artifacts.training import Training
-from pipeline.base import files, params
+from pipeline.base import files, git, params
 from pipeline.base.paths import Paths
 from pipeline.data import ledger
 from pipeline.registry import promotion
@@ -120,7 +119,7 @@ def _lineage(paths: Paths, settings: Params, review: Review, recipe: str, upload
         quarantine=tuple(aside.iter_rows()),
         reference=Statistics.read(paths.accepted / "reference.json"),
         params=settings.model_dump(mode="json", by_alias=True),
-        commit=_commit(),
+        commit=git.commit(),
         files={name: files.sha256_file(path) for name, path in uploads.items()},
     )
 
@@ -182,17 +181,3 @@ def _metrics(training: Training, evaluation: Evaluation) -> dict[str, float]:
     if evaluation.negative_flips is not None:
         metrics["holdout_negative_flips"] = evaluation.negative_flips
     return metrics
-
-
-def _commit() -> str:
-    """The commit of the checkout, with a + if it has uncommitted changes; empty outside Git.
-
-    dvc.lock is none of them: DVC has written it for the stages before this one.
-    """
-    status = ["git", "status", "--porcelain", "-uno", "--", ".", ":(exclude)dvc.lock"]
-    try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run(status, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return head + ("+" if changed.stdout.strip() else "")

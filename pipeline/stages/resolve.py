@@ -7,7 +7,6 @@ there is one; else the champion. The champion to beat is pinned in the same way.
 """
 
 import os
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pipeline.artifacts.parent import Champion, Elder, Parent, Pin
 from pipeline.artifacts.snapshot import Registered, Snapshot
 from pipeline.artifacts.sources import Source, Sources
 from pipeline.artifacts.training import Place
-from pipeline.base import code, files, params
+from pipeline.base import code, files, git, params
 from pipeline.base.errors import RegistryError
 from pipeline.base.paths import Paths
 from pipeline.data import labels, sources, trigger, worktree
@@ -193,28 +192,21 @@ def _drift(here: _World, delta: "Delta", lineage: Lineage) -> Mapping[str, float
 
 def _hours(paths: Sequence[str], commit: str) -> float:
     """Age of the oldest change of these batches that the last cycle's commit does not have."""
-    pointers = [f"{path}.dvc" for path in paths]
-    for span in ([f"{commit}..HEAD"] if commit else [], ["--max-count=1"]):
-        if not span:
-            continue
-        command = ["git", "log", "--format=%ct", *span, "--", *pointers]
-        dates = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
-        if dates:
-            return (time.time() - int(dates[-1])) / 3600
-    return 0.0  # not committed yet
+    committed = git.oldest_change([f"{path}.dvc" for path in paths], since=commit)
+    return 0.0 if committed is None else (time.time() - committed) / 3600
 
 
 def _clean(here: _World, start: Version, batches: tuple[Source, ...]) -> Version | None:
     """The newest champion, up to `start`, that never learned from an image that is gone now; None if there is none."""
-    from pipeline.registry import lineage
+    from pipeline.registry import uses
 
     removed = set(here.delta(here.lineage_today(start), batches).removed["digest"])
     if not removed:
         return start
-    clean, uses = None, lineage.uses(here.registry, removed, here.objects)
+    clean, versions = None, uses.of(here.registry, removed, here.objects)
     # The tag is the pipeline's own; of what a person promoted, only that later cycles began with it or had to beat it.
-    champions = {start.number, *(use.version.parent for use in uses), *(use.version.champion for use in uses)}
-    for use in uses:
+    champions = {start.number, *(use.version.parent for use in versions), *(use.version.champion for use in versions)}
+    for use in versions:
         promoted = use.version.promoted or use.version.number in champions
         if promoted and not use.learned and use.version.number <= start.number:
             clean = use.version

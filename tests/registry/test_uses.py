@@ -11,7 +11,7 @@ import samples
 from pipeline.artifacts.lineage import IMAGES, LEDGER
 from pipeline.base import files
 from pipeline.base.errors import RegistryError
-from pipeline.registry import lineage
+from pipeline.registry import uses
 from pipeline.registry.client import LINEAGE, Registry, Run
 
 
@@ -46,9 +46,11 @@ class Past:
 
     def uses(self, *digests: str) -> dict[int, tuple[int, int, int, int | None, bool]]:
         """By version: trained, selected, judged, inherited, learned."""
-        uses = lineage.uses(self.registry, digests, self.folder / "objects")
-        assert [use.version.number for use in uses] == sorted(use.version.number for use in uses)
-        return {use.version.number: (use.trained, use.selected, use.judged, use.inherited, use.learned) for use in uses}
+        listed = uses.of(self.registry, digests, self.folder / "objects")
+        assert [use.version.number for use in listed] == sorted(use.version.number for use in listed)
+        return {
+            use.version.number: (use.trained, use.selected, use.judged, use.inherited, use.learned) for use in listed
+        }
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Lineage: which model versions learned from an image."""
+"""Uses of images: which versions learned from an image, which were only judged by it."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Use:
         return bool(self.trained or self.selected or self.inherited)
 
 
-def uses(registry: Registry, digests: Collection[str], objects: Path) -> list[Use]:
+def of(registry: Registry, digests: Collection[str], objects: Path) -> list[Use]:
     """What each version, oldest first, has to do with these images; versions of other origin are left out.
 
     Args:
