@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.artifacts.dataset import Contents
 from pipeline.base import files
 from pipeline.base.errors import DataError
 from pipeline.data.splits import SPLITS, Split
@@ -15,6 +16,8 @@ from pipeline.data.splits import SPLITS, Split
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
+
+INDEX = "dataset.json"
 
 
 @dataclass(frozen=True)
@@ -66,16 +69,22 @@ class Dataset:
     """A dataset that `prepare` wrote."""
 
     folder: Path
-    labels: tuple[str, ...]
-    """The label map: position is the model's output; it only ever grows at the end."""
-    image_shape: tuple[int, int, int]
-    digest: str
-    """Of everything in it: digests, labels, splits and how pixels were made."""
-    num_images: int
-    """In the data as a whole, of which this holds the new and the picked."""
-    num_added: int
-    is_unchanged: bool
-    """There is nothing to learn: no image was added, removed or relabelled, or there are no training images."""
+    contents: Contents
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label map: position is the model's output."""
+        return self.contents.labels
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height and width in pixels, and channels, as the model sees them."""
+        return self.contents.image_shape
+
+    @property
+    def digest(self) -> str:
+        """Of everything in it."""
+        return self.contents.digest
 
     def part(self, split: Split, size: int | None = None, channels: int | None = None) -> Part:
         """Read a split; the pixels stay on disk until used.
@@ -134,12 +143,12 @@ def write(
             did not have it) and is_unlearned (it did not have it under this label).
         labels: the label map.
         image_shape: (height, width, channels) that the model will see.
-        num_images, num_added, is_unchanged: see `Dataset`.
+        num_images, num_added, is_unchanged: see `artifacts.dataset.Contents`.
     """
     size, _, channels = image_shape
     for split, rows in parts.items():
         files.write_table(folder / f"{split}.parquet", rows.select("digest", "label", "is_new", "is_unlearned"))
-    content = {
+    facts = {
         "labels": list(labels),
         "image_shape": list(image_shape),
         "num_images": num_images,
@@ -151,7 +160,7 @@ def write(
     listed = {split: [rows[name].to_list() for name in columns] for split, rows in parts.items()}
     # What the champion sees besides, if it sees another shape, does not make this model another.
     made = {split: files.sha256_file(file(folder, split, size, channels)) for split in parts}
-    files.write_json(folder / "dataset.json", content | {"digest": files.sha256_json([content, listed, made])})
+    files.write_json(folder / INDEX, facts | {"digest": files.sha256_json([facts, listed, made])})
     return read(folder)
 
 
@@ -161,14 +170,4 @@ def read(folder: Path) -> Dataset:
     Raises:
         DataError: it is not there or not whole.
     """
-    content = files.read_json(folder / "dataset.json")
-    height, width, channels = content["image_shape"]
-    return Dataset(
-        folder=folder,
-        labels=tuple(content["labels"]),
-        image_shape=(height, width, channels),
-        digest=content["digest"],
-        num_images=content["num_images"],
-        num_added=content["num_added"],
-        is_unchanged=content["is_unchanged"],
-    )
+    return Dataset(folder, Contents.read(folder / INDEX))

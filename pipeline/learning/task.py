@@ -80,7 +80,7 @@ class Task:
         # Each new image brings some old ones, and an audit brings all. Without new ones there is nothing to mix with.
         takes_all = self.train.replay == "all" and not plan.is_audited
         is_all_learned = part.is_unlearned is not None and not part.is_unlearned.any()
-        return self.images.is_unchanged or (plan.kind == "warm" and not takes_all and is_all_learned)
+        return self.images.contents.is_unchanged or (plan.kind == "warm" and not takes_all and is_all_learned)
 
     @cached_property
     def train_now(self) -> Train:

@@ -106,7 +106,8 @@ def run(paths: Paths) -> None:
 def _say_written(written: Dataset, parts: "dict[Split, pl.DataFrame]", store: Store) -> None:
     counts = ", ".join(f"{len(part)} {split}" for split, part in parts.items())
     print(
-        f"prepare: {counts}; {written.num_added} of {written.num_images} images are new, {len(written.labels)} labels"
+        f"prepare: {counts}; {written.contents.num_added} of {written.contents.num_images} images are new, "
+        f"{len(written.labels)} labels"
     )
     if store.fetched.num_objects:
         print(f"prepare: {store.fetched}")

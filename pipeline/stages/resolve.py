@@ -178,14 +178,12 @@ def _drift(here: _World, delta: "Delta", lineage: Lineage) -> Mapping[str, float
     from pipeline.checking import drift, facts
     from pipeline.data.delta import once
     from pipeline.images import pixels
-    from pipeline.images.decoding import THUMBNAIL
 
     sample = once(delta.added).sort("digest").head(SAMPLE)
     reference = drift.usable(lineage.reference)
     if min(len(sample), reference.num_images) < drift.MIN_IMAGES:
         return {}
-    limits, thumbnails = pixels.limits(here.settings.validate_), here.paths.scratch / "sample.npy"
-    seen = pixels.look(here.store, sample, limits, {THUMBNAIL: thumbnails}, "resolve: drift")
+    seen = pixels.look(here.store, sample, pixels.limits(here.settings.validate_), {}, "resolve: drift")
     table = facts.table(seen).with_columns(sample["digest"], sample["label"], sample["path"]).filter("readable")
     return drift.distances(reference, facts.statistics(table))
 

@@ -235,8 +235,8 @@ def _record(task: Task, outcome: Outcome, reason: str, audited: Audit | None) ->
         monitor=task.train.monitor,
         optimizer=task.train.optimizer,
         dataset_digest=task.images.digest,
-        num_images=task.images.num_images,
-        num_added=task.images.num_added,
+        num_images=task.images.contents.num_images,
+        num_added=task.images.contents.num_added,
     )
 
 

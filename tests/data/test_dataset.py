@@ -52,7 +52,8 @@ def test_a_dataset_reads_as_it_was_written(write):
     read = dataset.read(written.folder)
     assert read == written
     assert (read.labels, read.image_shape) == (("cat", "dog"), (8, 8, 3))
-    assert (read.num_images, read.num_added, read.is_unchanged) == (9, 4, False)
+    facts = read.contents
+    assert (facts.num_images, facts.num_added, facts.is_unchanged) == (9, 4, False)
 
 
 @pytest.mark.parametrize("split", PARTS)

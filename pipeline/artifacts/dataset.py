@@ -1,0 +1,23 @@
+"""`dataset.json`: what the dataset of a cycle holds (`data.dataset`)."""
+
+from collections.abc import Mapping
+
+from pipeline.artifacts.artifact import Artifact
+
+
+class Contents(Artifact):
+    """What is true of a dataset as a whole."""
+
+    labels: tuple[str, ...]
+    """The label map: position is the model's output; it only ever grows at the end."""
+    image_shape: tuple[int, int, int]
+    """Height and width in pixels, and channels, as the model sees them."""
+    num_images: int
+    """In the data as a whole, of which the dataset holds the new and the picked."""
+    num_added: int
+    is_unchanged: bool
+    """There is nothing to learn: no image was added, removed or relabelled, or there are no training images."""
+    counts: Mapping[str, int]
+    """Images by split."""
+    digest: str
+    """Of everything in it: digests, labels, splits and how pixels were made."""
