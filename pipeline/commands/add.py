@@ -36,8 +36,8 @@ EXAMPLE = "python -m pipeline add ~/photos --batch june --dry-run"
 SHOWN = 20
 """Images that are not taken and named on the screen."""
 
-AGAIN = " and run this again"
-"""How a folder that was mended is added: the end of a sentence; see `checking.expectations.Remedy`."""
+AGAIN = "run this again"
+"""How a folder that was mended is added."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -161,11 +161,11 @@ def _labelled(table: "pl.DataFrame", batch: NewBatch) -> "pl.DataFrame":
     """With their labels, from the folders or from labels.csv; columns digest, label, path."""
     import polars as pl
 
-    listed, again = batch.path(labels.CSV), AGAIN.removeprefix(" and ")
+    listed = batch.path(labels.CSV)
     if listed not in table["path"]:
-        return labels.of_folders(table, str(batch.folder), again)
+        return labels.of_folders(table, str(batch.folder), AGAIN)
     content = Path(listed).read_bytes()
-    rows, missing = labels.of_csv(table.filter(pl.col("path") != listed), str(batch.folder), content, again)
+    rows, missing = labels.of_csv(table.filter(pl.col("path") != listed), str(batch.folder), content, AGAIN)
     if missing:
         print(f"add: warning: {labels.CSV} names {len(missing)} files that are not there, e.g. {missing[0]!a}")
     return rows
@@ -215,7 +215,7 @@ def _inspect(new: "pl.DataFrame", held: "pl.DataFrame", folder: Path, validate: 
     is_enough = pl.col("len") >= validate.min_images_per_label
     known_labels = counts.filter(is_enough | pl.col("label").is_in(new["label"].implode()))["label"]
     past = Past(held, known_labels.to_list(), Statistics())
-    return inspection.inspect(rows, added, past, validate, AGAIN)
+    return inspection.inspect(rows, added, past, validate, f" and {AGAIN}")
 
 
 def _say_not_taken(inspected: Inspection) -> None:

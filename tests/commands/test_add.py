@@ -155,7 +155,7 @@ def test_labels_csv_comes_along_with_the_lines_of_what_is_taken(clean: Project, 
     (folder / "labels.csv").write_text("\n".join(lines))
     done = clean.call("add", str(folder))
     assert done.code == 0, done.err
-    assert "warning: labels.csv names 1 files that are not there" in done.out
+    assert f"warning: labels.csv names 1 files that are not there, e.g. '{folder}/gone.png'" in done.out
     assert "unnamed.png': labels.csv of its batch does not name it" in done.out
     assert (clean.root / "data/images/june/labels.csv").read_text().splitlines() == lines[:13]
     assert not (clean.root / "data/images/june/shots/torn.png").exists()
@@ -177,6 +177,22 @@ def test_too_many_faults_and_an_unlisted_label_add_nothing(clean: Project, tmp_p
     assert done.code == 4
     assert "list the new label in validate.labels" in done.error
     assert everything(clean.root / "data") == before
+
+
+def test_every_path_and_every_remedy_is_that_of_the_folder(clean: Project, tmp_path: Path) -> None:
+    images = pictures(range(100, 112), "cat") | {"dog": {"a.png": picture(120), "A.png": picture(121)}}
+    images["cat"]["wrong.jpg"] = picture(122)
+    done = clean.call("add", str(lay(tmp_path / "photos", images)), "--batch=june", "--dry-run")
+    assert f"(file names end as their contents are): '{tmp_path}/photos/cat/wrong.jpg'; rename it" in done.out
+    assert f"not taken: '{tmp_path}/photos/dog/A.png': 'dog/a.png' is the same name on macOS and Windows" in done.out
+    assert "june/" not in done.out
+    clean.space.params(validate={"max_quarantined_images": 1, "max_quarantined": 0.0})
+    stopped = clean.call("add", str(tmp_path / "photos"), "--batch=june")
+    assert "found 2; mend or remove them and run this again, or raise the limits in params.yaml" in stopped.error
+    odd = lay(tmp_path / "odd", {"<b>": {"1.png": picture(130)}})
+    refused = clean.call("add", str(odd))
+    assert f"'{odd}/<b>': not a label" in refused.error
+    assert "rename the folder and run this again" in refused.error
 
 
 REFUSED = {
