@@ -311,7 +311,8 @@ class _Loop:
     def _retry(self, step: int, loss: float) -> None:
         """Go back to the best epoch, which did not diverge, and on from there with a lower learning rate."""
         state, epoch, best = self.state, len(self.state.history), self._best_epoch()
-        row = {"epoch": epoch, "step": step, "loss": loss, "learning_rate": self._learning_rate()}
+        # Floats all, as a checkpoint gives them back: what is written of an interrupted training is the same bytes.
+        row = {"epoch": float(epoch), "step": float(step), "loss": loss, "learning_rate": self._learning_rate()}
         self.state = replace(state, retries=[*state.retries, row], step=0, loss=0.0, right=0)
         self.engine.fill(state.best)
         warning = f"epoch {epoch} diverged at step {step} (loss {loss:.4g}): back to epoch {best}"
