@@ -1,3 +1,4 @@
+import json
 import math
 import threading
 from dataclasses import replace
@@ -296,6 +297,7 @@ def test_a_training_that_diverged_and_was_paused_ends_in_the_same_bytes(parts, t
         except PausedError:
             pass
     assert equal(whole, outcome)
+    assert json.dumps(whole.retries) == json.dumps(outcome.retries), "what training.json says of them"
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused_before_the_first_step(parts, train, tmp_path):
