@@ -118,7 +118,7 @@ RERUNS = {
         "registry/memory.py registry/run.py registry/settings.py registry/version.py "
     ),
     (D, V, P): ("base/git.py data/labels.py data/store.py "),
-    (P, T, E): ("data/dataset.py judging/paired.py learning/settings.py "),
+    (P, T, E): ("artifacts/dataset.py data/dataset.py judging/paired.py learning/settings.py "),
     (P, T): ("data/replay.py learning/ladder.py "),
     (T, E): ("judging/metrics.py learning/checkpoint.py learning/engine.py learning/model.py learning/stopping.py "),
     (V, E): ("showing/sheet.py showing/text.py "),

@@ -119,7 +119,7 @@ def decide(
 
 def unchanged(champion: int) -> Verdict:
     """There is nothing to judge: the challenger is the champion."""
-    return Verdict("unchanged", (f"the evaluate that changed give v{champion} itself, the champion",), 0.0, None)
+    return Verdict("unchanged", (f"the settings that changed give v{champion} itself, the champion",), 0.0, None)
 
 
 def decide_first(accuracy: float, num_labels: int, evaluate: Evaluate) -> Verdict:

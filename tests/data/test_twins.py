@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from pipeline.checking import facts, quarantine
 from pipeline.data import ledger, twins
+from pipeline.data.delta import Delta
 from pipeline.data.store import Store
 from pipeline.images import decoding, pixels
 from pipeline.images.decoding import THUMBNAIL, View
@@ -100,11 +101,12 @@ def accept(root: Path, contents: list[bytes], settings) -> pl.DataFrame:
     return rows.with_columns(words, kind=pl.lit("added"), label=pl.lit("cat"))
 
 
-def prepared(root: Path, before: pl.DataFrame, changes: pl.DataFrame, settings) -> pl.DataFrame:
+def prepared(root: Path, before: pl.DataFrame, rows: pl.DataFrame, settings) -> pl.DataFrame:
     """The ledger, as `prepare` extends it."""
+    accepted = Delta(rows.with_columns(was=pl.lit("")))
     images = prepare.Images(Store(root), pixels.limits(settings.validate_), (View(8),), root)
-    groups = prepare._groups(images, before, changes, settings.prepare.near_duplicates)
-    return prepare._extend(before, changes, groups, quarantine.table([]), "c", settings.prepare)
+    groups = prepare._groups(images, before, accepted, settings.prepare.near_duplicates)
+    return prepare._extend(before, accepted, groups, quarantine.table([]), "c", settings.prepare)
 
 
 def test_of_a_thousand_planted_twins_none_is_on_the_other_side_of_the_split(root, settings):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from pipeline.artifacts.evaluation import Judgement
 from pipeline.judging import gate
 from pipeline.judging.gate import Counts, Hits
 
@@ -147,11 +148,12 @@ def test_a_verdict_says_the_counts_and_the_bound(evaluate):
 
 def test_a_verdict_is_json(evaluate):
     verdict = gate.decide(counts(10, 5, 100), evaluate())
-    assert verdict.to_json() == {
+    assert Judgement(**vars(verdict), champion=4).to_json() == {
         "decision": verdict.decision,
         "reasons": list(verdict.reasons),
         "difference": verdict.difference,
         "lower": verdict.lower,
+        "rival": 4,
     }
 
 

@@ -12,6 +12,8 @@ from trainings import engine, same
 from benchmarks.workspace import CHECKOUT
 from pipeline.learning import model
 
+pytestmark = pytest.mark.project  # these train
+
 SHARED = """
 import json, sys
 import tensorflow as tf

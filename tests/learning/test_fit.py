@@ -18,6 +18,8 @@ from pipeline.learning.fit import Outcome, Parts, PausedError, Session, fit
 from pipeline.learning.settings import Checkpoint, Train
 from pipeline.learning.stopping import Spent
 
+pytestmark = pytest.mark.project  # these train
+
 
 @pytest.mark.parametrize("average", [0, 1], ids=["last", "averaged"])
 def test_training_learns_and_keeps_the_best_epoch(parts, train, tmp_path, average):

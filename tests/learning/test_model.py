@@ -12,6 +12,8 @@ from pipeline.base.errors import ModelError
 from pipeline.learning import model
 from pipeline.settings import Params
 
+pytestmark = pytest.mark.project  # these train
+
 SMALL = description("cat", "dog", "fox", image_shape=(32, 32, 3))
 
 

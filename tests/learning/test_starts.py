@@ -9,6 +9,8 @@ from pipeline.learning.checkpoint import Folder
 from pipeline.learning.engine import Engine
 from pipeline.learning.fit import Outcome, Session, fit
 
+pytestmark = pytest.mark.project  # these train
+
 
 @pytest.mark.parametrize(
     ("changes", "num_new", "epochs"),

@@ -188,7 +188,7 @@ def test_the_newest_version_with_all_the_tags_is_found(reg: Registry, monkeypatc
     assert (found.number, found.run_key, found.parent) == (3, "c", 1)
     oldest = reg.newest(sources="s", recipe="r")
     assert oldest is not None
-    assert (oldest.number, oldest.parent, oldest.rival) == (1, None, None)
+    assert (oldest.number, oldest.parent, oldest.champion) == (1, None, None)
     assert reg.newest(sources="other") is None
 
 
