@@ -1,0 +1,66 @@
+"""The alias moves only from where the challenger was judged, however long its upload takes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from project import MadeOnce, Project, pictures
+
+from pipeline.registry import promotion
+
+
+@pytest.fixture
+def judged(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Project:
+    """A project whose second challenger beat v1, the champion, and is to be promoted."""
+
+    def make(root: Path) -> None:
+        project = Project.create(root, empty_database)
+        project.add("first", pictures(range(30), "cat", "dog"))
+        project.cycle()
+        project.promote(1)
+        project.add("second", pictures(range(100, 120), "cat", "dog"))
+        done = project.upto("evaluate")
+        assert done.code == 0, done.err
+        verdict = project.space.read("evaluation/verdict.json") | {"decision": "promote"}
+        (root / "data/cycle/evaluation/verdict.json").write_text(json.dumps(verdict))
+
+    return made_once("judged", make).copy(tmp_path / "clone")
+
+
+def client(project: Project) -> Any:
+    return mlflow.MlflowClient(project.space.env["MLFLOW_TRACKING_URI"])
+
+
+def champion(project: Project) -> int:
+    return int(client(project).get_model_version_by_alias("evergreen", "champion").version)
+
+
+def test_a_challenger_that_beat_the_champion_is_promoted(judged: Project) -> None:
+    done = judged.run("promote")
+    assert done.code == 0, done.err
+    assert "v2 is the new champion" in done.out
+    assert champion(judged) == 2
+    assert judged.space.read("promotion.json")["promoted"]
+
+
+def test_a_person_who_moves_the_alias_during_the_upload_is_not_overwritten(
+    judged: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = promotion.upload
+
+    def slow(*arguments: Any) -> str:
+        digest = upload(*arguments)
+        run_id = client(judged).get_model_version("evergreen", "1").run_id
+        other = client(judged).create_model_version("evergreen", "runs:/none", run_id)
+        client(judged).set_registered_model_alias("evergreen", "champion", other.version)
+        return digest
+
+    monkeypatch.setattr(promotion, "upload", slow)
+    done = judged.run("promote")
+    assert done.code == 0, done.err
+    assert "v3 keeps its verdict, but champion is v2 by now and stays" in done.out
+    assert champion(judged) == 2
+    assert not judged.space.read("promotion.json")["promoted"]
+    assert client(judged).get_model_version("evergreen", "3").tags["evergreen.promoted"] == "false"
