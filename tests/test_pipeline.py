@@ -271,6 +271,23 @@ def test_a_persons_rollback_is_not_undone(story: Story) -> None:
         client.set_registered_model_alias("evergreen", "champion", str(version))
 
 
+def test_a_reworded_comment_reruns_nothing_and_changed_code_only_what_runs_through_it(story: Story) -> None:
+    before, path = story.versions(), story.space.root / "pipeline/judging/gate.py"
+    code = path.read_text()
+    try:
+        path.write_text(f"{code}\n# Another word for it.\n")
+        reworded = story.space.repro(quiet=True)
+        assert (reworded.code, ran(reworded)) == (0, set())
+        path.write_text(f"{code}\nCHANGED = True\n")
+        changed = story.space.repro(quiet=True)
+        assert (changed.code, ran(changed)) == (0, {"evaluate"})
+        assert story.versions() == before
+    finally:
+        path.write_text(code)
+        story.space.git("checkout", "--quiet", "dvc.lock")
+        assert story.space.repro(quiet=True).code == 0
+
+
 def test_other_settings_on_the_same_data_are_judged_against_the_champion_of_today(story: Story) -> None:
     """The parent stays pinned to the data; the one to beat is whoever is champion when the settings are new."""
     before, space = story.versions(), story.space
