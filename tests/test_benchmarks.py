@@ -97,6 +97,7 @@ def test_the_noop_benchmark_ends_with_its_figures() -> None:
     assert one["allowed"] == pytest.approx(one["bare"] + one["client"], abs=0.002)
 
 
+@pytest.mark.project
 @pytest.mark.timeout(900)
 def test_after_thirty_kills_the_model_is_the_same_to_the_last_byte() -> None:
     """SIGKILL at random moments of the stage's own command, and of the whole `dvc repro`."""

@@ -12,6 +12,8 @@ import pytest
 from benchmarks import digits, workspace
 from benchmarks.workspace import Repro, Workspace
 
+pytestmark = pytest.mark.project
+
 
 @dataclass
 class Story:

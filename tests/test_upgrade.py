@@ -12,6 +12,8 @@ from project import relocate
 from benchmarks import digits, workspace
 from benchmarks.workspace import Repro, Workspace
 
+pytestmark = pytest.mark.project
+
 ELDERS = sorted((Path(__file__).parent / "elder").glob("*.tar.xz"))
 PLACE = "/PROJECT"
 

@@ -346,6 +346,7 @@ def test_a_damaged_image_in_the_remote_is_never_returned(project, monkeypatch):
     assert cached(project) == set()
 
 
+@pytest.mark.project
 def test_a_folder_that_is_no_dvc_project_is_told_so(tmp_path):
     with pytest.raises(DataError, match=r"not a DVC project \(.*\); run this where dvc\.yaml is"):
         Store(tmp_path).read(DIGEST[CAT], CAT)

@@ -109,6 +109,7 @@ def prepared(root: Path, before: pl.DataFrame, rows: pl.DataFrame, settings) -> 
     return prepare._extend(before, accepted, groups, quarantine.table([]), "c", settings.prepare)
 
 
+@pytest.mark.project
 def test_of_a_thousand_planted_twins_none_is_on_the_other_side_of_the_split(root, settings):
     originals = accept(root, [encoded(photograph(number), "PNG") for number in range(PLANTED)], settings)
     copies = accept(root, [twin(number) for number in range(PLANTED)], settings)

@@ -131,6 +131,7 @@ def test_a_damaged_checkpoint_takes_no_place_of_a_whole_one(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["00000001.checkpoint", "00000003.checkpoint"]
 
 
+@pytest.mark.project
 def test_of_ten_thousand_flipped_bits_none_is_silent(tmp_path, two):
     chance = random.Random(7)
     places = [*range(70), *(chance.randrange(len(two)) for _ in range(9_930))]
@@ -293,6 +294,7 @@ states.save(new)
 CALLS = ["openat", "write", "fsync", "rename", "chmod", "close", "getdents64", "unlink", "mkdir", "newfstatat"]
 
 
+@pytest.mark.project
 @pytest.mark.timeout(300)
 def test_a_kill_at_any_system_call_of_a_save_leaves_a_valid_state(tmp_path):
     """strace kills the process as it makes a call for the nth time, for every call of a file and every n."""
