@@ -10,9 +10,7 @@ from pipeline.artifacts.parent import Champion, Parent, Pin
 from pipeline.artifacts.reference import Statistics
 from pipeline.artifacts.report import Report
 from pipeline.artifacts.sources import Source
-from pipeline.artifacts.training import Place, Places, Training
-
-FOOT = Place(rung=0, cycles=0)
+from pipeline.artifacts.training import FOOT, Place, Places, Training
 
 
 def description(*labels: str, **changes: Any) -> Description:

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.lineage import Lineage
-from pipeline.artifacts.training import Place
+from pipeline.artifacts.training import FOOT, Place
 
 
 class Pin(Artifact):
@@ -64,6 +64,6 @@ class Champion(Artifact):
 class Parent(Champion):
     """The version to start from, if there is one, and what a cycle has to know of the cycles before it."""
 
-    ladder: Place = Place(rung=0, cycles=0)
+    ladder: Place = FOOT
     """A parent of before the ladder stands at its foot."""
     elder: Elder | None = None

@@ -20,6 +20,10 @@ class Place(Artifact):
     """Since the last audit or cold start."""
 
 
+FOOT = Place(rung=0, cycles=0)
+"""Where the cycles of a project begin."""
+
+
 class Places(Artifact):
     """Where they stood before a cycle, and stand after it."""
 

@@ -12,7 +12,7 @@ audits come, and the cycles start from what costs more.
 from dataclasses import dataclass
 
 from pipeline.artifacts.parent import Parent
-from pipeline.artifacts.training import Audit, Place, StartKind
+from pipeline.artifacts.training import FOOT, Audit, Place, StartKind
 from pipeline.judging.paired import Counts, lower_bound
 from pipeline.learning.settings import Start, Train
 
@@ -30,9 +30,6 @@ as much as training from scratch on rung 2, and as much on rung 3 (`python -m be
 
 CONFIDENCE = 0.95
 """One-sided, with which the model from scratch has to be better: only then is it worth what it costs."""
-
-FOOT = Place(rung=0, cycles=0)
-"""Where the cycles of a project begin."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pipeline.artifacts.lineage import LEDGER, Lineage
 from pipeline.artifacts.parent import Champion, Elder, Parent, Pin
 from pipeline.artifacts.snapshot import Registered, Snapshot
 from pipeline.artifacts.sources import Source, Sources
-from pipeline.artifacts.training import Place
+from pipeline.artifacts.training import FOOT, Place
 from pipeline.base import code, files, git, params
 from pipeline.base.errors import RegistryError
 from pipeline.base.paths import Paths
@@ -39,9 +39,6 @@ STAGES = ("detect", "validate", "prepare", "train", "evaluate")
 
 SAMPLE = 200
 """New images that are looked at to see whether they drift."""
-
-FOOT = Place(rung=0, cycles=0)
-"""Of the ladder: where the cycles of a project begin. Said so, for the same data must give the same bytes later."""
 
 
 def run(paths: Paths) -> None:
@@ -94,9 +91,9 @@ class _World:
         """What a version was made from."""
         return self.registry.lineage(version, self.objects)
 
-    def lineage_today(self, version: Version) -> Lineage:
-        """The same with its labels as they are called today."""
-        return labels.named(self.lineage(version), self.settings.prepare.renamed_labels)
+    def today(self, lineage: Lineage) -> Lineage:
+        """A lineage with its labels as they are called today."""
+        return labels.named(lineage, self.settings.prepare.renamed_labels)
 
     def version(self, number: int | None) -> Version | None:
         """A version by its number."""
@@ -149,7 +146,7 @@ def _due(here: _World) -> tuple[Source, ...]:
     last = here.registry.newest_whole()
     if last is None:
         return here.batches
-    lineage = here.lineage_today(last)
+    lineage = here.today(here.lineage(last))
     change = _change(here, lineage)
     why = trigger.reason(change, rule)
     if why is None:
@@ -198,7 +195,7 @@ def _clean(here: _World, start: Version, batches: tuple[Source, ...]) -> Version
     """The newest champion, up to `start`, that never learned from an image that is gone now; None if there is none."""
     from pipeline.registry import uses
 
-    removed = set(here.delta(here.lineage_today(start), batches).removed["digest"])
+    removed = set(here.delta(here.today(here.lineage(start)), batches).removed["digest"])
     if not removed:
         return start
     clean, versions = None, uses.of(here.registry, removed, here.objects)
@@ -239,15 +236,16 @@ def _place(here: _World, on_data: Version | None) -> Place:
     newest = on_data or here.registry.newest_whole()
     places = here.lineage(newest).ladder if newest else None
     if places is None:
-        return FOOT
+        return FOOT  # and not nothing, for the same data must give the same bytes later
     return places.before if on_data else places.after
 
 
 def _pin(here: _World, version: Version | None) -> Pin | None:
     if version is None:
         return None
-    called = here.lineage(version).model.labels
-    return Pin(version=version.number, run_id=version.run_id, lineage=here.lineage_today(version), called=called)
+    lineage = here.lineage(version)
+    called = lineage.model.labels
+    return Pin(version=version.number, run_id=version.run_id, lineage=here.today(lineage), called=called)
 
 
 def _registered(registry: Registry, data: str) -> dict[str, Registered]:
