@@ -16,6 +16,7 @@ from pathlib import Path
 import mlflow
 import pytest
 import samples
+from versions import promote, register
 
 from benchmarks.workspace import CHECKOUT
 from pipeline.base import files, process
@@ -25,7 +26,6 @@ from pipeline.learning import model
 from pipeline.registry import client as registry
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import tracking_uri
-from pipeline.registry.run import Run
 from pipeline.registry.version import Version
 from pipeline.settings import Params
 
@@ -82,18 +82,6 @@ def reg(
     (tmp_path / "store").mkdir()
     shutil.copy(empty_database, tmp_path / "store/mlflow.db")
     return Registry(settings.resolve)
-
-
-def register(reg: Registry, key: str, monkeypatch: pytest.MonkeyPatch, **tags: str) -> Version:
-    """A version without uploading a model, which takes seconds and is tested with the pipeline."""
-    monkeypatch.setattr(Run, "log_model", lambda run, *_: (f"runs:/{run.run_id}/model", None))
-    return reg.register(reg.run(key, "cycle"), Path(), {"run_key": key, **tags}, [], "a card")
-
-
-def promote(reg: Registry, number: int) -> None:
-    """Move the alias from where it is."""
-    champion = reg.champion()
-    assert reg.promote(number, champion.number if champion else None)
 
 
 def test_the_default_is_an_sqlite_file_in_the_project(

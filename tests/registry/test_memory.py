@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from versions import promote, register
 
 from pipeline.base import files
 from pipeline.base.errors import RegistryError
@@ -17,20 +18,6 @@ from pipeline.registry import client as registry
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import Connection
 from pipeline.registry.memory import Memory
-from pipeline.registry.run import Run
-from pipeline.registry.version import Version
-
-
-def register(reg: Registry, key: str, monkeypatch: pytest.MonkeyPatch, **tags: str) -> Version:
-    """A version without uploading a model, which takes seconds and is tested with the pipeline."""
-    monkeypatch.setattr(Run, "log_model", lambda run, *_: (f"runs:/{run.run_id}/model", None))
-    return reg.register(reg.run(key, "cycle"), Path(), {"run_key": key, **tags}, [], "a card")
-
-
-def promote(reg: Registry, number: int) -> None:
-    """Move the alias from where it is."""
-    champion = reg.champion()
-    assert reg.promote(number, champion.number if champion else None)
 
 
 @pytest.fixture
