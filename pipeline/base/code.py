@@ -6,7 +6,7 @@ comment reruns nothing.
 
 import ast
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -193,7 +193,7 @@ def _is_docstring(node: Any) -> bool:
 
 def _imports(tree: ast.AST) -> list[str]:
     names: list[str] = []
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -201,3 +201,11 @@ def _imports(tree: ast.AST) -> list[str]:
             inside = module if module.endswith(".") else f"{module}."
             names += [module, *(f"{inside}{alias.name}" for alias in node.names)]
     return names
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All below a node, one inside the other; not the expressions, which are most of a tree and import nothing."""
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for child in getattr(node, field, ()):
+            yield child
+            yield from _statements(child)

@@ -41,6 +41,30 @@ def test_modules_are_the_module_itself_and_all_it_imports_even_inside_functions(
     assert names("pipeline.stages.go") == ["a.py", "b.py", "c.py", "d.py", "stages/go.py"]
 
 
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "if x:\n    {}\n",
+        "if x:\n    pass\nelif y:\n    {}\n",
+        "if x:\n    pass\nelse:\n    {}\n",
+        "for x in y:\n    pass\nelse:\n    {}\n",
+        "while x:\n    {}\n",
+        "with x:\n    {}\n",
+        "try:\n    {}\nexcept E:\n    pass\n",
+        "try:\n    pass\nexcept E:\n    {}\n",
+        "try:\n    pass\nexcept E:\n    pass\nelse:\n    {}\n",
+        "try:\n    pass\nfinally:\n    {}\n",
+        "try:\n    pass\nexcept* E:\n    {}\n",
+        "match x:\n    case 1:\n        {}\n",
+        "class C:\n    def f(self):\n        {}\n",
+        "async def f():\n    async with x:\n        {}\n",
+    ],
+)
+def test_modules_are_seen_wherever_an_import_can_stand(package, inside):
+    (package / "other.py").write_text(inside.format("import pipeline.d"))
+    assert names("pipeline.other") == ["d.py", "other.py"]
+
+
 @pytest.mark.usefixtures("package")
 def test_a_module_that_imports_nothing_of_ours_is_alone():
     assert names("pipeline.d") == ["d.py"]
