@@ -29,7 +29,7 @@ demo: $(STAMP) ## The main job: four cycles on handwritten digits in a scratch w
 	@python -m benchmarks.demo
 
 unit: $(STAMP) ## The quick tests, which need no project, no DVC and no training: a minute on two cores
-	@python -m pytest -n 2 -m "not project and not slow"
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not project and not slow" --hypothesis-profile quick
 
 test: $(STAMP) ## All tests but the slow ones; no network, up to fifteen minutes on two cores
 	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

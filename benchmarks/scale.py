@@ -212,7 +212,7 @@ def _measure(case: Case, origin: Workspace, remote: CountingRemote, root: Path) 
     """One fresh clone, stage after stage."""
     subprocess.run(["rm", "-rf", str(root)], check=True)
     clone = origin.clone(root)
-    clone.dvc("remote", "modify", "--local", "local", "url", remote.url)
+    clone.keep_images_in(remote.url)
     clone = Workspace(root, {**clone.env, "DVC_SITE_CACHE_DIR": str(root / ".dvc/tmp/site")})
     cmds = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
     remote.forget()

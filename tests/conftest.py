@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 
 # The same examples in every run: a test that fails, fails for the person who reads the log too.
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=60)
+hypothesis.settings.register_profile("quick", deadline=None, derandomize=True, max_examples=10)  # `make unit`
 hypothesis.settings.load_profile("repeatable")
 
 
@@ -29,6 +30,9 @@ PROJECTS = {"project", "space", "empty_database", "made_once"}
 """Fixtures that make a project or a registry: whoever uses one, by whatever way, is no quick test."""
 
 HEAVY = {"tensorflow", "mlflow", "dvc"}
+"""Libraries that take seconds to load."""
+LOADED: set[str] = set()
+"""Of them, those that a test before has loaded."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,11 +44,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def quick(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A quick test loads no library that takes seconds; one that does is to be marked `project`."""
-    before = HEAVY & sys.modules.keys()
+    """A quick test loads no heavy library, nor do its fixtures; one that does is to be marked `project`."""
     yield
-    if not {"project", "slow"} & {mark.name for mark in request.node.iter_markers()}:
-        assert HEAVY & sys.modules.keys() == before
+    new = (HEAVY & sys.modules.keys()) - LOADED
+    LOADED.update(new)
+    assert not new or {"project", "slow"} & {mark.name for mark in request.node.iter_markers()}
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import strategies as st
 
 from benchmarks import fuzz_images
@@ -177,8 +178,9 @@ def served():
         yield pixels
 
 
+@pytest.mark.project  # serving loads MLflow
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@hypothesis.settings(max_examples=400)
+@examples(400)
 @hypothesis.given(seed=st.integers(0, 10**6), number=st.integers(0, 10**6))
 def test_what_look_accepts_decode_and_serving_read_with_equal_pixels(served, seed, number):
     content = fuzz_images.mutant(ORIGINALS, seed, number)

@@ -246,6 +246,7 @@ def test_look_finds_pointers_that_git_tracks(job: Job, pointer: str, found: bool
     assert found or "dvc add data/images/" in job.summary.read_text()
 
 
+@pytest.mark.project  # it calls DVC
 class TestConnect:
     @pytest.fixture
     def job(self, job: Job) -> Job:

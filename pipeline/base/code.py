@@ -43,15 +43,16 @@ def parse(content: bytes) -> Module:
     return Module(files.sha256(repr(plain).encode()), tuple(_imports(tree)), is_empty=plain == ("Module",))
 
 
-Parse = Callable[[bytes], Module]
+Read = Callable[[Path], Module]
+"""Reads a file of code."""
 
 
-def modules(*names: str, parsed: Parse = parse) -> tuple[Path, ...]:
+def modules(*names: str, read: Read | None = None) -> tuple[Path, ...]:
     """The files of some modules and of all that they import from this project, sorted.
 
     Args:
         names: dotted, e.g. `pipeline.stages.train`; imports inside functions count.
-        parsed: reads a module.
+        read: by default each file is read once and parsed.
 
     Raises:
         ValueError: there is no such module.
@@ -60,6 +61,7 @@ def modules(*names: str, parsed: Parse = parse) -> tuple[Path, ...]:
     for name in names:
         if _file(name) is None:
             raise ValueError(f"{name} is not a module below {ROOT}")
+    read = read or _reader()
     seen: set[str] = set()
     paths: set[Path] = set()
     waiting = [*names]
@@ -69,16 +71,17 @@ def modules(*names: str, parsed: Parse = parse) -> tuple[Path, ...]:
             continue
         seen.add(name)
         for path in _files(name):
-            module = _read(path, parsed)
+            module = read(path)
             paths |= set() if module.is_empty else {path}
             waiting += [_absolute(other, path) for other in module.imports]
     return tuple(sorted(paths))
 
 
-def digest(*names: str, parsed: Parse = parse) -> str:
+def digest(*names: str, read: Read | None = None) -> str:
     """One hash of the code that `modules` lists, the same on every Python that can run it."""
-    paths = modules(*names, parsed=parsed)
-    return files.sha256_json([(path.relative_to(ROOT).as_posix(), _read(path, parsed).digest) for path in paths])
+    read = read or _reader()
+    paths = modules(*names, read=read)
+    return files.sha256_json([(path.relative_to(ROOT).as_posix(), read(path).digest) for path in paths])
 
 
 def of_stages(stages: Iterable[str], architecture: str, memory: Path) -> dict[str, str]:
@@ -92,9 +95,9 @@ def of_stages(stages: Iterable[str], architecture: str, memory: Path) -> dict[st
     """
     own = of_architecture(architecture)
     remembered = _Parsed(memory)
+    read = _reader(remembered)
     digests = {
-        stage: digest(f"pipeline.stages.{stage}", *(own if stage in BUILDERS else ()), parsed=remembered)
-        for stage in stages
+        stage: digest(f"pipeline.stages.{stage}", *(own if stage in BUILDERS else ()), read=read) for stage in stages
     }
     remembered.save()
     return digests
@@ -133,15 +136,21 @@ def _absolute(name: str, path: Path) -> str:
     return ".".join([*package, *([plain] if plain else [])])
 
 
-def _read(path: Path, parsed: Parse) -> Module:
-    try:
-        return parsed(path.read_bytes())
-    except (SyntaxError, ValueError) as error:  # ValueError: a zero byte, for Python 3.11
-        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        what = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise ModelError(
-            f"{path.relative_to(ROOT)}{line}: not Python ({what}); mend it, or give another train.architecture"
-        ) from None
+def _reader(parsed: Callable[[bytes], Module] | None = None) -> Read:
+    """Reads each file once, whoever asks for it; `parsed` tells what is in its bytes, by default `parse`."""
+
+    @cache
+    def read(path: Path) -> Module:
+        try:
+            return (parsed or parse)(path.read_bytes())
+        except (SyntaxError, ValueError) as error:  # ValueError: a zero byte, for Python 3.11
+            line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+            what = error.msg if isinstance(error, SyntaxError) else str(error)
+            raise ModelError(
+                f"{path.relative_to(ROOT)}{line}: not Python ({what}); mend it, or give another train.architecture"
+            ) from None
+
+    return read
 
 
 class _Parsed:
@@ -154,7 +163,7 @@ class _Parsed:
             content = json.loads(path.read_bytes())
             kept = {name: Module(one, tuple(names), empty) for name, (one, names, empty) in content["modules"].items()}
             # Another reader than this file may see something else in the same module.
-            self._kept = kept if content["reader"] == _reader() else {}
+            self._kept = kept if content["reader"] == _own_digest() else {}
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             self._kept = {}
 
@@ -166,10 +175,10 @@ class _Parsed:
     def save(self) -> None:
         """Keep what was used."""
         if self._used != self._kept:
-            files.write_json(self._path, {"reader": _reader(), "modules": self._used})
+            files.write_json(self._path, {"reader": _own_digest(), "modules": self._used})
 
 
-def _reader() -> str:
+def _own_digest() -> str:
     return files.sha256_file(Path(__file__))
 
 

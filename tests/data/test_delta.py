@@ -3,6 +3,7 @@ from typing import NamedTuple
 import hypothesis
 import polars as pl
 import pytest
+from examples import examples
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -157,7 +158,7 @@ def model(before, now, kept) -> list[tuple[str, ...]]:
     return sorted(set(rows), key=lambda row: (row[0], row[3], row[1], row[2]))
 
 
-@hypothesis.settings(max_examples=300)
+@examples(300)
 @hypothesis.given(IMAGES, IMAGES, IMAGES)
 def test_every_image_is_told_as_a_reader_of_both_lists_would(before, now, kept):
     kept = [image._replace(path=f"kept/{image.path}") for image in kept]

@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import polars as pl
 import pytest
+from examples import examples
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from samples import lineage
@@ -357,7 +358,7 @@ def hash_words(changes: Delta) -> Delta:
 
 
 @pytest.mark.parametrize("by_csv", [False, True], ids=["folders", "labels.csv"])
-@hypothesis.settings(max_examples=80)
+@examples(80)
 @hypothesis.given(states=st.lists(STATE, min_size=2, max_size=4))
 def test_over_any_cycles_the_ledger_holds_what_the_data_holds(tmp_path_factory, by_csv, states):
     """Copies over batches, removals, labels that change, images set aside and tried again."""

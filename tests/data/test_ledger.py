@@ -4,6 +4,7 @@ from typing import NamedTuple
 import hypothesis
 import polars as pl
 import pytest
+from examples import examples
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -219,7 +220,7 @@ def twin(digest: str, rows: pl.DataFrame, newcomers: list[str]) -> str | None:
     return min(name for name in newcomers if name[-1] == digest[-1])
 
 
-@hypothesis.settings(max_examples=100)
+@examples(100)
 @hypothesis.given(st.lists(STATE, min_size=2, max_size=5), st.booleans(), st.randoms(use_true_random=False))
 def test_over_any_cycles_no_image_moves_to_another_split_and_labels_are_those_of_the_data(states, alike, random):
     """Added, removed, back again, reordered, relabelled, renamed, with and without near-duplicates."""

@@ -7,6 +7,7 @@ import hypothesis
 import numpy as np
 import polars as pl
 import pytest
+from examples import examples
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
@@ -295,7 +296,7 @@ PAIRS = st.lists(st.tuples(st.sampled_from(NEW), st.sampled_from(NEW + OLD)).fil
 OLD_GROUPS = st.tuples(*[st.sampled_from("ghi")] * len(OLD)).map(lambda names: dict(zip(OLD, names, strict=True)))
 
 
-@hypothesis.settings(max_examples=200)
+@examples(200)
 @hypothesis.given(PAIRS, OLD_GROUPS, st.randoms(use_true_random=False))
 def test_groups_are_connected_pictures_whatever_the_order_of_pairs(pairs, old_groups, random):
     groups, bridges = twins.groups(pairs, old_groups)

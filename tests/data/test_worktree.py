@@ -13,6 +13,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from examples import examples
 from hypothesis import strategies as st
 
 from pipeline.artifacts.sources import Source
@@ -684,7 +685,7 @@ def verdict(source: Source, missing: int) -> str:
 
 
 @pytest.mark.timeout(300)
-@hypothesis.settings(max_examples=100)
+@examples(100)
 @hypothesis.given(
     st.lists(
         st.lists(st.tuples(st.sampled_from(ACTS), st.sampled_from(FOLDERS), st.sampled_from(NAMES)), max_size=4),

@@ -8,6 +8,7 @@ from dataclasses import replace
 import hypothesis
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, PngImagePlugin
 
@@ -402,14 +403,14 @@ def check_that_what_is_accepted_can_be_decoded(content: bytes) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, on what it skips
-@hypothesis.settings(max_examples=600)
+@examples(600)
 @hypothesis.given(data=st.data())
 def test_inspect_never_raises_and_what_it_accepts_can_be_decoded(originals, data):
     check_that_what_is_accepted_can_be_decoded(data.draw(damaged(data.draw(st.sampled_from(originals)))))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@hypothesis.settings(max_examples=300)
+@examples(300)
 @hypothesis.given(data=st.data(), kind=st.sampled_from(["JPEG", "PNG", "WEBP"]))
 def test_what_is_accepted_can_be_decoded_whatever_its_exif(draw, data, kind):
     exif = turned(6)

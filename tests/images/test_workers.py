@@ -24,6 +24,7 @@ BLINK = replace(LIMITS, seconds=0.2)
 """For what computes nothing."""
 VIEW = View(16)
 ROOT = Path(__file__).parents[2]
+takes_seconds = pytest.mark.project  # by the clock, until a limit is reached or many workers are replaced
 
 
 @pytest.fixture
@@ -108,6 +109,7 @@ FAULTS = {
 }
 
 
+@takes_seconds
 @pytest.mark.parametrize("decoder", FAULTS, ids=lambda decoder: decoder.__name__)
 def test_a_fault_costs_one_image(pictures, put, tmp_path, decoder):
     jobs = [*pictures[:20], put(b"faulty"), *pictures[20:]]
@@ -120,6 +122,7 @@ def test_a_fault_costs_one_image(pictures, put, tmp_path, decoder):
     np.testing.assert_array_equal(pixels[40], decoding.decode(content_of(jobs[40]), 16, 3))
 
 
+@takes_seconds
 def test_a_hang_costs_one_image(pictures, put):
     """By the clock, since it computes nothing."""
     jobs = [pictures[0], put(b"faulty"), pictures[1]]
@@ -127,6 +130,7 @@ def test_a_hang_costs_one_image(pictures, put):
     assert [fact.error for fact in facts] == ["", "took more than 1.2 s", ""]
 
 
+@takes_seconds
 def test_many_faults_cost_as_many_images(pictures, put):
     jobs = [put(b"faulty") if index % 4 == 0 else job for index, job in enumerate(pictures)]
     facts = look(jobs, _decode=faulty_decoders.leave)
@@ -141,12 +145,14 @@ def test_a_small_file_that_needs_much_memory_costs_itself(pictures, put):
     assert [fact.error for fact in facts if fact is not facts[1]] == [""] * 20
 
 
+@takes_seconds
 def test_a_small_file_that_needs_much_time_costs_itself(pictures, put):
     slow = put(corpus.slow_jpeg(8000, 1500))
     facts = look([pictures[0], slow, pictures[1]], BRIEF)
     assert [fact.error for fact in facts] == ["", "took more than 1 s of CPU time", ""]
 
 
+@takes_seconds
 def test_the_limit_on_time_is_for_each_image_not_for_all(pictures, tmp_path, monkeypatch):
     """More than two seconds in one worker, and nothing is done twice."""
     monkeypatch.setenv("TOIL", str(tmp_path / "toil"))

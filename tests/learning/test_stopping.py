@@ -240,6 +240,7 @@ VALUES = st.sampled_from([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])  # whole step
 HISTORIES = st.tuples(VALUES, st.lists(VALUES | st.just(NAN), max_size=11)).map(lambda it: [it[0], *it[1]])
 
 
+@pytest.mark.project  # Keras
 @hypothesis.given(
     values=HISTORIES,
     monitor=st.sampled_from(["val_loss", "val_accuracy"]),
@@ -273,6 +274,7 @@ def test_it_stops_when_keras_does_and_keeps_the_epoch_that_keras_restores(
         assert best.best_epoch == network.get_weights()[0].item()
 
 
+@pytest.mark.project
 @hypothesis.given(values=HISTORIES, patience=st.integers(1, 4), half=st.booleans())
 @hypothesis.example([5, 5, 5, 5, 5, 4, 4, 4], 2, False)
 def test_the_learning_rate_is_that_of_keras(network, settings, values, patience, half):

@@ -13,7 +13,6 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import mlflow
 import pytest
 import samples
 from versions import promote, register
@@ -84,6 +83,7 @@ def reg(
     return Registry(settings.resolve)
 
 
+@pytest.mark.project
 def test_the_default_is_an_sqlite_file_in_the_project(
     settings: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +95,8 @@ def test_the_default_is_an_sqlite_file_in_the_project(
 
 def test_runs_that_were_killed_outright_are_marked_as_killed(reg: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of a process that is gone, of one that lives, of another machine; and one that is over."""
+    import mlflow
+
     words = [sys.executable, "-c", "from pipeline.base import process; print(process.owner())"]
     gone = subprocess.run(words, capture_output=True, text=True, check=True, cwd=CHECKOUT).stdout.strip()
     here = process.owner()
@@ -251,6 +253,7 @@ def test_a_version_of_other_origin_has_no_lineage(reg: Registry, tmp_path: Path)
         reg.lineage(stranger, tmp_path)
 
 
+@pytest.mark.project  # loads MLflow
 @pytest.mark.parametrize(
     "uri", ["http://user:secret@127.0.0.1:9", "postgresql://user:secret@127.0.0.1:9/db"], ids=["server", "database"]
 )

@@ -3,6 +3,7 @@ import io
 import hypothesis
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
@@ -231,7 +232,7 @@ def test_what_the_font_cannot_draw_is_written_as_its_code(text, shown):
 
 
 @hypothesis.given(st.text(st.characters()), st.text(st.characters()))
-@hypothesis.settings(max_examples=25)
+@examples(25)
 def test_any_text_can_be_drawn(title, caption):
     panels = [Panel(title, caption, (Tile(None, caption, "fault"),), 1)]
     assert draw(panels) == draw(panels)

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable
 
-import pandas as pd
+import polars as pl
 import pytest
 from PIL import Image
 
@@ -38,7 +38,7 @@ def test_two_batches_become_one_dataset_with_every_image_once(space: Workspace, 
     assert len(digests) == len(set(digests)) == 300
     assert images.labels == tuple("0123456789")
     assert images.part("train").pixels.shape[1:] == (32, 32, 3)
-    ledger = pd.read_parquet(space.root / "data/cycle/ledger.parquet")
+    ledger = pl.read_parquet(space.root / "data/cycle/ledger.parquet")
     assert sorted(ledger["digest"]) == sorted(digests)
 
 

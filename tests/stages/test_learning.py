@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import polars as pl
 import pytest
@@ -101,7 +100,7 @@ def test_a_warm_start_has_epochs_by_what_is_new(
 def test_what_it_cost_and_what_it_lost_is_in_the_registry(begun: Project) -> None:
     begun.add("second", pictures(range(100, 120), "cat", "dog"))
     begun.cycle()
-    client = mlflow.MlflowClient(begun.space.env["MLFLOW_TRACKING_URI"])
+    client = begun.mlflow
     version = client.get_model_version("evergreen", "2")
     run = client.get_run(version.run_id)
     evaluation = begun.space.read("evaluation.json")
@@ -186,7 +185,7 @@ def test_settings_that_make_no_other_model_are_no_failure_of_the_champion(begun:
     assert begun.space.read("promotion.json")["said"] == "nothing to do: this is v1 itself, the version to beat"
     report = (begun.root / "data/cycle/report.md").read_text()
     assert report.startswith("## Verdict: unchanged\n")
-    client = mlflow.MlflowClient(begun.space.env["MLFLOW_TRACKING_URI"])
+    client = begun.mlflow
     assert len(client.search_model_versions("name='evergreen'")) == 1
 
 
@@ -348,7 +347,7 @@ def test_an_audit_trains_from_scratch_too_and_keeps_the_better(audited: Project)
     assert found["passes"] == pytest.approx(3 * 2 * num_new + 3 * len(every) + scored / 3)
     assert found["is_warm"] != audit["is_scratch_better"]
     assert "**Audit against training from scratch**" in (audited.root / "data/cycle/report.md").read_text()
-    client = mlflow.MlflowClient(audited.space.env["MLFLOW_TRACKING_URI"])
+    client = audited.mlflow
     run = client.get_run(client.get_model_version("evergreen", "3").run_id)
     assert "audit_val_loss" in run.data.metrics
 
@@ -365,7 +364,7 @@ def test_what_an_audit_finds_decides_what_is_kept_and_how_the_next_starts(
     found = training(audited)
     assert found["is_warm"] == (not is_better)
     assert bool(found["blended"]) == (not is_better)
-    client = mlflow.MlflowClient(audited.space.env["MLFLOW_TRACKING_URI"])
+    client = audited.mlflow
     run = client.get_model_version("evergreen", "3").run_id
     for name in ("val_loss", "audit_val_loss"):
         assert len(client.get_metric_history(run, name)) == 4, "each training has its own curve"
@@ -463,7 +462,7 @@ def test_a_version_of_other_origin_makes_nothing_forgotten(audited: Project) -> 
     """The ladder, and the splits of what only a rejected cycle saw."""
     assert audited.run("train", "evaluate", "promote").code == 0
     audited.promote(2)
-    client = mlflow.MlflowClient(audited.space.env["MLFLOW_TRACKING_URI"])
+    client = audited.mlflow
     run = client.get_model_version("evergreen", "3").run_id
     client.create_model_version("evergreen", "runs:/x/model", run)
     audited.add("fourth", pictures(range(120, 130), "cat", "dog"))

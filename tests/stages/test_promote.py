@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pytest
 from project import MadeOnce, Project, pictures
 
@@ -29,12 +28,8 @@ def judged(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Project
     return made_once("judged", make).copy(tmp_path / "clone")
 
 
-def client(project: Project) -> Any:
-    return mlflow.MlflowClient(project.space.env["MLFLOW_TRACKING_URI"])
-
-
 def champion(project: Project) -> int:
-    return int(client(project).get_model_version_by_alias("evergreen", "champion").version)
+    return int(project.mlflow.get_model_version_by_alias("evergreen", "champion").version)
 
 
 def test_a_challenger_that_beat_the_champion_is_promoted(judged: Project) -> None:
@@ -52,9 +47,9 @@ def test_a_person_who_moves_the_alias_during_the_upload_is_not_overwritten(
 
     def slow(*arguments: Any) -> str:
         digest = upload(*arguments)
-        run_id = client(judged).get_model_version("evergreen", "1").run_id
-        other = client(judged).create_model_version("evergreen", "runs:/none", run_id)
-        client(judged).set_registered_model_alias("evergreen", "champion", other.version)
+        run_id = judged.mlflow.get_model_version("evergreen", "1").run_id
+        other = judged.mlflow.create_model_version("evergreen", "runs:/none", run_id)
+        judged.mlflow.set_registered_model_alias("evergreen", "champion", other.version)
         return digest
 
     monkeypatch.setattr(promotion, "upload", slow)
@@ -63,4 +58,4 @@ def test_a_person_who_moves_the_alias_during_the_upload_is_not_overwritten(
     assert "v3 keeps its verdict, but champion is v2 by now and stays" in done.out
     assert champion(judged) == 2
     assert not judged.space.read("promotion.json")["promoted"]
-    assert client(judged).get_model_version("evergreen", "3").tags["evergreen.promoted"] == "false"
+    assert judged.mlflow.get_model_version("evergreen", "3").tags["evergreen.promoted"] == "false"

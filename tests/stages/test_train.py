@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pytest
 import yaml
 from project import Done, MadeOnce, Project, pictures
@@ -32,7 +31,7 @@ def ready(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Project:
 
 def status(project: Project) -> list[str]:
     """Of the runs in MLflow."""
-    client = mlflow.MlflowClient(project.space.env["MLFLOW_TRACKING_URI"])
+    client = project.mlflow
     experiment = client.get_experiment_by_name("evergreen")
     assert experiment is not None
     return [run.info.status for run in client.search_runs([experiment.experiment_id])]

@@ -52,7 +52,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Ite
         project.space.dvc("push", "--quiet")
         remote.forget()
         space = project.space.clone(folder / "clone")
-        space.dvc("remote", "modify", "--local", "local", "url", remote.url)
+        space.keep_images_in(remote.url)
         clone = Project(space)
         shutil.copy(project.root / "params.yaml", clone.root)
         done = clone.upto("prepare")
