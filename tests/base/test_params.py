@@ -1,3 +1,4 @@
+import copy
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,9 @@ from pipeline.base.errors import ParamsError
 from pipeline.settings import Params
 
 TEXT = (Path(__file__).parents[2] / "params.yaml").read_text("utf-8")
-SETTINGS = {f"{section}.{key}": value for section, keys in yaml.safe_load(TEXT).items() for key, value in keys.items()}
-SECTIONS = list(yaml.safe_load(TEXT))
+CONTENT = yaml.safe_load(TEXT)
+SETTINGS = {f"{section}.{key}": value for section, keys in CONTENT.items() for key, value in keys.items()}
+SECTIONS = list(CONTENT)
 GONE = object()
 
 
@@ -21,7 +23,7 @@ def edited(tmp_path: Path) -> Callable[[dict[str, object]], Params]:
     """Load the repository's params.yaml with some values changed, by dotted name, or gone."""
 
     def load(changes: dict[str, object]) -> Params:
-        content = yaml.safe_load(TEXT)
+        content = copy.deepcopy(CONTENT)
         for name, value in changes.items():
             section, _, key = name.partition(".")
             where, last = (content[section], key) if key else (content, section)
@@ -30,7 +32,7 @@ def edited(tmp_path: Path) -> Callable[[dict[str, object]], Params]:
             else:
                 where[last] = value
         path = tmp_path / "params.yaml"
-        path.write_text(yaml.safe_dump(content), "utf-8")
+        path.write_text(yaml.dump(content, Dumper=yaml.CSafeDumper), "utf-8")
         return params.load(path, Params)
 
     return load
