@@ -35,8 +35,13 @@ LOADED: set[str] = set()
 """Of them, those that a test before has loaded."""
 
 
+LONG = ("test_pipeline.py", "test_learning.py", "test_upgrade.py")
+"""Files that take minutes: begun first, so that at the end no process waits for one of them."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tell the tests that need a project from the quick ones; modules whose tests train say so themselves."""
+    items.sort(key=lambda item: item.path.name not in LONG)
     for item in items:
         if PROJECTS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.project)
