@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.artifacts.model import Description
+from pipeline.base.errors import UnreadableError
 from pipeline.images import decoding as images
 from pipeline.judging import metrics
 from pipeline.learning import model
@@ -20,9 +21,19 @@ class Classifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """Decodes with the one decoder of the pipeline, so that it sees what training saw."""
 
     def load_context(self, context: mlflow.pyfunc.PythonModelContext) -> None:
-        """Build the model from its description and fill in its weights."""
-        self._description = Description.read(Path(context.artifacts["model"]))
-        self._network = model.load(self._description, Path(context.artifacts["weights"]), "registered model")
+        """Build the model from its description and fill in its weights.
+
+        Raises:
+            ValueError: a file of the version is damaged.
+        """
+        try:
+            self._description = Description.read(Path(context.artifacts["model"]))
+            self._network = model.load(self._description, Path(context.artifacts["weights"]), "registered model")
+        except UnreadableError as error:
+            raise ValueError(
+                f"a file of this model version is damaged: {error.what}; fetch it again, and if it still is, "
+                "restore the files of its run from a backup or serve another version"
+            ) from None
 
     def predict(
         self,

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.base import files
-from pipeline.base.errors import DataError
+from pipeline.base.errors import UnreadableError
 
 
 class Artifact(BaseModel):
@@ -40,7 +40,7 @@ class Artifact(BaseModel):
         try:
             return cls.model_validate_json(content)
         except ValidationError as error:
-            raise DataError(f"{name}: {fault(error)}; delete it and run `dvc repro`") from None
+            raise UnreadableError(f"{name}: {fault(error)}") from None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values: the keys that were given."""
@@ -73,7 +73,7 @@ def read_list(path: Path, kind: type[Kind]) -> tuple[Kind, ...]:
     """
     values = files.read_json(path)
     if not isinstance(values, list):
-        raise DataError(f"{path}: of another version of Evergreen, or damaged: no list; delete it and run `dvc repro`")
+        raise UnreadableError(f"{path}: of another version of Evergreen, or damaged: no list")
     return tuple(kind.from_json(json.dumps(value).encode(), str(path)) for value in values)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pipeline.base import files
-from pipeline.base.errors import DataError
+from pipeline.base.errors import UnreadableError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,9 +33,8 @@ class Table:
         rows = files.read_table(path)
         missing = [name for name in cls.COLUMNS if name not in rows.columns]
         if missing:
-            raise DataError(
-                f"{path}: of another version of Evergreen, or damaged: it lacks the column {missing[0]}; delete it and "
-                "run `dvc repro`"
+            raise UnreadableError(
+                f"{path}: of another version of Evergreen, or damaged: it lacks the column {missing[0]}"
             )
         return cls(rows)
 

@@ -3,7 +3,8 @@
 PipelineError (1)
 ├── ParamsError (3)      params.yaml says something it cannot mean
 ├── DataError (4)        the images, or how DVC tracks them
-│   └── ExpectationError Great Expectations refused the new images
+│   ├── ExpectationError Great Expectations refused the new images
+│   └── UnreadableError  a file that a stage wrote cannot be read
 ├── RegistryError (5)    the MLflow registry does not answer, or answers nonsense
 └── ModelError (6)       the model cannot be built, continued or trained
 
@@ -31,6 +32,15 @@ class DataError(PipelineError):
 
 class ExpectationError(DataError):
     """New images fail a Great Expectations expectation."""
+
+
+class UnreadableError(DataError):
+    """A file that a stage wrote cannot be read; a stage can write it again."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; delete it and run `dvc repro`")
+        self.what = what
+        """What is wrong with which file, for whoever cannot write it again and knows another remedy."""
 
 
 class RegistryError(PipelineError):

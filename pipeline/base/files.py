@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.base.errors import DataError
+from pipeline.base.errors import DataError, UnreadableError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,7 +120,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read(path))
     except ValueError as error:
-        raise DataError(f"{path}: not valid JSON ({error}); delete it and run `dvc repro`") from None
+        raise UnreadableError(f"{path}: not valid JSON ({error})") from None
 
 
 def parse_yaml(content: bytes | str) -> Any:
@@ -155,7 +155,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> "pl.DataFram
         raise _missing(path) from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{path}: not a Parquet table ({reason}); delete it and run `dvc repro`") from None
+        raise UnreadableError(f"{path}: not a Parquet table ({reason})") from None
 
 
 def write_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
@@ -183,7 +183,7 @@ def read_arrays(path: Path) -> "dict[str, np.ndarray]":
     except FileNotFoundError:
         raise _missing(path) from None
     except (ValueError, TypeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a whole .npz of plain arrays ({error}); delete it and run `dvc repro`") from None
+        raise UnreadableError(f"{path}: not a whole .npz of plain arrays ({error})") from None
 
 
 def _missing(path: Path) -> DataError:
