@@ -70,8 +70,8 @@ def check(*batches: Source) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test cannot wait two seconds for each step; the sleeps in here last longer than the clock's tick."""
-    monkeypatch.setattr(worktree, "SETTLED", 0)
+    """A test cannot wait two seconds for each step; the clock for files lags by a tick, the sleeps in here by more."""
+    monkeypatch.setattr(worktree, "SETTLED", 10_000_000)
 
 
 @pytest.fixture(autouse=True)
