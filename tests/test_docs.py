@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from project import Project, pictures
 
 from benchmarks import workspace
 from benchmarks.workspace import CHECKOUT, STAGES, Workspace
@@ -76,6 +78,21 @@ def test_the_walk_through_with_own_images_works_to_the_letter(space: Workspace, 
     shutil.rmtree(space.root / "data/images/first")
     space.dvc("pull", "--quiet", "data/images/first.dvc")
     assert len(list((space.root / "data/images/first").rglob("*.JPG"))) == 120, "dvc push sent the images"
+
+
+def test_a_batch_is_removed_as_the_readme_says(project: Project) -> None:
+    (command,) = re.findall(r"a whole batch: `(dvc remove .*?)`", README)
+    for number, batch in enumerate(("first", "second")):
+        project.add(batch, pictures(range(40 * number, 40 * number + 40), "cat", "dog"))
+    done = subprocess.run(
+        shlex.split(command.replace("<batch>", "second")),
+        cwd=project.root, env=dict(project.space.env), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    project.space.commit("Without the second batch")
+    assert project.upto("detect").code == 0
+    assert {path.partition("/")[0] for path in project.delta("added")} == {"first"}
+    assert project.space.git("status", "--porcelain", "--", "data/images") == ""
 
 
 def test_the_champion_is_used_as_the_readme_says(space: Workspace, tmp_path: Path) -> None:

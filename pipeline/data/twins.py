@@ -1,4 +1,4 @@
-"""Twins: near-duplicates, found by perceptual hash and confirmed on pixels. Pure.
+"""Twins: near-duplicates, pictures whose perceptual hashes are near, confirmed on pixels. Pure.
 
 A near-duplicate on the other side of the split is a leak: the model is then judged on what it was
 taught. A copy counts as a twin if it was encoded anew, resized, or cropped by up to 5 % of a side.

@@ -370,7 +370,8 @@ def _absent(tree: Tree, tracked: _Tracked) -> list[str]:
             batch, count = _quoted(source.path), f"{len(missing)} of {source.num_files}"
             warnings.append(
                 f"{count} files of {batch} are not on this disk, e.g. {min(missing)!a}; they "
-                f"are in the data until `dvc add {batch}` takes them out; `dvc pull {batch}.dvc` brings them back"
+                f"are in the data until `dvc add {batch}` takes them out; `dvc pull {_quoted(f'{source.path}.dvc')}` "
+                "brings them back"
             )
     return warnings
 

@@ -1,4 +1,4 @@
-"""Brightness, contrast, sharpness and perceptual hash of pictures, from sketches of them. Pure."""
+"""What is computed of a picture: brightness, contrast, sharpness and the perceptual hash. Pure."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""An MLflow run that is written to in several steps."""
+"""An MLflow run, and every upload to it: curves, files, the model."""
 
 import time
 from collections.abc import Mapping, Sequence

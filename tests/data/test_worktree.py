@@ -229,7 +229,7 @@ def test_an_image_that_was_deleted_from_disk_only_is_told(monday):
     (warning,) = check(monday)
     assert warning == (
         f"1 of 4 files of '{MONDAY}' are not on this disk, e.g. '{MONDAY}/cat/1.png'; they are in the data until "
-        f"`dvc add '{MONDAY}'` takes them out; `dvc pull '{MONDAY}'.dvc` brings them back"
+        f"`dvc add '{MONDAY}'` takes them out; `dvc pull '{MONDAY}.dvc'` brings them back"
     )
 
 
