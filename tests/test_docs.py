@@ -58,6 +58,7 @@ def space(tmp_path: Path) -> Workspace:
 def test_the_walk_through_with_own_images_works_to_the_letter(space: Workspace, tmp_path: Path) -> None:
     (block,) = re.findall(r"## Your own images\n.*?```sh\n(.*?)```", README, re.S)
     commands = "\n".join(line for line in block.splitlines() if not line.startswith("make ui"))
+    space.params(evaluate={"suspicious": 0.9})  # as someone who reads params.yaml first
     env = {**space.env, "HOME": str(tmp_path), "MAKEFLAGS": ""}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands],
@@ -71,6 +72,7 @@ def test_the_walk_through_with_own_images_works_to_the_letter(space: Workspace, 
     assert done.returncode == 0, output
     assert "120 added" in output
     assert "v1 is the new champion" in output
+    assert "uncommitted" not in (space.root / "data/cycle/report.md").read_text()
     assert space.read("evaluation.json")["challenger"]["accuracy"] > 0.8
     assert space.git("status", "--porcelain") == ""
     assert space.git("rev-parse", "HEAD") == space.git("rev-parse", "origin/main")

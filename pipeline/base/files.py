@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 _UNBLOCKED = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
+PARTIAL = ".partial"
+"""How temporary names end."""
+
+
 def write(path: Path, content: bytes) -> None:
     """Write to a temporary name, flush to disk, rename: a reader sees the old file or the new one.
 
     The rename alone does not survive a power loss; see ALICE (OSDI 2014) on why both syncs matter.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -41,6 +45,12 @@ def write(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what a `write` that was killed left in a folder, which nobody else may be writing to."""
+    for path in folder.glob(f".*{PARTIAL}"):
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -124,6 +124,8 @@ def unchanged(champion: int) -> Verdict:
 
 def decide_first(accuracy: float, num_labels: int, evaluate: Evaluate) -> Verdict:
     """Judge a challenger where there is no champion: it must be good enough by itself."""
-    needed = max(evaluate.min_accuracy, 1 / num_labels)
-    facts = f"no champion yet; holdout accuracy {accuracy:.4f}, at least {needed:.4f} is needed (evaluate.min_accuracy)"
+    guessing = 1 / num_labels
+    needed = max(evaluate.min_accuracy, guessing)
+    why = "evaluate.min_accuracy" if evaluate.min_accuracy >= guessing else f"guessing among {num_labels} labels"
+    facts = f"no champion yet; holdout accuracy {accuracy:.4f}, at least {needed:.4f} is needed ({why})"
     return Verdict("promote" if accuracy >= needed else "reject", (facts,), None, None)

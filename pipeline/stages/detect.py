@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.artifacts.changes import Changes
 from pipeline.artifacts.parent import Parent
 from pipeline.artifacts.sources import Sources
-from pipeline.base import params
+from pipeline.base import files, params
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
 from pipeline.data import removals
@@ -30,6 +30,7 @@ def run(paths: Paths) -> None:
     removals.refuse_many(comparison.delta, parent.lineage.label_counts if parent.lineage else {}, detect)
 
     changes = comparison.delta.changes(comparison.warnings)
+    files.sweep(paths.delta)
     comparison.delta.write(paths.delta / "images.parquet")
     changes.write(paths.delta / "summary.json")
     for warning in comparison.warnings:

@@ -72,6 +72,7 @@ def run(paths: Paths) -> None:
     doubted = _named(doubts, files.read_table(paths.accepted / "images.parquet", ["digest", "path"]))
 
     judgement = Judgement(**vars(verdict), champion=pin.version if pin else None)
+    files.sweep(paths.evaluation)
     judgement.write(paths.evaluation / "verdict.json")
     picture = plots.curves(trained.history, trained.best_epoch, trained.stop_reason)
     files.write(paths.evaluation / "curves.png", picture)

@@ -88,6 +88,7 @@ def run(paths: Paths) -> None:
     _refuse_too_few(rows, outputs, settings.prepare)
 
     files.write_table(paths.ledger, rows)
+    files.sweep(paths.dataset)
     _decode(images, parts, paths.dataset)
     size, channels = settings.prepare.image_size, settings.prepare.channels
     written = dataset.write(

@@ -59,6 +59,7 @@ def run(paths: Paths) -> int:
 
     with process.alone(paths.scratch / "training" / "lock", "a training"), process.stoppable() as asked:
         print("train: loading TensorFlow", flush=True)
+        files.sweep(paths.model)
         registry = Registry(settings.resolve)
         try:
             if not _restored(task, registry, paths):

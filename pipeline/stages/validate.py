@@ -76,6 +76,8 @@ def run(paths: Paths) -> None:
     warnings = (*inspected.warnings, *_known_set_aside(inspected), *_label_changes(inspected, parent.lineage, settings))
     report = _report(delta, inspected, warnings, settings.validate_)
 
+    files.sweep(paths.validation)
+    files.sweep(paths.accepted)
     _write_report(paths.validation, report, inspected, sheet.draw(_panels(inspected, facts, shown)))
     for warning in warnings:
         print(f"validate: warning: {warning}")
