@@ -35,7 +35,7 @@ LOADED: set[str] = set()
 """Of them, those that a test before has loaded."""
 
 
-LONG = ("test_benchmarks.py", "test_pipeline.py", "test_learning.py", "test_upgrade.py")
+LONG = ("test_pipeline.py", "test_learning.py", "test_upgrade.py")
 """Files that take minutes: begun first, so that at the end no process waits for one of them."""
 
 

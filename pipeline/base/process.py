@@ -22,15 +22,20 @@ POLL = 0.5
 
 ORPHANED = "the end of DVC"
 
+EXIT_ORPHANED = 128 + signal.SIGTERM
+"""As if DVC had ended its stage, which it does not."""
+
 
 @contextmanager
 def stoppable() -> Iterator[Callable[[], str | None]]:
     """A function that says why this process was asked to stop, None while it was not.
 
     SIGTERM and the first Ctrl-C only ask; a second Ctrl-C interrupts at once. DVC that was killed asks too: it leaves
-    its stage's command running otherwise (seen with DVC 3.67.1).
+    its stage's command running otherwise (seen with DVC 3.67.1). Until the function is first called there is nothing to
+    save, only libraries that load for seconds: then the end of DVC ends this process at once.
     """
     reasons: list[str] = []
+    looked, ended = threading.Event(), threading.Event()
 
     def ask(number: int, _: Any) -> None:
         if reasons and number == signal.SIGINT:
@@ -38,12 +43,16 @@ def stoppable() -> Iterator[Callable[[], str | None]]:
         reasons.append(signal.Signals(number).name)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    ended = threading.Event()
     caller = _dvc()
-    if caller is not None:
-        threading.Thread(target=_watch, args=(caller, ended, reasons), daemon=True).start()
+    if caller is not None or _has_lost_dvc():
+        threading.Thread(target=_watch, args=(caller, ended, looked, reasons), daemon=True).start()
+
+    def asked() -> str | None:
+        looked.set()
+        return reasons[0] if reasons else None
+
     try:
-        yield lambda: reasons[0] if reasons else None
+        yield asked
     finally:
         ended.set()
         for number, handler in before.items():
@@ -61,14 +70,28 @@ def _dvc() -> Any:
     return None
 
 
-def _watch(caller: Any, ended: threading.Event, reasons: list[str]) -> None:
+def _has_lost_dvc() -> bool:
+    """Whether DVC started this process and died before it could be found.
+
+    DVC names the stage in the environment, and starts it in its own session. Whoever adopts an orphan is in another;
+    a program that calls DVC as a library is in the same.
+    """
+    try:
+        return "DVC_STAGE" in os.environ and os.getsid(os.getppid()) != os.getsid(0)
+    except (OSError, AttributeError):  # of another user; Windows, which has no sessions
+        return False
+
+
+def _watch(caller: Any, ended: threading.Event, looked: threading.Event, reasons: list[str]) -> None:
     import psutil
 
     while not ended.wait(POLL):
         with suppress(psutil.NoSuchProcess):
-            if caller.is_running() and caller.status() != psutil.STATUS_ZOMBIE:
+            if caller is not None and caller.is_running() and caller.status() != psutil.STATUS_ZOMBIE:
                 continue
         reasons.append(ORPHANED)
+        if not looked.is_set():
+            os._exit(EXIT_ORPHANED)
         return
 
 

@@ -84,6 +84,49 @@ def test_when_dvc_is_killed_its_command_is_asked_to_stop(tmp_path, by_a_shell):
     assert (tmp_path / "reason").read_text() == process.ORPHANED
 
 
+LOADS = """
+import sys, time
+time.sleep(float(sys.argv[1]))
+from pipeline.base import process
+with process.stoppable() as asked:
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("late", "seconds"), [(False, "0"), (True, "1.5")], ids=["while it loads", "before it looks"])
+def test_when_dvc_is_killed_before_there_is_anything_to_save_its_command_ends_at_once(tmp_path, late, seconds):
+    (tmp_path / "loads.py").write_text(LOADS)
+    dvc = tmp_path / "dvc"
+    command = [sys.executable, str(tmp_path / "loads.py"), seconds]
+    dvc.write_text(f"import subprocess\nprint('begun', flush=True)\nsubprocess.run({command!r})\n")
+    env = os.environ | {"PYTHONPATH": str(CHECKOUT), "DVC_STAGE": "train"}
+    caller = subprocess.Popen(
+        [sys.executable, str(dvc)], stdout=subprocess.PIPE, text=True, env=env, cwd=CHECKOUT, start_new_session=True
+    )
+    assert caller.stdout is not None
+    assert caller.stdout.readline() == "begun\n"
+    if late:
+        time.sleep(0.5)
+    else:
+        assert caller.stdout.readline() == "ready\n"
+    children = psutil.Process(caller.pid).children()
+    assert len(children) == 1
+    caller.kill()
+    caller.wait()
+    assert not psutil.wait_procs(children, timeout=6)[1]
+
+
+@pytest.mark.parametrize("named", [{}, {"DVC_STAGE": "train"}], ids=["by hand", "DVC as a library"])
+def test_a_command_of_a_program_that_lives_is_not_taken_for_an_orphan(tmp_path, named):
+    (tmp_path / "loads.py").write_text(LOADS.replace("sleep(60)", "sleep(2)\n    print(asked(), flush=True)"))
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "loads.py"), "0"], cwd=CHECKOUT, capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT)} | named,
+    )  # fmt: skip
+    assert done.stdout == "ready\nNone\n"
+
+
 def test_a_command_that_dvc_did_not_start_watches_nobody(tmp_path):
     script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {WAITS!r}, sys.argv[1]])"
     caller = start(script, str(tmp_path / "reason"))
