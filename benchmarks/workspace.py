@@ -88,17 +88,17 @@ class Workspace:
         """A fresh clone that shares the DVC remote and the registry."""
         subprocess.run(["git", "clone", "--quiet", str(self.root), str(root)], check=True, env=dict(self.env))
         other = Workspace(root, self.env)
-        other._configure()
-        other.keep_images_in(self.root / "store/remote")
+        other._configure(self.root / "store/remote")
         return other
 
     def keep_images_in(self, remote: Path | str) -> None:
         """Set the DVC remote, as `dvc remote modify --local local url REMOTE` does, which takes a second."""
         (self.root / ".dvc/config.local").write_text(f"['remote \"local\"']\n    url = {remote}\n")
 
-    def _configure(self) -> None:
+    def _configure(self, remote: Path) -> None:
         self.git("config", "user.name", "Evergreen demo")
         self.git("config", "user.email", "demo@example.org")
+        self.keep_images_in(remote)
 
     def _run(self, *command: str) -> str:
         done = subprocess.run(command, cwd=self.root, env=dict(self.env), capture_output=True, text=True, check=False)
@@ -139,8 +139,7 @@ def create(root: Path) -> Workspace:
     (root / "dvc.lock").unlink(missing_ok=True)
     workspace = Workspace(root, env)
     workspace.git("init", "--quiet", "--initial-branch", "main")
-    workspace._configure()
-    workspace.keep_images_in(root / "store/remote")
+    workspace._configure(root / "store/remote")
     workspace.commit("Evergreen, as it is in the checkout")
     return workspace
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+from examples import USUAL
 from filelock import FileLock
 from PIL import Image
 from project import MadeOnce, Project
@@ -21,8 +22,8 @@ from pipeline.settings import Params
 ROOT = Path(__file__).parents[1]
 
 # The same examples in every run: a test that fails, fails for the person who reads the log too.
-hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=60)
-hypothesis.settings.register_profile("quick", deadline=None, derandomize=True, max_examples=10)  # `make unit`
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=USUAL)
+hypothesis.settings.register_profile("quick", deadline=None, derandomize=True, max_examples=USUAL // 6)  # `make unit`
 hypothesis.settings.load_profile("repeatable")
 
 

@@ -136,13 +136,13 @@ def _absolute(name: str, path: Path) -> str:
     return ".".join([*package, *([plain] if plain else [])])
 
 
-def _reader(parsed: Callable[[bytes], Module] | None = None) -> Read:
-    """Reads each file once, whoever asks for it; `parsed` tells what is in its bytes, by default `parse`."""
+def _reader(parsed: Callable[[bytes], Module] = parse) -> Read:
+    """Reads each file once, whoever asks for it; `parsed` tells what is in its bytes."""
 
     @cache
     def read(path: Path) -> Module:
         try:
-            return (parsed or parse)(path.read_bytes())
+            return parsed(path.read_bytes())
         except (SyntaxError, ValueError) as error:  # ValueError: a zero byte, for Python 3.11
             line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
             what = error.msg if isinstance(error, SyntaxError) else str(error)

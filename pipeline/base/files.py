@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _UNBLOCKED = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
-
 PARTIAL = ".partial"
 """How temporary names end."""
 
