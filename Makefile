@@ -3,7 +3,11 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3 python3.13 python3.12 python3.11 2>/dev/null | while read p; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 LOCK := requirements$(if $(GPU),-gpu).lock
 VENV := .venv
-STAMP := $(VENV)/.made-from-$(LOCK)
+LIBRARIES := $(VENV)/.made-from-$(LOCK)
+STAMP := $(VENV)/.ready-for-$(LOCK)
+# Every Python of .venv puts its own folder first on PATH, as `activate` does: cron, systemd and editors call
+# .venv/bin/dvc without that, and DVC has to find the same Python for the stages.
+FIRST_ON_PATH := import os, sys; here = os.path.dirname(sys.executable); path = os.environ.get("PATH", os.defpath); os.environ["PATH"] = path if path.split(os.pathsep)[0] == here else here + os.pathsep + path
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -17,10 +21,15 @@ help: ## List the targets
 
 setup: $(STAMP) ## Make .venv from the lock file (GPU=1: with CUDA); `. .venv/bin/activate` to use it
 
-$(STAMP): $(LOCK)
+$(STAMP): $(LIBRARIES) pyproject.toml
+	@$(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	@echo '$(FIRST_ON_PATH)' > "$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/first_on_path.pth"
+	@touch $@
+
+$(LIBRARIES): $(LOCK)
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed and none is on PATH; install one or give PYTHON=/path/to/python3.12"; exit 1; }
 	@echo "Making $(VENV) with $$($(PYTHON) --version) from $(LOCK) (one to four minutes, 3 GB; only this once)"
-	@rm -f $(VENV)/.made-from-*
+	@rm -f $(VENV)/.made-from-* $(VENV)/.ready-for-*
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r $(LOCK)
 	@touch $@

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.base import files
+from pipeline.base import files, project
 from pipeline.base.errors import PipelineError
 from pipeline.base.paths import Paths
 
@@ -95,6 +95,12 @@ def _example(name: str) -> str:
     return f"python -m pipeline {name}" if name in STAGES else str(_module(name).EXAMPLE)
 
 
+def start() -> None:
+    """Run a command as a process of its own, from any folder of a project."""
+    project.enter()
+    _leave(main())
+
+
 def _leave(code: int) -> None:
     """Exit without taking Python apart, which costs a second where TensorFlow or MLflow is loaded.
 
@@ -106,4 +112,4 @@ def _leave(code: int) -> None:
 
 
 if __name__ == "__main__":
-    _leave(main())
+    start()

@@ -44,7 +44,8 @@ def space(tmp_path: Path) -> Workspace:
     """A clone with an origin, the virtual environment in place, and photographs in the home folder."""
     made = workspace.create(tmp_path / "clone")
     (made.root / ".venv").symlink_to(sys.prefix)
-    os.utime(made.root / "requirements.lock", (0, 0))  # or make would take it for newer than .venv, and make that anew
+    for name in ("requirements.lock", "pyproject.toml"):
+        os.utime(made.root / name, (0, 0))  # or make would take it for newer than .venv, and make that anew
     for label in ("sea", "forest"):
         (tmp_path / "photos" / label).mkdir(parents=True)
         for number in range(60):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from pipeline.artifacts.reference import Statistics
-from pipeline.base import files, git, process
+from pipeline.base import files, git, process, project
 from pipeline.base import params as parameters
 from pipeline.base.errors import DataError, ExpectationError
 from pipeline.checking import facts, inspection
@@ -42,12 +42,12 @@ AGAIN = "run this again"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
-    parser.add_argument("folder", type=Path, help="holds <label>/<image>, or images and a labels.csv")
+    parser.add_argument("folder", type=project.given, help="holds <label>/<image>, or images and a labels.csv")
     parser.add_argument("--batch", default=None, help="name of the new batch (default: the folder's)")
     parser.add_argument("--dry-run", action="store_true", help="only say what would happen")
-    parser.add_argument("--images", type=Path, default=Path("data/images"), help="default: data/images")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
-    parser.add_argument("--scratch", type=Path, default=Path("data/scratch"), help="default: data/scratch")
+    parser.add_argument("--images", type=project.given, default=Path("data/images"), help="default: data/images")
+    parser.add_argument("--params", type=project.given, default=Path("params.yaml"), help="default: params.yaml")
+    parser.add_argument("--scratch", type=project.given, default=Path("data/scratch"), help="default: data/scratch")
 
 
 @dataclass(frozen=True)

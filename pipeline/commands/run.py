@@ -29,9 +29,11 @@ def run(force: bool, arguments: list[str]) -> int:
     Exit code 0 also if training is paused by the budget in params.yaml, which DVC alone calls a failure.
     """
     dvc = Path(sys.executable).with_name("dvc")
+    # For `python` in dvc.yaml: cron and systemd activate no environment.
+    path = os.pathsep.join([str(dvc.parent), os.environ.get("PATH", os.defpath)])
     with tempfile.TemporaryDirectory() as folder:
         note = Path(folder) / "pause"
-        env = os.environ | {PAUSE_NOTE: str(note)} | ({FORCE: "1"} if force else {})
+        env = os.environ | {"PATH": path, PAUSE_NOTE: str(note)} | ({FORCE: "1"} if force else {})
         code = subprocess.run([str(dvc), "repro", *arguments], env=env, check=False).returncode
         if not note.is_file():
             return code

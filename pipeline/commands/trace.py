@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.base import files
+from pipeline.base import files, project
 from pipeline.base import params as parameters
 from pipeline.base.errors import DataError
 from pipeline.base.paths import Paths
@@ -27,8 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "image", metavar="DIGEST-or-FILE", help="MD5 of the image's bytes, as DVC knows it, or the file"
     )
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
-    parser.add_argument("--scratch", type=Path, default=Path("data/scratch"), help="default: data/scratch")
+    parser.add_argument("--params", type=project.given, default=Path("params.yaml"), help="default: params.yaml")
+    parser.add_argument("--scratch", type=project.given, default=Path("data/scratch"), help="default: data/scratch")
 
 
 def run(image: str, params: Path, scratch: Path) -> int:
@@ -50,7 +50,7 @@ def run(image: str, params: Path, scratch: Path) -> int:
 
 def _digest(image: str) -> str:
     """Of a digest, a file, or a path that a batch lists or once listed, even if the file is not here."""
-    path = Path(image)
+    path = project.given(image)
     if path.is_file():
         return files.md5_file(path)
     if re.fullmatch(r"[0-9a-fA-F]{32}", image):

@@ -51,6 +51,35 @@ def test_run_waits_as_the_trigger_says_force_does_not_and_then_nothing_is_left_t
     assert ran(held.output) == {"resolve", "promote"}
 
 
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [(".", ["dvc", "repro", "detect"]), ("data/images/first", ["evergreen", "run", "--", "detect"])],
+)
+def test_a_cycle_runs_without_an_activated_environment_by_the_python_that_was_called(
+    project: Project, tmp_path: Path, folder: str, words: list[str]
+) -> None:
+    """As cron, systemd and editors call it; the Python that is first on PATH has none of the libraries."""
+    project.add("first", pictures(range(30), "cat", "dog"))
+    other = tmp_path / "bin/python"
+    other.parent.mkdir()
+    other.write_text("#!/bin/sh\necho another python >&2\nexit 9\n")
+    other.chmod(0o755)
+    env = {"HOME": str(tmp_path), "PATH": f"{other.parent}:/usr/bin:/bin", "DVC_NO_ANALYTICS": "1"}
+    command = [Path(sys.executable).with_name(words[0]), *words[1:]]
+    done = subprocess.run(command, cwd=project.root / folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "detect: 60 added" in done.stdout
+
+
+def test_paths_are_those_of_the_folder_that_a_person_is_in(project: Project) -> None:
+    project.add("first", pictures(range(30), "cat", "dog"))
+    folder = project.root / "data/images/first/cat"
+    words = [Path(sys.executable).with_name("evergreen"), "trace", "1.png"]
+    done = subprocess.run(words, cwd=folder, env=project.space.env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no version of evergreen has seen it" in done.stdout
+
+
 def test_run_gives_dvcs_exit_code(project: Project) -> None:
     done = pipeline(project, "run", "--", "no-such-stage")
     assert done.code not in (0, None)
