@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import inspect
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, or the error's own (see `pipeline.base.errors`)."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("TQDM_MININTERVAL", "0.5")
+    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}  # the user's are for other plots
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names that the terminal's encoding does not have
     words = list(sys.argv[1:] if argv is None else argv)
     command = "pipeline"
     try:
@@ -60,7 +65,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     every = (*STAGES, *COMMANDS)
     for name in every if not words or words[0] not in every else words[:1]:
-        what = inspect.getdoc(_module(name).run) or ""
+        what = inspect.getdoc(_module(name).run) or name  # `python -OO` drops docstrings
         is_asked = bool({"-h", "--help"} & set(words))
         command = commands.add_parser(
             name,

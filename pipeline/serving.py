@@ -28,7 +28,8 @@ class Classifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         """
         try:
             self._description = Description.read(Path(context.artifacts["model"]))
-            self._network = model.load(self._description, Path(context.artifacts["weights"]), "registered model")
+            with model.standard():
+                self._network = model.load(self._description, Path(context.artifacts["weights"]), "registered model")
         except UnreadableError as error:
             raise ValueError(
                 f"a file of this model version is damaged: {error.what}; fetch it again, and if it still is, "

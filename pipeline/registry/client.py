@@ -133,6 +133,7 @@ class Registry:
 
         # Else MLflow makes an empty database of its own where it stands, whatever it is told below.
         mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
         with tempfile.TemporaryDirectory() as folder, self._connection.reach():
             path = mlflow.artifacts.download_artifacts(
                 run_id=run_id, artifact_path=artifact, dst_path=folder, tracking_uri=self.uri

@@ -52,7 +52,7 @@ class Connection:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        return mlflow.MlflowClient(self.uri)
+        return mlflow.MlflowClient(self.uri, self.uri)  # of versions too, whatever MLFLOW_REGISTRY_URI says
 
     @property
     def database(self) -> Path | None:

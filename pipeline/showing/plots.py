@@ -62,9 +62,11 @@ def confusion(counts: np.ndarray, labels: Sequence[str]) -> bytes:
 
 
 def _figure(width: float, height: float) -> Any:
+    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    matplotlib.rcdefaults()  # a matplotlibrc is for other plots; it may ask for LaTeX
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -12,6 +12,7 @@ from pipeline.base import project
 def made(folder: Path) -> Path:
     """A project whose code says where it runs, and what a path means that a person gave."""
     (folder / "pipeline").mkdir(parents=True)
+    (folder / "pipeline/__init__.py").touch()
     (folder / "dvc.yaml").touch()
     (folder / "pipeline/__main__.py").write_text("import os, sys; print(os.getcwd(), *sys.argv[1:])")
     return folder
@@ -21,7 +22,7 @@ def entered(folder: Path) -> str:
     """What a call in a folder leads to."""
     script = "from pipeline.base import project; project.enter(); print('stayed')"
     words = [sys.executable, "-c", script, "trace", "1.png"]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(words, cwd=folder, capture_output=True, encoding="utf-8", check=True).stdout.strip()
 
 
 @pytest.mark.parametrize("below", [".", "data", "data/images/first"])
@@ -30,6 +31,26 @@ def test_a_project_is_found_from_any_folder_in_it_and_its_own_code_runs(tmp_path
     (root / below).mkdir(parents=True, exist_ok=True)
     assert project.root(root / below) == root
     assert entered(root / below) == f"{root} trace 1.png"
+
+
+def test_the_projects_code_is_found_where_python_is_told_to_keep_away_from_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = made(tmp_path / "clone")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    assert entered(root) == f"{root} trace 1.png"
+
+
+def test_names_are_utf_8_whatever_the_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = made(tmp_path / "clone")
+    code = "import os, sys; print(sys.getfilesystemencoding(), *os.listdir('data'))"
+    (root / "pipeline/__main__.py").write_text(code)
+    (root / "data/café").mkdir(parents=True)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    for name, value in {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}.items():
+        monkeypatch.setenv(name, value)
+    assert entered(root) == "utf-8 café"
 
 
 def test_outside_of_a_project_a_call_stays_where_it_is(tmp_path: Path) -> None:
