@@ -10,7 +10,9 @@ from project import Project, picture, pictures
 pytestmark = pytest.mark.project
 
 FILES = {
-    ".keras/keras.json": '{"floatx": "float16", "epsilon": 0.01, "backend": "jax", "image_data_format": "channels_first"}',
+    ".keras/keras.json": (
+        '{"floatx": "float16", "epsilon": 0.01, "backend": "jax", "image_data_format": "channels_first"}'
+    ),
     ".config/matplotlib/matplotlibrc": "text.usetex: True\naxes.prop_cycle: nonsense\n",
     ".config/dvc/config": "[core]\n    autostage = true\n",
     ".gitconfig": (
@@ -60,7 +62,8 @@ def test_a_hostile_account_changes_no_byte_of_a_model(project: Project, tmp_path
     answers = [
         subprocess.run(
             [sys.executable, "-c", SERVE, one.space.env["MLFLOW_TRACKING_URI"], str(photo)], cwd=tmp_path,
-            env={**one.space.env, "HOME": folder, "KERAS_BACKEND": "tensorflow"}, capture_output=True, encoding="utf-8", check=True,
+            env={**one.space.env, "HOME": folder, "KERAS_BACKEND": "tensorflow"}, capture_output=True, encoding="utf-8",
+            check=True,
         ).stdout.splitlines()
         for one, folder in ((project, str(tmp_path)), (other, str(home)))
     ]  # fmt: skip

@@ -141,7 +141,7 @@ def of_looks(validate: Validate) -> list[Expectation]:
 
 
 def of_labels(validate: Validate, known_labels: Sequence[str]) -> list[Expectation]:
-    """Suite of the labels that the data will have; columns label, total_if_new, total_if_known.
+    """Suite of the labels that the data will have; columns label, looks_like, total_if_new, total_if_known.
 
     Args:
         validate: section of params.yaml.
@@ -165,6 +165,19 @@ def of_labels(validate: Validate, known_labels: Sequence[str]) -> list[Expectati
             f"a known label keeps {enough}",
             Remedy("add images of it; the model goes on knowing it"),
             at_least,
+        ),
+        Expectation(
+            IN_SET,
+            "looks_like",
+            "stop",
+            "no new label looks like another",
+            Remedy(
+                "give both folders one name",
+                is_on_batch=True,
+                alternative="; or list the new label in validate.labels in params.yaml if both are meant; if a known "
+                "label is written in another way now, say so in prepare.renamed_labels",
+            ),
+            {"value_set": [""]},
         ),
     ]
     if known_labels and validate.new_labels == "listed":

@@ -12,6 +12,7 @@ from pipeline.checking.expectations import BY_DVC_ADD
 from pipeline.checking.findings import Finding, Judge
 from pipeline.checking.quarantine import Entry
 from pipeline.checking.settings import Validate
+from pipeline.data import names
 from pipeline.data.delta import Delta
 
 if TYPE_CHECKING:
@@ -119,21 +120,34 @@ def _set_aside(judge: Judge, facts: "pl.DataFrame", delta: Delta, past: Past, va
     entries = [*quarantine.of_findings(failed, facts), *quarantine.contradicted(facts, delta, past.ledger)]
     aside = quarantine.table(entries)
     kept = delta.without(aside)
-    counts = _label_totals(quarantine.totals(kept, past.ledger, aside), past.labels)
-    table = counts.select("label", "total_if_new", "total_if_known")
+    counts = _label_totals(quarantine.totals(kept, past.ledger, aside), past.labels, validate.labels)
+    table = counts.select("label", "looks_like", "total_if_new", "total_if_known")
     for finding in judge.check("labels", table, expectations.of_labels(validate, sorted(past.labels))):
         if finding.expectation.consequence == "quarantine":
             entries += quarantine.too_few(kept, counts, finding)
     return entries
 
 
-def _label_totals(counts: "pl.DataFrame", known_labels: Collection[str]) -> "pl.DataFrame":
-    """The labels that have images; the total is in a column of its own too, for new labels and for known ones."""
+def _label_totals(counts: "pl.DataFrame", known_labels: Collection[str], listed: Collection[str]) -> "pl.DataFrame":
+    """The labels that have images, with three more columns.
+
+    `total_if_new` and `total_if_known` are the total, for the one kind of labels each. `looks_like` says which other
+    label a new one looks like, unless it is listed and thus meant.
+    """
     import polars as pl
 
+    now = counts.filter(pl.col("total") > 0)
+    alike = names.lookalikes([*now["label"], *known_labels])
+    said = {
+        label: f"{names.spelt(label)} beside {names.spelt(alike[label])}"
+        for label in now["label"]
+        if label in alike and label not in known_labels and label not in listed
+    }
     is_known = pl.col("label").is_in(list(known_labels))
-    return counts.filter(pl.col("total") > 0).with_columns(
-        total_if_new=pl.when(~is_known).then("total"), total_if_known=pl.when(is_known).then("total")
+    return now.with_columns(
+        looks_like=pl.Series([said.get(label, "") for label in now["label"]], dtype=pl.String),
+        total_if_new=pl.when(~is_known).then("total"),
+        total_if_known=pl.when(is_known).then("total"),
     )
 
 

@@ -200,7 +200,8 @@ def _read(name: str, content: bytes, again: str) -> dict[str, str]:
             continue
         if len(row) != 2:
             raise DataError(f"{name}: line {line} has {len(row)} cells; expected a file and its label; {remedy}")
-        file, label = row[0].strip(), row[1].strip()
+        # Editors write an accent in one way or another; both are one label.
+        file, label = row[0].strip(), unicodedata.normalize("NFC", row[1].strip())
         if not is_label(label):
             raise DataError(
                 f"{name}: line {line}: {label!a} is not a label; expected 1 to {MAX_LABEL} letters, digits, spaces or "

@@ -1,4 +1,4 @@
-"""File names that could hurt: on another machine, in a terminal, on a page. Pure."""
+"""Names that could hurt: on another machine, in a terminal, on a page, or because another looks the same. Pure."""
 
 import re
 import unicodedata
@@ -8,6 +8,13 @@ MAX_BYTES = 200
 """Of a name in UTF-8; file systems end at 255, and tools append to names."""
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._+()@,=-]*")
+
+_LIKE_LATIN = str.maketrans(
+    "АВЕКМНОРСТХУЅІЈԌԚԜаесорхуіјѕԁһӏԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧαικνορυ‐‑‒–—−＿",
+    "ABEKMHOPCTXYSIJGQWaecopxyijsdhlqwABEZHIKMNOPTYXaiKvopu------_",
+)
+"""Cyrillic and Greek letters that are drawn as Latin ones, and dashes; of Unicode's confusables (UTS #39) those that
+people meet by a wrong keyboard."""
 
 
 def fault(path: str) -> str:
@@ -48,3 +55,28 @@ def collisions(paths: Iterable[str]) -> dict[str, str]:
             pairs[path] = other
             pairs.setdefault(other, path)
     return pairs
+
+
+def lookalikes(labels: Iterable[str]) -> dict[str, str]:
+    """Labels that people take for one, each with another that it looks like: by case, width, blanks, dashes, accents
+    that are written in another way, or letters of another script."""
+    first: dict[str, str] = {}
+    pairs: dict[str, str] = {}
+    for label in sorted(set(labels)):
+        for look in _looks(label):
+            other = first.setdefault(look, label)
+            if other != label:
+                pairs.setdefault(label, other)
+                pairs.setdefault(other, label)
+    return pairs
+
+
+def _looks(label: str) -> set[str]:
+    """What a name looks like: two that share one look alike."""
+    plain = " ".join(unicodedata.normalize("NFKC", label).replace("_", " ").split())
+    return {look.casefold() for look in (plain, plain.translate(_LIKE_LATIN))}
+
+
+def spelt(name: str) -> str:
+    """A name with its escapes beside it, where it is not ASCII: two names that look the same are then told apart."""
+    return f"'{name}'" if name.isascii() else f"'{name}' ({name!a})"

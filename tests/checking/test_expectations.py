@@ -78,7 +78,7 @@ def table(suite: str, *changed: dict[str, object]) -> list[dict[str, object]]:
     plain = {
         "images": SOUND,
         "looks": FAIR,
-        "labels": {"label": "cat", "total_if_new": None, "total_if_known": 10},
+        "labels": {"label": "cat", "looks_like": "", "total_if_new": None, "total_if_known": 10},
         "drift": {"fact": "contrast", "distance": 0.0},
         "cycle": {"num_labels": 2, "imbalance": 1.0, "quarantined": 0},
     }[suite]
@@ -129,6 +129,10 @@ CASES = [
     Case("labels", "total_if_known", [None, 10], [9], "warn",
          "a known label keeps at least 10 images (validate.min_images_per_label)",
          "add images of it; the model goes on knowing it"),
+    Case("labels", "looks_like", [""], ["'Cat' beside 'cat'"], "stop", "no new label looks like another",
+         "give both folders one name, `dvc add` the batch and `dvc repro`; or list the new label in validate.labels in "
+         "params.yaml if both are meant; if a known label is written in another way now, say so in "
+         "prepare.renamed_labels", IN_SET),
     Case("labels", "label", ["cat", "dog", "owl"], ["fox"], "stop",
          "labels are known to the parent or listed in validate.labels: cat, dog, owl", LISTED, IN_SET),
     Case("drift", "distance", [0.0, 0.25], [0.251], "warn",

@@ -172,6 +172,22 @@ def test_a_label_that_is_not_listed_stops_the_cycle(inspect):
     assert inspect(added("fox", 10), known=known, new_labels="listed", labels=("fox",)).obstacles == []
 
 
+@pytest.mark.parametrize("known", [[], ["cat", "dog"]], ids=["first cycle", "against the parent's"])
+def test_a_label_that_looks_like_another_stops_the_cycle_unless_it_is_listed(inspect, known):
+    delta = [*added("cat", 10), *added("dog", 10), *added("C\u0430t", 10)]
+    past = [row for label in known for row in old(label, 10)]
+    (obstacle,) = inspect(delta, known=past).obstacles
+    assert "expected that no new label looks like another" in obstacle
+    assert "'C\u0430t' ('C\\u0430t') beside 'cat'" in obstacle
+    assert "give both folders one name, `dvc add` the batch and `dvc repro`; or list the new label" in obstacle
+    listed = ("C\u0430t",) if known else ("C\u0430t", "cat")
+    assert inspect(delta, known=past, labels=listed).obstacles == []
+
+
+def test_labels_that_the_parent_tells_apart_may_look_alike(inspect):
+    assert inspect(added("cat", 10), known=[*old("cat", 10), *old("Cat", 10)]).obstacles == []
+
+
 def test_a_label_of_the_parent_that_all_images_left_is_still_known(inspect):
     known = [*old("cat", 20), *old("dog", 20)]
     inspected = inspect(added("fox", 10), known=known, before={"cat", "dog", "fox"}, new_labels="listed")

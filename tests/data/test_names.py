@@ -102,3 +102,50 @@ def test_collisions_do_not_depend_on_order_and_are_mutual(paths, random):
     pairs = names.collisions(paths)
     assert names.collisions(random.sample(paths, len(paths))) == pairs
     assert all(other != path and other in pairs for path, other in pairs.items())
+
+
+ALIKE = [
+    ("cat", "Cat"),
+    ("cat", "cat "),
+    ("red panda", "red  panda"),
+    ("red panda", "red_panda"),
+    ("cat", "\uff43\uff41\uff54"),  # wide letters
+    ("caf\u00e9", "cafe\u0301"),
+    ("cat", "\u0441\u0430t"),  # Cyrillic
+    ("TOM", "\u0422\u041e\u041c"),
+    ("\u0422\u041e\u041c", "\u0442\u043e\u043c"),  # one Cyrillic word, twice
+    ("Xi", "\u03a7i"),  # Greek
+    ("a-b", "a\u2013b"),
+]
+
+
+@pytest.mark.parametrize("pair", ALIKE, ids=ascii)
+def test_labels_that_look_alike_are_found(pair):
+    one, other = pair
+    assert names.lookalikes([one, other, "dog"]) == {one: other, other: one}
+
+
+def test_labels_that_differ_to_the_eye_are_no_lookalikes():
+    different = [
+        "1",
+        "l",
+        "I",
+        "0",
+        "O",
+        "B",
+        "8",
+        "cat",
+        "cats",
+        "red panda",
+        "redpanda",
+        "\u043a\u043e\u0442",
+        "e",
+        "\u00e9",
+    ]
+    assert names.lookalikes(different) == {}
+
+
+def test_names_that_look_the_same_are_spelt_apart():
+    assert names.spelt("cat") == "'cat'"
+    assert names.spelt("caf\u00e9") == "'caf\u00e9' ('caf\\xe9')"
+    assert names.spelt("cafe\u0301") == "'cafe\u0301' ('cafe\\u0301')"
