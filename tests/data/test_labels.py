@@ -1,4 +1,5 @@
 import json
+import unicodedata
 
 import hypothesis
 import polars as pl
