@@ -5,12 +5,16 @@ sections that it needs, and for no more of each than it needs: what it does not 
 """
 
 import difflib
+import json
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from pipeline.base import files
 from pipeline.base.errors import ParamsError
@@ -18,6 +22,32 @@ from pipeline.base.errors import ParamsError
 Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def fits(pattern: str, words: str) -> AfterValidator:
+    """What a text has to be: a regular expression for all of it, and the words that say so to people."""
+
+    def checked(text: str) -> str:
+        if re.fullmatch(pattern, text):
+            return text
+        raise PydanticCustomError("text", words)
+
+    return AfterValidator(checked)
+
+
+WORDS = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false, without quotes",
+    "tuple_type": "a list, e.g. [cat]",
+    "dict_type": "names and values, e.g. {cat: lynx}",
+}
+"""What was expected, by the kind of error of pydantic."""
+
+READ_AS = {bool: "yes or no", int: "a number", float: "a number"}
+"""What YAML makes of a word without quotes."""
 
 POWER = r"([-+]?\d+(?:\.\d*)?)[eE]([-+]?\d+)"
 """A number to people, which YAML 1.1 takes for a word if it has no point or no sign."""
@@ -62,11 +92,27 @@ def load(path: Path, kind: type[Settings]) -> Settings:
     except ValidationError as error:
         # A misspelt key is also a missing one: the unknown key is the one to name.
         faults = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        key = faults[0]["loc"][:2]
-        same = [fault for fault in faults if fault["loc"][:2] == key]  # one per choice of a union
-        first, *others = dict.fromkeys(_sentence(fault, kind) for fault in same)
+        place = _place(faults[0])
+        same = [fault for fault in faults if _place(fault) == place]  # one per choice of a union
+        written = _written(path, same[0]["loc"])
+        first, *others = dict.fromkeys(_sentence(fault, kind, written) for fault in same)
         choices = [first, *(other.partition("; expected ")[2] for other in others)]
         raise ParamsError(f"{path}: {' or '.join(choices)}") from None
+
+
+def _place(error: Any) -> tuple[str | int, ...]:
+    """Section, key, and the place in a list or the name in a dict, without the choice of a union."""
+    section_and_key, inside = error["loc"][:2], error["loc"][2:]
+    return (*section_and_key, *(part for part in inside if isinstance(part, int)))
+
+
+def _written(path: Path, loc: Sequence[str | int]) -> str:
+    """How a value stands in the file, before YAML made something else of it; empty where it is no single word."""
+    value: Any = yaml.load(path.read_bytes(), Loader=yaml.BaseLoader)  # noqa: S506 - it makes texts only
+    for part in loc:
+        with suppress(KeyError, IndexError, TypeError):  # the choice of a union is no part of the file
+            value = value[part]
+    return value if isinstance(value, str) and loc[-1] != "[key]" else ""
 
 
 def _read(path: Path, kind: type[Section]) -> dict[str, Any]:
@@ -105,7 +151,7 @@ def _fields(section: type[BaseModel]) -> dict[str, Any]:
     return {field.alias or name: field.annotation for name, field in section.model_fields.items()}
 
 
-def _sentence(error: Any, kind: type[Section]) -> str:
+def _sentence(error: Any, kind: type[Section], written: str) -> str:
     where = [str(part) for part in error["loc"]]
     section, key = where[0] if where else "", ".".join(where[:2])
     sections = _fields(kind)
@@ -122,7 +168,17 @@ def _sentence(error: Any, kind: type[Section]) -> str:
         return f"{key}: {error['ctx']['error']!s}"
     if error["type"] == "model_type":
         return f"{key} is {error['input']!r}; expected its settings, one on each line below it"
-    return f"{key} is {error['input']!r}; expected {_words(error)}"
+    if error["type"] == "string_type" and not isinstance(error["input"], str) and written:
+        made = READ_AS.get(type(error["input"]), "a date")
+        return f'{key} has {written}, which YAML reads as {made}; expected a text; write it in quotes: "{written}"'
+    return f"{key} is {_shown(error['input'])}; expected {_words(error)}"
+
+
+def _shown(value: Any) -> str:
+    """As YAML has it: null, true, a list in brackets."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return repr(list(value) if isinstance(value, tuple) else value)
 
 
 def _words(error: Any) -> str:
@@ -130,5 +186,6 @@ def _words(error: Any) -> str:
     if error["type"] == "float_type" and (power := re.fullmatch(POWER, str(error["input"]))):
         mantissa, exponent = power[1] if "." in power[1] else f"{power[1]}.0", int(power[2])
         return f"a number: YAML takes {error['input']} for a word; write {mantissa}e{exponent:+d}"
-    words = {"tuple_type": "a list, e.g. [cat]", "dict_type": "names and values, e.g. {cat: lynx}"}
-    return words.get(error["type"], str(error["msg"]).removeprefix("Input should be "))
+    if error["type"] in ("too_long", "too_short"):
+        return f"{error['ctx'].get('max_length') or error['ctx']['min_length']} values"
+    return WORDS.get(error["type"], str(error["msg"]).removeprefix("Input should be "))

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.base.params import Count, OpenShare, Section, Share
+from pipeline.base.params import Count, OpenShare, Section, Share, fits
 
 
 class Detect(Section):
@@ -13,7 +13,9 @@ class Detect(Section):
     ignore: tuple[str, ...]
     max_removed: Share
     max_removed_of_label: Share
-    acknowledged: tuple[Annotated[str, Field(pattern=r"^gone-[0-9a-f]{12}$")], ...]
+    acknowledged: tuple[
+        Annotated[str, fits(r"gone-[0-9a-f]{12}", "a name like gone-0123456789ab, as the error gave it")], ...
+    ]
 
 
 class Canvas(Section, part=True):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.base.params import Count, OpenShare, Section, Share
+from pipeline.base.params import Count, OpenShare, Section, Share, fits
 
 Metric = Literal["val_loss", "val_accuracy", "loss", "accuracy"]
 
@@ -28,7 +28,9 @@ class Train(Start, Repeatable):
 
     warm_from: Literal["last", "served"]
     restore: tuple[Literal["optimizer", "learning_rate"], ...]
-    architecture: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$")]
+    architecture: Annotated[
+        str, fits(r"[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?", "small_cnn, a keras.applications name or module:function")
+    ]
     pretrained: Literal["imagenet"] | None
     passes_per_new: Annotated[float, Field(gt=0)] | None
     warm_epochs: Count | None

@@ -3,16 +3,24 @@
 import re
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
-from pipeline.base.params import Section
+from pipeline.base.params import Section, fits
 
 
 class RegisteredModel(Section, part=True):
     """The registered model in MLflow, and the alias of its version in production."""
 
-    registered_model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}$")]
-    alias: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$")]
+    registered_model: Annotated[
+        str,
+        fits(
+            r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}",
+            "at most 100 letters, digits, spaces or any of _.-, beginning with a letter or digit",
+        ),
+    ]
+    alias: Annotated[
+        str, fits(r"[a-z][a-z0-9_-]{0,49}", "at most 50 small letters, digits or any of _-, beginning with a letter")
+    ]
 
     @field_validator("alias")
     @classmethod

@@ -85,7 +85,7 @@ def test_a_value_of_the_wrong_type_is_named(edited, name):
 
 
 def test_a_name_that_is_none_is_named_with_its_setting(edited):
-    with pytest.raises(ParamsError, match=r"prepare.renamed_labels is 1; expected a valid string"):
+    with pytest.raises(ParamsError, match=r'renamed_labels has 1, which YAML reads as a number; .* quotes: "1"'):
         edited({"prepare.renamed_labels": {"cat": 1}})
 
 
@@ -108,17 +108,17 @@ def test_a_section_that_is_none_is_named(edited, section, value):
         ("resolve.start_after_hours", -1, "-1; expected greater than or equal to 0"),
         ("resolve.start_at_drift", 0, "0; expected greater than 0"),
         ("resolve.start_at_drift", 1, "1; expected less than 1"),
-        ("resolve.start_at_new_label", "yes", "'yes'; expected a valid boolean"),
+        ("resolve.start_at_new_label", "yes", "'yes'; expected true or false, without quotes"),
         ("resolve.after_removal", "forget", "'forget'; expected 'warn' or 'retrain'"),
         ("detect.max_removed", 1.1, "1.1; expected less than or equal to 1"),
         ("detect.max_removed_of_label", -0.1, "-0.1; expected greater than or equal to 0"),
         ("detect.acknowledged", ["all"], "'all'; expected"),
         ("detect.acknowledged", ["0123456789ABC"], "; expected"),
         ("detect.ignore", "*.txt", "'*.txt'; expected"),
-        ("detect.ignore", [1], "1; expected a valid string"),
+        ("detect.ignore", [1], "a number; expected a text"),
         ("validate.min_side", 0, "0; expected greater than or equal to 1"),
         ("validate.max_side", -1, "-1; expected greater than or equal to 1"),
-        ("validate.modes", [1], "1; expected a valid string"),  # YAML reads an unquoted 1 as a number
+        ("validate.modes", [1], "a number; expected a text"),  # YAML reads an unquoted 1 as a number
         ("validate.max_pixels", 0, "0; expected greater than or equal to 1"),
         ("validate.max_pixels", 500_000_001, "500000001; expected less than or equal to 500000000"),
         ("validate.max_seconds", 0, "0; expected greater than or equal to 0.1"),
@@ -126,7 +126,7 @@ def test_a_section_that_is_none_is_named(edited, section, value):
         ("validate.max_memory", 127, "127; expected greater than or equal to 128"),
         ("validate.max_quarantined", 1.1, "1.1; expected less than or equal to 1"),
         ("validate.max_quarantined_images", -1, "-1; expected greater than or equal to 0"),
-        ("validate.labels", [True], "True; expected a valid string"),
+        ("validate.labels", [True], "yes or no; expected a text"),
         ("validate.brightness", [0.1], "[0.1]; expected more values"),
         ("validate.brightness", [0.1, 0.2, 0.3], "expected"),
         ("validate.brightness", [0.1, 1.1], "1.1; expected less than or equal to 1"),
@@ -156,8 +156,8 @@ def test_a_section_that_is_none_is_named(edited, section, value):
         ("train.architecture", "os:system('x')", "; expected"),
         ("train.pretrained", "coco", "'coco'; expected 'imagenet'"),
         ("train.max_epochs", 0, "0; expected greater than or equal to 1"),
-        ("train.max_epochs", 2.5, "2.5; expected a valid integer"),
-        ("train.batch_size", True, "True; expected a valid integer"),
+        ("train.max_epochs", 2.5, "2.5; expected a whole number"),
+        ("train.batch_size", True, "true; expected a whole number"),
         ("train.optimizer", "lion", "'lion'; expected 'adamw', 'adam' or 'sgd'"),
         ("train.learning_rate", 0, "0; expected greater than 0"),
         ("train.learning_rate", 11, "11; expected less than or equal to 10"),
@@ -168,7 +168,7 @@ def test_a_section_that_is_none_is_named(edited, section, value):
         ("train.patience", -1, "-1; expected greater than or equal to 0"),
         ("train.min_delta", -0.1, "-0.1; expected greater than or equal to 0"),
         ("train.start_from_epoch", -1, "-1; expected greater than or equal to 0"),
-        ("train.target", "low", "'low'; expected a valid number"),
+        ("train.target", "low", "'low'; expected a number"),
         ("train.reduce_patience", -1, "-1; expected greater than or equal to 0"),
         ("train.reduce_factor", 1, "1; expected less than 1"),
         ("train.min_learning_rate", 0, "0; expected greater than 0"),
@@ -180,7 +180,7 @@ def test_a_section_that_is_none_is_named(edited, section, value):
         ("train.devices", 2, "2; expected 'one' or 'all'"),
         ("budget.max_minutes", 0, "0; expected greater than 0"),
         ("budget.max_epochs", 0, "0; expected greater than or equal to 1"),
-        ("budget.max_steps", 1.5, "1.5; expected a valid integer"),
+        ("budget.max_steps", 1.5, "1.5; expected a whole number"),
         ("budget.when_spent", "stop", "'stop'; expected 'pause' or 'finish'"),
         ("checkpoint.epochs", 0, "0; expected greater than or equal to 1"),
         ("checkpoint.steps", 0, "0; expected greater than or equal to 1"),
@@ -194,17 +194,17 @@ def test_a_section_that_is_none_is_named(edited, section, value):
         ("train.warm_rate", 0, "0; expected greater than 0"),
         ("train.warm_from", "best", "'best'; expected 'last' or 'served'"),
         ("train.shift", 0.6, "0.6; expected less than or equal to 0.5"),
-        ("train.flip", "yes", "'yes'; expected a valid boolean"),
+        ("train.flip", "yes", "'yes'; expected true or false, without quotes"),
         ("evaluate.margin", 1.5, "1.5; expected less than or equal to 1"),
         ("evaluate.confidence", 0.5, "0.5; expected greater than 0.5"),
         ("evaluate.confidence", 1, "1; expected less than 1"),
         ("evaluate.min_accuracy", -0.5, "-0.5; expected greater than or equal to 0"),
         ("evaluate.batch_size", 0, "0; expected greater than or equal to 1"),
-        ("promote.automatic", "yes", "'yes'; expected a valid boolean"),
+        ("promote.automatic", "yes", "'yes'; expected true or false, without quotes"),
     ],
 )
 def test_a_value_out_of_range_is_named_with_what_was_expected(edited, name, value, message):
-    with pytest.raises(ParamsError, match=rf"{re.escape(name)} is .*{re.escape(message)}"):
+    with pytest.raises(ParamsError, match=rf"{re.escape(name)} (is|has) .*{re.escape(message)}"):
         edited({name: value})
 
 
@@ -245,9 +245,9 @@ def test_a_value_at_the_edge_is_taken(edited, name, value):
     assert edited({name: value}).model_dump(mode="json", by_alias=True)[section][key] == value
 
 
-@pytest.mark.parametrize("value", [-3, "al", True], ids=str)
+@pytest.mark.parametrize("value", [-3, "al"], ids=str)
 def test_a_union_names_the_key_once_and_every_choice(edited, value):
-    message = rf"params\.yaml: prepare\.replay is {value!r}; expected 'all' or (?!prepare).*(integer|equal to 0)$"
+    message = rf"params\.yaml: prepare\.replay is {value!r}; expected 'all' or (?!prepare).*(whole number|equal to 0)$"
     with pytest.raises(ParamsError, match=message):
         edited({"prepare.replay": value})
 
@@ -275,7 +275,7 @@ def test_the_darkest_comes_before_the_brightest(edited, brightness):
         edited({"validate.brightness": brightness})
 
 
-@pytest.mark.parametrize("value", [0, -3, 1.0, "1%", True], ids=str)
+@pytest.mark.parametrize("value", [0, -3, 1.0, "1%"], ids=str)
 def test_a_number_or_a_share_is_named_once_with_both_choices(edited, value):
     message = rf"params\.yaml: resolve\.start_at is {value!r}; expected (?!.*resolve).* or "
     with pytest.raises(ParamsError, match=message):
@@ -325,12 +325,12 @@ def test_every_message_is_one_line(tmp_path, content):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("prepare.renamed_labels", ["cat"], "('cat',); expected names and values, e.g. {cat: lynx}"),
+        ("prepare.renamed_labels", ["cat"], "['cat']; expected names and values, e.g. {cat: lynx}"),
         ("prepare.removed_labels", "cat", "'cat'; expected a list, e.g. [cat]"),
         ("train.blend", [2], "2; expected less than or equal to 1"),
         ("train.learning_rate", "1e-4", "'1e-4'; expected a number: YAML takes 1e-4 for a word; write 1.0e-4"),
         ("train.target", "-2.5E3", "'-2.5E3'; expected a number: YAML takes -2.5E3 for a word; write -2.5e+3"),
-        ("train.min_delta", "little", "'little'; expected a valid number"),
+        ("train.min_delta", "little", "'little'; expected a number"),
     ],
 )
 def test_what_was_expected_is_said_in_the_words_of_yaml(edited, name, value, message):
@@ -347,3 +347,28 @@ def test_each_label_has_one_fate(edited, renamed, removed, label):
     said = f"prepare: renamed_labels and removed_labels name {label} twice; expected each old and new name once"
     with pytest.raises(ParamsError, match=said):
         edited({"prepare.renamed_labels": renamed, "prepare.removed_labels": removed})
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("yes", "yes or no"), ("off", "yes or no"), ("0", "a number"), ("1.5", "a number"), ("2026-11-27", "a date")],
+)
+def test_a_label_that_yaml_takes_for_something_else_has_to_be_quoted(tmp_path, written, read):
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT.replace("  labels: [] #", f"  labels: [cat, {written}, 7] #"))
+    expected = f"{path}: validate.labels has {written}, which YAML reads as {read}; expected a text; "
+    with pytest.raises(ParamsError) as caught:
+        params.load(path, Params)
+    assert str(caught.value) == f'{expected}write it in quotes: "{written}"'
+    path.write_text(TEXT.replace("  labels: [] #", f'  labels: [cat, "{written}", "7"] #'))
+    assert params.load(path, Params).validate_.labels == ("cat", written, "7")
+
+
+@pytest.mark.parametrize("wrong", ["?", {"?": [1]}], ids=str)
+@pytest.mark.parametrize("name", SETTINGS)
+def test_no_words_of_the_settings_library_reach_people(edited, name, wrong):
+    if wrong == "?" and isinstance(SETTINGS[name], str):
+        wrong = [1]  # for some any text will do
+    with pytest.raises(ParamsError) as caught:
+        edited({name: wrong})
+    assert not re.search("valid |pattern|validation|Input|String|Tuple|Value error|None|True", str(caught.value))
