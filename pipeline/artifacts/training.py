@@ -91,6 +91,7 @@ class Training(Artifact):
     dataset_digest: str
     num_images: int
     num_added: int
+    """Images that the parent's cycle did not have."""
 
     @property
     def best(self) -> Row:

@@ -137,7 +137,7 @@ class _Answers:
     labels: "np.ndarray"
     """int64 (images,): the true ones."""
     is_new: "np.ndarray"
-    """bool (images,): which the parent's cycle did not have."""
+    """bool (images,): which are new to the champion; see `dataset.Part`."""
     is_familiar: "np.ndarray"
     """bool (images,): whose labels the champion knows."""
     challenger: "np.ndarray"

@@ -97,7 +97,7 @@ def run(paths: Paths) -> None:
 def _past(parent: Parent, model: RegisteredModel, scratch: Path) -> Past:
     """What the parent knew."""
     columns = ["digest", "label", "path", "removed"]
-    ledger = present(Registry(model).parents_ledger(parent, scratch / "objects", columns))
+    ledger = present(Registry(model).pinned_ledger(parent, scratch / "objects", columns))
     lineage = parent.lineage
     if lineage is None:
         return Past(ledger, (), Statistics())

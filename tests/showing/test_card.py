@@ -137,7 +137,7 @@ def test_the_verdict_comes_first_with_every_reason():
 
 def test_the_data_and_the_training_are_told_in_numbers():
     text = drawn()
-    assert "1234 images; 12 added (cat: 12), 2 removed, 1 relabelled, 3 renamed." in text
+    assert "1234 images, 10 of them new to v4; 12 added (cat: 12), 2 removed, 1 relabelled, 3 renamed." in text
     assert "2.5000 before the first step, 0.7500 at the best epoch 1 of 2 (at most 30)" in text
 
 

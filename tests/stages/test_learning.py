@@ -118,13 +118,15 @@ def test_relabelled_images_are_to_be_learned_again(begun: Project) -> None:
     root = begun.root / "data/images/first"
     (root / "cat" / name).rename(root / "dog" / f"was-{name}")
     begun.track("first")
-    assert begun.upto("train").code == 0
+    done = begun.upto("train")
+    assert done.code == 0, done.err
     part = dataset.read(begun.root / "data/cycle/dataset").part("train")
     rows = dict(zip(part.digests, part.is_unlearned if part.is_unlearned is not None else [], strict=True))
     digest = before.filter(pl.col("path") == moved)["digest"][0]
     assert {name for name, is_unlearned in rows.items() if is_unlearned} == {digest}
     assert part.is_new is not None
-    assert not part.is_new.any()
+    assert (part.is_new == part.is_unlearned).all(), "the champion did not learn this label either"
+    assert "0 of 80 images are new, 1 have another label, 2 labels" in done.out
 
 
 def test_a_new_label_gets_an_output_and_the_others_keep_theirs(begun: Project) -> None:
