@@ -175,7 +175,8 @@ def _relabelled_and_removed(kept: Delta, settings: Settings) -> list[str]:
         )
     if removed := kept.removed["digest"].n_unique():
         effect = {
-            "warn": "what the parent learned from them stays (resolve.after_removal: warn)",
+            "warn": "what the parent learned from them stays (resolve.after_removal: warn; with retrain the cycle "
+            "starts from the newest champion that never saw them)",
             "retrain": "the parent is the newest version that never saw them (resolve.after_removal: retrain)",
         }[settings.resolve.after_removal]
         sentences.append(f"{removed} images are removed; nothing trains or judges on them any more, and {effect}")

@@ -39,8 +39,8 @@ def task(tmp_path: Path, settings: Params):
                 {"digest": names, "label": [0] * size, "is_new": is_new, "is_unlearned": is_new}
             )
         written = dataset.write(
-            folder, tables, labels=["cat"], image_shape=(8, 8, 3), num_images=9, num_added=new, num_unlearned=new, num_known=known,
-            is_unchanged=is_unchanged,
+            folder, tables, labels=["cat"], image_shape=(8, 8, 3), num_images=9, num_added=new,
+            num_unlearned=new, num_known=known, is_unchanged=is_unchanged,
         )  # fmt: skip
         usual = {"train": {"audit_every": 3}, "prepare": {"replay": 20}}
         changes = {name: usual[name] | sections.get(name, {}) for name in usual}

@@ -36,7 +36,7 @@ def taught(project: Project) -> None:
 
 
 def test_a_batch_that_was_rejected_reverted_and_put_back_is_new_to_the_judge(project: Project) -> None:
-    """The ledger remembers its images from the cycle that was rejected; no version on the parent's line learned them."""
+    """The ledger remembers its images from the rejected cycle; no version on the parent's line learned them."""
     taught(project)
     project.add("wrong", WRONG)
     project.cycle()
