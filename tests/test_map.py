@@ -204,6 +204,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "train": (T,),
     "train.start": (P, T),
     "train.audit_every": (P, T),
+    "train.audit_above": (P, T),
     "train.seed": (T, E),
     "train.threads": (T, E),
     "budget": (),

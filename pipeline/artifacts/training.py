@@ -39,7 +39,10 @@ class Audit(Artifact):
     passes_before: float
     """Without the audit."""
     is_scratch_better: bool | None
-    """Whether the model from scratch is better beyond chance; None: the budget ended the audit before that."""
+    """Whether the model from scratch is better; None: the budget ended the audit before that."""
+    is_measured: bool
+    """Whether the better one is kept, as after many new images; else that from scratch has to be better beyond chance.
+    """
     val_images: int
     gained: int
     """Images that only the model from scratch gets right."""

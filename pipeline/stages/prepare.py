@@ -23,6 +23,7 @@ from pipeline.images.pixels import Kept, Thumbnails
 from pipeline.images.settings import DecodingLimits
 from pipeline.images.workers import Limits
 from pipeline.learning import ladder
+from pipeline.learning.ladder import Growth
 from pipeline.learning.settings import Start
 from pipeline.registry.client import Registry
 from pipeline.registry.settings import RegisteredModel
@@ -84,7 +85,10 @@ def run(paths: Paths) -> None:
     rows = _extend(before, accepted, groups, set_aside, cycle, settings.prepare)
     outputs = _outputs(parent, rows, settings.prepare)
     unlearned = _unlearned(rows, parents, accepted, settings.prepare)
-    per_new = "all" if ladder.plan(parent, settings.train).needs_all else settings.prepare.replay
+    num_images, num_known = len(ledger.present(rows)), len(ledger.present(parents))
+    # As train will plan it, from dataset.json.
+    plan = ladder.plan(parent, settings.train, Growth(len(unlearned), num_known))
+    per_new = "all" if plan.needs_all else settings.prepare.replay
     parts = _pick(rows, unlearned, per_new, settings.prepare)
     _refuse_too_few(rows, outputs, settings.prepare)
 
@@ -93,7 +97,6 @@ def run(paths: Paths) -> None:
     _decode(images, parts, paths.dataset)
     champions = parents if champion.version == parent.version else registry.pinned_ledger(champion, objects)
     size, channels = settings.prepare.image_size, settings.prepare.channels
-    num_images, num_known = len(ledger.present(rows)), len(ledger.present(parents))
     num_added = len(unlearned.join(ledger.present(parents), on="digest", how="anti"))
     written = dataset.write(
         paths.dataset,

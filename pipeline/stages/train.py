@@ -193,7 +193,8 @@ def _audit(call: _Call, outcome: Outcome) -> tuple[Outcome, Audit | None]:
     if not task.plan.is_audited or (task.is_idle and not outcome.is_cut):
         return outcome, None
     if outcome.is_cut:
-        print(f"train: audit: no budget is left for it; the next is due in {task.train.audit_every} cycles")
+        due = "" if task.plan.growth else f"; the next is due in {task.train.audit_every} cycles"
+        print(f"train: audit: no budget is left for it{due}")
         return outcome, None
     inputs = {**call.states.inputs, "audit": True}
     states = Folder(audit.beside(call.states.path), inputs, settings.checkpoint, _warn)

@@ -242,7 +242,8 @@ def test_what_an_audit_found_is_told_with_what_follows(is_better, said):
 
 def audit(is_scratch_better: bool | None, passes: float = 9.0, passes_before: float = 5.0) -> Audit:
     counts = {"val_images": 500, "gained": 40, "lost": 9, "epochs": 3}
-    return Audit(is_scratch_better=is_scratch_better, passes=passes, passes_before=passes_before, **counts)
+    costs = {"passes": passes, "passes_before": passes_before}
+    return Audit(is_scratch_better=is_scratch_better, is_measured=False, **costs, **counts)
 
 
 def test_an_audit_that_was_cut_short_says_nothing():
