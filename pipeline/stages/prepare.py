@@ -22,6 +22,8 @@ from pipeline.images.decoding import THUMBNAIL, View
 from pipeline.images.pixels import Kept, Thumbnails
 from pipeline.images.settings import DecodingLimits
 from pipeline.images.workers import Limits
+from pipeline.judging import reach
+from pipeline.judging.settings import Bound
 from pipeline.learning import ladder
 from pipeline.learning.ladder import Growth
 from pipeline.learning.settings import Start
@@ -46,6 +48,8 @@ class Settings(Excerpt):
     validate_: DecodingLimits = Field(alias="validate")  # BaseModel has a method of that name
     prepare: Prepare
     train: Start
+    evaluate: Bound
+    """Only to say what the holdout can tell: a change of it reruns nothing."""
 
 
 class Images(NamedTuple):
@@ -114,6 +118,11 @@ def run(paths: Paths) -> None:
         is_unchanged=parts["train"].is_empty() or (unlearned.is_empty() and num_images == num_known),
     )
     _say_written(written, parts, images.store)
+    said = reach.said_before(
+        len(parts["holdout"]), settings.evaluate, settings.prepare.holdout_fraction, settings.prepare.max_holdout
+    )
+    if said:
+        print(f"prepare: {said}")
 
 
 def _say_written(written: Dataset, parts: "dict[Split, pl.DataFrame]", store: Store) -> None:
