@@ -12,6 +12,10 @@ StartKind = Literal["warm", "shrink", "cold"]
 """From the parent's weights; from those, shrunk and perturbed; from fresh ones."""
 
 
+IDLE = "nothing new to learn"
+"""Why a training stopped that only scored what was there."""
+
+
 class Place(Artifact):
     """Where on the ladder the cycles stand (`learning.ladder`)."""
 

@@ -2,7 +2,7 @@
 
 import math
 
-from pipeline.artifacts.training import Training
+from pipeline.artifacts.training import IDLE, Training
 from pipeline.judging.paired import Counts, lower_bound
 from pipeline.judging.settings import Bound
 
@@ -92,7 +92,7 @@ def more_images(more: int, total: int, holdout_fraction: float, max_holdout: int
 
 def nothing_learned(training: Training) -> str | None:
     """That a cycle which had something to learn kept what was there before it, and what to try; None if it learned."""
-    if not training.epochs or (training.best_epoch and training.share):
+    if training.stop_reason == IDLE or (training.best_epoch and training.share):
         return None
     if training.start == "cold" or training.is_scratch_kept:
         return (
@@ -109,11 +109,12 @@ def nothing_learned(training: Training) -> str | None:
     )
 
 
-def for_a_first(training: Training, architecture: str, num_labels: int, num_trained: int) -> str:
+def for_a_first(training: Training, accuracy: float, architecture: str, num_labels: int, num_trained: int) -> str:
     """What would help a challenger that is not good enough to be the first champion.
 
     Args:
         training: how its training went.
+        accuracy: of it on the holdout images, 0 to 1.
         architecture: `train.architecture` of params.yaml.
         num_labels: outputs of the model.
         num_trained: images that it was fitted to.
@@ -129,4 +130,6 @@ def for_a_first(training: Training, architecture: str, num_labels: int, num_trai
             "for photographs so does a model that has seen others (train.architecture: MobileNetV3Small, "
             "train.pretrained: imagenet, prepare.image_size: 96 or more)"
         )
-    return "; ".join([*helps, "if it is good enough as it is, lower evaluate.min_accuracy"])
+    if accuracy >= 1 / num_labels:  # else it is worse than guessing, which the gate never takes
+        helps.append("if it is good enough as it is, lower evaluate.min_accuracy")
+    return "; ".join(helps)

@@ -70,7 +70,7 @@ def run(paths: Paths) -> None:
     answers = _Answers.of(images, challenger, champion)
     ours = metrics.scores(answers.labels, answers.challenger)
     verdict = _verdict(answers, trained, pin, images.labels, settings.evaluate)
-    advice = _advice(verdict, answers, trained, challenger.description, images, settings)
+    advice = _advice(verdict, answers, ours, trained, challenger.description, images, settings)
     doubts = _doubts(champion, images, settings.evaluate.suspicious) if champion else []
     doubted = _named(doubts, files.read_table(paths.accepted / "images.parquet", ["digest", "path"]))
 
@@ -192,7 +192,13 @@ def _verdict(
 
 
 def _advice(
-    verdict: Verdict, answers: _Answers, trained: Training, made: Description, images: Dataset, settings: Settings
+    verdict: Verdict,
+    answers: _Answers,
+    ours: Scores,
+    trained: Training,
+    made: Description,
+    images: Dataset,
+    settings: Settings,
 ) -> list[str]:
     """What would help a challenger that is not promoted."""
     if verdict.decision in ("promote", "unchanged"):
@@ -207,7 +213,7 @@ def _advice(
         advice.append(nothing)
     if counts is None:
         num_trained = images.contents.counts["train"]
-        advice.append(reach.for_a_first(trained, made.architecture, len(images.labels), num_trained))
+        advice.append(reach.for_a_first(trained, ours.accuracy, made.architecture, len(made.labels), num_trained))
     return advice
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.artifacts.parent import Parent
-from pipeline.artifacts.training import Audit, Mixture, Places, Row, Training
+from pipeline.artifacts.training import IDLE, Audit, Mixture, Places, Row, Training
 from pipeline.base import files, params, process
 from pipeline.base.errors import PipelineError, RegistryError
 from pipeline.base.params import Excerpt
@@ -280,7 +280,7 @@ def _stop_reason(outcome: Outcome, task: Task) -> str:
     """Why training stopped, by the setting that a person would change."""
     train, now = task.train, task.train_now
     if task.is_idle:
-        return "nothing new to learn"
+        return IDLE
     if not outcome.reason.startswith("max_epochs") or now.max_epochs == train.max_epochs:
         return outcome.reason
     if now.max_epochs == train.warm_epochs:

@@ -70,7 +70,7 @@ AUDIT = Audit(
     ("changes", "words"),
     [
         ({}, None),
-        ({"epochs": 0, "best_epoch": 0}, None),
+        ({"epochs": 0, "best_epoch": 0, "stop_reason": "nothing new to learn"}, None),
         ({"share": 0.25}, None),
         ({"share": 0.0}, f"the parent's weights are best as they were before the first step; {COLD}"),
         ({"best_epoch": 0}, f"the parent's weights are best as they were before the first step; {COLD}"),
@@ -90,11 +90,12 @@ def test_a_cycle_that_learned_nothing_says_so_and_what_to_try(changes, words):
 
 def test_what_would_help_a_first_challenger_is_told():
     made = training(num_images=120, stop_reason="max_epochs: 60", start="cold")
-    assert reach.for_a_first(made, "small_cnn", 4, 84) == (
+    assert reach.for_a_first(made, 0.3, "small_cnn", 4, 84) == (
         "more images help most: 84 of 120 train, for 4 labels (the others choose and judge); so may more epochs: "
         "training was stopped by max_epochs; for photographs so does a model that has seen others (train.architecture: "
         "MobileNetV3Small, train.pretrained: imagenet, prepare.image_size: 96 or more); if it is good enough as it is, "
         "lower evaluate.min_accuracy"
     )
-    others = reach.for_a_first(training(num_images=120), "own:build", 4, 84)
+    others = reach.for_a_first(training(num_images=120), 0.25, "own:build", 4, 84)
     assert others.endswith("(the others choose and judge); if it is good enough as it is, lower evaluate.min_accuracy")
+    assert reach.for_a_first(training(), 0.24, "own:build", 4, 84).endswith("(the others choose and judge)")
