@@ -90,12 +90,14 @@ def _cycle(space: Workspace, name: str, batch: str, images: Batch) -> Row:
 def _row(space: Workspace, name: str, done: Repro) -> Row:
     training, evaluation = space.read("model/training.json"), space.read("evaluation.json")
     promotion = space.read("promotion.json")
-    parent = f" from v{training['parent']}" if training["start"] == "warm" else ""
+    start = f"warm from v{training['parent']}" if training["start"] == "warm" else training["start"]
+    if training["audit"] and training["audit"]["is_scratch_better"]:
+        start = "cold, by audit"
     old = evaluation["champion"].get("accuracy")
     return Row(
         cycle=name,
         images=f"{training['num_added']} / {training['num_images']}",
-        start=f"{training['start']}{parent}",
+        start=start,
         epochs=f"{training['epochs']} of {training['max_epochs']}",
         stopped=training["stop_reason"].partition(":")[0],
         val_loss=f"{training['history'][training['best_epoch']]['val_loss']:.4f}",

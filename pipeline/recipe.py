@@ -12,8 +12,9 @@ def digest(params: Params, code: Mapping[str, str]) -> str:
     """The same recipe on the same data from the same parent gives the same model.
 
     Args:
-        params: all settings; those that only judge are no part of it.
+        params: all settings; those that only judge are no part of it. Of resolve's, one says which parent is wanted.
         code: digest of each stage's code.
     """
     settings = params.model_dump(mode="json", by_alias=True)
-    return files.sha256_json([[settings[stage], code[stage]] for stage in STAGES])
+    parts = [[settings[stage], code[stage]] for stage in STAGES]
+    return files.sha256_json([*parts, settings["resolve"]["after_removal"]])

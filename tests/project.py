@@ -112,7 +112,7 @@ class Project:
         project = cls(space)
         project.space.params(
             prepare={"image_size": 8, "min_split": 3},
-            train={"max_epochs": 2, "patience": 9},
+            train={"max_epochs": 2, "patience": 9, "audit_above": None},
             evaluate={"min_accuracy": 0.0, "margin": 0.99},
         )
         return project

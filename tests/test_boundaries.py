@@ -50,6 +50,7 @@ PURE = (
     "showing/page.py",
     "showing/text.py",
     "judging/paired.py",
+    "judging/reach.py",
     "checking/quarantine.py",
     "data/removals.py",
     "data/replay.py",

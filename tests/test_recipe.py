@@ -22,6 +22,7 @@ def changed(settings: Params, section: str, **values: object) -> Params:
         ("train", {"target": 0.1}),
         ("validate_", {"min_side": 9}),
         ("detect", {"ignore": ()}),
+        ("resolve", {"after_removal": "retrain"}),
     ],
     ids=str,
 )

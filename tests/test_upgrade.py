@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from project import relocate
 
 from benchmarks import digits, workspace
-from benchmarks.workspace import Repro, Workspace
+from benchmarks.workspace import CHECKOUT, Repro, Workspace
 
 pytestmark = pytest.mark.project
 
@@ -26,6 +27,7 @@ def unpacked(archive: Path, root: Path) -> Workspace:
     safe: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
     with tarfile.open(archive) as tar:
         tar.extractall(space.root, **safe)  # noqa: S202 - an archive of our own
+    _merge_settings(space)
     relocate(space.root / "store/mlflow.db", PLACE, str(space.root))
     pointers = [path.read_bytes() for path in sorted((space.root / "data/images").glob("*.dvc"))]
     batches = [str(path.with_suffix("")) for path in sorted((space.root / "data/images").glob("*.dvc"))]
@@ -33,6 +35,13 @@ def unpacked(archive: Path, root: Path) -> Workspace:
     assert [path.read_bytes() for path in sorted((space.root / "data/images").glob("*.dvc"))] == pointers
     space.commit("Today's Evergreen")
     return space
+
+
+def _merge_settings(space: Workspace) -> None:
+    """Add the settings that came since: an upgrade by Git merges params.yaml, too."""
+    theirs = yaml.safe_load((space.root / "params.yaml").read_text())
+    ours = yaml.safe_load((CHECKOUT / "params.yaml").read_text())
+    space.params(**{section: keys | theirs[section] for section, keys in ours.items()})
 
 
 def versions(space: Workspace) -> int:

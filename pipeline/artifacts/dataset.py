@@ -15,6 +15,11 @@ class Contents(Artifact):
     num_images: int
     """In the data as a whole, of which the dataset holds the new and the picked."""
     num_added: int
+    """That the parent's cycle did not have."""
+    num_unlearned: int
+    """That it did not have under this label: those added and those relabelled."""
+    num_known: int
+    """That it had."""
     is_unchanged: bool
     """There is nothing to learn: no image was added, removed or relabelled, or there are no training images."""
     counts: Mapping[str, int]

@@ -21,7 +21,7 @@ OPTIMIZER = "model/state.npz"
 """Run artifact: what the optimizer kept after the best epoch."""
 
 IMAGES = "model/images.parquet"
-"""Run artifact: columns digest, split, is_new: what a version's own cycle trained, chose and judged by."""
+"""Run artifact: columns digest, split, is_unlearned: what a version's own cycle trained, chose and judged by."""
 
 LEDGER = "ledger/ledger.parquet"
 """Run artifact: see `data.ledger`."""

@@ -12,6 +12,10 @@ StartKind = Literal["warm", "shrink", "cold"]
 """From the parent's weights; from those, shrunk and perturbed; from fresh ones."""
 
 
+IDLE = "nothing new to learn"
+"""Why a training stopped that only scored what was there."""
+
+
 class Place(Artifact):
     """Where on the ladder the cycles stand (`learning.ladder`)."""
 
@@ -39,7 +43,10 @@ class Audit(Artifact):
     passes_before: float
     """Without the audit."""
     is_scratch_better: bool | None
-    """Whether the model from scratch is better beyond chance; None: the budget ended the audit before that."""
+    """Whether the model from scratch is better; None: the budget ended the audit before that."""
+    is_measured: bool
+    """Whether the better one is kept, as after many new images; else that from scratch has to be better beyond chance.
+    """
     val_images: int
     gained: int
     """Images that only the model from scratch gets right."""
@@ -91,6 +98,7 @@ class Training(Artifact):
     dataset_digest: str
     num_images: int
     num_added: int
+    """Images that the parent's cycle did not have."""
 
     @property
     def best(self) -> Row:

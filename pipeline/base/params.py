@@ -163,7 +163,8 @@ def _sentence(error: Any, kind: type[Section], written: str) -> str:
     if error["type"] == "missing" and len(where) > 2:
         return f"{key} is {list(error['input'])}; expected more values"
     if error["type"] == "missing":
-        return f"{key} is missing; every setting has to be there (`git diff` shows what went)"
+        known = "`git diff` shows what went, the params.yaml of a newer Evergreen what came"
+        return f"{key} is missing; every setting has to be there ({known})"
     if error["type"] == "value_error":
         return f"{key}: {error['ctx']['error']!s}"
     if error["type"] == "model_type":

@@ -28,9 +28,10 @@ class Part:
     labels: "np.ndarray"
     digests: tuple[str, ...]
     is_new: "np.ndarray | None" = None
-    """bool (images,): which ones the parent's cycle did not have."""
+    """bool (images,): which ones are new to the champion: its cycle did not have them under this label. They judge
+    apart, and their labels may be doubted."""
     is_unlearned: "np.ndarray | None" = None
-    """bool (images,): which ones it did not have under this label; None: all."""
+    """bool (images,): which ones are new to the parent, in the same sense; None: all. They are to be learned."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -107,13 +108,13 @@ class Dataset:
         return Part(pixels, labels, tuple(index["digest"]), is_new, is_unlearned)
 
     def index(self) -> "pl.DataFrame":
-        """Every image of it: columns digest, split, is_new."""
+        """Every image of it: columns digest, split, is_unlearned."""
         import polars as pl
 
         return pl.concat(
             [
                 files.read_table(self.folder / f"{split}.parquet").select(
-                    "digest", pl.lit(split).alias("split"), "is_new"
+                    "digest", pl.lit(split).alias("split"), "is_unlearned"
                 )
                 for split in SPLITS
             ]
@@ -133,17 +134,19 @@ def write(
     image_shape: tuple[int, int, int],
     num_images: int,
     num_added: int,
+    num_unlearned: int,
+    num_known: int,
     is_unchanged: bool,
 ) -> Dataset:
     """Describe the pixels that lie in `folder`; `dataset.json` comes last: a dataset that has one is whole.
 
     Args:
         folder: where; holds each split's pixels already.
-        parts: for each split, in the order of its pixels: columns digest, label (number), is_new (the parent's cycle
-            did not have it) and is_unlearned (it did not have it under this label).
+        parts: for each split, in the order of its pixels: columns digest, label (number), is_new and is_unlearned (see
+            `Part`).
         labels: the label map.
         image_shape: (height, width, channels) that the model will see.
-        num_images, num_added, is_unchanged: see `artifacts.dataset.Contents`.
+        num_images, num_added, num_unlearned, num_known, is_unchanged: see `artifacts.dataset.Contents`.
     """
     size, _, channels = image_shape
     for split, rows in parts.items():
@@ -153,6 +156,8 @@ def write(
         "image_shape": list(image_shape),
         "num_images": num_images,
         "num_added": num_added,
+        "num_unlearned": num_unlearned,
+        "num_known": num_known,
         "is_unchanged": is_unchanged,
         "counts": {split: len(rows) for split, rows in parts.items()},
     }

@@ -16,7 +16,7 @@ NEW = ("added", "retried")
 KINDS = ("added", "retried", "relabelled", "removed", "renamed", "elsewhere")
 """What a row of a delta says of an image:
 
-added: its bytes are new.
+added: its bytes were not there.
 retried: an earlier cycle set it aside; it is judged anew each time.
 relabelled: the same bytes under another label than before.
 removed: its bytes are nowhere any more.
@@ -38,7 +38,7 @@ class Delta(Table):
 
     @property
     def added(self) -> "pl.DataFrame":
-        """Images whose bytes are new."""
+        """Images whose bytes were not there."""
         return self._of("added")
 
     @property
@@ -95,11 +95,6 @@ class Delta(Table):
     def num_changed(self) -> int:
         """Images that came, went or got another label; each counts once, and not those that were set aside before."""
         return self._of("added", "removed", "relabelled")["digest"].n_unique()
-
-    @property
-    def only_renames(self) -> bool:
-        """Whether there is nothing to learn from it: no image came, went, or has another label."""
-        return self._of(*NEW, "relabelled", "removed").is_empty()
 
     @property
     def needs_unchanged(self) -> bool:

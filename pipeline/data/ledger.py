@@ -3,7 +3,7 @@
 Made for a million rows: nothing here walks over them one by one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.data import splits
@@ -47,6 +47,23 @@ def without(rows: "pl.DataFrame", digests: "pl.Series") -> "pl.DataFrame":
 def newcomers(ledger: "pl.DataFrame", accepted: Delta) -> "pl.DataFrame":
     """The accepted images that the ledger has never seen, once each, sorted by digest."""
     return once(accepted.new.join(ledger, on="digest", how="anti")).sort("digest")
+
+
+def unlearned(ledger: "pl.DataFrame", before: "pl.DataFrame", renamed_labels: Mapping[str, str]) -> "pl.DataFrame":
+    """The images in the data that another cycle did not have under the label that they have now.
+
+    That is less and more than what a ledger has never seen: it remembers images that were taken out of the data, set
+    aside, or in a cycle that another version was made from, and whoever did not learn them has them before it.
+
+    Args:
+        ledger: of this cycle, or some rows of it.
+        before: the ledger that the other cycle left; columns digest, label, removed.
+        renamed_labels: `prepare.renamed_labels` of params.yaml: an image whose label is called otherwise is the same.
+    """
+    import polars as pl
+
+    had = present(before).select("digest", pl.col("label").replace(renamed_labels))
+    return present(ledger).join(had, on=["digest", "label"], how="anti", maintain_order="left")
 
 
 def extend(

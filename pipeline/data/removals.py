@@ -28,6 +28,8 @@ class _Share:
 def refuse_many(delta: Delta, label_counts: Mapping[str, int], detect: Detect) -> None:
     """Refuse a delta without too many of the images so far, unless this is acknowledged.
 
+    The delta is one since the parent, so from a parent that never saw them nothing is gone.
+
     It is this very set of images that is acknowledged, so it stays acknowledged until a parent has done without them.
 
     Args:
@@ -47,7 +49,9 @@ def refuse_many(delta: Delta, label_counts: Mapping[str, int], detect: Detect) -
             raise DataError(
                 f"{share.gone} of {share.total} images ({share.what}) are gone at once, more than {share.at_most:.0%} "
                 f"({share.setting}), e.g. {removed['path'].min()!a}; if that is meant, put {name} into "
-                "detect.acknowledged in params.yaml; if not, `git revert` the push that removed them, then "
+                "detect.acknowledged in params.yaml, and what the parent learned from them stays; or, above all if "
+                "they taught it wrong, set resolve.after_removal: retrain, and the cycle starts from the newest "
+                "champion that never saw them, or afresh; if not, `git revert` the push that removed them, then "
                 "`dvc checkout`"
             )
 

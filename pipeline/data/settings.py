@@ -55,13 +55,18 @@ class AfterRemoval(Section, part=True):
     after_removal: Literal["warn", "retrain"]
 
 
-class Prepare(Canvas, LabelChanges, Replay):
+class Holdout(Section, part=True):
+    """How many images judge."""
+
+    holdout_fraction: OpenShare
+    max_holdout: Count
+
+
+class Prepare(Canvas, LabelChanges, Replay, Holdout):
     """Splits, replay and canonical pixels."""
 
     val_fraction: OpenShare
-    holdout_fraction: OpenShare
     max_val: Count
-    max_holdout: Count
     min_split: Count
     near_duplicates: OpenShare | None
     seed: Annotated[int, Field(ge=0)]

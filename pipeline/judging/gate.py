@@ -78,7 +78,7 @@ def decide(
     Args:
         counts: on the whole holdout.
         evaluate: section `evaluate` of params.yaml.
-        new: the challenger on those holdout images that the parent's cycle did not have.
+        new: the challenger on those holdout images that the champion's cycle did not have under their label.
         familiar: on the images of labels that the champion knows, if there are others: a new label is all gain, and
             must not hide a loss.
         outdated: labels of the champion that were renamed or removed by request: then it is enough not to be worse.

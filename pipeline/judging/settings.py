@@ -7,11 +7,16 @@ from pydantic import Field
 from pipeline.base.params import Count, OpenShare, Section, Share
 
 
-class Evaluate(Section):
-    """When a challenger has earned promotion."""
+class Bound(Section, part=True):
+    """How much worse a challenger may be, and how sure that has to be."""
 
     margin: Share
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
+
+
+class Evaluate(Bound):
+    """When a challenger has earned promotion."""
+
     min_accuracy: Share
     suspicious: OpenShare
     batch_size: Count

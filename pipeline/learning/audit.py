@@ -35,7 +35,7 @@ def run(task: Task, engine: "Engine", fresh: Values, outcome: Outcome, session: 
         session: of this training; its budget is that of the two trainings together.
 
     Returns:
-        The outcome to keep, which is that from scratch only if it is surely better; and what the audit found.
+        The outcome to keep, which is that from scratch only if `ladder.is_kept` says so; and what the audit found.
 
     Raises:
         PausedError, OSError: see `fit`.
@@ -65,7 +65,8 @@ def _compared(task: Task, outcome: Outcome, scratch: Outcome) -> Audit:
         passes=before + scratch.passes(len(val)),
         passes_before=before,
         # A model from scratch that was cut short may be better already; if it is not, it might have become so.
-        is_scratch_better=ladder.is_surely_better(counts) or (None if scratch.is_cut else False),
+        is_scratch_better=ladder.is_kept(counts, task.plan) or (None if scratch.is_cut else False),
+        is_measured=task.plan.growth is not None,
         val_images=counts.total,
         gained=counts.challenger_only,
         lost=counts.champion_only,

@@ -7,6 +7,10 @@ trained from scratch on all images, and both are compared on the validation imag
 If the model from scratch is surely better, the cycle gives that one, warm starts go on from it, and the cycles stand
 one rung higher; else one rung lower. If the next audit finds it surely better again, warm starts wear out faster than
 audits come, and the cycles start from what costs more.
+
+A cycle that brings many images for those that there were (`train.audit_above`) is audited too. A warm start learns less
+from so many at once than a cold one (`python -m benchmarks.learning`, stream S2), so no rule prefers it: the better
+one on the validation images is kept. That scratch is better then is no sign of wear, and leads no rung up.
 """
 
 from dataclasses import dataclass
@@ -33,6 +37,16 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
+class Growth:
+    """How much a cycle brings."""
+
+    num_new: int
+    """Images that the parent's cycle did not have, or not under this label."""
+    num_known: int
+    """Images that it had."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """How a cycle starts."""
 
@@ -43,6 +57,8 @@ class Plan:
     """Before the cycle."""
     is_asked_for: bool = False
     """Whether `train.start` says so, and not the ladder."""
+    growth: Growth | None = None
+    """What it brings, where that is so much that the better of the two models is kept."""
 
     @property
     def needs_all(self) -> bool:
@@ -50,12 +66,13 @@ class Plan:
         return self.is_audited or self.kind != "warm"
 
 
-def plan(parent: Parent, start: Start) -> Plan:
+def plan(parent: Parent, start: Start, growth: Growth) -> Plan:
     """What the cycle starts from.
 
     Args:
         parent: the version to start from, and where the cycles before it stood on the ladder.
         start: part of section `train` of params.yaml.
+        growth: what the cycle brings.
     """
     # Without audits nothing says that a warm start is worse, and nothing could lead down again.
     place = parent.ladder if start.audit_every else FOOT
@@ -63,9 +80,12 @@ def plan(parent: Parent, start: Start) -> Plan:
         return Plan("cold", False, place)
     if start.start != "warm":
         return Plan(start.start, False, place, is_asked_for=True)
-    is_audited = start.audit_every is not None and place.cycles + 1 >= start.audit_every
+    is_due = start.audit_every is not None and place.cycles + 1 >= start.audit_every
+    is_large = start.audit_above is not None and growth.num_new > start.audit_above * growth.num_known
+    if is_large and RUNGS[place.rung] != "cold":
+        return Plan(RUNGS[place.rung], True, place, growth=growth)
     # An audit on the highest rung asks whether the one below would do again.
-    return Plan(RUNGS[min(place.rung, len(RUNGS) - 2) if is_audited else place.rung], is_audited, place)
+    return Plan(RUNGS[min(place.rung, len(RUNGS) - 2) if is_due else place.rung], is_due, place)
 
 
 def reason(plan: Plan, version: int | None, train: Train) -> str:
@@ -86,9 +106,21 @@ def reason(plan: Plan, version: int | None, train: Train) -> str:
     if plan.is_asked_for:
         return f"{weights}: train.start is {plan.kind}"
     worse = f": audits found training from scratch better (rung {plan.place.rung} of {len(RUNGS) - 1})"
-    cycles = plan.place.cycles + 1
-    audited = f"; audited against training from scratch, {cycles} cycles after the last audit or cold start"
+    why = f"{plan.place.cycles + 1} cycles after the last audit or cold start"
+    if plan.growth:
+        why = f"for {plan.growth.num_new} images are new to the {plan.growth.num_known} before (train.audit_above)"
+    audited = f"; audited against training from scratch, {why}"
     return f"{weights}{worse if plan.kind != 'warm' else ''}{audited if plan.is_audited else ''}"
+
+
+def is_kept(scratch: Counts, done: Plan) -> bool:
+    """Whether an audit keeps the model from scratch.
+
+    Args:
+        scratch: it, as the challenger of the other model.
+        done: how the cycle started.
+    """
+    return scratch.challenger_only > scratch.champion_only if done.growth else is_surely_better(scratch)
 
 
 def is_surely_better(scratch: Counts) -> bool:
@@ -98,10 +130,11 @@ def is_surely_better(scratch: Counts) -> bool:
 
 def finding(audit: Audit) -> str:
     """What an audit found, in words."""
+    better = "better" if audit.is_measured else "surely better"
     said = {
-        True: "is surely better, and kept",
-        False: "is not surely better, and dropped",
-        None: "is not surely better as far as the budget went, which says nothing, and dropped",
+        True: f"is {better}, and kept",
+        False: f"is not {better}, and dropped",
+        None: f"is not {better} as far as the budget went, which says nothing, and dropped",
     }[audit.is_scratch_better]
     return (
         f"of {audit.val_images} validation images the model from scratch gets {audit.gained} right that the "
@@ -119,9 +152,9 @@ def after(done: Plan, is_scratch_better: bool | None, *, is_cut: bool) -> Place:
             else every cycle would train on all images and be cut short again.
     """
     if is_scratch_better is not None:
-        step = 1 if is_scratch_better else -1
+        step = int(done.growth is None) if is_scratch_better else -1
         return Place(rung=min(max(done.place.rung + step, 0), len(RUNGS) - 1), cycles=0)
-    if done.is_audited and is_cut:
+    if done.is_audited and done.growth is None and is_cut:
         return Place(rung=done.place.rung, cycles=0)
     if done.kind == "cold" and done.place.rung < len(RUNGS) - 1:
         return FOOT

@@ -14,6 +14,7 @@ class Start(Section, part=True):
 
     start: Literal["warm", "shrink", "cold"]
     audit_every: Annotated[int, Field(ge=2)] | None
+    audit_above: Annotated[float, Field(gt=0)] | None
 
 
 class Repeatable(Section, part=True):

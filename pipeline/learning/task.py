@@ -11,7 +11,7 @@ from pipeline.base import code, files
 from pipeline.data.dataset import Dataset
 from pipeline.learning import ladder, starts
 from pipeline.learning.fit import Parts
-from pipeline.learning.ladder import Plan
+from pipeline.learning.ladder import Growth, Plan
 from pipeline.learning.settings import Train
 
 
@@ -29,7 +29,8 @@ class Task:
     @cached_property
     def plan(self) -> Plan:
         """How the cycle starts."""
-        return ladder.plan(self.parent, self.train)
+        contents = self.images.contents
+        return ladder.plan(self.parent, self.train, Growth(contents.num_unlearned, contents.num_known))
 
     @cached_property
     def start_reason(self) -> str:

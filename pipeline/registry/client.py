@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.lineage import LEDGER, Lineage
-from pipeline.artifacts.parent import Parent
+from pipeline.artifacts.parent import Champion, Parent
 from pipeline.base import files, process
 from pipeline.base.errors import DataError, RegistryError
 from pipeline.data import ledger
@@ -147,12 +147,12 @@ class Registry:
         files.write(kept, content)
         return kept
 
-    def parents_ledger(self, parent: Parent, objects: Path, columns: Sequence[str] = ledger.COLUMNS) -> "pl.DataFrame":
-        """The ledger that the parent's cycle left, or some columns of it; empty without a parent."""
-        if parent.pin is None:
+    def pinned_ledger(self, pinned: Champion, objects: Path, columns: Sequence[str] = ledger.COLUMNS) -> "pl.DataFrame":
+        """The ledger that the cycle of the parent or the champion left, or some columns of it; empty without one."""
+        if pinned.pin is None:
             return ledger.empty().select(columns)
-        sha256 = parent.pin.lineage.files[LEDGER]
-        return files.read_table(self.download(parent.pin.run_id, LEDGER, sha256, objects), columns)
+        sha256 = pinned.pin.lineage.files[LEDGER]
+        return files.read_table(self.download(pinned.pin.run_id, LEDGER, sha256, objects), columns)
 
     def elders_ledger(self, parent: Parent, objects: Path) -> "pl.DataFrame":
         """The ledger of the version that the parent names as its elder; empty without one."""

@@ -61,9 +61,11 @@ def card(review: Review, promotion: str) -> str:
             "",
             *_scores(review.evaluation, judgement.champion),
             "",
-            f"**Data**: {training.num_images} images; {changes.added} added"
-            f"{f' ({new})' if new else ''}, {changes.removed} removed, {changes.relabelled} relabelled, "
-            f"{changes.renamed} renamed.",
+            f"**Data**: {training.num_images} images, {training.num_added} of them new"
+            f"{f' to v{training.parent}' if training.parent else ''}; {changes.added} added"
+            f"{f' ({new})' if new else ''}, {f'{changes.retried} tried again, ' if changes.retried else ''}"
+            f"{changes.removed} removed, "
+            f"{changes.relabelled} relabelled, {changes.renamed} renamed.",
             "",
             *_labels(review.lineage),
             *_remarks(review.report, review.doubts),

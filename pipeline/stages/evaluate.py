@@ -19,8 +19,9 @@ from pipeline.base.paths import Paths
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
 from pipeline.data.delta import once
+from pipeline.data.settings import Holdout
 from pipeline.data.splits import SPLITS
-from pipeline.judging import gate, metrics
+from pipeline.judging import gate, metrics, reach
 from pipeline.judging.gate import Hits, Verdict
 from pipeline.judging.metrics import Scores
 from pipeline.judging.paired import Counts
@@ -52,6 +53,7 @@ class Settings(Excerpt):
     """What evaluate reads of params.yaml."""
 
     resolve: RegisteredModel
+    prepare: Holdout
     evaluate: Evaluate
     train: Repeatable
 
@@ -68,10 +70,12 @@ def run(paths: Paths) -> None:
     answers = _Answers.of(images, challenger, champion)
     ours = metrics.scores(answers.labels, answers.challenger)
     verdict = _verdict(answers, trained, pin, images.labels, settings.evaluate)
+    advice = _advice(verdict, answers, ours, trained, challenger.description, images, settings)
     doubts = _doubts(champion, images, settings.evaluate.suspicious) if champion else []
     doubted = _named(doubts, files.read_table(paths.accepted / "images.parquet", ["digest", "path"]))
 
-    judgement = Judgement(**vars(verdict), champion=pin.version if pin else None)
+    reasons = {"reasons": (*verdict.reasons, *advice)}
+    judgement = Judgement(**vars(verdict) | reasons, champion=pin.version if pin else None)
     files.sweep(paths.evaluation)
     judgement.write(paths.evaluation / "verdict.json")
     picture = plots.curves(trained.history, trained.best_epoch, trained.stop_reason)
@@ -137,7 +141,7 @@ class _Answers:
     labels: "np.ndarray"
     """int64 (images,): the true ones."""
     is_new: "np.ndarray"
-    """bool (images,): which the parent's cycle did not have."""
+    """bool (images,): which are new to the champion; see `dataset.Part`."""
     is_familiar: "np.ndarray"
     """bool (images,): whose labels the champion knows."""
     challenger: "np.ndarray"
@@ -185,6 +189,32 @@ def _verdict(
     familiar = None if set(labels) <= set(pin.lineage.model.labels) else answers.counts(answers.is_familiar)
     outdated = [label for label in pin.called if label not in labels]
     return gate.decide(counts, evaluate, answers.hits_on_new(), familiar, outdated)
+
+
+def _advice(
+    verdict: Verdict,
+    answers: _Answers,
+    ours: Scores,
+    trained: Training,
+    made: Description,
+    images: Dataset,
+    settings: Settings,
+) -> list[str]:
+    """What would help a challenger that is not promoted."""
+    if verdict.decision in ("promote", "unchanged"):
+        return []
+    advice, counts = [], answers.counts()
+    if verdict.decision == "not enough evidence" and counts:
+        more = gate.more_needed(counts, settings.evaluate)
+        advice.append(
+            reach.more_images(more, counts.total, settings.prepare.holdout_fraction, settings.prepare.max_holdout)
+        )
+    if nothing := reach.nothing_learned(trained):
+        advice.append(nothing)
+    if counts is None:
+        num_trained = images.contents.counts["train"]
+        advice.append(reach.for_a_first(trained, ours.accuracy, made.architecture, len(made.labels), num_trained))
+    return advice
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,10 @@ from pipeline.images.decoding import THUMBNAIL, View
 from pipeline.images.pixels import Kept, Thumbnails
 from pipeline.images.settings import DecodingLimits
 from pipeline.images.workers import Limits
+from pipeline.judging import reach
+from pipeline.judging.settings import Bound
 from pipeline.learning import ladder
+from pipeline.learning.ladder import Growth
 from pipeline.learning.settings import Start
 from pipeline.registry.client import Registry
 from pipeline.registry.settings import RegisteredModel
@@ -45,6 +48,8 @@ class Settings(Excerpt):
     validate_: DecodingLimits = Field(alias="validate")  # BaseModel has a method of that name
     prepare: Prepare
     train: Start
+    evaluate: Bound
+    """Only to say what the holdout can tell: a change of it reruns nothing."""
 
 
 class Images(NamedTuple):
@@ -74,7 +79,7 @@ def run(paths: Paths) -> None:
     accepted = Delta.read(paths.accepted / "images.parquet")
     set_aside = files.read_table(paths.accepted / "quarantine.parquet")
     registry, objects = Registry(settings.resolve), paths.scratch / "objects"
-    parents = registry.parents_ledger(parent, objects)
+    parents = registry.pinned_ledger(parent, objects)
     before = ledger.remembering(parents, registry.elders_ledger(parent, objects))
     views = pixels.views(settings.prepare, champion)
     images = Images(Store(Path()), pixels.limits(settings.validate_), views, paths.scratch)
@@ -83,32 +88,49 @@ def run(paths: Paths) -> None:
     cycle = Sources.read(paths.sources).digest
     rows = _extend(before, accepted, groups, set_aside, cycle, settings.prepare)
     outputs = _outputs(parent, rows, settings.prepare)
-    per_new = "all" if ladder.plan(parent, settings.train).needs_all else settings.prepare.replay
-    parts = _pick(before, rows, accepted, per_new, settings.prepare)
+    unlearned = _unlearned(rows, parents, accepted, settings.prepare)
+    num_images, num_known = len(ledger.present(rows)), len(ledger.present(parents))
+    # As train will plan it, from dataset.json.
+    plan = ladder.plan(parent, settings.train, Growth(len(unlearned), num_known))
+    per_new = "all" if plan.needs_all else settings.prepare.replay
+    parts = _pick(rows, unlearned, per_new, settings.prepare)
     _refuse_too_few(rows, outputs, settings.prepare)
 
     files.write_table(paths.ledger, rows)
     files.sweep(paths.dataset)
     _decode(images, parts, paths.dataset)
+    champions = parents if champion.version == parent.version else registry.pinned_ledger(champion, objects)
     size, channels = settings.prepare.image_size, settings.prepare.channels
+    num_added = len(unlearned.join(ledger.present(parents), on="digest", how="anti"))
     written = dataset.write(
         paths.dataset,
-        {split: _numbered(part, parents, outputs, settings.prepare.renamed_labels) for split, part in parts.items()},
+        {
+            split: _numbered(part, unlearned, champions, outputs, settings.prepare.renamed_labels)
+            for split, part in parts.items()
+        },
         labels=outputs,
         image_shape=(size, size, channels),
-        num_images=int((~rows["removed"]).sum()),
-        num_added=len(ledger.present(rows).join(parents, on="digest", how="anti")),
+        num_images=num_images,
+        num_added=num_added,
+        num_unlearned=len(unlearned),
+        num_known=num_known,
         # Also where images only went, or all that came choose or judge: there is nothing to fit.
-        is_unchanged=parts["train"].is_empty() or accepted.only_renames,
+        is_unchanged=parts["train"].is_empty() or (unlearned.is_empty() and num_images == num_known),
     )
     _say_written(written, parts, images.store)
+    said = reach.said_before(
+        len(parts["holdout"]), settings.evaluate, settings.prepare.holdout_fraction, settings.prepare.max_holdout
+    )
+    if said:
+        print(f"prepare: {said}")
 
 
 def _say_written(written: Dataset, parts: "dict[Split, pl.DataFrame]", store: Store) -> None:
-    counts = ", ".join(f"{len(part)} {split}" for split, part in parts.items())
+    counts, contents = ", ".join(f"{len(part)} {split}" for split, part in parts.items()), written.contents
+    relabelled = contents.num_unlearned - contents.num_added
     print(
-        f"prepare: {counts}; {written.contents.num_added} of {written.contents.num_images} images are new, "
-        f"{len(written.labels)} labels"
+        f"prepare: {counts}; {contents.num_added} of {contents.num_images} images are new, "
+        f"{f'{relabelled} have another label, ' if relabelled else ''}{len(written.labels)} labels"
     )
     if store.fetched.num_objects:
         print(f"prepare: {store.fetched}")
@@ -224,12 +246,19 @@ def _outputs(parent: Parent, rows: "pl.DataFrame", prepare: Prepare) -> list[str
     return labels.outputs(parents_labels, dict(counts.iter_rows()), prepare)
 
 
+def _unlearned(rows: "pl.DataFrame", parents: "pl.DataFrame", accepted: Delta, prepare: Prepare) -> "pl.DataFrame":
+    """Rows of the ledger that are new to the parent: what came, came back or has another label.
+
+    A copy of a known image is none of them, nor is an image whose label is only called otherwise now.
+    """
+    import polars as pl
+
+    changed = rows.filter(pl.col("digest").is_in(accepted.here["digest"].implode()))
+    return ledger.unlearned(changed, parents, prepare.renamed_labels)
+
+
 def _pick(
-    before: "pl.DataFrame",
-    rows: "pl.DataFrame",
-    accepted: Delta,
-    per_new: int | Literal["all"],
-    prepare: Prepare,
+    rows: "pl.DataFrame", unlearned: "pl.DataFrame", per_new: int | Literal["all"], prepare: Prepare
 ) -> "dict[Split, pl.DataFrame]":
     """Rows of the ledger by split: all new training images and replayed old ones; val and holdout up to their caps."""
     import polars as pl
@@ -237,11 +266,8 @@ def _pick(
     def of(table: pl.DataFrame, split: Split) -> pl.DataFrame:
         return ledger.present(table).filter(pl.col("split") == split)
 
-    # What came back or is relabelled is learned anew; not what is only called otherwise now.
-    anew = pl.concat([accepted.new, accepted.truly_relabelled(prepare.renamed_labels)])["digest"]
-    old, newcomers = of(rows.head(len(before)), "train"), of(rows.slice(len(before)), "train")
-    new = pl.concat([old.filter(pl.col("digest").is_in(anew.implode())), newcomers])
-    replayed = replay.pick(ledger.without(old, anew), len(new), per_new, prepare.seed)
+    new = of(unlearned, "train")
+    replayed = replay.pick(ledger.without(of(rows, "train"), new["digest"]), len(new), per_new, prepare.seed)
     return {
         "train": pl.concat([new, replayed]).sort("digest"),
         "val": splits.cap(of(rows, "val"), prepare.max_val),
@@ -250,26 +276,29 @@ def _pick(
 
 
 def _numbered(
-    part: "pl.DataFrame", parents: "pl.DataFrame", outputs: list[str], renamed: dict[str, str]
+    part: "pl.DataFrame",
+    unlearned: "pl.DataFrame",
+    champions: "pl.DataFrame",
+    outputs: list[str],
+    renamed: dict[str, str],
 ) -> "pl.DataFrame":
     """What `dataset.write` wants to know of the images of a split, in their order.
 
     Args:
         part: rows of the ledger.
-        parents: the ledger of the parent.
+        unlearned: the rows that are new to the parent.
+        champions: the ledger that the champion's cycle left.
         outputs: the label map.
         renamed: `prepare.renamed_labels` of params.yaml.
     """
     import polars as pl
 
-    new = part.join(parents, on="digest", how="anti")["digest"]
-    learned = ledger.present(parents).select("digest", pl.col("label").replace(renamed))
-    unlearned = part.join(learned, on=["digest", "label"], how="anti")["digest"]
+    new = ledger.unlearned(part, champions, renamed)
     return part.select(
         "digest",
         pl.col("label").replace_strict(outputs, list(range(len(outputs))), return_dtype=pl.Int64),
-        pl.col("digest").is_in(new.implode()).alias("is_new"),
-        pl.col("digest").is_in(unlearned.implode()).alias("is_unlearned"),
+        pl.col("digest").is_in(new["digest"].implode()).alias("is_new"),
+        pl.col("digest").is_in(unlearned["digest"].implode()).alias("is_unlearned"),
     )
 
 

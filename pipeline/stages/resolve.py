@@ -132,7 +132,8 @@ class _Cycle:
         on_data = registry.newest(sources=data, format=FORMAT)
         on_recipe = registry.newest(sources=data, format=FORMAT, recipe=recipe)
         start = here.version(on_data.parent) if on_data else champion
-        if start and not on_data and here.settings.resolve.after_removal == "retrain":
+        # Also of known data: it may have been trained before that was asked for.
+        if start and not on_recipe and here.settings.resolve.after_removal == "retrain":
             start = _clean(here, start, batches)
         return cls(data, recipe, on_data, on_recipe, start, here.version(on_recipe.champion) if on_recipe else champion)
 
@@ -222,11 +223,13 @@ def _parent(here: _World, cycle: _Cycle) -> Parent:
 def _elder(here: _World, cycle: _Cycle) -> Elder | None:
     """Where the splits of images are to be had that the parent never saw, so that they stay for ever.
 
-    That version's ledger has every split that was ever dealt; of known data it is the one that it was then.
+    That version's ledger has every split that was ever dealt; of known data it is the one that it was then, if the
+    cycle starts from where it did then.
     """
-    on_data = cycle.on_data
-    version = here.version(here.lineage(on_data).elder) if on_data else here.registry.newest_whole()
-    if version is None or (cycle.start and cycle.start.number == version.number):
+    on_data, start = cycle.on_data, cycle.start.number if cycle.start else None
+    is_as_then = on_data is not None and on_data.parent == start
+    version = here.version(here.lineage(on_data).elder) if on_data and is_as_then else here.registry.newest_whole()
+    if version is None or start == version.number:
         return None
     return Elder(version=version.number, run_id=version.run_id, ledger=here.lineage(version).files[LEDGER])
 

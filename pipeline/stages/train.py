@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.artifacts.parent import Parent
-from pipeline.artifacts.training import Audit, Mixture, Places, Row, Training
+from pipeline.artifacts.training import IDLE, Audit, Mixture, Places, Row, Training
 from pipeline.base import files, params, process
 from pipeline.base.errors import PipelineError, RegistryError
 from pipeline.base.params import Excerpt
@@ -193,7 +193,8 @@ def _audit(call: _Call, outcome: Outcome) -> tuple[Outcome, Audit | None]:
     if not task.plan.is_audited or (task.is_idle and not outcome.is_cut):
         return outcome, None
     if outcome.is_cut:
-        print(f"train: audit: no budget is left for it; the next is due in {task.train.audit_every} cycles")
+        due = "" if task.plan.growth else f"; the next is due in {task.train.audit_every} cycles"
+        print(f"train: audit: no budget is left for it{due}")
         return outcome, None
     inputs = {**call.states.inputs, "audit": True}
     states = Folder(audit.beside(call.states.path), inputs, settings.checkpoint, _warn)
@@ -279,7 +280,7 @@ def _stop_reason(outcome: Outcome, task: Task) -> str:
     """Why training stopped, by the setting that a person would change."""
     train, now = task.train, task.train_now
     if task.is_idle:
-        return "nothing new to learn"
+        return IDLE
     if not outcome.reason.startswith("max_epochs") or now.max_epochs == train.max_epochs:
         return outcome.reason
     if now.max_epochs == train.warm_epochs:

@@ -97,7 +97,7 @@ def run(paths: Paths) -> None:
 def _past(parent: Parent, model: RegisteredModel, scratch: Path) -> Past:
     """What the parent knew."""
     columns = ["digest", "label", "path", "removed"]
-    ledger = present(Registry(model).parents_ledger(parent, scratch / "objects", columns))
+    ledger = present(Registry(model).pinned_ledger(parent, scratch / "objects", columns))
     lineage = parent.lineage
     if lineage is None:
         return Past(ledger, (), Statistics())
@@ -175,7 +175,8 @@ def _relabelled_and_removed(kept: Delta, settings: Settings) -> list[str]:
         )
     if removed := kept.removed["digest"].n_unique():
         effect = {
-            "warn": "what the parent learned from them stays (resolve.after_removal: warn)",
+            "warn": "what the parent learned from them stays (resolve.after_removal: warn; with retrain the cycle "
+            "starts from the newest champion that never saw them)",
             "retrain": "the parent is the newest version that never saw them (resolve.after_removal: retrain)",
         }[settings.resolve.after_removal]
         sentences.append(f"{removed} images are removed; nothing trains or judges on them any more, and {effect}")

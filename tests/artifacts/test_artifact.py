@@ -25,7 +25,9 @@ from pipeline.artifacts.training import Audit, Mixture, Training
 from pipeline.base.errors import DataError
 
 ELDER = Elder(version=3, run_id="run3", ledger="abc")
-AUDIT = Audit(passes=9, passes_before=5, is_scratch_better=None, val_images=5, gained=2, lost=1, epochs=3)
+AUDIT = Audit(
+    passes=9, passes_before=5, is_scratch_better=None, is_measured=False, val_images=5, gained=2, lost=1, epochs=3
+)
 VALUES: list[Artifact] = [
     samples.changes(),
     samples.champion(None),

@@ -14,7 +14,15 @@ PARTS = {
     "val": (["d4"], [1], [True]),
     "holdout": (["d5", "d6"], [1, 0], [True, False]),
 }
-FACTS = {"labels": ["cat", "dog"], "image_shape": (8, 8, 3), "num_images": 9, "num_added": 4, "is_unchanged": False}
+FACTS = {
+    "labels": ["cat", "dog"],
+    "image_shape": (8, 8, 3),
+    "num_images": 9,
+    "num_added": 4,
+    "num_unlearned": 5,
+    "num_known": 5,
+    "is_unchanged": False,
+}
 
 
 def pixels(split: str, size: int = 8, channels: int = 3, seed: int = 7) -> np.ndarray:

@@ -287,11 +287,6 @@ def test_an_image_that_came_went_or_got_another_label_changed_and_counts_once():
     assert of([("added", *CAT, ""), ("added", *COPY, ""), ("retried", *DOG, "")]).num_changed == 1
 
 
-@pytest.mark.parametrize("row", EACH, ids=delta.KINDS)
-def test_renames_alone_are_nothing_to_learn(row):
-    assert of([row]).only_renames is (row[0] in ("renamed", "elsewhere"))
-
-
 def test_an_empty_delta_is_false():
     assert not of([])
     assert of(EACH[:1])

@@ -256,3 +256,18 @@ def test_over_any_cycles_no_image_moves_to_another_split_and_labels_are_those_of
             for count in Counter(ending for ending, _ in {(name[-1], split) for name, split in now.items()}).values()
         )
         before, dealt = state, now
+
+
+def test_what_another_cycle_did_not_have_under_this_label_is_unlearned(rows):
+    """Also what its ledger remembers as removed; not what is only called otherwise now."""
+    now = rows.with_columns(removed=pl.lit(value=False))
+    gone = now.with_columns(removed=pl.col("digest") == "d1")
+    relabelled = now.with_columns(label=pl.when(pl.col("digest") == "d2").then(pl.lit("wolf")).otherwise("label"))
+    assert ledger.unlearned(now, now, {}).is_empty()
+    assert ledger.unlearned(now, ledger.empty(), {})["digest"].to_list() == now["digest"].to_list()
+    assert ledger.unlearned(now, gone, {})["digest"].to_list() == ["d1"]
+    assert ledger.unlearned(gone, ledger.empty(), {})["digest"].to_list() == [
+        digest for digest in now["digest"] if digest != "d1"
+    ]
+    assert ledger.unlearned(relabelled, now, {})["digest"].to_list() == ["d2"]
+    assert ledger.unlearned(relabelled, now, {"dog": "wolf"}).is_empty()

@@ -37,11 +37,13 @@ def test_copies_of_an_image_are_one_image_that_is_gone():
     removals.refuse_many(removed(*range(10), copies=3), COUNTS, detect())
 
 
-def test_one_more_is_refused_with_an_example_and_both_ways_out():
+def test_one_more_is_refused_with_an_example_and_each_way_out():
     assert refusal(removed(*range(11)), COUNTS, detect()) == (
         "11 of 100 images (of all labels) are gone at once, more than 10% (detect.max_removed), e.g. '0/0.png'; if "
-        "that is meant, put gone-0d8e85d4790f into detect.acknowledged in params.yaml; if not, `git revert` the push "
-        "that removed them, then `dvc checkout`"
+        "that is meant, put gone-0d8e85d4790f into detect.acknowledged in params.yaml, and what the parent learned "
+        "from them stays; or, above all if they taught it wrong, set resolve.after_removal: retrain, and the cycle "
+        "starts from the newest champion that never saw them, or afresh; if not, `git revert` the push that removed "
+        "them, then `dvc checkout`"
     )
 
 

@@ -8,14 +8,18 @@ from pipeline.artifacts.parent import Parent
 from pipeline.artifacts.training import Audit, Place
 from pipeline.judging.paired import Counts
 from pipeline.learning import ladder
-from pipeline.learning.ladder import Plan
+from pipeline.learning.ladder import Growth, Plan
 from pipeline.learning.settings import Train
 from pipeline.settings import Params
 
 
 @pytest.fixture
 def train(settings: Params) -> Train:
-    return settings.train.model_copy(update={"start": "warm", "audit_every": 3, "restore": ()})
+    return settings.train.model_copy(update={"start": "warm", "audit_every": 3, "audit_above": 0.5, "restore": ()})
+
+
+def planned(pinned: Parent, train: Train, num_new: int = 10) -> Plan:
+    return ladder.plan(pinned, train, Growth(num_new, num_known=100))
 
 
 def place(rung: int, cycles: int) -> Place:
@@ -27,7 +31,7 @@ def reason(plan: Plan, train: Train, version: int | None = 4) -> str:
 
 
 def test_without_a_version_there_is_nothing_to_start_from(train: Train) -> None:
-    plan = ladder.plan(parent(None), train)
+    plan = planned(parent(None), train)
     assert (plan.kind, reason(plan, train, None)) == ("cold", "fresh weights: no version to start from")
     assert plan.needs_all
     assert not plan.is_audited
@@ -43,21 +47,21 @@ def test_without_a_version_there_is_nothing_to_start_from(train: Train) -> None:
 )
 def test_params_say_how_a_cycle_starts(train: Train, start: str, kind: str, why: str) -> None:
     asked = train.model_copy(update={"start": start})
-    plan = ladder.plan(parent(), asked)
+    plan = planned(parent(), asked)
     assert (plan.kind, reason(plan, asked), plan.is_audited) == (kind, why, False)
     assert plan.needs_all == (kind != "warm")
 
 
 def test_what_is_restored_is_said(train: Train) -> None:
     restored = train.model_copy(update={"restore": ("optimizer", "learning_rate")})
-    assert reason(ladder.plan(parent(), restored), restored) == "from v4, its weights, optimizer, learning_rate"
+    assert reason(planned(parent(), restored), restored) == "from v4, its weights, optimizer, learning_rate"
 
 
 def test_a_parent_from_before_the_ladder_stands_at_its_foot(train: Train) -> None:
     content = parent().to_json()
     del content["ladder"]
     before = Parent.from_json(json.dumps(content).encode(), "parent.json")
-    assert ladder.plan(before, train).place == place(0, 0)
+    assert planned(before, train).place == place(0, 0)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,7 @@ def test_a_parent_from_before_the_ladder_stands_at_its_foot(train: Train) -> Non
     ],
 )
 def test_what_audits_found_decides_the_start(train: Train, rung: int, kind: str, why: str) -> None:
-    plan = ladder.plan(parent(rung=rung, cycles=1), train)
+    plan = planned(parent(rung=rung, cycles=1), train)
     assert (plan.kind, plan.is_audited) == (kind, False)
     assert reason(plan, train).endswith(why)
 
@@ -78,25 +82,25 @@ def test_what_audits_found_decides_the_start(train: Train, rung: int, kind: str,
 @pytest.mark.parametrize("rung", [0, 1, 2, 3])
 def test_without_audits_every_start_is_warm_whatever_audits_found_before(train: Train, rung: int) -> None:
     never = train.model_copy(update={"audit_every": None})
-    plan = ladder.plan(parent(rung=rung, cycles=9), never)
+    plan = planned(parent(rung=rung, cycles=9), never)
     assert (plan.kind, reason(plan, never), plan.is_audited) == ("warm", "from v4, its weights", False)
     assert ladder.after(plan, None, is_cut=False) == place(0, 1)
 
 
 @pytest.mark.parametrize(("cycles", "is_audited"), [(0, False), (1, False), (2, True), (3, True)])
 def test_an_audit_is_due_every_so_many_cycles(train: Train, cycles: int, is_audited: bool) -> None:
-    plan = ladder.plan(parent(cycles=cycles), train)
+    plan = planned(parent(cycles=cycles), train)
     assert plan.is_audited == plan.needs_all == is_audited
     assert (
         f"; audited against training from scratch, {cycles + 1} cycles after the last audit or cold start"
         in reason(plan, train)
     ) == is_audited
-    assert not ladder.plan(parent(cycles=cycles), train.model_copy(update={"audit_every": None})).is_audited
+    assert not planned(parent(cycles=cycles), train.model_copy(update={"audit_every": None})).is_audited
 
 
 @pytest.mark.parametrize(("rung", "kind"), [(0, "warm"), (1, "warm"), (2, "shrink"), (3, "shrink")])
 def test_an_audit_asks_whether_something_cheaper_than_scratch_would_do(train: Train, rung: int, kind: str) -> None:
-    assert ladder.plan(parent(rung=rung, cycles=2), train).kind == kind
+    assert planned(parent(rung=rung, cycles=2), train).kind == kind
 
 
 def plan(kind: Any, rung: int, cycles: int, is_audited: bool = False) -> Plan:
@@ -136,7 +140,7 @@ def test_from_foot_to_top_and_down_again(train: Train) -> None:
     """Every third cycle is audited; scratch is better thrice, then not."""
     kinds, stands, findings = [], ladder.FOOT, iter([True, True, True, False, False, False])
     for _ in range(18):
-        done = ladder.plan(parent(1, stands.rung, stands.cycles), train)
+        done = planned(parent(1, stands.rung, stands.cycles), train)
         kinds.append(done.kind + "!" * done.is_audited)
         stands = ladder.after(done, next(findings) if done.is_audited else None, is_cut=False)
     assert kinds == [
@@ -164,6 +168,55 @@ def test_a_place_survives_json() -> None:
 
 
 @pytest.mark.parametrize(
+    ("rung", "cycles", "num_new", "kind", "is_audited"),
+    [
+        (0, 0, 50, "warm", False),
+        (0, 0, 51, "warm", True),
+        (1, 0, 51, "warm", True),
+        (2, 0, 51, "shrink", True),
+        (3, 0, 51, "cold", False),
+        (0, 2, 51, "warm", True),
+    ],
+)
+def test_a_cycle_with_many_new_images_is_audited_unless_it_starts_from_scratch_anyhow(
+    train: Train, rung: int, cycles: int, num_new: int, kind: str, is_audited: bool
+) -> None:
+    for every in (train, train.model_copy(update={"audit_every": 99})):
+        plan = planned(parent(rung=rung, cycles=cycles), every, num_new)
+        assert (plan.kind, plan.is_audited, plan.growth is not None) == (kind, is_audited, is_audited)
+        said = "; audited against training from scratch, for 51 images are new to the 100 before (train.audit_above)"
+        assert reason(plan, train).endswith(said) == is_audited
+
+
+def test_many_new_images_are_audited_without_other_audits_too(train: Train) -> None:
+    never = train.model_copy(update={"audit_every": None})
+    plan = planned(parent(rung=2, cycles=9), never, 51)
+    assert (plan.kind, plan.is_audited, plan.place) == ("warm", True, place(0, 0))
+    assert not planned(parent(), never.model_copy(update={"audit_above": None}), 10_000).is_audited
+    assert not planned(parent(None), train, 51).is_audited
+    assert not planned(parent(), train.model_copy(update={"start": "cold"}), 51).is_audited
+
+
+@pytest.mark.parametrize(
+    ("is_better", "is_cut", "then"),
+    [(True, True, place(2, 0)), (False, True, place(1, 0)), (None, True, place(2, 8)), (None, False, place(2, 8))],
+    ids=["better", "not better", "cut short", "nothing to audit"],
+)
+def test_scratch_that_is_better_after_many_new_images_leads_no_rung_up(
+    is_better: bool | None, is_cut: bool, then: Place
+) -> None:
+    done = Plan("shrink", True, place(2, 7), growth=Growth(51, 100))
+    assert ladder.after(done, is_better, is_cut=is_cut) == then
+
+
+@pytest.mark.parametrize(("gained", "lost", "is_kept"), [(22, 20, True), (20, 20, False), (19, 20, False)])
+def test_after_many_new_images_the_better_model_is_kept(gained: int, lost: int, is_kept: bool) -> None:
+    counts = Counts(both=400, champion_only=lost, challenger_only=gained, neither=100)
+    assert ladder.is_kept(counts, Plan("warm", True, place(0, 0), growth=Growth(51, 100))) == is_kept
+    assert not ladder.is_kept(counts, Plan("warm", True, place(0, 0)))
+
+
+@pytest.mark.parametrize(
     ("is_better", "words"),
     [
         (True, "it is surely better, and kept"),
@@ -173,6 +226,9 @@ def test_a_place_survives_json() -> None:
 )
 def test_findings_are_told(is_better: bool | None, words: str) -> None:
     counts = {"val_images": 500, "gained": 40, "lost": 9, "epochs": 5}
-    said = ladder.finding(Audit(passes=9.0, passes_before=4.0, is_scratch_better=is_better, **counts))
+    audit = Audit(passes=9.0, passes_before=4.0, is_scratch_better=is_better, is_measured=False, **counts)
+    said = ladder.finding(audit)
     assert said.endswith(words)
+    measured = ladder.finding(audit.model_copy(update={"is_measured": True}))
+    assert measured == said.replace("surely better", "better")
     assert "of 500 validation images the model from scratch gets 40 right" in said

@@ -40,7 +40,7 @@ def task(tmp_path: Path, settings: Params):
             )
         written = dataset.write(
             folder, tables, labels=["cat"], image_shape=(8, 8, 3), num_images=9, num_added=new,
-            is_unchanged=is_unchanged,
+            num_unlearned=new, num_known=100, is_unchanged=is_unchanged,
         )  # fmt: skip
         usual = {"train": {"audit_every": 3}, "prepare": {"replay": 20}}
         changes = {name: usual[name] | sections.get(name, {}) for name in usual}
@@ -58,6 +58,7 @@ def task(tmp_path: Path, settings: Params):
         ({"train": {"blend": ()}}, True),
         ({"new": 3}, True),
         ({"pinned": DUE}, True),
+        ({"new": 51}, True),
         ({"pinned": parent(None)}, True),
         ({"pinned": parent(4, files={"model/weights.npz": "others"})}, True),
         ({"pinned": parent(4, run_key="another")}, False),
@@ -69,9 +70,11 @@ def test_the_key_names_what_makes_another_model(task, changes, is_another) -> No
     assert (task(**changes).key != task().key) == is_another
 
 
-def test_an_audited_cycle_is_another_with_another_replay(task) -> None:
+@pytest.mark.parametrize("changes", [{"pinned": DUE}, {"new": 51}], ids=["due", "many new images"])
+def test_an_audited_cycle_is_another_with_another_replay(task, changes) -> None:
     """All images are in its dataset, whatever is replayed."""
-    assert task(pinned=DUE).key != task(pinned=DUE, prepare={"replay": 10}).key
+    assert task(**changes).plan.is_audited
+    assert task(**changes).key != task(**changes, prepare={"replay": 10}).key
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_the_verdict_comes_first_with_every_reason():
 
 def test_the_data_and_the_training_are_told_in_numbers():
     text = drawn()
-    assert "1234 images; 12 added (cat: 12), 2 removed, 1 relabelled, 3 renamed." in text
+    assert "1234 images, 10 of them new to v4; 12 added (cat: 12), 2 removed, 1 relabelled, 3 renamed." in text
     assert "2.5000 before the first step, 0.7500 at the best epoch 1 of 2 (at most 30)" in text
 
 
@@ -242,7 +242,8 @@ def test_what_an_audit_found_is_told_with_what_follows(is_better, said):
 
 def audit(is_scratch_better: bool | None, passes: float = 9.0, passes_before: float = 5.0) -> Audit:
     counts = {"val_images": 500, "gained": 40, "lost": 9, "epochs": 3}
-    return Audit(is_scratch_better=is_scratch_better, passes=passes, passes_before=passes_before, **counts)
+    costs = {"passes": passes, "passes_before": passes_before}
+    return Audit(is_scratch_better=is_scratch_better, is_measured=False, **costs, **counts)
 
 
 def test_an_audit_that_was_cut_short_says_nothing():

@@ -38,10 +38,10 @@ def ledgers(monkeypatch: pytest.MonkeyPatch) -> list[pl.DataFrame]:
     """What the registry has of the parent: the last ledger of this list."""
     tables = [ledger.empty()]
 
-    def parents_ledger(_self, _parent, _objects, columns=ledger.COLUMNS) -> pl.DataFrame:
+    def pinned_ledger(_self, _pinned, _objects, columns=ledger.COLUMNS) -> pl.DataFrame:
         return tables[-1].select(columns)
 
-    monkeypatch.setattr(Registry, "parents_ledger", parents_ledger)
+    monkeypatch.setattr(Registry, "pinned_ledger", pinned_ledger)
     monkeypatch.setattr(Registry, "elders_ledger", lambda *_: ledger.empty())
     return tables
 

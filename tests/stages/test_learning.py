@@ -118,13 +118,15 @@ def test_relabelled_images_are_to_be_learned_again(begun: Project) -> None:
     root = begun.root / "data/images/first"
     (root / "cat" / name).rename(root / "dog" / f"was-{name}")
     begun.track("first")
-    assert begun.upto("train").code == 0
+    done = begun.upto("train")
+    assert done.code == 0, done.err
     part = dataset.read(begun.root / "data/cycle/dataset").part("train")
     rows = dict(zip(part.digests, part.is_unlearned if part.is_unlearned is not None else [], strict=True))
     digest = before.filter(pl.col("path") == moved)["digest"][0]
     assert {name for name, is_unlearned in rows.items() if is_unlearned} == {digest}
     assert part.is_new is not None
-    assert not part.is_new.any()
+    assert (part.is_new == part.is_unlearned).all(), "the champion did not learn this label either"
+    assert "0 of 80 images are new, 1 have another label, 2 labels" in done.out
 
 
 def test_a_new_label_gets_an_output_and_the_others_keep_theirs(begun: Project) -> None:
@@ -447,6 +449,59 @@ def test_without_budget_for_an_audit_the_next_is_due_as_if_it_had_been(audited: 
     found = training(audited)
     assert found["audit"] is None
     assert found["ladder"]["after"] == {"rung": 0, "cycles": 0}
+
+
+@pytest.fixture
+def many(begun: Project) -> Project:
+    """A project whose next stage is train, in a cycle with so many new images that the better start is measured."""
+    train = {"audit_above": 0.4, "learning_rate": 0.01, "max_epochs": 8, "average": 0}
+    begun.space.params(train=train | {"warm_rate": 1e-6}, prepare={"replay": 1})  # so a warm start learns nothing
+    begun.add("second", pictures(range(100, 140), "owl"))
+    done = begun.upto("prepare")
+    assert done.code == 0, done.err
+    return begun
+
+
+def test_with_many_new_images_the_better_of_a_warm_start_and_one_from_scratch_is_kept(many: Project) -> None:
+    done = many.run("train", "evaluate", "promote")
+    assert done.code == 0, done.err
+    assert "scratch, for 40 images are new to the 80 before (train.audit_above)" in done.out
+    found = training(many)
+    audit = found["audit"]
+    assert audit["gained"] > audit["lost"]
+    assert audit["is_scratch_better"]
+    assert not found["is_warm"]
+    assert "it is better, and kept" in (many.root / "data/cycle/report.md").read_text()
+    assert found["ladder"]["after"] == {"rung": 0, "cycles": 0}, "that is no sign that warm starts wear out"
+    ledger = many.table("ledger.parquet")
+    assert len(dataset.read(many.root / "data/cycle/dataset").part("train")) == (ledger["split"] == "train").sum()
+    many.promote(2)
+    many.add("third", pictures(range(120, 130), "cat", "dog"))
+    done = many.upto("train")
+    assert "train: warm start: from v2, its weights\n" in done.out
+    assert training(many)["audit"] is None
+
+
+def test_a_warm_start_that_is_as_good_is_kept_with_many_new_images_too(many: Project) -> None:
+    many.space.params(train={"learning_rate": 1e-8})
+    assert many.upto("train").code == 0
+    found = training(many)
+    assert found["audit"]["is_scratch_better"] is False
+    assert found["is_warm"]
+
+
+def test_a_measured_start_that_is_paused_again_and_again_ends_in_the_same_bytes(many: Project) -> None:
+    assert many.run("train").code == 0
+    expected = outcome(many)
+    clear(many)
+    many.space.params(budget={"max_steps": 9})
+    codes = [many.run("train").code]
+    while codes[-1] == 75:
+        codes.append(many.run("train").code)
+        assert len(codes) < 40
+    assert codes[-1] == 0
+    assert len(codes) > 3
+    assert outcome(many) == expected
 
 
 def test_without_audits_known_data_gives_the_same_bytes_too(audited: Project) -> None:

@@ -1,0 +1,135 @@
+"""What so many holdout images can tell, and what would help a challenger that was not promoted, in words. Pure."""
+
+import math
+
+from pipeline.artifacts.training import IDLE, Training
+from pipeline.judging.paired import Counts, lower_bound
+from pipeline.judging.settings import Bound
+
+DIFFERING = 0.1
+"""Share of the holdout images, at least, that only one of champion and challenger gets right. An assumption, made
+before there are answers: flips one way are 2 to 8 % of the images (`python -m benchmarks.learning`)."""
+
+AT_MOST = 2**30
+"""Images; who would need more has no use for the number."""
+
+
+def least_gain(total: int, bound: Bound) -> int | None:
+    """By how many of the holdout images a challenger has to be better to be promoted, if they are DIFFERING.
+
+    Args:
+        total: holdout images.
+        bound: part of section `evaluate` of params.yaml.
+
+    Returns:
+        One if any gain is enough; None if no gain is.
+    """
+    gains = (gain for gain in range(1, total + 1) if _is_enough(total, max(DIFFERING * total, gain), gain, bound))
+    return next(gains, None)
+
+
+def enough(bound: Bound) -> int | None:
+    """About from how many holdout images on any gain is enough; None if that is never so."""
+    total = 2**4
+    while not _is_enough(total, DIFFERING * total, 1, bound):
+        total *= 2
+        if total > AT_MOST:
+            return None
+    low = total // 2
+    while total - low > 1:
+        middle = (low + total) // 2
+        low, total = (low, middle) if _is_enough(middle, DIFFERING * middle, 1, bound) else (middle, total)
+    return total
+
+
+def _is_enough(total: int, differing: float, gain: int, bound: Bound) -> bool:
+    gained, lost = (differing + gain) / 2, (differing - gain) / 2
+    counts = Counts(0, lost, gained, total - differing)  # type: ignore[arg-type]  # rates matter, not whole images
+    return lower_bound(counts, bound.confidence) >= -bound.margin
+
+
+def said_before(total: int, bound: Bound, holdout_fraction: float, max_holdout: int) -> str | None:
+    """What so many holdout images can tell, said before anything is trained; None if any gain will do.
+
+    Args:
+        total: holdout images.
+        bound: part of section `evaluate` of params.yaml.
+        holdout_fraction, max_holdout: of section `prepare`.
+    """
+    gain = least_gain(total, bound)
+    if gain == 1:
+        return None
+    needs = "no gain is enough" if gain is None else f"a challenger needs about +{100 * gain / total:.1f} points"
+    sentence = (
+        f"with {total} holdout images {needs} to be promoted, if it and the champion differ on {DIFFERING:.0%} of them "
+        "(evaluate.margin, evaluate.confidence)"
+    )
+    needed = enough(bound)
+    if needed is None:
+        return sentence
+    raised = f", with prepare.max_holdout raised to {needed}" if needed > max_holdout else ""
+    return (
+        f"{sentence}; from about {needed} on any gain is enough: about {math.ceil(needed / holdout_fraction)} images "
+        f"in all (prepare.holdout_fraction: {holdout_fraction:g}){raised}"
+    )
+
+
+def more_images(more: int, total: int, holdout_fraction: float, max_holdout: int) -> str:
+    """How many images bring so many more holdout images, and what becomes of those of this cycle.
+
+    Args:
+        more: holdout images that are needed.
+        total: those that there are.
+        holdout_fraction, max_holdout: of section `prepare`.
+    """
+    needed = total + more
+    raised = f", with prepare.max_holdout raised to {needed}" if needed > max_holdout else ""
+    return (
+        f"that takes about {math.ceil(more / holdout_fraction)} more images in all "
+        f"(prepare.holdout_fraction: {holdout_fraction:g}){raised}; the next cycle learns those of this one again"
+    )
+
+
+def nothing_learned(training: Training) -> str | None:
+    """That a cycle which had something to learn kept what was there before it, and what to try; None if it learned."""
+    if training.stop_reason == IDLE or (training.best_epoch and training.share):
+        return None
+    if training.start == "cold" or training.is_scratch_kept:
+        return (
+            "nothing was learned: on the validation images no epoch is better than fresh weights; look at the labels, "
+            "or try another train.learning_rate"
+        )
+    what = "the parent's weights" if training.start == "warm" else "the shrunk weights of the parent"
+    sentence = f"nothing was learned: on the validation images {what} are best as they were before the first step"
+    if training.audit:
+        return f"{sentence}, and the audit's model from scratch is not better either; look at the labels"
+    return (
+        f"{sentence}; try train.start: cold for one cycle, which trains on all images from fresh weights, and set it "
+        "back together with the next batch"
+    )
+
+
+def for_a_first(training: Training, accuracy: float, architecture: str, num_labels: int, num_trained: int) -> str:
+    """What would help a challenger that is not good enough to be the first champion.
+
+    Args:
+        training: how its training went.
+        accuracy: of it on the holdout images, 0 to 1.
+        architecture: `train.architecture` of params.yaml.
+        num_labels: outputs of the model.
+        num_trained: images that it was fitted to.
+    """
+    helps = [
+        f"more images help most: {num_trained} of {training.num_images} train, for {num_labels} labels (the others "
+        "choose and judge)"
+    ]
+    if training.stop_reason.startswith(("max_epochs", "budget")):
+        helps.append(f"so may more epochs: training was stopped by {training.stop_reason.partition(':')[0]}")
+    if architecture == "small_cnn":
+        helps.append(
+            "for photographs so does a model that has seen others (train.architecture: MobileNetV3Small, "
+            "train.pretrained: imagenet, prepare.image_size: 96 or more)"
+        )
+    if accuracy >= 1 / num_labels:  # else it is worse than guessing, which the gate never takes
+        helps.append("if it is good enough as it is, lower evaluate.min_accuracy")
+    return "; ".join(helps)

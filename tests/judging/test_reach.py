@@ -1,0 +1,101 @@
+import pytest
+from samples import training
+
+from pipeline.artifacts.training import Audit
+from pipeline.judging import gate, reach
+from pipeline.judging.paired import Counts
+from pipeline.judging.settings import Bound
+
+USUAL = Bound(margin=0.01, confidence=0.9)
+
+
+def decision(settings, total: int, gain: int) -> str:
+    """The gate's, where a tenth of the images tell."""
+    differing = max(total / 10, gain)
+    lost = (differing - gain) / 2
+    counts = Counts(0, lost, differing - lost, total - differing)  # type: ignore[arg-type]
+    evaluate = settings.evaluate.model_copy(update=dict(USUAL))
+    return gate.decide(counts, evaluate).decision
+
+
+@pytest.mark.parametrize("total", [5, 18, 72, 500, 1000, 2000])
+def test_the_least_gain_is_promoted_by_the_gate_and_one_image_less_is_not(settings, total):
+    gain = reach.least_gain(total, USUAL)
+    assert gain is not None
+    assert decision(settings, total, gain) == "promote"
+    assert gain == 1 or decision(settings, total, gain - 1) == "not enough evidence"
+
+
+def test_with_enough_images_any_gain_is_promoted_and_with_one_less_it_is_not(settings):
+    needed = reach.enough(USUAL)
+    assert needed is not None
+    assert decision(settings, needed, 1) == "promote"
+    assert decision(settings, needed - 1, 1) == "not enough evidence"
+
+
+def test_without_a_margin_no_number_of_images_is_enough_for_any_gain():
+    strict = Bound(margin=0.0, confidence=0.9)
+    assert reach.enough(strict) is None
+    said = reach.said_before(72, strict, 0.15, 10_000)
+    assert said is not None
+    assert said.endswith("if it and the champion differ on 10% of them (evaluate.margin, evaluate.confidence)")
+
+
+@pytest.mark.parametrize(("max_holdout", "more"), [(10_000, ""), (1000, ", with prepare.max_holdout raised to 1443")])
+def test_what_the_holdout_can_tell_is_said_before(max_holdout, more):
+    assert reach.said_before(72, USUAL, 0.15, max_holdout) == (
+        "with 72 holdout images a challenger needs about +4.2 points to be promoted, if it and the champion differ on "
+        "10% of them (evaluate.margin, evaluate.confidence); from about 1443 on any gain is enough: about 9620 images "
+        f"in all (prepare.holdout_fraction: 0.15){more}"
+    )
+    assert reach.said_before(1500, USUAL, 0.15, max_holdout) is None
+    assert "with 1 holdout images no gain is enough to be promoted" in str(reach.said_before(1, USUAL, 0.15, 100))
+
+
+@pytest.mark.parametrize(("max_holdout", "more"), [(10_000, ""), (200, ", with prepare.max_holdout raised to 271")])
+def test_more_holdout_images_are_told_in_images_of_all_kinds(max_holdout, more):
+    assert reach.more_images(199, 72, 0.15, max_holdout) == (
+        f"that takes about 1327 more images in all (prepare.holdout_fraction: 0.15){more}; the next cycle learns those "
+        "of this one again"
+    )
+
+
+COLD = "try train.start: cold for one cycle, which trains on all images from fresh weights, and set it back together"
+AUDIT = Audit(
+    passes=9, passes_before=5, is_scratch_better=False, is_measured=True, val_images=5, gained=1, lost=2, epochs=3
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, None),
+        ({"epochs": 0, "best_epoch": 0, "stop_reason": "nothing new to learn"}, None),
+        ({"share": 0.25}, None),
+        ({"share": 0.0}, f"the parent's weights are best as they were before the first step; {COLD}"),
+        ({"best_epoch": 0}, f"the parent's weights are best as they were before the first step; {COLD}"),
+        ({"start": "shrink", "best_epoch": 0}, f"the shrunk weights of the parent are best as they were before the "
+         f"first step; {COLD}"),
+        ({"share": 0.0, "audit": AUDIT}, "and the audit's model from scratch is not better either; look at the labels"),
+        ({"start": "cold", "best_epoch": 0}, "no epoch is better than fresh weights; look at the labels, or try another"
+         " train.learning_rate"),
+    ],
+    ids=["learned", "nothing to learn", "mixture", "share 0", "epoch 0", "shrink", "audited", "cold"],
+)  # fmt: skip
+def test_a_cycle_that_learned_nothing_says_so_and_what_to_try(changes, words):
+    said = reach.nothing_learned(training(**changes))
+    assert (said is None) == (words is None)
+    assert words is None or words in str(said)
+
+
+def test_what_would_help_a_first_challenger_is_told():
+    made = training(num_images=120, stop_reason="max_epochs: 60", start="cold")
+    assert reach.for_a_first(made, 0.3, "small_cnn", 4, 84) == (
+        "more images help most: 84 of 120 train, for 4 labels (the others choose and judge); so may more epochs: "
+        "training was stopped by max_epochs; for photographs so does a model that has seen others (train.architecture: "
+        "MobileNetV3Small, train.pretrained: imagenet, prepare.image_size: 96 or more); if it is good enough as it is, "
+        "lower evaluate.min_accuracy"
+    )
+    others = reach.for_a_first(training(num_images=120), 0.25, "own:build", 4, 84)
+    assert others.endswith("(the others choose and judge); if it is good enough as it is, lower evaluate.min_accuracy")
+    assert reach.for_a_first(training(), 0.24, "own:build", 4, 84).endswith("(the others choose and judge)")
