@@ -7,13 +7,16 @@ from pydantic import Field, model_validator
 from pipeline.base.params import Count, Share
 from pipeline.images.settings import DecodingLimits
 
+Mode = Literal["1", "L", "LA", "I", "I;16", "I;16B", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"]
+"""Pillow's names of the pixel modes that the decoded formats can have."""
+
 
 class Validate(DecodingLimits):
     """What the new images must satisfy."""
 
     min_side: Count
     max_side: Count
-    modes: tuple[str, ...]
+    modes: tuple[Mode, ...]
     max_quarantined: Share
     max_quarantined_images: Annotated[int, Field(ge=0)]
     min_images_per_label: Count

@@ -77,10 +77,7 @@ def fetch(pin: Pin, task: Task, fresh: "Arrays", registry: Registry, objects: Pa
         RegistryError: see `Registry.download`.
     """
     before, now, listed = pin.lineage.model, task.description, pin.lineage.files
-    if why := model.misfit(before, now):
-        raise ModelError(
-            f"cannot start from v{pin.version}: {why}; set params.yaml back, or set train.start: cold to train afresh"
-        )
+    model.refuse_misfit(pin, now)
 
     def arrays(artifact: str) -> "dict[str, np.ndarray]":
         return files.read_arrays(registry.download(pin.run_id, artifact, listed[artifact], objects))

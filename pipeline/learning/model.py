@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.model import Description
+from pipeline.artifacts.parent import Pin
 from pipeline.base import files
 from pipeline.base.errors import ModelError, one_line
 from pipeline.learning.settings import Train
@@ -21,6 +22,9 @@ from pipeline.learning.settings import Train
 if TYPE_CHECKING:
     import numpy as np
 
+
+OWN = "small_cnn"
+"""The architecture that is built here; all others are Keras' or a user's."""
 
 LONGEST = 300
 """Characters of a library's error that are shown."""
@@ -110,7 +114,7 @@ def build(description: Description, pretrained: str | None = None) -> Any:
         ModelError: the architecture is unknown, does not fit the images, or gives no logits.
     """
     name = description.architecture
-    if name == "small_cnn":
+    if name == OWN:
         return _small_cnn(description)
     if ":" in name:
         return _custom(description)
@@ -158,7 +162,7 @@ def _application(description: Description, pretrained: str | None) -> Any:
     if name not in names:
         import difflib
 
-        near = difflib.get_close_matches(name, [*names, "small_cnn"], n=1, cutoff=0.0)[0]
+        near = difflib.get_close_matches(name, [*names, OWN], n=1, cutoff=0.0)[0]
         raise ModelError(
             f"train.architecture {name} is unknown; expected small_cnn, a keras.applications name (did you mean "
             f"{near}?) or module:function"
@@ -308,13 +312,21 @@ def for_labels(
     return widened
 
 
-def misfit(parent: Description, now: Description) -> str | None:
-    """Why a model cannot take over a parent's weights, in words; None if it can."""
-    if parent.image_shape != now.image_shape:
-        return f"it sees images of shape {parent.image_shape}, params.yaml asks for {now.image_shape}"
-    if parent.architecture != now.architecture:
-        return f"it is a {parent.architecture}, params.yaml asks for a {now.architecture}"
-    return None
+def refuse_misfit(pin: Pin, now: Description) -> None:
+    """Refuse to take over a parent's weights that are of another network.
+
+    Raises:
+        ModelError: says what differs.
+    """
+    before, why = pin.lineage.model, ""
+    if before.image_shape != now.image_shape:
+        why = f"it sees images of shape {before.image_shape}, params.yaml asks for {now.image_shape}"
+    elif before.architecture != now.architecture:
+        why = f"it is a {before.architecture}, params.yaml asks for a {now.architecture}"
+    if why:
+        raise ModelError(
+            f"cannot start from v{pin.version}: {why}; set params.yaml back, or set train.start: cold to train afresh"
+        )
 
 
 def logits(network: Any, pixels: "np.ndarray", batch_size: int) -> "np.ndarray":

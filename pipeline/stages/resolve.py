@@ -52,8 +52,11 @@ def run(paths: Paths) -> None:
     digests = code.of_stages(STAGES, settings.train.architecture, paths.scratch / "code.json")
     cycle = _Cycle.of(here, batches, recipe.digest(settings, digests), champion)
 
+    parent = _parent(here, cycle)
+    if cycle.on_recipe is None:
+        _refuse_unfit(parent, settings, paths.scratch)
     Sources(digest=cycle.data, sources=batches).write(paths.sources)
-    _parent(here, cycle).write(paths.parent)
+    parent.write(paths.parent)
     Champion(pin=_pin(here, cycle.champion)).write(paths.champion)
     for stage, digest in digests.items():
         files.write(paths.code / stage, f"{digest}\n".encode())
@@ -249,6 +252,16 @@ def _pin(here: _World, version: Version | None) -> Pin | None:
     lineage = here.lineage(version)
     called = lineage.model.labels
     return Pin(version=version.number, run_id=version.run_id, lineage=here.today(lineage), called=called)
+
+
+def _refuse_unfit(parent: Parent, settings: Params, scratch: Path) -> None:
+    """Refuse a network that a cycle could not train, while the model of the last one is still there."""
+    from pipeline.learning import architecture
+
+    size, channels = settings.prepare.image_size, settings.prepare.channels
+    network = architecture.described(settings.train, (size, size, channels), parent)
+    architecture.refuse_misfit(parent, settings.train, network)
+    architecture.refuse_unbuildable(network, scratch / "architecture")
 
 
 def _registered(registry: Registry, data: str) -> dict[str, Registered]:

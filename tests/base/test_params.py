@@ -118,7 +118,7 @@ def test_a_section_that_is_none_is_named(edited, section, value):
         ("detect.ignore", [1], "a number; expected a text"),
         ("validate.min_side", 0, "0; expected greater than or equal to 1"),
         ("validate.max_side", -1, "-1; expected greater than or equal to 1"),
-        ("validate.modes", [1], "a number; expected a text"),  # YAML reads an unquoted 1 as a number
+        ("validate.modes", ["RGBB"], "'RGBB'; expected '1', 'L', 'LA'"),
         ("validate.max_pixels", 0, "0; expected greater than or equal to 1"),
         ("validate.max_pixels", 500_000_001, "500000001; expected less than or equal to 500000000"),
         ("validate.max_seconds", 0, "0; expected greater than or equal to 0.1"),

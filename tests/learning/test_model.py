@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from samples import description
+from samples import description, pin
 
 from pipeline.artifacts.model import Description
 from pipeline.base import files
@@ -178,12 +178,16 @@ def test_restore_takes_over_what_it_names(settings: Params, restore: tuple[str, 
     ids=["image size", "architecture"],
 )
 def test_misfit_names_both_sides(changes: dict[str, object], words: str) -> None:
-    assert words in (model.misfit(SMALL, other(**changes)) or "")
-    assert model.misfit(SMALL, SMALL) is None
+    with pytest.raises(ModelError) as caught:
+        model.refuse_misfit(pin(model=SMALL), other(**changes))
+    assert str(caught.value).startswith("cannot start from v4: it ")
+    assert words in str(caught.value)
+    assert str(caught.value).endswith("set params.yaml back, or set train.start: cold to train afresh")
 
 
-def test_other_labels_are_no_misfit() -> None:
-    assert model.misfit(SMALL, other(labels=("cat", "owl"))) is None
+@pytest.mark.parametrize("labels", [SMALL.labels, ("cat", "owl")], ids=["the same", "other labels"])
+def test_other_labels_are_no_misfit(labels: tuple[str, ...]) -> None:
+    model.refuse_misfit(pin(model=SMALL), other(labels=labels))
 
 
 def told(network: Any, labels: tuple[str, ...], pixels: np.ndarray) -> dict[str, list[float]]:

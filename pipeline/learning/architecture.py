@@ -1,0 +1,53 @@
+"""Whether the network that params.yaml names can be built and go on from the parent: asked before a cycle begins.
+
+DVC deletes the outputs of a stage before it runs it. What only train would refuse costs the last model.
+"""
+
+from pathlib import Path
+
+from pipeline.artifacts.model import Description
+from pipeline.artifacts.parent import Parent
+from pipeline.base import code, files
+from pipeline.learning import ladder, model
+from pipeline.learning.ladder import Growth
+from pipeline.learning.settings import Train
+
+SOME_LABELS = ("one", "another")
+"""The network is tried with so many outputs where nothing says how many there will be."""
+
+
+def refuse_misfit(parent: Parent, train: Train, description: Description) -> None:
+    """Refuse a network that cannot take over the parent's weights, if the cycle is to start from them.
+
+    Raises:
+        ModelError: says what differs.
+    """
+    if parent.pin and ladder.plan(parent, train, Growth(0, 0)).kind != "cold":
+        model.refuse_misfit(parent.pin, description)
+
+
+def refuse_unbuildable(description: Description, memory: Path) -> None:
+    """Refuse a network that cannot be built. To try it takes seconds, so what was tried once is remembered.
+
+    Args:
+        description: of the network.
+        memory: a file for that; it may be deleted at any time.
+
+    Raises:
+        ModelError: see `model.build`.
+    """
+    if description.architecture == model.OWN:
+        return
+    own = code.of_architecture(description.architecture)
+    tried = files.sha256_json([description.model_dump(mode="json"), code.digest(*own) if own else ""])
+    if memory.is_file() and memory.read_text() == tried:
+        return
+    print(f"resolve: trying to build {description.architecture}", flush=True)
+    model.build(description)
+    files.write(memory, tried.encode())
+
+
+def described(train: Train, image_shape: tuple[int, int, int], parent: Parent) -> Description:
+    """The network that a cycle is to train, with the parent's labels."""
+    labels = parent.lineage.model.labels if parent.lineage else SOME_LABELS
+    return Description(architecture=train.architecture, image_shape=image_shape, labels=labels)
