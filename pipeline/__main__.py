@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = run(Paths()) if command in STAGES else run(**arguments)
     except PipelineError as error:
         print(f"{command}: error: {error}", file=sys.stderr)
+        if command in STAGES:
+            _report(command, str(error))
         return error.exit_code
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("pipeline"):
@@ -49,6 +51,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{command}: interrupted; run {again}", file=sys.stderr)
         return 130
     return int(code or 0)
+
+
+def _report(stage: str, error: str) -> None:
+    """Tell in the cycle's report, too, that it ended here."""
+    from pipeline.showing import card
+
+    report = Paths().report
+    if report.parent.is_dir():
+        files.write(report, card.stopped(stage, error).encode())
 
 
 def _module(command: str) -> Any:

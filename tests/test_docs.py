@@ -1,6 +1,8 @@
 """What is written for people is true: the README's commands, the help, the comments in params.yaml."""
 
+import base64
 import io
+import json
 import os
 import re
 import shlex
@@ -21,6 +23,7 @@ from project import Project, pictures
 
 from benchmarks import workspace
 from benchmarks.workspace import CHECKOUT, STAGES, Workspace
+from pipeline.registry import connection
 
 README = (CHECKOUT / "README.md").read_text()
 
@@ -112,6 +115,41 @@ def test_the_champion_is_used_as_the_readme_says(space: Workspace, tmp_path: Pat
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"'label': \['(sea|forest)'\], 'probability': \[[01]\.", done.stdout)
+
+
+def test_mlflows_own_commands_find_the_registry_of_the_project(space: Workspace, tmp_path: Path) -> None:
+    """No variable names it; and nothing that Git would take in is left."""
+    (command,) = re.findall(r"`(mlflow models serve .*?)`", README)
+    env = {key: value for key, value in space.env.items() if key != "MLFLOW_TRACKING_URI"}
+    space = Workspace(space.root, env)
+    space.params(
+        prepare={"image_size": 8}, train={"max_epochs": 1, "audit_every": None}, evaluate={"min_accuracy": 0.0}
+    )
+    shutil.copytree(tmp_path / "photos", space.root / "data/images/first")
+    space.dvc("add", "--quiet", "data/images/first")
+    assert space.repro(quiet=True).code == 0
+    space.commit("First cycle")
+    photo = base64.b64encode(photograph("sea", 1)).decode()
+    (tmp_path / "in.json").write_text(json.dumps({"dataframe_split": {"columns": ["image"], "data": [[photo]]}}))
+    words = [*shlex.split(command.replace("serve", "predict")), "-t", "json", "-i", str(tmp_path / "in.json")]
+    done = subprocess.run(words, cwd=space.root, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r'"label": "(sea|forest)"', done.stdout)
+    assert space.git("status", "--porcelain") == ""
+
+
+def test_a_stray_database_of_mlflow_is_told_and_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    connection.MLFLOWS_OWN.write_bytes(b"of somebody")
+    connection.link_local()
+    assert connection.MLFLOWS_OWN.read_bytes() == b"of somebody"
+    assert "`rm mlflow.db` once" in capsys.readouterr().out
+    connection.MLFLOWS_OWN.unlink()
+    connection.link_local()
+    assert connection.MLFLOWS_OWN.readlink() == Path("store/mlflow.db")
+    assert capsys.readouterr().out == ""
 
 
 def test_make_ui_opens_the_mlflow_ui(space: Workspace) -> None:

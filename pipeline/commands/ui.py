@@ -7,7 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 
-from pipeline.registry.connection import LOCAL_STORE, shown, tracking_uri
+from pipeline.registry.connection import link_local, shown, tracking_uri
 
 EXAMPLE = "python -m pipeline ui --port 5000"
 
@@ -30,7 +30,8 @@ def run(port: int) -> int:
     if uri.startswith(("http://", "https://")):
         print(f"the registry is a server with a UI of its own: {shown(uri)}")
         return 0
-    LOCAL_STORE.mkdir(exist_ok=True)
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        link_local()
     print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
     env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # workers that a review does not need
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]

@@ -14,6 +14,9 @@ from pipeline.base.errors import PipelineError, RegistryError, one_line
 LOCAL_STORE = Path("store")
 """Default registry beside the project: an SQLite file and a folder of artifacts; never in Git."""
 
+MLFLOWS_OWN = Path("mlflow.db")
+"""Where MLflow's own commands look in the folder where they run, if nobody names a registry."""
+
 SQLITE = "sqlite:///"
 
 SILENT = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "ENDPOINT_NOT_FOUND")
@@ -23,6 +26,18 @@ SILENT = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "ENDPOINT_NOT_FOUND")
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, or an SQLite file in `store/`."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{(LOCAL_STORE / 'mlflow.db').resolve()}"
+
+
+def link_local() -> None:
+    """Let MLflow's own commands find the default registry: `mlflow models serve` in the project's folder."""
+    LOCAL_STORE.mkdir(exist_ok=True)
+    with contextlib.suppress(FileExistsError, PermissionError, NotImplementedError):
+        MLFLOWS_OWN.symlink_to(LOCAL_STORE / "mlflow.db")
+    if not MLFLOWS_OWN.is_symlink() and MLFLOWS_OWN.exists():
+        print(
+            f"warning: {MLFLOWS_OWN} is not the registry, which is {LOCAL_STORE}/mlflow.db, and MLflow's own commands "
+            f"take it for that; if nothing in it is of use, `rm {MLFLOWS_OWN}` once, and they find the registry"
+        )
 
 
 def shown(text: str) -> str:
@@ -46,6 +61,8 @@ class Connection:
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         if database := self.database:
             database.parent.mkdir(parents=True, exist_ok=True)
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            link_local()
         import logging
 
         import mlflow

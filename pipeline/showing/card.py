@@ -42,6 +42,12 @@ def escape(text: object) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", shown)
 
 
+def stopped(stage: str, error: str) -> str:
+    """The card of a cycle that an error ended: it would else be that of the cycle before."""
+    outcome = "what promote did is in the registry" if stage == "promote" else "nothing was promoted"
+    return f"## The cycle stopped in {stage}\n\n- {escape(error)}\n- {outcome}\n"
+
+
 def card(review: Review, promotion: str) -> str:
     """One screen: the verdict and why, the numbers, what was new, how training went.
 

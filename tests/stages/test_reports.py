@@ -1,0 +1,51 @@
+"""The report is that of the last cycle, however it ended; nothing tells of a cycle before as if it were this one."""
+
+from pathlib import Path
+
+import pytest
+from project import MadeOnce, Project, pictures
+
+REPORT = "data/cycle/report.md"
+PROMOTION = "data/cycle/promotion.json"
+
+
+@pytest.fixture
+def trained(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Project:
+    """A project with one cycle behind it."""
+
+    def make(folder: Path) -> None:
+        project = Project.create(folder, empty_database)
+        project.add("first", pictures(range(30), "cat", "dog"))
+        project.cycle()
+
+    return made_once("with one report", make).copy(tmp_path / "trained")
+
+
+def test_a_cycle_that_an_error_ends_has_a_report_that_says_so(trained: Project) -> None:
+    assert "Verdict: promote" in (trained.root / REPORT).read_text()
+    trained.add("second", {"cat": {f"{number}.png": b"no image %d" % number for number in range(30)}})
+    done = trained.upto("validate")
+    assert "expected that at most 20 images are set aside" in done.error
+    report = (trained.root / REPORT).read_text()
+    assert report.startswith("## The cycle stopped in validate\n\n- expected that at most 20 images are set aside")
+    assert report.endswith("\n- nothing was promoted\n")
+    assert not (trained.root / PROMOTION).exists()
+
+
+def test_also_one_that_ends_where_it_begins(trained: Project) -> None:
+    trained.write("first/cat/untracked.png", b"x")
+    assert trained.run("resolve").code
+    assert (trained.root / REPORT).read_text().startswith("## The cycle stopped in resolve\n\n- 1 file")
+
+
+def test_while_a_cycle_goes_on_there_is_no_report_of_another(trained: Project) -> None:
+    trained.add("second", pictures(range(100, 110), "cat", "dog"))
+    assert trained.upto("prepare").code == 0
+    assert not (trained.root / REPORT).exists()
+    assert not (trained.root / PROMOTION).exists()
+
+
+def test_a_cycle_with_nothing_to_do_tells_of_the_version_that_is_there(trained: Project) -> None:
+    assert trained.run("resolve", "promote").code == 0
+    assert "Verdict: promote" in (trained.root / REPORT).read_text()
+    assert (trained.root / PROMOTION).exists()
