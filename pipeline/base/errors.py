@@ -6,7 +6,8 @@ PipelineError (1)
 │   ├── ExpectationError Great Expectations refused the new images
 │   └── UnreadableError  a file that a stage wrote cannot be read
 ├── RegistryError (5)    the MLflow registry does not answer, or answers nonsense
-└── ModelError (6)       the model cannot be built, continued or trained
+├── ModelError (6)       the model cannot be built, continued or trained
+└── GitError (7)         Git refuses to answer, or is not installed
 
 A message is one line: what happened, what was expected, what to do. Exit code 2 is argparse's.
 """
@@ -53,6 +54,12 @@ class ModelError(PipelineError):
     """A model cannot be built, cannot take over its parent's weights, or cannot be trained."""
 
     exit_code = 6
+
+
+class GitError(PipelineError):
+    """Git refuses, is not installed, or cannot tell; never taken for a no."""
+
+    exit_code = 7
 
 
 def one_line(error: BaseException) -> str:

@@ -74,7 +74,8 @@ class _World:
 
     @classmethod
     def look(cls, settings: Params, paths: Paths) -> "_World":
-        """Find the batches, and hold the disk against them."""
+        """Find the batches, and hold the disk against them; with a Git that answers, as promote needs it later."""
+        git.check()
         batches, store = sources.find(paths.images), Store(Path())
         memory = paths.scratch / "tree.json"
         for warning in worktree.check(paths.images, batches, store, settings.detect.ignore, memory):
@@ -188,6 +189,11 @@ def _drift(here: _World, delta: "Delta", lineage: Lineage) -> Mapping[str, float
 def _hours(paths: Sequence[str], commit: str) -> float:
     """Age of the oldest change of these batches that the last cycle's commit does not have."""
     committed = git.oldest_change([f"{path}.dvc" for path in paths], since=commit)
+    if not git.knows(commit) and git.is_shallow():
+        print(
+            "resolve: warning: this shallow clone does not have the last cycle's commit, so changes may be older than "
+            "they look; `git fetch --unshallow` brings it"
+        )
     return 0.0 if committed is None else (time.time() - committed) / 3600
 
 
