@@ -161,11 +161,12 @@ def _change(here: _World, lineage: Lineage) -> Change:
     """What changed since the last cycle."""
     delta = here.delta(lineage, here.batches)
     labels_now = {label for label in delta.arrived["label"] if label}
-    paths = [source.path for source in set(here.batches) ^ set(lineage.sources)]
+    known = sources.pointers(here.paths.images)
+    changed = [source.path for source in set(here.batches) ^ set(lineage.sources)]
     return Change(
         images=delta.num_changed,
         total=sum(lineage.label_counts.values()),
-        hours=_hours(paths, lineage.commit.rstrip("+")),
+        hours=_hours([known.get(path, f"{path}.dvc") for path in changed], lineage.commit.rstrip("+")),
         new_labels=sorted(labels_now - set(lineage.label_counts)),
         drift=_drift(here, delta, lineage) if here.settings.resolve.start_at_drift else {},
     )
@@ -186,9 +187,9 @@ def _drift(here: _World, delta: "Delta", lineage: Lineage) -> Mapping[str, float
     return drift.distances(reference, facts.statistics(table))
 
 
-def _hours(paths: Sequence[str], commit: str) -> float:
-    """Age of the oldest change of these batches that the last cycle's commit does not have."""
-    committed = git.oldest_change([f"{path}.dvc" for path in paths], since=commit)
+def _hours(pointers: Sequence[str], commit: str) -> float:
+    """Age of the oldest change of these pointers that the last cycle's commit does not have."""
+    committed = git.oldest_change(pointers, since=commit)
     if not git.knows(commit) and git.is_shallow():
         print(
             "resolve: warning: this shallow clone does not have the last cycle's commit, so changes may be older than "
