@@ -112,41 +112,23 @@ RERUNS = {
         "artifacts/reference.py artifacts/sources.py artifacts/table.py artifacts/training.py base/errors.py "
         "base/files.py base/params.py base/paths.py data/delta.py "
     ),
-    (D, V, P, T): (
-        "base/code.py data/settings.py "
-    ),
+    (D, V, P, T): ("base/code.py data/settings.py "),
     (V, P, T, E): (
         "base/process.py data/ledger.py data/splits.py registry/client.py registry/connection.py "
         "registry/memory.py registry/run.py registry/settings.py registry/version.py "
     ),
-    (D, V, P): (
-        "base/git.py data/labels.py data/origins.py data/store.py "
-    ),
-    (P, T, E): (
-        "artifacts/dataset.py data/dataset.py judging/paired.py learning/settings.py "
-    ),
-    (P, T): (
-        "data/replay.py learning/ladder.py "
-    ),
-    (T, E): (
-        "judging/metrics.py learning/checkpoint.py learning/engine.py learning/model.py learning/stopping.py "
-    ),
-    (V, E): (
-        "showing/sheet.py showing/text.py "
-    ),
+    (D, V, P): ("base/git.py data/labels.py data/origins.py data/store.py "),
+    (P, T, E): ("artifacts/dataset.py data/dataset.py judging/paired.py learning/settings.py "),
+    (P, T): ("data/replay.py learning/ladder.py "),
+    (T, E): ("judging/metrics.py learning/checkpoint.py learning/engine.py learning/model.py learning/stopping.py "),
+    (V, E): ("showing/sheet.py showing/text.py "),
     (V, P): (
         "images/decoding.py images/pixels.py images/settings.py images/sniffing.py images/statistics.py "
         "images/workers.py "
     ),
-    (D,): (
-        "data/comparison.py data/inventory.py data/removals.py data/sources.py stages/detect.py "
-    ),
-    (E,): (
-        "artifacts/evaluation.py judging/gate.py judging/settings.py showing/plots.py stages/evaluate.py "
-    ),
-    (P,): (
-        "data/twins.py stages/prepare.py "
-    ),
+    (D,): ("data/comparison.py data/inventory.py data/removals.py data/sources.py stages/detect.py "),
+    (E,): ("artifacts/evaluation.py judging/gate.py judging/settings.py showing/plots.py stages/evaluate.py "),
+    (P,): ("data/twins.py stages/prepare.py "),
     (T,): (
         "learning/audit.py learning/augment.py learning/fit.py learning/inheritance.py learning/progress.py "
         "learning/starts.py learning/task.py stages/train.py "

@@ -12,6 +12,9 @@ PipelineError (1)
 A message is one line: what happened, what was expected, what to do. Exit code 2 is argparse's.
 """
 
+import shlex
+from pathlib import Path
+
 
 class PipelineError(Exception):
     """Anything that a user can mend; printed as one line, never as a traceback."""
@@ -38,10 +41,16 @@ class ExpectationError(DataError):
 class UnreadableError(DataError):
     """A file that a stage wrote cannot be read; a stage can write it again."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what}; delete it and run `dvc repro`")
-        self.what = what
+    def __init__(self, path: str | Path, fault: str) -> None:
+        """The remedy is for a file that DVC tracks: DVC would bring back a damaged one that its cache has too."""
+        self.what = f"{path}: {fault}"
         """What is wrong with which file, for whoever cannot write it again and knows another remedy."""
+        name = shlex.quote(str(path))
+        size = f"-size {Path(path).stat().st_size}c " if Path(path).is_file() else ""
+        same = f"find \"$(dvc cache dir)\" -type f {size}-exec cmp -s {name} {{}} ';' -delete"
+        super().__init__(
+            f"{self.what}; delete it, first where DVC's cache has the same: `{same}; rm {name}`, then run `dvc repro`"
+        )
 
 
 class RegistryError(PipelineError):
