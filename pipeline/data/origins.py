@@ -28,7 +28,7 @@ class Origin:
     """One place to fetch objects from."""
 
     name: str
-    """For a message; no two places have the same."""
+    """For a message."""
     remedy: str
     """What to do if an object is not there."""
     is_pushed: bool = False
@@ -41,6 +41,11 @@ class Origin:
     """Gives DVC's `Tree` of the batch where no object is its listing."""
     versions: Mapping[Parts, Any] = field(default_factory=dict, repr=False)
     """DVC's `Meta` by file, where the place keeps several versions of each."""
+
+    @property
+    def key(self) -> tuple[str, frozenset[str]]:
+        """What tells it apart from other places."""
+        return self.name, frozenset(map(str, self.versions.values()))
 
     @property
     def is_remote(self) -> bool:
@@ -102,7 +107,7 @@ class Origins:
         self._named_otherwise: dict[str, Any] = {}
         """By batch, DVC's `Output` of a pointer that has another name, or lies in another folder."""
         self._texts: dict[str, list[str]] = {}
-        self._found: dict[str, dict[str, Origin]] = {}
+        self._found: dict[str, dict[tuple[str, frozenset[str]], Origin]] = {}
         self._left: dict[str, Iterator[Origin]] = {}
 
     def at(self, digest: str, path: str, turn: int) -> tuple[Origin, Parts] | None:
@@ -127,7 +132,7 @@ class Origins:
                 origin = next(left, None)
                 if origin is None:
                     return None
-                found.setdefault(origin.name, origin)
+                found.setdefault(origin.key, origin)
             return [*found.values()][turn], PurePosixPath(path).relative_to(batch).parts
 
     def _batch(self, path: str, is_listing: bool) -> str:
@@ -208,6 +213,7 @@ class Origins:
     def _source(self, out: Any, name: str, remedy: str) -> Origin:
         """What a batch was imported from: there are files, by their path."""
         from dvc_data.hashfile.build import build
+        from dvc_data.hashfile.tree import Tree
         from dvc_data.index import FileStorage
 
         dep = out.stage.deps[0]
@@ -215,7 +221,9 @@ class Origins:
 
         def tree() -> Any:
             """Of the hash of each file there: DVC's projects know it, of others each file is read."""
-            return dep.get_obj() if dep.files else build(self.cache, dep.fs_path, dep.fs, "md5", dry_run=True)[2]
+            if dep.files:
+                return Tree.from_list(dep.files, hash_name="md5")
+            return build(self.cache, dep.fs_path, dep.fs, "md5", dry_run=True)[2]
 
         return Origin(name, remedy, storage=FileStorage((), dep.fs, dep.fs_path), tree=tree, versions=versions)
 
@@ -240,7 +248,6 @@ class Origins:
             return Origin(name, remedy, fault="it keeps versions of files, which only a pointer names")
         storage = FileStorage(out.index_key[1], remote.fs, remote.path, prefix=())
         versions = _versions(out)
-        name = f"{name} with the versions of {files.sha256_json(sorted(map(str, versions.values())))[:7]}"
         return Origin(name, remedy, storage=storage, tree=out.get_obj if out.files else None, versions=versions)
 
 

@@ -7,7 +7,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from unittest import mock
 
@@ -132,6 +132,37 @@ def site(here: Here) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(here.top / "site")))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def bucket(here: Here, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What is asked of a bucket that keeps versions; each file has the version `v<its hash>`, and no other."""
+    asked: list[str] = []
+
+    class Bucket(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            path, _, version = self.path.partition("?versionId=v")
+            content = CONTENT.get(path.removeprefix("/bucket/top/data/images/monday/"), b"")
+            is_there = files.md5(content) == version
+            self.send_response(200 if is_there else 404)
+            self.send_header("Content-Length", str(len(content) if is_there else 0))
+            self.end_headers()
+            self.wfile.write(content if is_there else b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "anybody")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Bucket)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    here.run("dvc", "remote", "add", "--quiet", "bucket", "s3://bucket/top")
+    here.run("dvc", "remote", "modify", "bucket", "version_aware", "true")
+    here.run("dvc", "remote", "modify", "bucket", "endpointurl", f"http://127.0.0.1:{server.server_port}")
+    yield asked
     server.shutdown()
     server.server_close()
 
@@ -371,6 +402,31 @@ def test_a_batch_that_dvc_keeps_no_copy_of_is_refused_and_the_remedy_helps(here:
     here.run("dvc", "commit", "--force", "data/images/monday.dvc")
     here.publish()
     check()
+
+
+@pytest.mark.parametrize("is_default", [True, False])
+def test_a_remote_that_keeps_versions_gives_the_version_that_the_pointer_lists(
+    here: Here, bucket: list[str], is_default: bool
+) -> None:
+    """As `dvc push` writes such a pointer: its files in place of the hash of a listing, which no object is."""
+    cloud = {path: {"bucket": {"etag": "any", "version_id": f"v{digest}"}} for path, digest in DIGESTS.items()}
+    listed = [{"relpath": path, "md5": DIGESTS[path], "cloud": cloud[path]} for path in CONTENT]
+    out = {"path": "monday", "hash": "md5", "files": listed} | ({} if is_default else {"remote": "bucket"})
+    Path("data/images/monday.dvc").write_text(yaml.safe_dump({"outs": [out]}))
+    if is_default:
+        here.run("dvc", "remote", "default", "--quiet", "bucket")
+    here.commit()
+    here.clone()
+    lay(here.top / "other/same", CONTENT)
+    here.run("dvc", "add", "--quiet", "same", root=here.top / "other")
+    same = yaml.safe_load((here.top / "other/same.dvc").read_text())["outs"][0]
+    assert only() == Source("data/images/monday", same["md5"], len(CONTENT))
+    check()
+    assert len(bucket) == 2
+    with pytest.raises(
+        DataError, match=r"9\.png: not in the workspace, .* \(\S+ is not in the remote\); run `dvc push`"
+    ):
+        Store(Path()).fetch([("9" * 32, "data/images/monday/cat/9.png")], "test")
 
 
 def test_wdir_leads_elsewhere(here: Here) -> None:
