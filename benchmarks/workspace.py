@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.base import git
+from pipeline.base.errors import GitError
+
 CHECKOUT = Path(__file__).parent.parent
 
 Batch = Mapping[str, Mapping[str, bytes]]
@@ -126,13 +129,7 @@ def create(root: Path) -> Workspace:
     shutil.rmtree(root, ignore_errors=True)
     root.parent.mkdir(parents=True, exist_ok=True)
     env = environment(root)
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=CHECKOUT,
-        check=True,
-        capture_output=True,
-    )
-    for name in filter(None, listed.stdout.decode().split("\0")):
+    for name in filter(None, ask_git("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")):
         if (CHECKOUT / name).is_file() and not name.startswith("data/images"):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(CHECKOUT / name, root / name)
@@ -142,6 +139,17 @@ def create(root: Path) -> Workspace:
     workspace._configure(root / "store/remote")
     workspace.commit("Evergreen, as it is in the checkout")
     return workspace
+
+
+def ask_git(*words: str) -> str:
+    """What Git says of this checkout; where it does not answer, the program ends with its words."""
+    try:
+        said = git.says(*words, at=CHECKOUT)
+    except GitError as error:
+        raise SystemExit(str(error)) from None
+    if said is None:
+        raise SystemExit(f"{CHECKOUT}: not a Git repository; expected a clone; get one with `git clone`")
+    return said
 
 
 def environment(root: Path) -> dict[str, str]:

@@ -119,7 +119,7 @@ RERUNS = {
         "base/process.py data/ledger.py data/splits.py registry/client.py registry/connection.py "
         "registry/memory.py registry/run.py registry/settings.py registry/version.py "
     ),
-    (D, V, P): ("base/git.py data/labels.py data/store.py "),
+    (D, V, P): ("base/git.py data/labels.py data/origins.py data/store.py "),
     (P, T, E): ("artifacts/dataset.py data/dataset.py judging/paired.py learning/settings.py "),
     (P, E): ("judging/reach.py judging/settings.py "),
     (P, T): ("data/replay.py learning/ladder.py "),

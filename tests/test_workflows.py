@@ -246,6 +246,18 @@ def test_look_finds_pointers_that_git_tracks(job: Job, pointer: str, found: bool
     assert found or "dvc add data/images/" in job.summary.read_text()
 
 
+def test_look_fails_where_git_refuses(job: Job) -> None:
+    job.git("init", "--quiet")
+    job.write("data/images.dvc", "")
+    job.git("add", "--all")
+    job.write(".git/index", "damaged")
+    done = job.run("look.sh")
+    assert done.returncode != 0
+    assert "index" in done.stderr
+    assert not job.outputs.exists()
+    assert not job.summary.exists()
+
+
 @pytest.mark.project  # it calls DVC
 class TestConnect:
     @pytest.fixture

@@ -2,7 +2,8 @@
 # Are there images? A project that has just begun has none, which is no failure: say what to do instead of training.
 set -euo pipefail
 
-if [ -n "$(git ls-files data/images.dvc 'data/images/*.dvc')" ]; then # git's * goes into subfolders
+pointers=$(git ls-files data/images.dvc 'data/images/*.dvc') # git's * goes into subfolders; if git fails, so does this
+if [ -n "$pointers" ]; then
   echo "found=true" >>"$GITHUB_OUTPUT"
 else
   echo "found=false" >>"$GITHUB_OUTPUT"

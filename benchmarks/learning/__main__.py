@@ -13,7 +13,7 @@ from benchmarks.learning.lab import SIDE, load
 from benchmarks.learning.results import COMMAND, SEEDS, summary, table, write
 from benchmarks.learning.streams import STREAMS
 from benchmarks.learning.trials import play
-from benchmarks.workspace import CHECKOUT
+from benchmarks.workspace import CHECKOUT, ask_git
 
 RESULTS = CHECKOUT / "benchmarks/results"
 
@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     chosen.work.mkdir(parents=True, exist_ok=True)
     load(_unpacked(chosen.images, chosen.work), chosen.work)
+    commit = ask_git("describe", "--always", "--dirty", "--abbrev=12").strip()
     trials = [
         Trial(stream, seed, arm)
         for stream in chosen.streams
@@ -67,18 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = dict(play(trials, chosen.work, chosen.processes))
     today, _, _, code = key(ARMS["recipe"])
     made = {"code": code, "settings": today, "seeds": chosen.seeds}
-    streams = summary(found, chosen.streams, chosen.seeds, _commit())
+    streams = summary(found, chosen.streams, chosen.seeds, commit)
     results = write({stream: content | made for stream, content in streams.items()}, chosen.out)
     print(table(results))
     print(json.dumps(results))
     return 0 if results["ok"] or chosen.quick else 1
-
-
-def _commit() -> str:
-    import subprocess
-
-    words = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    return subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _unpacked(images: Path, work: Path) -> Path:

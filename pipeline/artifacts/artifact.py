@@ -40,7 +40,7 @@ class Artifact(BaseModel):
         try:
             return cls.model_validate_json(content)
         except ValidationError as error:
-            raise UnreadableError(f"{name}: {fault(error)}") from None
+            raise UnreadableError(name, fault(error)) from None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values: the keys that were given."""
@@ -73,7 +73,7 @@ def read_list(path: Path, kind: type[Kind]) -> tuple[Kind, ...]:
     """
     values = files.read_json(path)
     if not isinstance(values, list):
-        raise UnreadableError(f"{path}: of another version of Evergreen, or damaged: no list")
+        raise UnreadableError(path, "of another version of Evergreen, or damaged: no list")
     return tuple(kind.from_json(json.dumps(value).encode(), str(path)) for value in values)
 
 

@@ -34,7 +34,7 @@ class Table:
         missing = [name for name in cls.COLUMNS if name not in rows.columns]
         if missing:
             raise UnreadableError(
-                f"{path}: of another version of Evergreen, or damaged: it lacks the column {missing[0]}"
+                path, f"of another version of Evergreen, or damaged: it lacks the column {missing[0]}"
             )
         return cls(rows)
 

@@ -6,10 +6,14 @@ PipelineError (1)
 │   ├── ExpectationError Great Expectations refused the new images
 │   └── UnreadableError  a file that a stage wrote cannot be read
 ├── RegistryError (5)    the MLflow registry does not answer, or answers nonsense
-└── ModelError (6)       the model cannot be built, continued or trained
+├── ModelError (6)       the model cannot be built, continued or trained
+└── GitError (7)         Git refuses to answer, or is not installed
 
 A message is one line: what happened, what was expected, what to do. Exit code 2 is argparse's.
 """
+
+import shlex
+from pathlib import Path
 
 
 class PipelineError(Exception):
@@ -37,10 +41,16 @@ class ExpectationError(DataError):
 class UnreadableError(DataError):
     """A file that a stage wrote cannot be read; a stage can write it again."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what}; delete it and run `dvc repro`")
-        self.what = what
+    def __init__(self, path: str | Path, fault: str) -> None:
+        """The remedy is for a file that DVC tracks: DVC would bring back a damaged one that its cache has too."""
+        self.what = f"{path}: {fault}"
         """What is wrong with which file, for whoever cannot write it again and knows another remedy."""
+        name = shlex.quote(str(path))
+        size = f"-size {Path(path).stat().st_size}c " if Path(path).is_file() else ""
+        same = f"find \"$(dvc cache dir)\" -type f {size}-exec cmp -s {name} {{}} ';' -delete"
+        super().__init__(
+            f"{self.what}; delete it, first where DVC's cache has the same: `{same}; rm {name}`, then run `dvc repro`"
+        )
 
 
 class RegistryError(PipelineError):
@@ -53,6 +63,12 @@ class ModelError(PipelineError):
     """A model cannot be built, cannot take over its parent's weights, or cannot be trained."""
 
     exit_code = 6
+
+
+class GitError(PipelineError):
+    """Git refuses, is not installed, or cannot tell; never taken for a no."""
+
+    exit_code = 7
 
 
 def one_line(error: BaseException) -> str:

@@ -129,7 +129,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read(path))
     except ValueError as error:
-        raise UnreadableError(f"{path}: not valid JSON ({error})") from None
+        raise UnreadableError(path, f"not valid JSON ({error})") from None
 
 
 def parse_yaml(content: bytes | str) -> Any:
@@ -164,7 +164,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> "pl.DataFram
         raise _missing(path) from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = " ".join(str(error).split())
-        raise UnreadableError(f"{path}: not a Parquet table ({reason})") from None
+        raise UnreadableError(path, f"not a Parquet table ({reason})") from None
 
 
 def write_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
@@ -192,7 +192,7 @@ def read_arrays(path: Path) -> "dict[str, np.ndarray]":
     except FileNotFoundError:
         raise _missing(path) from None
     except (ValueError, TypeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
-        raise UnreadableError(f"{path}: not a whole .npz of plain arrays ({error})") from None
+        raise UnreadableError(path, f"not a whole .npz of plain arrays ({error})") from None
 
 
 def _missing(path: Path) -> DataError:

@@ -1,48 +1,113 @@
-"""What Git says of this checkout: commits, and what pointers were before. Home of Git."""
+"""What Git says of this checkout: commits, and what pointers were before. Home of Git.
 
+"No" is an answer only where Git gives it: a place outside of any repository, a branch without commits, a commit that is
+not here. All else is an error. Git's messages are in the user's language, so only exit codes are looked at.
+"""
+
+import os
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.base.errors import GitError
+
+LONGEST = 400
+"""Characters of what Git says that an error repeats."""
 
 
-def says(*words: str) -> str | None:
-    """What a git command prints; None where Git refuses, or is not there.
+def says(*words: str, at: Path | None = None) -> str | None:
+    """What a git command prints; None outside of Git.
 
     Args:
-        words: after `git`.
+        words: after `git`. Paths in them are taken literally, unless they say otherwise.
+        at: the folder to ask in; the current one if none is named.
+
+    Raises:
+        GitError: Git refuses, or does not run.
     """
-    try:
-        done = subprocess.run(["git", *words], capture_output=True, check=False)
-    except OSError:
-        return None
-    return None if done.returncode else done.stdout.decode(errors="replace")
+    done = _run(words, at)
+    if done and done.returncode:
+        raise _refusal(words, done, at)
+    return done.stdout.decode(errors="replace") if done else None
+
+
+def check() -> None:
+    """See that Git answers here, before hours of work rely on it; outside of Git there is nothing to see.
+
+    Raises:
+        GitError: Git refuses, or does not run.
+    """
+    head = _head()
+    if says("ls-files", "--", "dvc.yaml") is not None and head:  # the index
+        says("cat-file", "-e", head)
 
 
 def commit() -> str:
     """The commit of the checkout, with a + if it has uncommitted changes; empty outside Git.
 
     dvc.lock is none of them: DVC has written it for the stages before promote.
+
+    Raises:
+        GitError: Git refuses, or does not run.
     """
-    head = says("rev-parse", "HEAD")
-    changes = says("status", "--porcelain", "-uno", "--", ".", ":(exclude)dvc.lock")
-    if head is None or changes is None:
+    head = _head()
+    if head is None:
         return ""
-    return head.strip() + ("+" if changes.strip() else "")
+    return head + ("+" if says("status", "--porcelain", "-uno", "--", ".", ":(exclude)dvc.lock") else "")
 
 
 def first_commit_with(text: str, path: str) -> str | None:
-    """The commit, shortened, that brought a text into a file; None if there is none."""
-    commits = (says("log", "--reverse", "--format=%h", f"-S{text}", "--", path) or "").split()
+    """The commit, shortened, that brought a text into a file; None if there is none.
+
+    Raises:
+        GitError: Git refuses, or does not run.
+    """
+    commits = _log("--reverse", "--format=%h", f"-S{text}", "--", path).split()
     return commits[0] if commits else None
 
 
 def has_known(path: str) -> bool:
-    """Whether Git has or had a file of this path, as after `git revert`."""
-    return bool(says("log", "--max-count=1", "--format=%H", "--", path))
+    """Whether Git has or had a file of this path, as after `git revert`.
+
+    Raises:
+        GitError: Git refuses, does not run, or cannot tell, for older commits are not in this clone.
+    """
+    if _log("--max-count=1", "--format=%H", "--", path):
+        return True
+    if is_shallow():
+        raise GitError(
+            f"{path}: this shallow clone has no commit with it, so whether Git ever tracked it cannot be told; run "
+            "`git fetch --unshallow`, then this again"
+        )
+    return False
+
+
+def is_shallow() -> bool:
+    """Whether older commits are not in this clone.
+
+    Raises:
+        GitError: Git refuses, or does not run.
+    """
+    return (says("rev-parse", "--is-shallow-repository") or "").strip() == "true"
 
 
 def patches(path: str, at_most: int) -> str:
-    """The newest changes of a file, as patches."""
-    return says("log", f"--max-count={at_most}", "--patch", "--format=", "--", path) or ""
+    """The newest changes of a file, as patches.
+
+    Raises:
+        GitError: Git refuses, or does not run.
+    """
+    return _log(f"--max-count={at_most}", "--patch", "--format=", "--", path)
+
+
+def versions(path: str, at_most: int) -> list[str]:
+    """What a file held after each of its newest changes, newest first; what took it away is none.
+
+    Raises:
+        GitError: Git refuses, or does not run.
+    """
+    commits = _log(f"--max-count={at_most}", "--diff-filter=AM", "--format=%H", "--", path).split()
+    return [says("cat-file", "blob", f"{commit}:./{path}") or "" for commit in commits]
 
 
 def oldest_change(paths: Sequence[str], since: str) -> int | None:
@@ -54,7 +119,85 @@ def oldest_change(paths: Sequence[str], since: str) -> int | None:
 
     Returns:
         None if no change is committed.
+
+    Raises:
+        GitError: Git refuses, or does not run.
     """
-    after = says("log", "--format=%ct", f"{since}..HEAD", "--", *paths) if since else None
-    dates = (after or says("log", "--format=%ct", "--max-count=1", "--", *paths) or "").split()
+    known = knows(since)
+    after = _log("--format=%ct", f"{since}..HEAD", "--", *paths) if known else ""
+    dates = (after or _log("--format=%ct", "--max-count=1", "--", *paths)).split()
     return int(dates[-1]) if dates else None
+
+
+def knows(commit: str) -> bool:
+    """Whether a commit is here; that of a version may be gone, after a rebase or in a shallow clone.
+
+    Raises:
+        GitError: Git refuses, or does not run.
+    """
+    return _object(f"{commit}^{{commit}}") is not None
+
+
+def _log(*words: str) -> str:
+    """What `git log` prints; nothing outside Git and before the first commit."""
+    return (says("log", *words) or "") if _head() else ""
+
+
+def _head() -> str | None:
+    """The commit of the checkout; None outside Git and before the first commit."""
+    head = _object("HEAD")
+    if head is None:
+        says("symbolic-ref", "--quiet", "HEAD")  # else HEAD is damaged
+    return head
+
+
+def _object(name: str) -> str | None:
+    """The full name of an object; None where there is none, and outside Git."""
+    words = ("rev-parse", "--verify", "--quiet", "--end-of-options", name)
+    done = _run(words)
+    if done is None or done.returncode == 1:
+        return None
+    if done.returncode:
+        raise _refusal(words, done)
+    return done.stdout.decode().split()[-1]
+
+
+def _run(words: Sequence[str], at: Path | None = None) -> "subprocess.CompletedProcess[bytes] | None":
+    """How a git command went; None outside Git."""
+    command = ["git", *([] if any(word.startswith(":(") for word in words) else ["--literal-pathspecs"]), *words]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, cwd=at)
+    except OSError as error:
+        if not _is_inside(at):
+            return None
+        raise GitError(
+            f"`git` does not run ({error.strerror}), and this is a Git repository; install Git, or put it on PATH, "
+            "then run this again"
+        ) from None
+    return None if done.returncode and not _is_inside(at) else done
+
+
+def _is_inside(at: Path | None) -> bool:
+    """Whether this folder or one above is a repository, even a damaged one; looked for as Git does."""
+    if os.environ.get("GIT_DIR"):
+        return True
+    here = (at or Path()).absolute()
+    ends = os.environ.get("GIT_CEILING_DIRECTORIES", "").split(os.pathsep)
+    for folder in (here, *here.parents):
+        if folder != here and (str(folder) in ends or folder.stat().st_dev != here.stat().st_dev):
+            return False
+        if os.path.lexists(folder / ".git"):
+            return True
+    return False
+
+
+def _refusal(words: Sequence[str], done: "subprocess.CompletedProcess[bytes]", at: Path | None = None) -> GitError:
+    """An error of what Git says, which for a repository of another user is the command to run."""
+    said = " ".join(done.stderr.decode(errors="replace").split())[:LONGEST] or f"exit code {done.returncode}"
+    index = _run(["ls-files", "--", "dvc.yaml"], at)
+    head = _run(["rev-parse", "--verify", "--quiet", "HEAD"], at)
+    mend = "do what it says, or mend the repository"
+    if index and head and index.returncode and not head.returncode:
+        mend = "if its index is damaged, delete that file and run `git reset`, or mend it otherwise"
+    shown = said if said.isprintable() else ascii(said)
+    return GitError(f"`git {words[0]}` fails: {shown}; expected an answer; {mend}, until `git status` works")

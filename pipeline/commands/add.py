@@ -17,7 +17,7 @@ from tqdm import tqdm
 from pipeline.artifacts.reference import Statistics
 from pipeline.base import files, git, process, project
 from pipeline.base import params as parameters
-from pipeline.base.errors import DataError, ExpectationError
+from pipeline.base.errors import DataError, ExpectationError, GitError
 from pipeline.checking import facts, inspection
 from pipeline.checking.inspection import Inspection, Past
 from pipeline.checking.settings import Validate
@@ -87,6 +87,7 @@ class NewBatch:
 def run(folder: Path, batch: str | None, dry_run: bool, images: Path, params: Path, scratch: Path) -> int:
     """Take a folder of new labelled images into a new batch, but for images that are faulty or there already."""
     sections = parameters.load(params, Params)
+    git.check()
     new_batch = NewBatch(folder, _target(folder, batch, images), images)
     here, held = _read(new_batch, sections.detect.ignore), _held(images, sections.detect.ignore)
     new = _new(here, held)
@@ -266,7 +267,12 @@ def _track(copied: Path, batch: NewBatch) -> None:
         faults = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")] or [said]
         raise DataError(f"`dvc add` failed, nothing was added: {' '.join(faults[0].split())[:300]}")
     ignored = images.parent / ".gitignore" if batch.is_part else images / ".gitignore"
-    git.says("add", str(pointer), str(ignored))
+    try:
+        git.says("add", "--", *(str(path) for path in (pointer, ignored) if path.is_file()))
+    except GitError as error:
+        raise GitError(
+            f"{target} is added, and its pointer {pointer} is not staged: {error}; then `git add` it"
+        ) from None
 
 
 def _waited(dvc: "subprocess.Popen[str]", asked: Callable[[], str | None]) -> str:

@@ -1,9 +1,11 @@
 """Sources: the batches of images that Git tracks by DVC pointers; no image is opened to find them."""
 
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Any
 
 from pipeline.artifacts.sources import Source
 from pipeline.base import files
@@ -16,13 +18,18 @@ def find(images: Path, at_least: int = 1) -> tuple[Source, ...]:
     Raises:
         DataError: there are fewer than `at_least`, or a pointer cannot be read.
     """
-    batches = tuple(sorted(_read(pointer) for pointer in _pointers(images)))
+    batches = tuple(sorted(_read(pointer, images) for pointer in _pointers(images)))
     if len(batches) < at_least:
         raise DataError(
             f"no images: expected at least one DVC-tracked batch in {images}; put images in "
             f"{images}/<batch>/<label>/, then run `dvc add {images}/<batch>` and `git commit` its .dvc file"
         )
     return batches
+
+
+def pointers(images: Path) -> dict[str, str]:
+    """Paths of the pointers by what they track: usually the same with `.dvc` behind, but `wdir` may lead elsewhere."""
+    return {_read(pointer, images).path: pointer.as_posix() for pointer in _pointers(images)}
 
 
 def _pointers(images: Path) -> Iterator[Path]:
@@ -43,15 +50,19 @@ def _pointers(images: Path) -> Iterator[Path]:
                 yield Path(entry.path)
 
 
-def _read(pointer: Path) -> Source:
+def _read(pointer: Path, images: Path) -> Source:
     import yaml
 
     try:
-        (out,) = files.parse_yaml(pointer.read_bytes())["outs"]
-        path, digest, kind = out["path"], out["md5"], out.get("hash")
-        if not isinstance(path, str) or not isinstance(digest, str):
+        content = files.parse_yaml(pointer.read_bytes())
+        (out,) = content["outs"]
+        path, kind = os.path.normpath(pointer.parent / (content.get("wdir") or ".") / out["path"]), out.get("hash")
+        if kind == "md5" and out.get("md5") is None and "files" not in out and content.get("deps"):
+            raise _not_downloaded(pointer)
+        digest, num_files = _digest(out), len(out["files"]) if "files" in out else out.get("nfiles", 1)
+        if not isinstance(digest, str) or not isinstance(num_files, int):
             raise TypeError
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError):
         raise DataError(
             f"{pointer}: not a DVC pointer with one output (a merge conflict?); restore it with "
             f"`git checkout {pointer}` or write it anew with `dvc add {pointer.with_suffix('')}`"
@@ -61,7 +72,33 @@ def _read(pointer: Path) -> Source:
             f"{pointer}: tracks by the format of DVC 2; expected that of DVC 3; run `dvc remove {pointer}` and "
             f"`dvc add {pointer.with_suffix('')}`"
         )
-    return Source((PurePosixPath(pointer.parent.as_posix()) / path).as_posix(), digest, out.get("nfiles", 1))
+    if out.get("cache", True) is False:
+        raise DataError(
+            f"{pointer}: says `cache: false`, so DVC keeps no copy of the images; expected a batch that it keeps; take "
+            f"that line out, then run `dvc commit --force {pointer}` where the images are"
+        )
+    if not f"{path}/".startswith(f"{images}/"):
+        raise DataError(
+            f"{pointer}: tracks {path}; expected a folder or file below {images}; run `dvc remove {pointer}`, then "
+            f"`python -m pipeline add {path} --batch NAME` where the images are"
+        )
+    return Source(path, digest, num_files)
+
+
+def _digest(out: dict[str, Any]) -> Any:
+    """DVC's hash of an output; for a remote that keeps versions, DVC lists the files in the pointer in place of it."""
+    if "files" not in out:
+        return out["md5"]
+    listing = [{"md5": entry["md5"], "relpath": entry["relpath"]} for entry in out["files"]]
+    content = json.dumps(sorted(listing, key=lambda entry: entry["relpath"]), sort_keys=True)
+    return f"{files.md5(content.encode())}.dir"
+
+
+def _not_downloaded(pointer: Path) -> DataError:
+    return DataError(
+        f"{pointer}: was imported with --no-download, so it does not say what it holds; expected an import with its "
+        f"hash; run `dvc update {pointer}`, which downloads it, then commit {pointer}"
+    )
 
 
 def digest(sources: Iterable[Source]) -> str:

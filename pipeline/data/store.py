@@ -1,4 +1,4 @@
-"""Where images and listings come from by content hash: workspace, DVC cache, DVC remote. Home of DVC."""
+"""Where images and listings come from by content hash: workspace, DVC cache, DVC remote."""
 
 import errno
 import json
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pipeline.artifacts.sources import Source
 from pipeline.base import files, git
-from pipeline.base.errors import DataError, one_line
+from pipeline.base.errors import DataError, PipelineError, one_line
+from pipeline.data.origins import Origin, Origins, Parts
 
 if TYPE_CHECKING:
     import polars as pl
@@ -49,6 +50,19 @@ class _WrongBytesError(Exception):
     """The bytes that arrived do not have the hash that names them."""
 
 
+_ABSENT = (FileNotFoundError, _WrongBytesError)
+"""Errors by which a place says that it does not have an object; another place may."""
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why an object did not come."""
+
+    origin: Origin
+    """The place that should have it."""
+    error: Exception
+
+
 class Store:
     """Reads objects of one DVC project by their hash, never a whole directory.
 
@@ -60,8 +74,7 @@ class Store:
         self._top = os.path.abspath(root)  # noqa: PTH100 - Path.resolve would follow links
         self._lock = threading.Lock()
         self._cache: Any = None
-        self._repo: Any = None
-        self._remote: Any = None
+        self._origins: Origins | None = None
         self._fetched = Fetched(0, 0)
 
     @property
@@ -83,10 +96,7 @@ class Store:
 
         if not source.digest.endswith(".dir"):
             return pl.DataFrame({"path": [source.path], "digest": [source.digest]})
-        try:
-            content = self._object(source.digest, f"the listing of {source.path}")
-        except DataError as error:
-            raise DataError(f"{error}{_of_commit(source)}") from None
+        content = self._object(source.digest, source.path)
         try:
             items = json.loads(content)
             paths = pl.Series([item["relpath"] for item in items], dtype=pl.String)
@@ -156,12 +166,12 @@ class Store:
                 damaged[digest] = path
         return self._transfer(damaged, title)
 
-    def _object(self, digest: str, name: str) -> bytes:
+    def _object(self, digest: str, path: str) -> bytes:
         for _ in range(2):
             content = files.read_regular(self._cached(digest))
             if content is not None and files.md5(content) == digest.removesuffix(".dir"):
                 return content
-            self.heal([(digest, name)], "fetch")
+            self.heal([(digest, path)], "fetch")
         raise DataError(f"{self._cached(digest)}: does not keep its bytes; check the disk, then run `dvc fetch`")
 
     def _is_here(self, digest: str, path: str) -> bool:
@@ -178,36 +188,17 @@ class Store:
         self._open()
         return str(self._cache.oid_to_path(digest))
 
-    def _open(self) -> None:
-        from dvc.exceptions import DvcException
-        from dvc.repo import Repo
-
+    def _open(self) -> Origins:
         with self._lock:
-            if self._cache is not None:
-                return
-            try:
-                self._repo = Repo(self._top)
-            except DvcException as error:
-                raise DataError(
-                    f"{self.root}: not a DVC project ({one_line(error)}); run this where dvc.yaml is"
-                ) from None
-            self._cache = self._repo.cache.local
-
-    def _open_remote(self, absent: Mapping[str, str]) -> None:
-        from dvc.exceptions import DvcException
-
-        self._open()
-        try:
-            with self._lock:
-                if self._remote is None:
-                    self._remote = self._repo.cloud.get_remote_odb()
-        except DvcException as error:
-            _refuse_missing([*absent.values()], one_line(error))
-        except Exception as error:  # noqa: BLE001 - each remote client has exceptions of its own
-            _refuse_silent([*absent.values()], error)
+            if self._origins is None:
+                self._origins = Origins(self._top)
+                self._cache = self._origins.cache
+            return self._origins
 
     def _transfer(self, absent: Mapping[str, str], title: str) -> Fetched:
-        """Fetch into the cache, in parallel; what fails is tried again, unless the remote says that it has none.
+        """Fetch into the cache, in parallel, each from where DVC would; what fails is tried again.
+
+        What a place says that it does not have is asked for at the next one.
 
         Args:
             absent: digest to path.
@@ -220,24 +211,49 @@ class Store:
 
         if not absent:
             return Fetched(0, 0)
-        self._open_remote(absent)
         sizes: list[int] = []
-        missing: dict[str, Exception] = {}
-        left = [*absent]
+        failures: dict[str, _Failure] = {}
+        left, turn = [*absent], 0
         with tqdm(total=len(absent), desc=title, unit="image", disable=None) as bar:
-            for wait in WAITS:
-                time.sleep(wait)
-                came, failed = self._attempt(left, bar)
+            while left:
+                asked = self._asked({digest: absent[digest] for digest in left}, turn)
+                came, failed = self._ask(asked, bar)
                 sizes += came
-                missing |= {digest: error for digest, error in failed.items() if isinstance(error, FileNotFoundError)}
-                left = [digest for digest in failed if digest not in missing]
-                if not left:
-                    break
-        if left or missing:
-            _refuse({digest: failed[digest] for digest in left}, missing, absent)
+                failures = {digest: failures[digest] for digest in failures if digest not in asked or digest in failed}
+                # Of the places that were asked, an error names the first: what the pointer says today.
+                failures = {digest: _Failure(asked[digest][0], failed[digest]) for digest in failed} | failures
+                left = [digest for digest, error in failed.items() if isinstance(error, _ABSENT)]
+                turn += 1
+        if failures:
+            _refuse(failures, absent)
         return Fetched(len(sizes), sum(sizes))
 
-    def _attempt(self, digests: Sequence[str], bar: Any) -> tuple[list[int], dict[str, Exception]]:
+    def _asked(self, absent: Mapping[str, str], turn: int) -> dict[str, tuple[Origin, Parts]]:
+        """By digest, where to ask for it and its path below its batch; none for what has no further place."""
+        try:
+            places = {digest: self._open().at(digest, path, turn) for digest, path in absent.items()}
+        except PipelineError:
+            raise
+        except Exception as error:  # noqa: BLE001 - each remote client has exceptions of its own
+            _refuse_silent([*absent.values()], _Failure(Origin("the DVC remote", ""), error))
+        return {digest: place for digest, place in places.items() if place}
+
+    def _ask(self, asked: Mapping[str, tuple[Origin, Parts]], bar: Any) -> tuple[list[int], dict[str, Exception]]:
+        """Fetch from one place each; gives the sizes in bytes of what came, and the error of each that did not."""
+        sizes: list[int] = []
+        failed: dict[str, Exception] = {}
+        left = [*asked]
+        for wait in WAITS if left else ():
+            time.sleep(wait)
+            came, now = self._attempt({digest: asked[digest] for digest in left}, bar)
+            sizes += came
+            failed = {digest: failed[digest] for digest in failed if digest not in left} | now
+            left = [digest for digest, error in now.items() if not isinstance(error, FileNotFoundError)]
+            if not left:
+                break
+        return sizes, failed
+
+    def _attempt(self, asked: Mapping[str, tuple[Origin, Parts]], bar: Any) -> tuple[list[int], dict[str, Exception]]:
         """Try each once; gives the sizes in bytes of what came, and the error of each that did not.
 
         A remote that fails many times in a row is not asked for the rest.
@@ -247,8 +263,9 @@ class Store:
         came: dict[str, int] = {}
         failed: dict[str, Exception] = {}
         in_a_row = 0
-        with ThreadPoolExecutor(max_workers=self._remote.fs.jobs, cancel_on_error=True) as pool:
-            for digest, outcome in pool.imap_unordered(self._download, digests):
+        jobs = max(origin.jobs for origin, _ in asked.values())
+        with ThreadPoolExecutor(max_workers=jobs, cancel_on_error=True) as pool:
+            for digest, outcome in pool.imap_unordered(lambda digest: self._download(digest, *asked[digest]), asked):
                 if isinstance(outcome, int):
                     came[digest] = outcome
                     in_a_row = 0
@@ -258,14 +275,14 @@ class Store:
                 in_a_row += not isinstance(outcome, FileNotFoundError)
                 if in_a_row >= GIVE_UP:
                     pool.shutdown(wait=False, cancel_futures=True)
-                    failed |= {other: outcome for other in digests if other not in came and other not in failed}
+                    failed |= {other: outcome for other in asked if other not in came and other not in failed}
                     break
         with self._lock:
             total = self._fetched
             self._fetched = Fetched(total.num_objects + len(came), total.num_bytes + sum(came.values()))
         return [*came.values()], failed
 
-    def _download(self, digest: str) -> tuple[str, int | Exception]:
+    def _download(self, digest: str, origin: Origin, parts: Parts) -> tuple[str, int | Exception]:
         """Fetch into the cache under a temporary name, renamed if the bytes have their hash; gives the size in bytes.
 
         Objects come one by one, for DVC's transfer of many moves half an object into the cache if the connection
@@ -279,7 +296,7 @@ class Store:
             if not target.parent.is_dir():
                 self._cache.makedirs(str(target.parent))
             with as_atomic(localfs, str(target)) as temporary:
-                self._remote.fs.get_file(self._remote.oid_to_path(digest), temporary)
+                origin.get(digest, parts, temporary)
                 size = _checked_size(temporary, digest)
             self._cache.protect(str(target))
         except Exception as error:  # noqa: BLE001 - each remote client has exceptions of its own
@@ -305,47 +322,46 @@ def _foreign(source: Source, what: str) -> DataError:
     )
 
 
-def _refuse(failed: Mapping[str, Exception], missing: Mapping[str, Exception], names: Mapping[str, str]) -> NoReturn:
-    """Name the worst kind of what did not come.
+def _refuse(failures: Mapping[str, _Failure], names: Mapping[str, str]) -> NoReturn:
+    """Name the worst kind of what did not come, and of it the part that one place should have had.
 
     Args:
-        failed: by hash, the error of what was given up.
-        missing: by hash, the error of what the remote does not have.
+        failures: by hash, why it did not come.
         names: path by hash.
     """
-    silent = {digest: error for digest, error in failed.items() if not isinstance(error, _WrongBytesError)}
-    digests = [digest for digest in names if digest in (silent or missing or failed)]
-    paths = [names[digest] for digest in digests]
+    silent = {digest: one for digest, one in failures.items() if not isinstance(one.error, _ABSENT)}
+    missing = {digest: one for digest, one in failures.items() if isinstance(one.error, FileNotFoundError)}
+    worst = silent or missing or failures
+    first = next(digest for digest in names if digest in worst)
+    origin = worst[first].origin
+    digests = [digest for digest in names if digest in worst and worst[digest].origin.name == origin.name]
+    paths = [f"the listing of {names[one]}" if one.endswith(".dir") else names[one] for one in digests]
     if silent:
-        _refuse_silent(paths, silent[digests[0]])
+        _refuse_silent(paths, worst[first])
     if missing:
-        _refuse_missing(paths, f"{digests[0]} is not in the remote")
-    raise DataError(
-        f"{_few(paths)}: damaged in the DVC remote, the bytes do not have the hash {digests[0]}; delete that object "
-        "there and run `dvc push` where it was added"
-    )
+        reason = origin.fault or f"{first} is not {'in the remote' if origin.is_remote else 'there'}"
+        raise DataError(
+            f"{_few(paths)}: not in the workspace, the DVC cache or {origin.name} ({reason}); {origin.remedy}"
+            f"{_of_commit(first, names[first]) if origin.is_pushed else ''}"
+        )
+    remedy = "delete that object there and run `dvc push` where it was added" if origin.is_pushed else origin.remedy
+    raise DataError(f"{_few(paths)}: damaged in {origin.name}, the bytes do not have the hash {first}; {remedy}")
 
 
-def _of_commit(source: Source) -> str:
+def _of_commit(digest: str, path: str) -> str:
     """Words for the commit whose pointer names this listing: `dvc push` sends what the checked-out commit names."""
-    commit = git.first_commit_with(source.digest, f"{source.path}.dvc")
+    commit = git.first_commit_with(digest, f"{path}.dvc") if digest.endswith(".dir") else None
     return f"; its pointer is of commit {commit}: `git checkout {commit}`, then `dvc push` there" if commit else ""
 
 
-def _refuse_missing(paths: Sequence[str], reason: str) -> NoReturn:
-    raise DataError(
-        f"{_few(paths)}: not in the workspace, the DVC cache or the DVC remote ({reason}); run `dvc push` where it "
-        "was added, or set the remote with `dvc remote modify`"
-    )
-
-
-def _refuse_silent(paths: Sequence[str], error: Exception) -> NoReturn:
-    what, why = _few(paths), one_line(error)
-    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+def _refuse_silent(paths: Sequence[str], failure: _Failure) -> NoReturn:
+    what, why, origin = _few(paths), one_line(failure.error), failure.origin
+    if isinstance(failure.error, OSError) and failure.error.errno in _NO_ROOM:
         raise DataError(f"{what}: the DVC cache cannot take it ({why}); make room, e.g. with `dvc gc`")
+    whose = "the remote's address and credentials (`dvc remote list`)" if origin.is_remote else "the address"
     raise DataError(
-        f"{what}: the DVC remote does not answer, tried {len(WAITS)} times ({why}); check the network and the remote's "
-        "address and credentials (`dvc remote list`), then run the same again"
+        f"{what}: {origin.name} does not answer, tried {len(WAITS)} times ({why}); check the network and {whose}, then "
+        "run the same again"
     )
 
 

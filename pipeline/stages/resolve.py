@@ -79,7 +79,8 @@ class _World:
 
     @classmethod
     def look(cls, settings: Params, paths: Paths) -> "_World":
-        """Find the batches, and hold the disk against them."""
+        """Find the batches, and hold the disk against them; with a Git that answers, as promote needs it later."""
+        git.check()
         batches, store = sources.find(paths.images), Store(Path())
         memory = paths.scratch / "tree.json"
         for warning in worktree.check(paths.images, batches, store, settings.detect.ignore, memory):
@@ -166,11 +167,12 @@ def _change(here: _World, lineage: Lineage) -> Change:
     """What changed since the last cycle."""
     delta = here.delta(lineage, here.batches)
     labels_now = {label for label in delta.arrived["label"] if label}
-    paths = [source.path for source in set(here.batches) ^ set(lineage.sources)]
+    known = sources.pointers(here.paths.images)
+    changed = [source.path for source in set(here.batches) ^ set(lineage.sources)]
     return Change(
         images=delta.num_changed,
         total=sum(lineage.label_counts.values()),
-        hours=_hours(paths, lineage.commit.rstrip("+")),
+        hours=_hours([known.get(path, f"{path}.dvc") for path in changed], lineage.commit.rstrip("+")),
         new_labels=sorted(labels_now - set(lineage.label_counts)),
         drift=_drift(here, delta, lineage) if here.settings.resolve.start_at_drift else {},
     )
@@ -191,9 +193,14 @@ def _drift(here: _World, delta: "Delta", lineage: Lineage) -> Mapping[str, float
     return drift.distances(reference, facts.statistics(table))
 
 
-def _hours(paths: Sequence[str], commit: str) -> float:
-    """Age of the oldest change of these batches that the last cycle's commit does not have."""
-    committed = git.oldest_change([f"{path}.dvc" for path in paths], since=commit)
+def _hours(pointers: Sequence[str], commit: str) -> float:
+    """Age of the oldest change of these pointers that the last cycle's commit does not have."""
+    committed = git.oldest_change(pointers, since=commit)
+    if not git.knows(commit) and git.is_shallow():
+        print(
+            "resolve: warning: this shallow clone does not have the last cycle's commit, so changes may be older than "
+            "they look; `git fetch --unshallow` brings it"
+        )
     return 0.0 if committed is None else (time.time() - committed) / 3600
 
 

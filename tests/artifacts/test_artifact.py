@@ -104,8 +104,10 @@ def test_a_file_of_another_version_says_which_key_and_what_to_do(change: Any, wh
     path.write_text(json.dumps(value))
     with pytest.raises(DataError) as raised:
         Training.read(path)
+    same = f"-size {path.stat().st_size}c -exec cmp -s {path} {{}} ';' -delete"
     assert str(raised.value) == (
-        f"{path}: of another version of Evergreen, or damaged: {what}; delete it and run `dvc repro`"
+        f"{path}: of another version of Evergreen, or damaged: {what}; delete it, first where DVC's cache has the "
+        f'same: `find "$(dvc cache dir)" -type f {same}; rm {path}`, then run `dvc repro`'
     )
 
 
@@ -116,7 +118,7 @@ def test_a_file_of_another_version_says_which_key_and_what_to_do(change: Any, wh
 def test_anything_else_is_refused_in_one_line(kind: type[Artifact], content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"^[^\n]*delete it and run `dvc repro`$"):
+    with pytest.raises(DataError, match=r"^[^\n]*; delete it, .*, then run `dvc repro`$"):
         kind.read(path)
 
 
@@ -159,6 +161,6 @@ def test_lists_are_read_and_written(tmp_path: Path) -> None:
 def test_a_list_of_something_else_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(
-        DataError, match=r"of another version of Evergreen, or damaged: .*delete it and run `dvc repro`"
+        DataError, match=r"of another version of Evergreen, or damaged: .*; delete it, .*, then run `dvc repro`"
     ):
         artifact.read_list(tmp_path / "a.json", Doubt)

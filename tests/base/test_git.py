@@ -1,11 +1,14 @@
-"""What Git says, on real repositories; what it does not know is None or empty, never an error."""
+"""What Git says, on real repositories; what it does not know is None or empty, and that it refuses is an error."""
 
+import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipeline.base import git
+from pipeline.base.errors import GitError
 
 EPOCH = 1_700_000_000
 
@@ -25,8 +28,6 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*words: str, **env: str) -> str:
-    import os
-
     done = subprocess.run(["git", *words], capture_output=True, text=True, check=True, env={**os.environ, **env})
     return done.stdout.strip()
 
@@ -85,7 +86,135 @@ def test_outside_of_git_it_says_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert git.oldest_change(["y"], since="") is None
 
 
-def test_without_git_it_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_of_git_none_has_to_be_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.setenv("PATH", "/nowhere")
-    assert git.says("status") is None
-    assert git.commit() == ""
+    git.check()
+    assert (git.says("status"), git.commit(), git.has_known("a.dvc")) == (None, "", False)
+
+
+@pytest.mark.usefixtures("repository")
+def test_before_the_first_commit_it_knows_nothing() -> None:
+    run("switch", "--quiet", "--orphan", "empty")
+    git.check()
+    nothing = (git.commit(), git.first_commit_with("md5", "a.dvc"), git.patches("a.dvc", 3), git.versions("a.dvc", 3))
+    assert nothing == ("", None, "", [])
+    assert not git.has_known("a.dvc")
+    assert git.oldest_change(["a.dvc"], since="") is None
+
+
+@pytest.mark.usefixtures("repository")
+def test_versions_of_a_file_begin_with_the_newest() -> None:
+    commit("[a].dvc", "md5: nine\n", 4000)
+    run("rm", "--quiet", "a.dvc")
+    run("commit", "--quiet", "--message", "gone")
+    assert git.versions("[a].dvc", at_most=9) == ["md5: nine\n"]
+    assert git.versions("a.dvc", at_most=9) == ["md5: three\n", "md5: one\n"]
+    assert git.versions("a.dvc", at_most=2) == ["md5: three\n", "md5: one\n"]
+    assert git.versions("c.dvc", at_most=9) == []
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_name_with_a_star_is_that_name() -> None:
+    assert not git.has_known("*.dvc")
+    assert git.oldest_change(["?.dvc"], since="") is None
+
+
+ASKED: dict[str, Callable[[], object]] = {
+    "says": lambda: git.says("status"),
+    "check": git.check,
+    "commit": git.commit,
+    "first_commit_with": lambda: git.first_commit_with("md5: one", "a.dvc"),
+    "has_known": lambda: git.has_known("a.dvc"),
+    "patches": lambda: git.patches("a.dvc", at_most=3),
+    "versions": lambda: git.versions("a.dvc", at_most=3),
+    "oldest_change": lambda: git.oldest_change(["a.dvc"], since=""),
+    "knows": lambda: git.knows("HEAD"),
+    "is_shallow": git.is_shallow,
+}
+"""Every question."""
+
+
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+def test_a_repository_of_another_user_is_an_error_that_passes_on_what_git_says(
+    ask: Callable[[], object], repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
+        monkeypatch.setenv(name, "/dev/null")
+    with pytest.raises(GitError, match=f"fails: .*git config --global --add safe.directory {repository}; .*do what it"):
+        ask()
+
+
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+@pytest.mark.usefixtures("repository")
+def test_a_git_that_is_not_installed_is_an_error_in_a_repository(
+    ask: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(GitError, match=r"`git` does not run \(No such file.*\), .*; install Git, or put it on PATH"):
+        ask()
+
+
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+@pytest.mark.parametrize("content", ["", "garbage"])
+@pytest.mark.usefixtures("repository")
+def test_a_damaged_head_is_an_error(ask: Callable[[], object], content: str) -> None:
+    Path(".git/HEAD").write_text(content)
+    with pytest.raises(GitError, match=r"`git .*` fails: .*; expected an answer; do what it says, or mend"):
+        ask()
+
+
+@pytest.mark.parametrize("content", ["", "garbage\n", f"{'1' * 40}\n"])
+@pytest.mark.parametrize("ask", [git.check, git.commit])
+def test_a_damaged_branch_is_an_error(ask: Callable[[], object], content: str, repository: Path) -> None:
+    (branch,) = (repository / ".git/refs/heads").iterdir()
+    branch.write_text(content)
+    with pytest.raises(GitError, match="expected an answer"):
+        ask()
+
+
+@pytest.mark.parametrize("ask", [git.check, git.commit])
+@pytest.mark.usefixtures("repository")
+def test_a_damaged_index_is_an_error_whose_remedy_helps(ask: Callable[[], object]) -> None:
+    Path(".git/index").write_text("garbage")
+    with pytest.raises(GitError, match=r"if its index is damaged, delete that file and run `git reset`"):
+        ask()
+    Path(".git/index").unlink()
+    run("reset")
+    ask()
+
+
+def test_a_repository_is_found_from_a_folder_in_it(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (repository / "below").mkdir()
+    (repository / ".git/HEAD").write_text("garbage")
+    monkeypatch.chdir(repository / "below")
+    with pytest.raises(GitError, match="expected an answer"):
+        git.commit()
+
+
+@pytest.mark.usefixtures("repository")
+def test_what_git_says_is_one_line_that_hides_nothing() -> None:
+    with pytest.raises(GitError, match=r"^`git cat-file` fails: \S.*\\u202e") as error:
+        git.says("cat-file", "blob", "HEAD:./\u202e")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_shallow_clone_says_what_it_cannot_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run("rev-list", "--max-parents=0", "HEAD")
+    run("rm", "--quiet", "b.dvc")
+    run("commit", "--quiet", "--message", "gone")
+    run("clone", "--quiet", "--depth", "1", f"file://{tmp_path}", "shallow")
+    monkeypatch.chdir(tmp_path / "shallow")
+    assert git.is_shallow()
+    assert not git.knows(first)
+    assert git.oldest_change(["a.dvc"], since=first) is not None
+    assert git.has_known("a.dvc")
+    with pytest.raises(GitError, match=r"b\.dvc: this shallow clone has no commit with it, .*`git fetch --unshallow`"):
+        git.has_known("b.dvc")
+    run("fetch", "--quiet", "--unshallow")
+    assert git.knows(first)
+    assert git.has_known("b.dvc")
+    assert not git.has_known("c.dvc")
