@@ -106,7 +106,7 @@ def prepared(root: Path, before: pl.DataFrame, rows: pl.DataFrame, settings) -> 
     """The ledger, as `prepare` extends it."""
     accepted = Delta(rows.with_columns(was=pl.lit("")))
     images = prepare.Images(Store(root), pixels.limits(settings.validate_), (View(8),), root)
-    groups = prepare._groups(images, before, accepted, settings.prepare.near_duplicates)
+    groups = prepare._groups(before, prepare._pairs(images, before, accepted, settings.prepare.near_duplicates))
     return prepare._extend(before, accepted, groups, quarantine.table([]), "c", settings.prepare)
 
 
