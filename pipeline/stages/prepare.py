@@ -180,6 +180,7 @@ def _pairs(images: Images, before: "pl.DataFrame", accepted: Delta, similarity: 
         accepted: the delta that validation accepted.
         similarity: `prepare.near_duplicates` of params.yaml; None: no image is compared with others.
     """
+    import numpy as np
     import polars as pl
 
     if similarity is None:
@@ -188,27 +189,24 @@ def _pairs(images: Images, before: "pl.DataFrame", accepted: Delta, similarity: 
     columns = ["digest", "path", *ledger.HASHES]
     every = pl.concat([before.select(columns), new.select(columns)])
     hashes = every.select(ledger.HASHES).to_numpy()
-    candidates = twins.candidates(hashes[len(before) :], hashes[: len(before)])
-    if not candidates:
-        return []
-    pairs = [(len(before) + row, other) for row, other in candidates]
+    pairs = twins.candidates(hashes[len(before) :], hashes[: len(before)])
     # What is removed may be deleted for good.
     gone = pl.concat([before.filter("removed")["digest"], accepted.removed["digest"]])
-    removed = every[sorted({other for _, other in pairs})].filter(pl.col("digest").is_in(gone.implode()))
+    removed = every[np.unique(pairs[:, 1])].filter(pl.col("digest").is_in(gone.implode()))
     lost = images.store.lost(removed.select("digest", "path").rows(), "prepare: near-duplicates: fetch")
-    is_lost = every["digest"].is_in(list(lost))
-    pairs = [(row, other) for row, other in pairs if not is_lost[other]]
-    asked = sorted({row for pair in pairs for row in pair})
-    place = {row: position for position, row in enumerate(asked)}
+    pairs = pairs[~every["digest"].is_in(list(lost)).to_numpy()[pairs[:, 1]]]
+    if not len(pairs):
+        return []
+    asked = np.unique(pairs)
     thumbnails = images.thumbnails(every[asked])
 
-    def are_twins(row: int, other: int) -> bool:
-        one, two = place[row], place[other]
+    def are_twins(one: int, two: int) -> bool:
         min_side = min(thumbnails.sides[one], thumbnails.sides[two])
         return twins.are_twins(thumbnails.pixels[one], thumbnails.pixels[two], similarity, min_side)
 
-    digests = every["digest"]
-    return [(digests[row], digests[other]) for row, other in pairs if are_twins(row, other)]
+    digests = every["digest"][asked]
+    places = np.searchsorted(asked, pairs)
+    return [(digests[one], digests[two]) for one, two in places.tolist() if are_twins(one, two)]
 
 
 def _extend(
