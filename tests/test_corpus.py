@@ -27,6 +27,7 @@ REFUSED = {
     "header_only.jpg": "damaged JPEG: ",
     "no_end.jpg": "damaged JPEG: image file is truncated",
     "half.png": "damaged PNG: image file is truncated",
+    "no_end.png": "damaged PNG: cut off: it has no IEND chunk",  # its pixels are there, and yet bytes went missing
     "half.webp": "damaged WEBP: cut off, ",
     "half.bmp": "damaged BMP: image file is truncated",
     "flipped_bit.png": "damaged PNG: ",
@@ -72,6 +73,7 @@ REFUSED = {
     "bomb_over_the_cap.png": "8001 x 8000 pixels, more than 64,000,000",
     "bomb_header.bmp": "60000 x 60000 pixels, more than 64,000,000",
     "bomb_header.webp": "more than 64,000,000 pixels",
+    "bomb_scans.jpg": "damaged JPEG: cut off: scans are missing",  # none refines its means
     "bomb_text.png": "damaged PNG: Decompressed data too large",
     "bomb_unicode_text.png": "damaged PNG: Decompressed data too large",
     "bomb_profile.png": "damaged PNG: Decompressed data too large",
@@ -89,7 +91,6 @@ READ = {
     "alpha.webp": ("WEBP", "RGBA", 64, 48),
     "one_pixel.png": ("PNG", "RGB", 1, 1),
     "sliver.png": ("PNG", "RGB", 1, 20_000),
-    "no_end.png": ("PNG", "RGB", 64, 48),  # all of its pixels are there
     "orientation_6.jpg": ("JPEG", "RGB", 48, 64),
     "orientation_6.png": ("PNG", "RGB", 48, 64),
     "orientation_6.webp": ("WEBP", "RGB", 48, 64),

@@ -46,6 +46,10 @@ class Fetched:
         return f"fetched {self.num_objects:,} files ({self.num_bytes / 1e6:,.1f} MB) from the DVC remote"
 
 
+class NowhereError(DataError):
+    """An object is neither on this machine nor in the remote, which answered."""
+
+
 class _WrongBytesError(Exception):
     """The bytes that arrived do not have the hash that names them."""
 
@@ -105,6 +109,22 @@ class Store:
             raise _foreign(source, "not a list of paths and MD5 hashes") from None
         _refuse_hostile(source, paths, digests)
         return pl.DataFrame({"path": pl.select(pl.lit(f"{source.path}/") + paths).to_series(), "digest": digests})
+
+    def lost(self, wanted: Sequence[tuple[str, str]], title: str) -> set[str]:
+        """The digests of images that are nowhere any more; the others are brought here.
+
+        Args:
+            wanted: digest and path of each image.
+            title: stands before the progress bar.
+
+        Raises:
+            DataError: the remote does not answer, or images are damaged there.
+        """
+        try:
+            self.fetch(wanted, title)
+        except NowhereError:
+            return {digest for digest, path in wanted if not self._is_here(digest, path)}
+        return set()
 
     def places(self, digest: str, path: str) -> tuple[str, ...]:
         """Absolute paths where an image may lie on this machine, in the order to try them: workspace, then cache."""
@@ -340,7 +360,7 @@ def _refuse(failures: Mapping[str, _Failure], names: Mapping[str, str]) -> NoRet
         _refuse_silent(paths, worst[first])
     if missing:
         reason = origin.fault or f"{first} is not {'in the remote' if origin.is_remote else 'there'}"
-        raise DataError(
+        raise NowhereError(
             f"{_few(paths)}: not in the workspace, the DVC cache or {origin.name} ({reason}); {origin.remedy}"
             f"{_of_commit(first, names[first]) if origin.is_pushed else ''}"
         )

@@ -10,8 +10,10 @@ of different photographs 13 of 8 million do, and pixels tell those apart.
 """
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+
+from pipeline.data import neighbours
+from pipeline.data.neighbours import Reach
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,44 +39,20 @@ EQUAL_DIFFERENCE = 1.0
 SHIFTS = (0.0, 0.0125, 0.025, 0.0375, 0.05)
 """Shares of a side that a crop may have taken off one edge."""
 
-BLOCK = 1 << 16
-"""Hashes compared at once: what stays in a core's cache."""
+REACH = Reach(MAX_DISTANCE_DCT, MAX_DISTANCE, MAX_CANDIDATES)
 
 
-def candidates(new: "np.ndarray", old: "np.ndarray", threads: int = 2) -> list[tuple[int, int]]:
-    """Pairs that the hash takes for twins, as rows (of `new`, of `old` followed by `new`).
+def candidates(new: "np.ndarray", old: "np.ndarray", threads: int = 2) -> "np.ndarray":
+    """Pairs that the hash takes for twins, int64 (pairs, 2): row of `old` followed by `new`, and row of one before it.
 
     Args:
         new: uint64 (images, 3).
         old: uint64 (images, 3), earlier images; a new one is compared with all new ones before it too.
-        threads: that compare at once; numpy compares outside Python's lock.
-
-    Compares all pairs, about a billion in a second: exact, and linear in `old`.
+        threads: see `neighbours.nearest`.
     """
     import numpy as np
 
-    every = np.concatenate([old, new])
-    first = np.ascontiguousarray(every[:, 0])
-    with ThreadPoolExecutor(threads) as pool:
-        near = pool.map(lambda row: _near(every, first, len(old) + row), range(len(new)))
-        return [(row, other) for row, others in enumerate(near) for other in others]
-
-
-def _near(every: "np.ndarray", first: "np.ndarray", end: int) -> list[int]:
-    """Rows before `end` whose hash is near that of row `end`, the nearest MAX_CANDIDATES."""
-    import numpy as np
-
-    words = every[end]
-    hits: list[tuple[int, int]] = []
-    for start in range(0, end, BLOCK):
-        count = np.bitwise_count(first[start : min(start + BLOCK, end)] ^ words[0])
-        if count.min() > MAX_DISTANCE_DCT:
-            continue
-        near = start + np.flatnonzero(count <= MAX_DISTANCE_DCT)
-        distance = np.bitwise_count(every[near] ^ words).sum(axis=1, dtype=np.int64)
-        close = distance <= MAX_DISTANCE
-        hits += zip(distance[close].tolist(), near[close].tolist(), strict=True)
-    return [other for _, other in sorted(hits)[:MAX_CANDIDATES]]
+    return neighbours.nearest(np.concatenate([old, new]), len(old), REACH, threads)
 
 
 def are_twins(one: "np.ndarray", other: "np.ndarray", similarity: float, min_side: int) -> bool:

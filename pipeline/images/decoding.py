@@ -1,14 +1,12 @@
 """The one definition of decoding: what validation accepts is what training and serving see. Home of Pillow."""
 
 import io
-import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.base.errors import one_line
-from pipeline.images import sniffing, statistics
+from pipeline.images import damage, sniffing, statistics
 from pipeline.images.sniffing import FORMATS
 from pipeline.images.statistics import FINE_SIDE, Sketch
 
@@ -39,8 +37,8 @@ SHARPNESS_SIDE = 64
 SMALL_SIDE = 64
 """Pixels; the picture is first averaged down to no less than this side, which comes nearly free."""
 
-ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""First column and row, and steps to the next ones, of an interlaced PNG's passes (ISO/IEC 15948, 8.2)."""
+STRIP = 256
+"""Rows of two pictures that are compared at once, so that it takes little memory."""
 
 ORIENTED = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}
 """Where Pillow looks for an orientation; to ask it takes longer than all else that is done without one."""
@@ -203,40 +201,21 @@ def _open(content: bytes, kind: str, max_pixels: int) -> Any:
     if frames > 1:
         raise _RefusedError(f"animated, {frames} frames; expected a single picture", frames)
     image.load()  # Image.verify() accepts a JPEG that is cut in half
-    if kind == "PNG" and _lacks_rows(content, image):
-        raise ValueError("too few rows of pixels")
+    damage.refuse(content, kind, image, lambda other: _is_same(image, decoder, other))
     return image
 
 
-def _lacks_rows(content: bytes, image: Any) -> bool:
-    """Whether a PNG's data ends, in good order, before its picture does: Pillow leaves the rest zero and is content.
-
-    Only where the last row is zero, or rows are not stored in order, is the data unpacked once more to count it.
-    """
-    interlaced = content[28] != 0  # ISO/IEC 15948, 11.2.2
-    if not interlaced and image.crop((0, image.height - 1, image.width, image.height)).getbbox(alpha_only=False):
+def _is_same(image: Any, decoder: Any, content: bytes) -> bool:
+    """Whether other bytes are decoded to the same picture."""
+    try:
+        other = decoder(io.BytesIO(content))
+        other.load()
+    except MemoryError:
+        return True  # nothing is refused for that
+    except Exception:  # noqa: BLE001 - decoders raise anything on hostile bytes
         return False
-    depth, colours = content[24], content[25]
-    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colours]
-    rows = ADAM7 if interlaced else ((0, 0, 1, 1),)
-    expected = 0
-    for left, top, right, down in rows:
-        width, height = -(-(image.width - left) // right), -(-(image.height - top) // down)
-        expected += max(0, height) * (1 + (width * bits + 7) // 8) if width > 0 else 0
-    return not _holds(content, expected)
-
-
-def _holds(content: bytes, expected: int) -> bool:
-    """Whether a PNG's data comes to so many bytes; no more than those are unpacked, for it may be a bomb."""
-    unpack, count, place = zlib.decompressobj(), 0, 8
-    while place + 8 <= len(content) and count < expected:
-        length, name = struct.unpack_from(">I4s", content, place)
-        packed = content[place + 8 : place + 8 + length] if name == b"IDAT" else b""
-        while packed and count < expected:
-            count += len(unpack.decompress(packed, 2**20))
-            packed = unpack.unconsumed_tail
-        place += length + 12
-    return count >= expected
+    rows = ((0, top, image.width, min(top + STRIP, image.height)) for top in range(0, image.height, STRIP))
+    return other.size == image.size and all(image.crop(box).tobytes() == other.crop(box).tobytes() for box in rows)
 
 
 def _upright(image: Any) -> Any:

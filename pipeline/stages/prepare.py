@@ -84,9 +84,11 @@ def run(paths: Paths) -> None:
     views = pixels.views(settings.prepare, champion)
     images = Images(Store(Path()), pixels.limits(settings.validate_), views, paths.scratch)
 
-    groups = _groups(images, before, accepted, settings.prepare.near_duplicates)
+    pairs = _pairs(images, before, accepted, settings.prepare.near_duplicates)
+    groups = _groups(before, pairs)
     cycle = Sources.read(paths.sources).digest
     rows = _extend(before, accepted, groups, set_aside, cycle, settings.prepare)
+    _say_twins(pairs, rows, len(rows) - len(before))
     outputs = _outputs(parent, rows, settings.prepare)
     unlearned = _unlearned(rows, parents, accepted, settings.prepare)
     num_images, num_known = len(ledger.present(rows)), len(ledger.present(parents))
@@ -136,44 +138,52 @@ def _say_written(written: Dataset, parts: "dict[Split, pl.DataFrame]", store: St
         print(f"prepare: {store.fetched}")
 
 
-def _groups(images: Images, before: "pl.DataFrame", accepted: Delta, similarity: float | None) -> "pl.DataFrame":
+def _groups(before: "pl.DataFrame", pairs: list[tuple[str, str]]) -> "pl.DataFrame":
     """The group of each new image that looks like another, as columns digest, group and is_bridge.
 
     Args:
-        images: where pixels come from.
         before: the ledger before this cycle.
-        accepted: the delta that validation accepted.
-        similarity: `prepare.near_duplicates` of params.yaml; None: no image is compared with others.
+        pairs: of `_pairs`.
     """
     import polars as pl
 
-    new = ledger.newcomers(before, accepted)
-    pairs = [] if similarity is None else _pairs(images, before, new, similarity)
     old_twins = pl.DataFrame({"digest": [twin for _, twin in pairs]}, schema={"digest": pl.String}).unique()
     rows = before.join(old_twins, on="digest", how="semi", maintain_order="left")
     groups, bridges = twins.groups(pairs, dict(rows.select("digest", "group").iter_rows()))
-    _say_twins(pairs, len(groups), before, new)
     return pl.DataFrame(
         {"digest": list(groups), "group": list(groups.values()), "is_bridge": [name in bridges for name in groups]},
         schema={"digest": pl.String, "group": pl.String, "is_bridge": pl.Boolean},
     )
 
 
-def _say_twins(pairs: list[tuple[str, str]], count: int, before: "pl.DataFrame", new: "pl.DataFrame") -> None:
+def _say_twins(pairs: list[tuple[str, str]], rows: "pl.DataFrame", num_new: int) -> None:
+    """What there is to say of near-duplicates, as they are now: of one that is gone nothing can be mended.
+
+    Args:
+        pairs: of `_pairs`.
+        rows: the ledger of this cycle.
+        num_new: images that it has and the one before had not.
+    """
     import polars as pl
 
     if not pairs:
         return
-    print(f"prepare: {count} new images have near-duplicates, which share one split")
-    if count > MANY * len(new):
+    digests = {digest for pair in pairs for digest in pair}
+    here = ledger.present(rows.filter(pl.col("digest").is_in(list(digests))))
+    places = {row[0]: row[1:] for row in here.select("digest", "label", "path").iter_rows()}
+    count = len(digests & set(rows["digest"].tail(num_new)))
+    gone = {one for one, _ in pairs} - {one for one, two in pairs if two in places}
+    print(
+        f"prepare: {count} new images have near-duplicates, which share one split"
+        + (f"; those of {len(gone)} are gone or set aside" if gone else "")
+    )
+    if count > MANY * num_new:
         print(
-            f"prepare: warning: that is {count / len(new):.0%} of the new images; if they are different pictures that "
+            f"prepare: warning: that is {count / num_new:.0%} of the new images; if they are different pictures that "
             "look alike, raise prepare.near_duplicates in params.yaml, or set it to null"
         )
-    digests = {digest for pair in pairs for digest in pair}
-    rows = pl.concat([before.select("digest", "label", "path"), new.select("digest", "label", "path")])
-    places = {row[0]: row[1:] for row in rows.filter(pl.col("digest").is_in(list(digests))).iter_rows()}
-    torn = [(places[one], places[two]) for one, two in pairs if places[one][0] != places[two][0]]
+    shown = [(places[one], places[two]) for one, two in pairs if one in places and two in places]
+    torn = [(one, two) for one, two in shown if one[0] != two[0]]
     for (label, path), (other_label, other_path) in torn[:SHOWN]:
         print(
             f"prepare: warning: {path!a} is labelled {label}; its near-duplicate {other_path!a} is labelled "
@@ -183,28 +193,42 @@ def _say_twins(pairs: list[tuple[str, str]], count: int, before: "pl.DataFrame",
         print(f"prepare: warning: and {len(torn) - SHOWN} more pairs of near-duplicates under two labels")
 
 
-def _pairs(images: Images, before: "pl.DataFrame", new: "pl.DataFrame", similarity: float) -> list[tuple[str, str]]:
-    """New images with what they are near-duplicates of: candidates by hash, confirmed on thumbnails."""
+def _pairs(images: Images, before: "pl.DataFrame", accepted: Delta, similarity: float | None) -> list[tuple[str, str]]:
+    """New images with what they are near-duplicates of: candidates by hash, confirmed on thumbnails.
+
+    Args:
+        images: where pixels come from.
+        before: the ledger before this cycle; images that are gone since share their split still.
+        accepted: the delta that validation accepted.
+        similarity: `prepare.near_duplicates` of params.yaml; None: no image is compared with others.
+    """
+    import numpy as np
     import polars as pl
 
+    if similarity is None:
+        return []
+    new = ledger.newcomers(before, accepted)
     columns = ["digest", "path", *ledger.HASHES]
     every = pl.concat([before.select(columns), new.select(columns)])
     hashes = every.select(ledger.HASHES).to_numpy()
-    candidates = twins.candidates(hashes[len(before) :], hashes[: len(before)])
-    if not candidates:
+    pairs = twins.candidates(hashes[len(before) :], hashes[: len(before)])
+    # What is removed may be deleted for good.
+    gone = pl.concat([before.filter("removed")["digest"], accepted.removed["digest"]])
+    removed = every[np.unique(pairs[:, 1])].filter(pl.col("digest").is_in(gone.implode()))
+    lost = images.store.lost(removed.select("digest", "path").rows(), "prepare: near-duplicates: fetch")
+    pairs = pairs[~every["digest"].is_in(list(lost)).to_numpy()[pairs[:, 1]]]
+    if not len(pairs):
         return []
-    pairs = [(len(before) + row, other) for row, other in candidates]
-    asked = sorted({row for pair in pairs for row in pair})
-    place = {row: position for position, row in enumerate(asked)}
+    asked = np.unique(pairs)
     thumbnails = images.thumbnails(every[asked])
 
-    def are_twins(row: int, other: int) -> bool:
-        one, two = place[row], place[other]
+    def are_twins(one: int, two: int) -> bool:
         min_side = min(thumbnails.sides[one], thumbnails.sides[two])
         return twins.are_twins(thumbnails.pixels[one], thumbnails.pixels[two], similarity, min_side)
 
-    digests = every["digest"]
-    return [(digests[row], digests[other]) for row, other in pairs if are_twins(row, other)]
+    digests = every["digest"][asked]
+    places = np.searchsorted(asked, pairs)
+    return [(digests[one], digests[two]) for one, two in places.tolist() if are_twins(one, two)]
 
 
 def _extend(

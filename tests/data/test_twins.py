@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from pipeline.checking import facts, quarantine
-from pipeline.data import ledger, twins
+from pipeline.data import ledger, neighbours, twins
 from pipeline.data.delta import Delta
 from pipeline.data.store import Store
 from pipeline.images import decoding, pixels
@@ -106,7 +106,7 @@ def prepared(root: Path, before: pl.DataFrame, rows: pl.DataFrame, settings) -> 
     """The ledger, as `prepare` extends it."""
     accepted = Delta(rows.with_columns(was=pl.lit("")))
     images = prepare.Images(Store(root), pixels.limits(settings.validate_), (View(8),), root)
-    groups = prepare._groups(images, before, accepted, settings.prepare.near_duplicates)
+    groups = prepare._groups(before, prepare._pairs(images, before, accepted, settings.prepare.near_duplicates))
     return prepare._extend(before, accepted, groups, quarantine.table([]), "c", settings.prepare)
 
 
@@ -138,8 +138,9 @@ def near(words: tuple[int, ...], bits) -> tuple[int, ...]:
 
 def candidates(new, old=()) -> set[tuple[int, int]]:
     pairs = twins.candidates(*(np.array(rows, np.uint64).reshape(-1, 3) for rows in (new, old)))
-    assert len(pairs) == len(set(pairs))
-    return set(pairs)
+    found = {(row - len(old), other) for row, other in pairs.tolist()}
+    assert len(pairs) == len(found)
+    return found
 
 
 @hypothesis.given(st.lists(st.tuples(WORDS, st.lists(st.integers(0, 191), max_size=60)), max_size=5), st.integers(0, 9))
@@ -186,7 +187,7 @@ def test_only_the_nearest_of_many_are_looked_at():
 
 
 def test_a_twin_is_found_in_every_block_of_a_large_ledger(monkeypatch):
-    monkeypatch.setattr(twins, "BLOCK", 4)
+    monkeypatch.setattr(neighbours, "BLOCK", 4)
     rng = np.random.default_rng(7)
     old = [tuple(rng.integers(0, 2**64, 3, np.uint64).tolist()) for _ in range(11)]
     assert candidates(old, old) == {(row, row) for row in range(11)} | set()
