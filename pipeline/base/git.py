@@ -35,14 +35,44 @@ def first_commit_with(text: str, path: str) -> str | None:
     return commits[0] if commits else None
 
 
-def has_known(path: str) -> bool:
-    """Whether Git has or had a file of this path, as after `git revert`."""
-    return bool(says("log", "--max-count=1", "--format=%H", "--", path))
-
-
 def patches(path: str, at_most: int) -> str:
-    """The newest changes of a file, as patches."""
-    return says("log", f"--max-count={at_most}", "--patch", "--format=", "--", path) or ""
+    """The newest changes of a file as patches: on all branches, in stashes, in commits that a reset or a rebase left
+    behind, and in the index.
+
+    Args:
+        path: of the file.
+        at_most: commits.
+    """
+    everywhere = ("--all", "--reflog", "--full-history", "-m")
+    log = says("log", *everywhere, f"--max-count={at_most}", "--patch", "--format=", "--", path)
+    return (log or "") + (says("diff", "--cached", "--", path) or "")
+
+
+def would_add(path: str) -> bool:
+    """Whether `git add` of a folder above takes this file in: it is untracked and not ignored."""
+    return bool(says("ls-files", "--others", "--exclude-standard", "--", path))
+
+
+def unmerged(*paths: str) -> dict[str, dict[int, str]]:
+    """Files that a merge, a rebase or a stash left in conflict, and the versions of each.
+
+    Args:
+        paths: of files or folders.
+
+    Returns:
+        By path: the hash of its content by stage, which is 1 for the common ancestor, 2 for this side, 3 for the other.
+    """
+    found: dict[str, dict[int, str]] = {}
+    for entry in (says("ls-files", "--unmerged", "-z", "--", *paths) or "").split("\0")[:-1]:
+        facts, _, path = entry.partition("\t")
+        _, content, stage = facts.split()
+        found.setdefault(path, {})[int(stage)] = content
+    return found
+
+
+def content(name: str) -> str:
+    """The text of the object of this hash."""
+    return says("cat-file", "blob", name) or ""
 
 
 def oldest_change(paths: Sequence[str], since: str) -> int | None:

@@ -44,22 +44,36 @@ def _pointers(images: Path) -> Iterator[Path]:
 
 
 def _read(pointer: Path) -> Source:
+    return parse(pointer.read_bytes(), pointer)
+
+
+def parse(content: bytes | str, pointer: Path) -> Source:
+    """The batch that a pointer tracks.
+
+    Args:
+        content: of the pointer.
+        pointer: where it is, or was.
+
+    Raises:
+        DataError: it tracks nothing, or several outputs, or in the way of an older DVC.
+    """
     import yaml
 
     try:
-        (out,) = files.parse_yaml(pointer.read_bytes())["outs"]
+        (out,) = files.parse_yaml(content)["outs"]
         path, digest, kind = out["path"], out["md5"], out.get("hash")
         if not isinstance(path, str) or not isinstance(digest, str):
             raise TypeError
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError):
         raise DataError(
-            f"{pointer}: not a DVC pointer with one output (a merge conflict?); restore it with "
-            f"`git checkout {pointer}` or write it anew with `dvc add {pointer.with_suffix('')}`"
+            f"{pointer}: not a DVC pointer with one output; run `python -m pipeline merge` if a merge left it in "
+            f"conflict, else restore it with `git checkout HEAD -- {pointer}`, or delete it and run `dvc add "
+            f"{pointer.with_suffix('')}`"
         ) from None
     if kind != "md5":
         raise DataError(
-            f"{pointer}: tracks by the format of DVC 2; expected that of DVC 3; run `dvc remove {pointer}` and "
-            f"`dvc add {pointer.with_suffix('')}`"
+            f"{pointer}: tracks by the format of DVC 2; expected that of DVC 3; with its images on disk, run "
+            f"`dvc remove {pointer}` and `dvc add {pointer.with_suffix('')}`"
         )
     return Source((PurePosixPath(pointer.parent.as_posix()) / path).as_posix(), digest, out.get("nfiles", 1))
 

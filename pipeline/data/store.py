@@ -156,6 +156,37 @@ class Store:
                 damaged[digest] = path
         return self._transfer(damaged, title)
 
+    def keep_listing(self, files_of: Mapping[str, str]) -> str:
+        """Put the listing of a batch into the DVC cache, as `dvc add` does.
+
+        Args:
+            files_of: digest by path below the batch.
+
+        Returns:
+            Its digest.
+        """
+        from dvc_data.hashfile.hash_info import HashInfo
+        from dvc_data.hashfile.tree import Tree
+
+        self._open()
+        tree: Any = Tree()  # type: ignore[no-untyped-call]
+        for path, digest in files_of.items():
+            tree.add(tuple(path.split("/")), None, HashInfo("md5", digest))
+        tree.digest()
+        self._cache.add(tree.path, tree.fs, tree.oid)
+        return str(tree.oid)
+
+    def has_whole(self, digest: str) -> bool:
+        """Whether the cache has an object with the bytes that its hash says; one with others is deleted.
+
+        DVC itself trusts what is read-only, and hands damaged bytes out again.
+        """
+        cached = Path(self._cached(digest))
+        if files.md5_regular(cached) == digest.removesuffix(".dir"):
+            return True
+        cached.unlink(missing_ok=True)
+        return False
+
     def _object(self, digest: str, name: str) -> bytes:
         for _ in range(2):
             content = files.read_regular(self._cached(digest))

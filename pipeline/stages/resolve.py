@@ -22,7 +22,7 @@ from pipeline.artifacts.training import FOOT, Place
 from pipeline.base import code, files, git, params
 from pipeline.base.errors import RegistryError
 from pipeline.base.paths import Paths
-from pipeline.data import labels, sources, trigger, worktree
+from pipeline.data import conflicts, labels, sources, trigger, worktree
 from pipeline.data.inventory import Inventory
 from pipeline.data.store import Store
 from pipeline.data.trigger import Change
@@ -77,7 +77,8 @@ class _World:
         """Find the batches, and hold the disk against them."""
         batches, store = sources.find(paths.images), Store(Path())
         memory = paths.scratch / "tree.json"
-        for warning in worktree.check(paths.images, batches, store, settings.detect.ignore, memory):
+        found = worktree.check(paths.images, batches, store, settings.detect.ignore, memory)
+        for warning in [*conflicts.warnings(), *found]:
             print(f"resolve: warning: {warning}")
         registry = Registry(settings.resolve, paths.scratch / "registry.json")
         return cls(settings, paths, store, registry, batches)
@@ -260,9 +261,7 @@ def _registered(registry: Registry, data: str) -> dict[str, Registered]:
 
 def _refuse_empty(registry: Registry) -> None:
     """A clone that forgot to name the registry must not begin anew: dvc.lock knows that a cycle was registered."""
-    lock = Path("dvc.lock")
-    registered = lock.is_file() and "promote" in (files.parse_yaml(lock.read_bytes()) or {}).get("stages", {})
-    if registered and registry.newest() is None:
+    if "promote" in conflicts.lock().get("stages", {}) and registry.newest() is None:
         raise RegistryError(
             f"dvc.lock says that a cycle was registered, and the registry at {shown(registry.uri)} has no version of "
             f"{registry.name}; set MLFLOW_TRACKING_URI to the registry that has it, or begin anew with `rm dvc.lock`"

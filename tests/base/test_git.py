@@ -57,13 +57,43 @@ def test_of_a_file_it_tells_commits_and_patches() -> None:
     assert one is not None
     assert first.startswith(one)
     assert git.first_commit_with("md5: nine", "a.dvc") is None
-    assert git.has_known("a.dvc")
-    assert not git.has_known("c.dvc")
+    assert git.patches("c.dvc", at_most=1) == ""
     run("rm", "--quiet", "b.dvc")
     run("commit", "--quiet", "--message", "gone")
-    assert git.has_known("b.dvc")
+    assert "-md5: two" in git.patches("b.dvc", at_most=1)
     assert "-md5: one\n+md5: three" in git.patches("a.dvc", at_most=1)
     assert git.patches("a.dvc", at_most=2).count("md5: one") == 2
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ["commit --quiet --message c", "branch other", "reset --quiet --hard HEAD~1"],
+        ["commit --quiet --message c", "reset --quiet --hard HEAD~1"],
+        ["stash --quiet"],
+        ["rm --cached --quiet c.dvc", "stash --quiet --include-untracked"],
+        [],
+    ],
+    ids=["another branch", "a reset", "a stash", "a stash of what is untracked", "the index"],
+)
+def test_patches_come_from_wherever_git_has_a_file(commands: list[str]) -> None:
+    Path("c.dvc").write_text("md5: four\n")
+    run("add", "c.dvc")
+    for command in commands:
+        run(*command.split())
+    assert "+md5: four" in git.patches("c.dvc", at_most=2)
+
+
+@pytest.mark.usefixtures("repository")
+def test_it_tells_what_git_add_would_take_in() -> None:
+    Path(".gitignore").write_text("/ignored\n")
+    for name in ("ignored", "new"):
+        Path(name).mkdir()
+        Path(name, "1.png").touch()
+    assert git.would_add("new/1.png")
+    assert not git.would_add("ignored/1.png")
+    assert not git.would_add("a.dvc")
 
 
 @pytest.mark.usefixtures("repository")
@@ -81,7 +111,7 @@ def test_outside_of_git_it_says_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     nothing = (git.says("status"), git.commit(), git.first_commit_with("x", "y"), git.patches("y", 3))
     assert nothing == (None, "", None, "")
-    assert not git.has_known("y")
+    assert not git.would_add("y")
     assert git.oldest_change(["y"], since="") is None
 
 
