@@ -48,9 +48,15 @@ def patches(path: str, at_most: int) -> str:
     return (log or "") + (says("diff", "--cached", "--", path) or "")
 
 
-def would_add(path: str) -> bool:
-    """Whether `git add` of a folder above takes this file in: it is untracked and not ignored."""
-    return bool(says("ls-files", "--others", "--exclude-standard", "--", path))
+def would_add(*paths: str) -> list[str]:
+    """Of some files and folders, what `git add` of a folder above takes in: it is untracked and not ignored.
+
+    A folder all of which it takes in is named as that, with a slash at its end.
+    """
+    listed = says(
+        "ls-files", "--others", "--exclude-standard", "--directory", "--no-empty-directory", "-z", "--", *paths
+    )
+    return (listed or "").split("\0")[:-1]
 
 
 def unmerged(*paths: str) -> dict[str, dict[int, str]]:

@@ -1,6 +1,7 @@
 """Conflicts: files that DVC writes, and that Git could not merge."""
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,22 @@ def lock() -> Mapping[str, Any]:
         ) from None
 
 
-def warnings() -> list[str]:
-    """What to say of a merge that has not ended: Git leaves this side's dvc.lock in place, see .gitattributes."""
-    if not git.unmerged(str(LOCK)):
-        return []
-    return [f"a merge left {LOCK} in conflict; this cycle makes it anew, then `git add {LOCK} && git commit` ends it"]
+def warnings(batches: Iterable[Source]) -> Iterator[str]:
+    """What to say of a merge that has not ended, or that a person ended without a line of a .gitignore of DVC's.
+
+    Args:
+        batches: what Git tracks.
+    """
+    if git.unmerged(str(LOCK)):  # it is this side's, see .gitattributes
+        yield f"a merge left {LOCK} in conflict; this cycle makes it anew, then `git add {LOCK} && git commit` ends it"
+    paths = [source.path for source in batches]
+    would_add = {name.rstrip("/") for name in git.would_add(*paths)} if paths else set()
+    for path in map(Path, sorted(would_add.intersection(paths))):
+        line, ignored = shlex.quote(f"/{path.name}"), shlex.quote(f"{path.parent}/.gitignore")
+        yield (
+            f"Git does not ignore {path.as_posix()!a}: `git add --all` would take its images in; `echo {line} >> "
+            f"{ignored}` mends that"
+        )
 
 
 def join(pointer: Path, versions: Mapping[int, str], store: Store) -> Source:

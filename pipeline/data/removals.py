@@ -47,8 +47,9 @@ def refuse_many(delta: Delta, label_counts: Mapping[str, int], detect: Detect) -
             raise DataError(
                 f"{share.gone} of {share.total} images ({share.what}) are gone at once, more than {share.at_most:.0%} "
                 f"({share.setting}), e.g. {removed['path'].min()!a}; if that is meant, put {name} into "
-                "detect.acknowledged in params.yaml; if not, `git revert` the push that removed them, then "
-                "`dvc checkout`"
+                "detect.acknowledged in params.yaml; if not, copy elsewhere what you added since, take the pointers "
+                "back (`git checkout HEAD -- data` before they are committed, else `git revert` of that commit), then "
+                "run `dvc checkout`"
             )
 
 

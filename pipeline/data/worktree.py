@@ -358,7 +358,7 @@ def _judge_changed(tracked: _Tracked, recent: Sequence[FileStatus]) -> dict[str,
     pointers = _quoted(*(f"{batch}.dvc" for batch in owned))
     undo = f"`dvc checkout --force {pointers}`"
     # A change in place, of an object of the cache by another name, changed that too.
-    if not all([tracked.store.has_whole(suspects[path]) for path in changed]):
+    if [path for path in changed if not tracked.store.has_whole(suspects[path])]:
         undo = f"`rm {_few(changed)}, then `dvc pull {pointers}`, for DVC's cache does not have what was there,"
     raise DataError(
         f"{len(changed)} files below {tracked.images} were changed after `dvc add`, e.g. {min(changed)!a}; expected "

@@ -78,7 +78,7 @@ class _World:
         batches, store = sources.find(paths.images), Store(Path())
         memory = paths.scratch / "tree.json"
         found = worktree.check(paths.images, batches, store, settings.detect.ignore, memory)
-        for warning in [*conflicts.warnings(), *found]:
+        for warning in [*conflicts.warnings(batches), *found]:
             print(f"resolve: warning: {warning}")
         registry = Registry(settings.resolve, paths.scratch / "registry.json")
         return cls(settings, paths, store, registry, batches)
@@ -141,13 +141,17 @@ class _Cycle:
 def _due(here: _World) -> tuple[Source, ...]:
     """The data of this cycle: what there is, or that of the last cycle while too little is new."""
     rule = here.settings.resolve
-    is_any = rule.start_at == 1 or bool(os.environ.get(trigger.FORCE))
-    if is_any or here.registry.newest(sources=sources.digest(here.batches)):
+    if os.environ.get(trigger.FORCE) or here.registry.newest(sources=sources.digest(here.batches)):
         return here.batches
     last = here.registry.newest_whole()
     if last is None:
         return here.batches
     lineage = here.today(here.lineage(last))
+    if here.delta(lineage, here.batches).rows.is_empty():
+        print("resolve: files in the batches changed, their images and labels did not")
+        return lineage.sources
+    if rule.start_at == 1:
+        return here.batches
     change = _change(here, lineage)
     why = trigger.reason(change, rule)
     if why is None:

@@ -91,9 +91,8 @@ def test_it_tells_what_git_add_would_take_in() -> None:
     for name in ("ignored", "new"):
         Path(name).mkdir()
         Path(name, "1.png").touch()
-    assert git.would_add("new/1.png")
-    assert not git.would_add("ignored/1.png")
-    assert not git.would_add("a.dvc")
+    assert git.would_add("new/1.png") == ["new/1.png"]
+    assert git.would_add("new", "ignored", "ignored/1.png", "a.dvc") == ["new/"]
 
 
 @pytest.mark.usefixtures("repository")

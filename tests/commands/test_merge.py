@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from project import Done, MadeOnce, Project, pictures
 
+from benchmarks import workspace
+
 POINTER = "data/images/first.dvc"
 
 
@@ -189,6 +191,22 @@ def test_batches_that_are_only_beside_each_other_leave_one_file_that_the_next_cy
     assert "in conflict" not in branched.run("resolve").out
 
 
+def test_after_make_setup_batches_that_are_only_beside_each_other_are_no_conflict(branched: Project) -> None:
+    _, _, recipe = (branched.root / "Makefile").read_text().partition("\n\t@if file=")
+    commands = f"if file={recipe.partition(chr(10) * 2)[0]}".replace("$$", "$")
+    for _ in range(2):
+        subprocess.run(["sh", "-euc", commands], cwd=branched.root, check=True)
+    subprocess.run(["sh", "-euc", commands], cwd=branched.root.parent, check=True)  # where Git is not, it is no fault
+    assert (branched.root / ".git/info/attributes").read_text() == "/dvc.lock merge=made-anew\n"
+    branched.space.git("checkout", "main~2", "--", POINTER)
+    branched.space.git("commit", "--quiet", "--message", "As it was")
+    assert merge(branched) == (0, set())
+    assert (branched.root / "dvc.lock").read_text() == "schema: '2.0'\nstages: {other: {cmd: a}}\n"
+    done = branched.run("resolve")
+    assert (done.code, "in conflict" in done.out) == (0, False)
+    assert "resolve: 3 batches" in done.out
+
+
 def test_a_lock_with_the_marks_of_a_conflict_is_refused_and_made_anew(branched: Project) -> None:
     lock = branched.root / "dvc.lock"
     lock.write_text("<<<<<<< HEAD\nschema: '2.0'\n=======\nschema: '2.0'\n>>>>>>> main\n")
@@ -200,3 +218,26 @@ def test_a_lock_with_the_marks_of_a_conflict_is_refused_and_made_anew(branched: 
     assert branched.run("resolve").error == f"resolve: {message}"
     lock.unlink()
     assert branched.run("resolve").code == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "attributes"),
+    [
+        ("params.yaml", {"text": "auto", "eol": "lf"}),
+        ("data/images/june.dvc", {"eol": "lf", "merge": "unspecified"}),
+        (".github/scripts/record.sh", {"eol": "lf"}),
+        ("data/.gitignore", {"merge": "union"}),
+        ("data/images/.gitignore", {"merge": "union"}),
+        ("data/images/2026/.gitignore", {"merge": "union"}),
+        (".gitignore", {"merge": "unspecified"}),
+        ("dvc.lock", {"merge": "unset"}),
+        ("requirements.lock", {"merge": "unset"}),
+        ("requirements-gpu.lock", {"merge": "unset"}),
+        ("benchmarks/results/learning.json", {"merge": "unset"}),
+    ],
+)
+def test_git_knows_how_to_merge_what_nobody_writes_by_hand(path: str, attributes: dict[str, str]) -> None:
+    """A pointer keeps its marks: without them the other side's images would be lost to a hasty `git commit -a`."""
+    words = ["git", "check-attr", *attributes, "--", path]
+    said = subprocess.run(words, cwd=workspace.CHECKOUT, capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == [f"{path}: {name}: {value}" for name, value in attributes.items()]

@@ -40,8 +40,9 @@ def test_copies_of_an_image_are_one_image_that_is_gone():
 def test_one_more_is_refused_with_an_example_and_both_ways_out():
     assert refusal(removed(*range(11)), COUNTS, detect()) == (
         "11 of 100 images (of all labels) are gone at once, more than 10% (detect.max_removed), e.g. '0/0.png'; if "
-        "that is meant, put gone-0d8e85d4790f into detect.acknowledged in params.yaml; if not, `git revert` the push "
-        "that removed them, then `dvc checkout`"
+        "that is meant, put gone-0d8e85d4790f into detect.acknowledged in params.yaml; if not, copy elsewhere what you "
+        "added since, take the pointers back (`git checkout HEAD -- data` before they are committed, else `git revert` "
+        "of that commit), then run `dvc checkout`"
     )
 
 

@@ -174,3 +174,21 @@ def test_pointers_with_the_line_ends_of_windows_are_versions_too(branched: Proje
     branched.space.git("switch", "--quiet", "main")
     branched.space.git("branch", "--quiet", "-D", "june")
     assert "8 files in 'data/images/june' are left over" in warned(branched)
+
+
+@pytest.mark.parametrize("ignored", ["/first\n", ""])
+def test_images_that_git_would_take_in_are_told_and_the_remedy_keeps_them_out(branched: Project, ignored: str) -> None:
+    """As after `git checkout HEAD -- data`, or a merge whose conflict in .gitignore was ended by hand."""
+    (branched.root / "data/images/.gitignore").write_text(ignored)
+    done = branched.run("resolve")
+    assert done.code == 0
+    lines = [line for line in done.out.splitlines() if "warning" in line]
+    assert lines[-1] == (
+        "resolve: warning: Git does not ignore 'data/images/june': `git add --all` would take its images in; `echo "
+        "/june >> data/images/.gitignore` mends that"
+    )
+    for line in lines:
+        follow(branched, line, "echo")
+    assert "warning" not in branched.run("resolve").out
+    branched.space.git("add", "--all")
+    assert ".png" not in branched.space.git("ls-files", "data")
