@@ -31,6 +31,8 @@ _DIGEST = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _HOSTILE = r"(^|/)\.{0,2}(/|$)|\x00"
 """Fits a path that is empty or absolute, or has a part that is empty, `.` or `..`, or a NUL, which no file system
 takes."""
+_PUSH_ANEW = "; if that finds nothing to push, delete the listing of the batch from the remote, and push again"
+"""DVC takes all that a listing names for pushed if it has pushed the listing (dvc-data 3, `hashfile.status`)."""
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
@@ -332,7 +334,7 @@ def _refuse_hostile(source: Source, paths: "pl.Series", digests: "pl.Series") ->
 def _foreign(source: Source, what: str) -> DataError:
     return DataError(
         f"the listing of {source.path}: {what}; expected what `dvc add` writes; run `dvc add {source.path}` on the "
-        "images, or restore its pointer with `git checkout`"
+        f"images, or restore its pointer with `git checkout HEAD -- {source.path}.dvc`"
     )
 
 
@@ -353,7 +355,7 @@ def _refuse(failed: Mapping[str, Exception], missing: Mapping[str, Exception], n
         _refuse_missing(paths, f"{digests[0]} is not in the remote")
     raise DataError(
         f"{_few(paths)}: damaged in the DVC remote, the bytes do not have the hash {digests[0]}; delete that object "
-        "there and run `dvc push` where it was added"
+        f"there and run `dvc push` where it was added{_PUSH_ANEW}"
     )
 
 
@@ -367,13 +369,17 @@ def _refuse_missing(paths: Sequence[str], reason: str) -> NoReturn:
     raise DataError(
         f"{_few(paths)}: not in the workspace, the DVC cache or the DVC remote ({reason}); run `dvc push` where it "
         "was added, or set the remote with `dvc remote modify`"
+        f"{_PUSH_ANEW}"
     )
 
 
 def _refuse_silent(paths: Sequence[str], error: Exception) -> NoReturn:
     what, why = _few(paths), one_line(error)
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
-        raise DataError(f"{what}: the DVC cache cannot take it ({why}); make room, e.g. with `dvc gc`")
+        raise DataError(
+            f"{what}: the DVC cache cannot take it ({why}); make room on that "
+            "disk, or take another with `dvc cache dir --local PATH`"
+        )
     raise DataError(
         f"{what}: the DVC remote does not answer, tried {len(WAITS)} times ({why}); check the network and the remote's "
         "address and credentials (`dvc remote list`), then run the same again"
