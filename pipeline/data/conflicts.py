@@ -41,13 +41,9 @@ def refuse(images: Path) -> None:
         images: the folder of all batches.
 
     Raises:
-        DataError: a pointer is in conflict, or dvc.lock cannot be read.
+        DataError: a pointer or dvc.lock cannot be read, as one with the marks of a conflict.
     """
-    for pointer in pointers(images):
-        raise DataError(
-            f"{pointer} is in conflict: both sides of a merge changed it; run `python -m pipeline merge`, which joins "
-            "both, then `git commit`"
-        )
+    sources.find(images, at_least=0)
     lock()
 
 
