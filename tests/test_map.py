@@ -142,8 +142,9 @@ RERUNS = {
         "stages/validate.py "
     ),
     (): (
-        "__main__.py artifacts/promotion.py artifacts/snapshot.py commands/add.py commands/run.py "
-        "commands/trace.py commands/ui.py data/scan.py data/trigger.py data/worktree.py recipe.py "
+        "__main__.py artifacts/promotion.py artifacts/snapshot.py commands/add.py commands/merge.py "
+        "commands/run.py commands/trace.py commands/ui.py data/conflicts.py data/scan.py data/trigger.py "
+        "data/versions.py data/worktree.py recipe.py "
         "registry/promotion.py registry/uses.py serving.py settings.py showing/card.py stages/promote.py "
         "stages/resolve.py "
     ),

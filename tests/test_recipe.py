@@ -1,6 +1,8 @@
 import pytest
 
+from benchmarks.workspace import CHECKOUT
 from pipeline import recipe
+from pipeline.base import params
 from pipeline.settings import Params
 
 CODE = dict.fromkeys(("detect", "validate", "prepare", "train", "evaluate"), "code")
@@ -42,6 +44,14 @@ def test_a_setting_that_makes_another_model_is_another_recipe(settings, section,
 )
 def test_a_setting_that_only_judges_is_the_same_recipe(settings, section, values):
     assert recipe.digest(changed(settings, section, **values), CODE) == recipe.digest(settings, CODE)
+
+
+@pytest.mark.parametrize("form", ["CRLF", "BOM"])
+def test_line_ends_and_a_byte_order_mark_are_no_other_recipe(settings, tmp_path, form):
+    content = (CHECKOUT / "params.yaml").read_bytes()
+    changed = content.replace(b"\n", b"\r\n") if form == "CRLF" else b"\xef\xbb\xbf" + content
+    (tmp_path / "params.yaml").write_bytes(changed)
+    assert recipe.digest(params.load(tmp_path / "params.yaml", Params), CODE) == recipe.digest(settings, CODE)
 
 
 @pytest.mark.parametrize(

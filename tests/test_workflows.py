@@ -420,7 +420,11 @@ class TestRecord:
         assert done.returncode == 0, done.stderr
         assert self.log() == [*self.BEFORE, "data/images/b2.dvc two", "data/images/b3.dvc three", self.RECORD]
 
-    def test_someone_elses_lock_stays(self, job: Job) -> None:
+    @pytest.mark.parametrize("is_set_up", [False, True])
+    def test_someone_elses_lock_stays(self, job: Job, is_set_up: bool) -> None:
+        if is_set_up:  # as by `make setup`
+            job.git("config", "merge.made-anew.driver", "true")
+            job.write(".git/info/attributes", "/dvc.lock merge=made-anew\n")
         job.write("dvc.lock", "after")
         self.push("dvc.lock", "theirs")
         done = job.run("record.sh")

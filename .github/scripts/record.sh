@@ -21,8 +21,9 @@ git commit --quiet --message 'Record the cycle in dvc.lock [skip ci]' \
 for wait in 1 2 4 8 16; do
   git push --quiet origin "HEAD:$GITHUB_REF" && exit
   sleep "$wait"
-  # Others may have pushed while the cycle ran. Where one of them changed dvc.lock too, theirs stays.
-  git pull --quiet --rebase origin "$GITHUB_REF" || git rebase --abort || true
+  # Others may have pushed while the cycle ran. Where one of them changed dvc.lock too, theirs stays, and it is said: not
+  # as the merge driver of `make setup` would have it, which is for people.
+  git -c merge.made-anew.driver=false pull --quiet --rebase origin "$GITHUB_REF" || git rebase --abort || true
 done
 echo "::error::dvc.lock could not be pushed to $GITHUB_REF_NAME; the model is registered all the same. Did someone" \
   "else change dvc.lock, or is the branch protected? Mend that and run this workflow again; nothing is trained twice."

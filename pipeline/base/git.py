@@ -66,22 +66,6 @@ def first_commit_with(text: str, path: str) -> str | None:
     return commits[0] if commits else None
 
 
-def has_known(path: str) -> bool:
-    """Whether Git has or had a file of this path, as after `git revert`.
-
-    Raises:
-        GitError: Git refuses, does not run, or cannot tell, for older commits are not in this clone.
-    """
-    if _log("--max-count=1", "--format=%H", "--", path):
-        return True
-    if is_shallow():
-        raise GitError(
-            f"{path}: this shallow clone has no commit with it, so whether Git ever tracked it cannot be told; run "
-            "`git fetch --unshallow`, then this again"
-        )
-    return False
-
-
 def is_shallow() -> bool:
     """Whether older commits are not in this clone.
 
@@ -92,12 +76,19 @@ def is_shallow() -> bool:
 
 
 def patches(path: str, at_most: int) -> str:
-    """The newest changes of a file, as patches.
+    """The newest changes of a file as patches: on all branches, in stashes, in commits that a reset or a rebase left
+    behind, and in the index.
+
+    Args:
+        path: of the file.
+        at_most: commits.
 
     Raises:
         GitError: Git refuses, or does not run.
     """
-    return _log(f"--max-count={at_most}", "--patch", "--format=", "--", path)
+    everywhere = ("--all", "--reflog", "--full-history", "-m")
+    log = _log(*everywhere, f"--max-count={at_most}", "--patch", "--format=", "--", path)
+    return log + (says("diff", "--cached", "--", path) or "")
 
 
 def versions(path: str, at_most: int) -> list[str]:
@@ -108,6 +99,39 @@ def versions(path: str, at_most: int) -> list[str]:
     """
     commits = _log(f"--max-count={at_most}", "--diff-filter=AM", "--format=%H", "--", path).split()
     return [says("cat-file", "blob", f"{commit}:./{path}") or "" for commit in commits]
+
+
+def would_add(*paths: str) -> list[str]:
+    """Of some files and folders, what `git add` of a folder above takes in: it is untracked and not ignored.
+
+    A folder all of which it takes in is named as that, with a slash at its end.
+    """
+    listed = says(
+        "ls-files", "--others", "--exclude-standard", "--directory", "--no-empty-directory", "-z", "--", *paths
+    )
+    return (listed or "").split("\0")[:-1]
+
+
+def unmerged(*paths: str) -> dict[str, dict[int, str]]:
+    """Files that a merge, a rebase or a stash left in conflict, and the versions of each.
+
+    Args:
+        paths: of files or folders.
+
+    Returns:
+        By path: the hash of its content by stage, which is 1 for the common ancestor, 2 for this side, 3 for the other.
+    """
+    found: dict[str, dict[int, str]] = {}
+    for entry in (says("ls-files", "--unmerged", "-z", "--", *paths) or "").split("\0")[:-1]:
+        facts, _, path = entry.partition("\t")
+        _, content, stage = facts.split()
+        found.setdefault(path, {})[int(stage)] = content
+    return found
+
+
+def content(name: str) -> str:
+    """The text of the object of this hash."""
+    return says("cat-file", "blob", name) or ""
 
 
 def oldest_change(paths: Sequence[str], since: str) -> int | None:

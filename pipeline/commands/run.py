@@ -7,7 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pipeline.base.paths import Paths
 from pipeline.base.process import PAUSE_NOTE
+from pipeline.data import conflicts
 from pipeline.data.trigger import FORCE
 
 EXAMPLE = "python -m pipeline run --force"
@@ -28,6 +30,7 @@ def run(force: bool, arguments: list[str]) -> int:
 
     Exit code 0 also if training is paused by the budget in params.yaml, which DVC alone calls a failure.
     """
+    conflicts.refuse(Paths().images)
     dvc = Path(sys.executable).with_name("dvc")
     # For `python` in dvc.yaml: cron and systemd activate no environment.
     path = os.pathsep.join([str(dvc.parent), os.environ.get("PATH", os.defpath)])

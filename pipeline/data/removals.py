@@ -51,8 +51,9 @@ def refuse_many(delta: Delta, label_counts: Mapping[str, int], detect: Detect) -
                 f"({share.setting}), e.g. {removed['path'].min()!a}; if that is meant, put {name} into "
                 "detect.acknowledged in params.yaml, and what the parent learned from them stays; or, above all if "
                 "they taught it wrong, set resolve.after_removal: retrain, and the cycle starts from the newest "
-                "champion that never saw them, or afresh; if not, `git revert` the push that removed them, then "
-                "`dvc checkout`"
+                "champion that never saw them, or afresh; if not, copy elsewhere what you added since, take the "
+                "pointers back (`git checkout HEAD -- data` before they are committed, else `git revert` of that "
+                "commit), then run `dvc checkout`"
             )
 
 

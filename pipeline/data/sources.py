@@ -51,10 +51,24 @@ def _pointers(images: Path) -> Iterator[Path]:
 
 
 def _read(pointer: Path, images: Path) -> Source:
+    return parse(pointer.read_bytes(), pointer, images)
+
+
+def parse(text: bytes | str, pointer: Path, images: Path) -> Source:
+    """The batch that a pointer tracks.
+
+    Args:
+        text: of the pointer.
+        pointer: where it is, or was.
+        images: the folder of all batches.
+
+    Raises:
+        DataError: it tracks nothing, or several outputs, or in a way that cannot be followed.
+    """
     import yaml
 
     try:
-        content = files.parse_yaml(pointer.read_bytes())
+        content = files.parse_yaml(text)
         (out,) = content["outs"]
         path, kind = os.path.normpath(pointer.parent / (content.get("wdir") or ".") / out["path"]), out.get("hash")
         if kind == "md5" and out.get("md5") is None and "files" not in out and content.get("deps"):
@@ -64,13 +78,14 @@ def _read(pointer: Path, images: Path) -> Source:
             raise TypeError
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError):
         raise DataError(
-            f"{pointer}: not a DVC pointer with one output (a merge conflict?); restore it with "
-            f"`git checkout {pointer}` or write it anew with `dvc add {pointer.with_suffix('')}`"
+            f"{pointer}: not a DVC pointer with one output; run `python -m pipeline merge` if a merge left it in "
+            f"conflict, else restore it with `git checkout HEAD -- {pointer}`, or delete it and run `dvc add "
+            f"{pointer.with_suffix('')}`"
         ) from None
     if kind != "md5":
         raise DataError(
-            f"{pointer}: tracks by the format of DVC 2; expected that of DVC 3; run `dvc remove {pointer}` and "
-            f"`dvc add {pointer.with_suffix('')}`"
+            f"{pointer}: tracks by the format of DVC 2; expected that of DVC 3; with its images on disk, run "
+            f"`dvc remove {pointer}` and `dvc add {pointer.with_suffix('')}`"
         )
     if out.get("cache", True) is False:
         raise DataError(

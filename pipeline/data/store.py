@@ -32,6 +32,8 @@ _DIGEST = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _HOSTILE = r"(^|/)\.{0,2}(/|$)|\x00"
 """Fits a path that is empty or absolute, or has a part that is empty, `.` or `..`, or a NUL, which no file system
 takes."""
+_PUSH_ANEW = "; if that finds nothing to push, delete the listing of the batch from the remote, and push again"
+"""DVC takes all that a listing names for pushed if it has pushed the listing (dvc-data 3, `hashfile.status`)."""
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
@@ -186,6 +188,37 @@ class Store:
                 damaged[digest] = path
         return self._transfer(damaged, title)
 
+    def keep_listing(self, files_of: Mapping[str, str]) -> str:
+        """Put the listing of a batch into the DVC cache, as `dvc add` does.
+
+        Args:
+            files_of: digest by path below the batch.
+
+        Returns:
+            Its digest.
+        """
+        from dvc_data.hashfile.hash_info import HashInfo
+        from dvc_data.hashfile.tree import Tree
+
+        self._open()
+        tree: Any = Tree()  # type: ignore[no-untyped-call]
+        for path, digest in files_of.items():
+            tree.add(tuple(path.split("/")), None, HashInfo("md5", digest))
+        tree.digest()
+        self._cache.add(tree.path, tree.fs, tree.oid)
+        return str(tree.oid)
+
+    def has_whole(self, digest: str) -> bool:
+        """Whether the cache has an object with the bytes that its hash says; one with others is deleted.
+
+        DVC itself trusts what is read-only, and hands damaged bytes out again.
+        """
+        cached = Path(self._cached(digest))
+        if files.md5_regular(cached) == digest.removesuffix(".dir"):
+            return True
+        cached.unlink(missing_ok=True)
+        return False
+
     def _object(self, digest: str, path: str) -> bytes:
         for _ in range(2):
             content = files.read_regular(self._cached(digest))
@@ -338,7 +371,7 @@ def _refuse_hostile(source: Source, paths: "pl.Series", digests: "pl.Series") ->
 def _foreign(source: Source, what: str) -> DataError:
     return DataError(
         f"the listing of {source.path}: {what}; expected what `dvc add` writes; run `dvc add {source.path}` on the "
-        "images, or restore its pointer with `git checkout`"
+        f"images, or restore its pointer with `git checkout HEAD -- {source.path}.dvc`"
     )
 
 
@@ -362,22 +395,29 @@ def _refuse(failures: Mapping[str, _Failure], names: Mapping[str, str]) -> NoRet
         reason = origin.fault or f"{first} is not {'in the remote' if origin.is_remote else 'there'}"
         raise NowhereError(
             f"{_few(paths)}: not in the workspace, the DVC cache or {origin.name} ({reason}); {origin.remedy}"
-            f"{_of_commit(first, names[first]) if origin.is_pushed else ''}"
+            f"{_anew(first, names[first]) if origin.is_pushed else ''}"
         )
-    remedy = "delete that object there and run `dvc push` where it was added" if origin.is_pushed else origin.remedy
+    again = f"delete that object there and run `dvc push` where it was added{_PUSH_ANEW}"
+    remedy = again if origin.is_pushed else origin.remedy
     raise DataError(f"{_few(paths)}: damaged in {origin.name}, the bytes do not have the hash {first}; {remedy}")
 
 
-def _of_commit(digest: str, path: str) -> str:
-    """Words for the commit whose pointer names this listing: `dvc push` sends what the checked-out commit names."""
-    commit = git.first_commit_with(digest, f"{path}.dvc") if digest.endswith(".dir") else None
+def _anew(digest: str, path: str) -> str:
+    """Words for a push that helps: of a listing, from the commit whose pointer names it, for `dvc push` sends what the
+    checked-out commit names."""
+    if not digest.endswith(".dir"):
+        return _PUSH_ANEW
+    commit = git.first_commit_with(digest, f"{path}.dvc")
     return f"; its pointer is of commit {commit}: `git checkout {commit}`, then `dvc push` there" if commit else ""
 
 
 def _refuse_silent(paths: Sequence[str], failure: _Failure) -> NoReturn:
     what, why, origin = _few(paths), one_line(failure.error), failure.origin
     if isinstance(failure.error, OSError) and failure.error.errno in _NO_ROOM:
-        raise DataError(f"{what}: the DVC cache cannot take it ({why}); make room, e.g. with `dvc gc`")
+        raise DataError(
+            f"{what}: the DVC cache cannot take it ({why}); make room on that disk, or take another with "
+            "`dvc cache dir --local PATH`"
+        )
     whose = "the remote's address and credentials (`dvc remote list`)" if origin.is_remote else "the address"
     raise DataError(
         f"{what}: {origin.name} does not answer, tried {len(WAITS)} times ({why}); check the network and {whose}, then "

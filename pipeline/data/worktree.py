@@ -8,29 +8,25 @@ changed since they last were.
 
 import json
 import os
-import re
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import NoReturn
 
 from pipeline.artifacts.sources import Source
 from pipeline.base import files, git
-from pipeline.base.errors import DataError
-from pipeline.data import scan, sources
+from pipeline.base.errors import DataError, GitError
+from pipeline.data import scan, sources, versions
 from pipeline.data.scan import FileStatus, Mark, Tree
 from pipeline.data.store import Store
 
 SETTLED = 2_000_000_000
 """Nanoseconds after which a further change gets a later time stamp, on every usual file system."""
-
-VERSIONS = 20
-"""Versions of a batch that are looked at to see whether files on disk are of an earlier one."""
 
 FEW = 5
 """Files that a command in a message names."""
@@ -215,25 +211,38 @@ def _is_pointer(name: str) -> bool:
 
 def _judge_untracked(tracked: _Tracked, untracked: Sequence[str]) -> list[str]:
     """Images on disk that no pointer names are never silently ignored; what to warn of."""
-    strays = tracked.by_owner(untracked)
+    strays, left_over = tracked.by_owner(untracked), {}
     batches = {source.path for source in tracked.batches}
-    warnings = [
-        f"{len(strays.pop(batch))} files in {_quoted(batch)} are left over from a batch whose pointer is gone from Git "
-        f"and take no part; `dvc checkout` deletes them, `dvc add {_quoted(batch)}` takes them back"
-        for batch in [batch for batch in strays if batch not in batches and git.has_known(f"{batch}.dvc")]
-    ]
-    for batch in sorted(strays.keys() & batches):
-        if _are_earlier(batch, {path: _digest_on_disk(path) for path in strays[batch]}, tracked.store):
-            warnings.append(_stale(batch, strays.pop(batch)))
+    warnings = []
+    for batch in sorted(strays):
+        known = _of_other_versions(batch, strays[batch], tracked.store, must_be_cached=batch not in batches)
+        if len(known) == len(strays[batch]):
+            warnings.append((_stale if batch in batches else _left_over)(batch, strays.pop(batch)))
+        elif known:
+            left_over[batch] = known
+            strays[batch] = [path for path in strays[batch] if path not in known]
+    if strays.keys() - batches and git.is_shallow():
+        raise GitError(
+            f"{min(strays.keys() - batches)}: this shallow clone has no commit with it, so whether Git ever tracked it "
+            "cannot be told; run `git fetch --unshallow`, then this again"
+        )
     if strays:
         linked = _linked_elsewhere(tracked, [path for paths in strays.values() for path in paths])
         _refuse_hostile(tracked.images, linked)
-        _refuse_strays(tracked, strays)
+        _refuse_strays(tracked, strays, left_over)
     return warnings
 
 
-def _refuse_strays(tracked: _Tracked, strays: Mapping[str, Sequence[str]]) -> None:
-    """Refuse untracked files, by what to `dvc add` for them; each kind has a remedy of its own."""
+def _refuse_strays(
+    tracked: _Tracked, strays: Mapping[str, Sequence[str]], left_over: Mapping[str, Collection[str]]
+) -> NoReturn:
+    """Refuse untracked files; each kind has a remedy of its own.
+
+    Args:
+        tracked: what the pointers say.
+        strays: new files, by what to `dvc add` for them.
+        left_over: beside them, files that other versions of the same batch have.
+    """
     images = tracked.images
     loose = [batch for batch in strays if Path(batch).is_file()]
     if loose:
@@ -242,15 +251,23 @@ def _refuse_strays(tracked: _Tracked, strays: Mapping[str, Sequence[str]]) -> No
             f"them to {images}/<batch>/<label>/ and `dvc add {images}/<batch>`, or name them in detect.ignore"
         )
     count = f"{sum(map(len, strays.values()))} files below {images} are not tracked by DVC"
+    batches = {source.path for source in tracked.batches}
     for batch, paths in sorted(strays.items()):
         absent = _absent_digests(batch, tracked)
-        if absent - {_digest_on_disk(path) for path in paths}:  # else they were all moved
-            raise DataError(
-                f"{count}, e.g. {paths[0]!a}; expected every image in a batch; run "
-                f"`dvc add {_quoted(*paths[:FEW])}`{' and so on with each' if len(paths) > FEW else ''}, not "
-                f"`dvc add {_quoted(batch)}`: {len(absent)} files of it are not on this disk and would count as "
-                "removed, unless you moved or deleted them yourself and mean that"
+        if batch in left_over:
+            why = f"{len(left_over[batch])} files beside them are of another version of it and would come in too"
+        elif absent - {_digest_on_disk(path) for path in paths}:  # else they were all moved
+            why = (
+                f"{len(absent)} files of it are not on this disk and would count as removed, unless you moved or "
+                "deleted them yourself and mean that"
             )
+        else:
+            continue
+        alone = f"run `dvc add {_few(paths)}"
+        do = alone if batch in batches else "move them to a folder of another name"
+        raise DataError(
+            f"{count}, e.g. {paths[0]!a}; expected every image in a batch; {do}, not `dvc add {_quoted(batch)}`: {why}"
+        )
     first = next(iter(strays.values()))[0]
     raise DataError(
         f"{count}, e.g. {first!a}; expected every image in a batch; run `dvc add {_quoted(*sorted(strays))}`, or "
@@ -265,38 +282,50 @@ def _absent_digests(batch: str, tracked: _Tracked) -> set[str]:
     return {digest for path, digest in rows if not os.path.lexists(path)}
 
 
-def _are_earlier(batch: str, digests: Mapping[str, str | None], store: Store) -> bool:
-    """Whether all these files are as earlier versions of their batch had them: pulled, but not checked out.
+def _of_other_versions(batch: str, paths: Sequence[str], store: Store, must_be_cached: bool = False) -> set[str]:
+    """Which of these files are as other versions of their batch had them: DVC put them here for another commit.
 
     Args:
-        digests: by path; None where the file is gone.
+        batch: what to `dvc add` for the files.
+        paths: of the files.
+        store: gives the listings, and knows the cache.
+        must_be_cached: leave out what DVC's cache does not have too.
     """
-    left = dict(digests)
-    for listed in _earlier(batch, store):
-        left = {path: digest for path, digest in left.items() if digest is None or listed.get(path) != digest}
+    found: set[str] = set()
+    left: dict[str, str | None] = {}
+    for number, listed in enumerate(versions.listed(batch, store)):
+        left = left if number else _digests_on_disk(paths)
+        same = {path for path, digest in left.items() if digest is not None and listed.get(path) == digest}
+        found |= {path for path in same if not must_be_cached or Path(store.places(listed[path], path)[1]).is_file()}
+        left = {path: digest for path, digest in left.items() if path not in same}
         if not left:
-            return True
-    return False
-
-
-def _earlier(batch: str, store: Store) -> Iterator[dict[str, str]]:
-    """What the newest versions of a batch listed, path to digest, as far as DVC's cache has them."""
-    patches = git.patches(f"{batch}.dvc", at_most=VERSIONS)
-    for digest in dict.fromkeys(re.findall(r"^[-+ ].*\bmd5: ([0-9a-f]{32}(?:\.dir)?)$", patches, re.MULTILINE)):
-        if Path(store.places(digest, batch)[1]).is_file():
-            with suppress(DataError):  # DVC's cache may hold anything
-                table = store.listing(Source(batch, digest, 0))
-                yield dict(table.select("path", "digest").iter_rows())
+            break
+    return found
 
 
 def _stale(batch: str, paths: Iterable[str]) -> str:
-    """A warning of files that an earlier version of their batch has: the pointer was pulled, and not checked out."""
+    """A warning of files that another version of their batch has: the pointer came by Git, without `dvc checkout`."""
     paths = sorted(paths)
     return (
-        f"{len(paths)} files on disk are of an earlier version of {_quoted(batch)}, e.g. {paths[0]!a}; the data is "
+        f"{len(paths)} files on disk are of another version of {_quoted(batch)}, e.g. {paths[0]!a}; the data is "
         f"what its pointer says; `dvc checkout {_quoted(f'{batch}.dvc')}` brings the disk up to date, `dvc add "
         f"{_quoted(batch)}` takes them back"
     )
+
+
+def _left_over(batch: str, paths: Sequence[str]) -> str:
+    """A warning of the files of a batch whose pointer Git took away: by a switch, a stash, a revert, a reset."""
+    then = "; Git does not ignore them here: do one of these before `git add`" if git.would_add(paths[0]) else ""
+    return (
+        f"{len(paths)} files in {_quoted(batch)} are left over from a batch whose pointer is not in this checkout, and "
+        f"take no part; `rm -r {_quoted(batch)}` deletes them and loses nothing, for DVC's cache has them all (`dvc "
+        f"checkout` does it where DVC knows that it put them there); `dvc add {_quoted(batch)}` takes them in{then}"
+    )
+
+
+def _few(paths: Sequence[str]) -> str:
+    """The end of a command on files; where it says that there are more, each is meant."""
+    return f"{_quoted(*paths[:FEW])}`{' and so on with each' if len(paths) > FEW else ''}"
 
 
 def _quoted(*names: str) -> str:
@@ -329,14 +358,16 @@ def _judge_changed(tracked: _Tracked, recent: Sequence[FileStatus]) -> dict[str,
     if not changed:
         return {}
     owned = dict(sorted(tracked.by_owner(changed).items()))
-    now = {batch: {path: on_disk[path] for path in paths} for batch, paths in owned.items()}
-    if all(_are_earlier(batch, digests, tracked.store) for batch, digests in now.items()):
+    if all(len(_of_other_versions(batch, paths, tracked.store)) == len(paths) for batch, paths in owned.items()):
         return {batch: _stale(batch, paths) for batch, paths in owned.items()}
     pointers = _quoted(*(f"{batch}.dvc" for batch in owned))
+    undo = f"`dvc checkout --force {pointers}`"
+    # A change in place, of an object of the cache by another name, changed that too.
+    if [path for path in changed if not tracked.store.has_whole(suspects[path])]:
+        undo = f"`rm {_few(changed)}, then `dvc pull {pointers}`, for DVC's cache does not have what was there,"
     raise DataError(
         f"{len(changed)} files below {tracked.images} were changed after `dvc add`, e.g. {min(changed)!a}; expected "
-        f"what their pointer says; run `dvc add {_quoted(*owned)}` to take the change up, or "
-        f"`dvc checkout --force {pointers}` to undo it"
+        f"what their pointer says; run `dvc add {_quoted(*owned)}` to take the change up, or {undo} to undo it"
     )
 
 

@@ -22,7 +22,7 @@ from pipeline.artifacts.training import FOOT, Place
 from pipeline.base import code, files, git, params
 from pipeline.base.errors import RegistryError
 from pipeline.base.paths import Paths
-from pipeline.data import labels, sources, trigger, worktree
+from pipeline.data import conflicts, labels, sources, trigger, worktree
 from pipeline.data.inventory import Inventory
 from pipeline.data.store import Store
 from pipeline.data.trigger import Change
@@ -83,7 +83,8 @@ class _World:
         git.check()
         batches, store = sources.find(paths.images), Store(Path())
         memory = paths.scratch / "tree.json"
-        for warning in worktree.check(paths.images, batches, store, settings.detect.ignore, memory):
+        found = worktree.check(paths.images, batches, store, settings.detect.ignore, memory)
+        for warning in [*conflicts.warnings(batches), *found]:
             print(f"resolve: warning: {warning}")
         registry = Registry(settings.resolve, paths.scratch / "registry.json")
         return cls(settings, paths, store, registry, batches)
@@ -147,13 +148,17 @@ class _Cycle:
 def _due(here: _World) -> tuple[Source, ...]:
     """The data of this cycle: what there is, or that of the last cycle while too little is new."""
     rule = here.settings.resolve
-    is_any = rule.start_at == 1 or bool(os.environ.get(trigger.FORCE))
-    if is_any or here.registry.newest(sources=sources.digest(here.batches)):
+    if os.environ.get(trigger.FORCE) or here.registry.newest(sources=sources.digest(here.batches)):
         return here.batches
     last = here.registry.newest_whole()
     if last is None:
         return here.batches
     lineage = here.today(here.lineage(last))
+    if here.delta(lineage, here.batches).rows.is_empty():
+        print("resolve: files in the batches changed, their images and labels did not")
+        return lineage.sources
+    if rule.start_at == 1:
+        return here.batches
     change = _change(here, lineage)
     why = trigger.reason(change, rule)
     if why is None:
@@ -285,9 +290,7 @@ def _registered(registry: Registry, data: str) -> dict[str, Registered]:
 
 def _refuse_empty(registry: Registry) -> None:
     """A clone that forgot to name the registry must not begin anew: dvc.lock knows that a cycle was registered."""
-    lock = Path("dvc.lock")
-    registered = lock.is_file() and "promote" in (files.parse_yaml(lock.read_bytes()) or {}).get("stages", {})
-    if registered and registry.newest() is None:
+    if "promote" in conflicts.lock().get("stages", {}) and registry.newest() is None:
         raise RegistryError(
             f"dvc.lock says that a cycle was registered, and the registry at {shown(registry.uri)} has no version of "
             f"{registry.name}; set MLFLOW_TRACKING_URI to the registry that has it, or begin anew with `rm dvc.lock`"

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +166,29 @@ def test_the_digest_does_not_depend_on_where_the_project_lies(tmp_path, monkeypa
     (tmp_path / "pipeline").rename(tmp_path / "elsewhere/pipeline")
     monkeypatch.setattr(code, "ROOT", tmp_path / "elsewhere")
     assert code.digest("pipeline.stages.go") == here
+
+
+FORMS = {
+    "CRLF": lambda content: content.replace(b"\n", b"\r\n"),
+    "CR": lambda content: content.replace(b"\n", b"\r"),
+    "BOM": lambda content: b"\xef\xbb\xbf" + content,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_line_ends_and_a_byte_order_mark_change_no_digest(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As Git writes the files of a clone with `core.autocrlf=true`; also in strings of several lines."""
+    own = b'TEXT = """a\nb"""\nRAW = rb"""a\nb\\\n"""\ndef net():\n    return f"""{TEXT}\n{RAW\n}"""\n'
+    write(tmp_path / "one/net.py", own.decode())
+    shutil.copytree(CHECKOUT / "pipeline", tmp_path / "one/pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    for path in (tmp_path / "two").rglob("*.py"):
+        path.write_bytes(FORMS[form](path.read_bytes()))
+    digests = []
+    for root in ("one", "two"):
+        monkeypatch.setattr(code, "ROOT", tmp_path / root)
+        digests.append(code.of_stages(("train", "evaluate"), "net:net", tmp_path / root / "code.json"))
+    assert digests[0] == digests[1]
 
 
 def test_training_runs_through_the_model_but_not_through_the_card():

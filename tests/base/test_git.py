@@ -58,13 +58,42 @@ def test_of_a_file_it_tells_commits_and_patches() -> None:
     assert one is not None
     assert first.startswith(one)
     assert git.first_commit_with("md5: nine", "a.dvc") is None
-    assert git.has_known("a.dvc")
-    assert not git.has_known("c.dvc")
+    assert git.patches("c.dvc", at_most=1) == ""
     run("rm", "--quiet", "b.dvc")
     run("commit", "--quiet", "--message", "gone")
-    assert git.has_known("b.dvc")
+    assert "-md5: two" in git.patches("b.dvc", at_most=1)
     assert "-md5: one\n+md5: three" in git.patches("a.dvc", at_most=1)
     assert git.patches("a.dvc", at_most=2).count("md5: one") == 2
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ["commit --quiet --message c", "branch other", "reset --quiet --hard HEAD~1"],
+        ["commit --quiet --message c", "reset --quiet --hard HEAD~1"],
+        ["stash --quiet"],
+        ["rm --cached --quiet c.dvc", "stash --quiet --include-untracked"],
+        [],
+    ],
+    ids=["another branch", "a reset", "a stash", "a stash of what is untracked", "the index"],
+)
+def test_patches_come_from_wherever_git_has_a_file(commands: list[str]) -> None:
+    Path("c.dvc").write_text("md5: four\n")
+    run("add", "c.dvc")
+    for command in commands:
+        run(*command.split())
+    assert "+md5: four" in git.patches("c.dvc", at_most=2)
+
+
+@pytest.mark.usefixtures("repository")
+def test_it_tells_what_git_add_would_take_in() -> None:
+    Path(".gitignore").write_text("/ignored\n")
+    for name in ("ignored", "new"):
+        Path(name).mkdir()
+        Path(name, "1.png").touch()
+    assert git.would_add("new/1.png") == ["new/1.png"]
+    assert git.would_add("new", "ignored", "ignored/1.png", "a.dvc") == ["new/"]
 
 
 @pytest.mark.usefixtures("repository")
@@ -82,7 +111,7 @@ def test_outside_of_git_it_says_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     nothing = (git.says("status"), git.commit(), git.first_commit_with("x", "y"), git.patches("y", 3))
     assert nothing == (None, "", None, "")
-    assert not git.has_known("y")
+    assert not git.would_add("y")
     assert git.oldest_change(["y"], since="") is None
 
 
@@ -91,7 +120,7 @@ def test_outside_of_git_none_has_to_be_installed(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.setenv("PATH", "/nowhere")
     git.check()
-    assert (git.says("status"), git.commit(), git.has_known("a.dvc")) == (None, "", False)
+    assert (git.says("status"), git.commit(), git.patches("a.dvc", 3)) == (None, "", "")
 
 
 @pytest.mark.usefixtures("repository")
@@ -100,7 +129,6 @@ def test_before_the_first_commit_it_knows_nothing() -> None:
     git.check()
     nothing = (git.commit(), git.first_commit_with("md5", "a.dvc"), git.patches("a.dvc", 3), git.versions("a.dvc", 3))
     assert nothing == ("", None, "", [])
-    assert not git.has_known("a.dvc")
     assert git.oldest_change(["a.dvc"], since="") is None
 
 
@@ -117,7 +145,7 @@ def test_versions_of_a_file_begin_with_the_newest() -> None:
 
 @pytest.mark.usefixtures("repository")
 def test_a_name_with_a_star_is_that_name() -> None:
-    assert not git.has_known("*.dvc")
+    assert git.patches("*.dvc", at_most=1) == ""
     assert git.oldest_change(["?.dvc"], since="") is None
 
 
@@ -126,7 +154,6 @@ ASKED: dict[str, Callable[[], object]] = {
     "check": git.check,
     "commit": git.commit,
     "first_commit_with": lambda: git.first_commit_with("md5: one", "a.dvc"),
-    "has_known": lambda: git.has_known("a.dvc"),
     "patches": lambda: git.patches("a.dvc", at_most=3),
     "versions": lambda: git.versions("a.dvc", at_most=3),
     "oldest_change": lambda: git.oldest_change(["a.dvc"], since=""),
@@ -211,10 +238,7 @@ def test_a_shallow_clone_says_what_it_cannot_tell(tmp_path: Path, monkeypatch: p
     assert git.is_shallow()
     assert not git.knows(first)
     assert git.oldest_change(["a.dvc"], since=first) is not None
-    assert git.has_known("a.dvc")
-    with pytest.raises(GitError, match=r"b\.dvc: this shallow clone has no commit with it, .*`git fetch --unshallow`"):
-        git.has_known("b.dvc")
+    assert git.patches("b.dvc", at_most=3) == ""
     run("fetch", "--quiet", "--unshallow")
     assert git.knows(first)
-    assert git.has_known("b.dvc")
-    assert not git.has_known("c.dvc")
+    assert git.patches("b.dvc", at_most=3)

@@ -42,8 +42,9 @@ def test_one_more_is_refused_with_an_example_and_each_way_out():
         "11 of 100 images (of all labels) are gone at once, more than 10% (detect.max_removed), e.g. '0/0.png'; if "
         "that is meant, put gone-0d8e85d4790f into detect.acknowledged in params.yaml, and what the parent learned "
         "from them stays; or, above all if they taught it wrong, set resolve.after_removal: retrain, and the cycle "
-        "starts from the newest champion that never saw them, or afresh; if not, `git revert` the push that removed "
-        "them, then `dvc checkout`"
+        "starts from the newest champion that never saw them, or afresh; if not, copy elsewhere what you added since, "
+        "take the pointers back (`git checkout HEAD -- data` before they are committed, else `git revert` of that "
+        "commit), then run `dvc checkout`"
     )
 
 

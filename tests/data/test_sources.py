@@ -80,6 +80,16 @@ def test_a_batch_needs_no_image_on_disk(images):
     assert sources.find(images)[0].num_files == 2
 
 
+@pytest.mark.parametrize("form", ["CRLF", "BOM"])
+def test_a_pointer_may_have_other_line_ends_and_a_byte_order_mark(images, form):
+    point(images / "monday.dvc")
+    before = sources.digest(sources.find(images))
+    content = (images / "monday.dvc").read_bytes()
+    changed = content.replace(b"\n", b"\r\n") if form == "CRLF" else b"\xef\xbb\xbf" + content
+    (images / "monday.dvc").write_bytes(changed)
+    assert sources.digest(sources.find(images)) == before
+
+
 def test_no_batch_names_the_command(images):
     with pytest.raises(DataError, match=r"no images: expected .* in data/images; .*run `dvc add data/images/<batch>`"):
         sources.find(images)
@@ -117,12 +127,13 @@ def test_no_batch_is_no_fault_where_none_is_needed(images, there):
         "not text",
     ],
 )
-def test_a_pointer_that_is_none_names_the_two_remedies(images, content):
+def test_a_pointer_that_is_none_names_the_remedies(images, content):
     (images / "monday.dvc").write_bytes(content)
     remedy = (
-        r"restore it with `git checkout data/images/monday\.dvc` or write it anew with `dvc add data/images/monday`"
+        r"run `python -m pipeline merge` if a merge left it in conflict, else restore it with `git checkout HEAD -- "
+        r"data/images/monday\.dvc`, or delete it and run `dvc add data/images/monday`"
     )
-    with pytest.raises(DataError, match=rf"^data/images/monday\.dvc: not a DVC pointer with one output .*{remedy}"):
+    with pytest.raises(DataError, match=rf"^data/images/monday\.dvc: not a DVC pointer with one output; {remedy}"):
         sources.find(images)
 
 
@@ -131,8 +142,8 @@ def test_a_pointer_of_dvc_2_is_refused_with_the_commands_that_renew_it(images, d
     point(images / "monday.dvc", digest, "")
     with pytest.raises(
         DataError,
-        match=r"monday\.dvc: tracks by the format of DVC 2; expected that of DVC 3; run `dvc remove "
-        r"data/images/monday\.dvc` and `dvc add data/images/monday`",
+        match=r"monday\.dvc: tracks by the format of DVC 2; expected that of DVC 3; with its images on disk, run "
+        r"`dvc remove data/images/monday\.dvc` and `dvc add data/images/monday`",
     ):
         sources.find(images)
 

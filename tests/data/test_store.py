@@ -340,7 +340,9 @@ def test_a_damaged_image_in_the_remote_is_never_returned(project, monkeypatch):
     leave_only_the_remote(project)
     damage(kept(project.with_name("remote"), DIGEST[CAT]))
     with pytest.raises(
-        DataError, match=rf"^{CAT}: damaged in the DVC remote, .*; delete that object there and run `dvc"
+        DataError,
+        match=rf"^{CAT}: damaged in the DVC remote, .*; delete that object there and run `dvc push` "
+        r"where it was added; if that finds nothing to push, delete the listing of the batch from the remote, and push",
     ):
         Store(project).read(DIGEST[CAT], CAT)
     assert cached(project) == set()
@@ -412,7 +414,8 @@ def test_what_the_remote_does_not_have_is_not_asked_for_again(project, http):
     assert str(error.value) == (
         "data/images/gone/cat/0.png, data/images/gone/cat/1.png, data/images/gone/cat/2.png and 2 more: not in the "
         f"workspace, the DVC cache or the DVC remote ({gone[0][0]} is not in the remote); run `dvc push` where it was "
-        "added, or set the remote with `dvc remote modify`"
+        "added, or set the remote with `dvc remote modify`; if that finds nothing to push, delete the listing of the "
+        "batch from the remote, and push again"
     )
     assert set(http.asked.values()) == {1}
     assert cached(project) == {*DIGEST.values()}

@@ -226,7 +226,7 @@ def test_a_mass_removal_is_refused_with_what_would_acknowledge_it(fifth: tuple[D
     refused, other, of_label, _ = fifth
     assert refused.code == other.code == of_label.code == 4
     assert "14 of 121 images (of all labels) are gone at once, more than 5% (detect.max_removed)" in refused.error
-    assert "if not, `git revert` the push that removed them, then `dvc checkout`" in refused.error
+    assert "else `git revert` of that commit), then run `dvc checkout`" in refused.error
     assert other.error == refused.error, "what is acknowledged is this removal, not any"
     assert (
         "14 of 14 images (of label owl) are gone at once, more than 20% (detect.max_removed_of_label)" in of_label.error

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from project import Done, Project, pictures
 
+from pipeline.base import files
+
 
 @pytest.fixture
 def grown(project: Project) -> Project:
@@ -30,9 +32,7 @@ def pulled(project: Project) -> Done:
     return first
 
 
-EARLIER = (
-    "files on disk are of an earlier version of 'data/images/first', e.g. 'data/images/first/cat/3.png'; the data is"
-)
+ANOTHER = "files on disk are of another version of 'data/images/first', e.g. 'data/images/first/cat/3.png'; the data is"
 REMEDY = (
     "`dvc checkout 'data/images/first.dvc'` brings the disk up to date, `dvc add 'data/images/first'` takes them back"
 )
@@ -43,7 +43,7 @@ def test_images_that_a_colleague_removed_are_not_to_be_added_again(grown: Projec
     grown.remove("first/cat/3.png", "first/dog/4.png")
     grown.track("first")
     said = pulled(grown).out
-    assert f"resolve: warning: 2 {EARLIER}" in said
+    assert f"resolve: warning: 2 {ANOTHER}" in said
     assert REMEDY in said
     grown.space.dvc("checkout", "data/images/first.dvc")
     assert "warning" not in grown.run("resolve").out
@@ -55,7 +55,7 @@ def test_images_that_a_colleague_changed_are_not_to_be_changed_back(grown: Proje
     grown.write("first/cat/3.png", b"mended")
     grown.track("first")
     said = pulled(grown).out
-    assert f"resolve: warning: 1 {EARLIER}" in said
+    assert f"resolve: warning: 1 {ANOTHER}" in said
     assert REMEDY in said
     grown.space.dvc("checkout", "data/images/first.dvc")
     assert "warning" not in grown.run("resolve").out
@@ -68,6 +68,24 @@ def test_what_no_version_had_is_a_change_of_this_disk(grown: Project) -> None:
     grown.write("first/cat/99.png", b"new here")
     done = grown.run("resolve")
     assert "are not tracked by DVC" in done.error
+
+
+def test_a_change_in_place_that_changed_dvcs_own_copy_too_is_undone(grown: Project) -> None:
+    grown.space.dvc("push", "--quiet", "data/images/first.dvc")
+    path = grown.root / "data/images/first/cat/3.png"
+    content = path.read_bytes()
+    cached = grown.root / ".dvc/cache/files/md5" / files.md5(content)[:2] / files.md5(content)[2:]
+    path.unlink()
+    path.hardlink_to(cached)  # as DVC does it where the file system cannot share bytes in a better way
+    path.chmod(0o644)
+    with path.open("ab") as file:
+        file.write(b"more")
+    path.chmod(0o444)
+    remedy = grown.run("resolve").error.partition("take the change up, or ")[2]
+    for command in re.findall("`(.*?)`", remedy):
+        subprocess.run(command, shell=True, cwd=grown.root, env=dict(grown.space.env), check=True)  # noqa: S602
+    assert "warning" not in grown.run("resolve").out
+    assert path.read_bytes() == content
 
 
 def test_images_that_were_moved_to_another_label_are_added_with_their_batch(grown: Project) -> None:

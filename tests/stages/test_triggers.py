@@ -208,3 +208,24 @@ def test_without_a_clean_version_it_starts_from_fresh_weights(removals: Project)
     parent = removals.space.read("parent.json")
     assert parent["version"] is None
     assert parent["elder"]["version"] == 4, "it deals no split anew"
+
+
+@pytest.mark.parametrize("start_at", [1, 20])
+def test_files_that_change_no_image_and_no_label_start_no_cycle(waits: Project, start_at: int) -> None:
+    """As a labels.csv that a spreadsheet saved with line ends of its own, or a note in a batch."""
+    before = pinned(waits)
+    waits.space.params(resolve={"start_at": start_at})
+    listed = "".join(f"{label}/{number}.png,{label}\r\n" for label in ("cat", "dog") for number in range(60))
+    waits.write("first/labels.csv", b"\xef\xbb\xbffile,label\r\n" + listed.encode())
+    waits.write("first/note.txt", b"nothing new")
+    waits.track("first", date=ago(1000))
+    done = waits.run("resolve")
+    assert done.code == 0, done.err
+    assert "resolve: files in the batches changed, their images and labels did not" in done.out
+    assert "this data is known, v1 was trained on it" in done.out
+    assert pinned(waits) == before
+    waits.write("first/labels.csv", b"file,label\n" + listed.replace("cat/7.png,cat", "cat/7.png,dog").encode())
+    waits.track("first", date=ago(1000))
+    assert "did not" not in waits.run("resolve").out
+    assert pinned(waits) != before
+    waits.remove("first/labels.csv", "first/note.txt")
