@@ -287,6 +287,22 @@ class Store:
         return digest, size
 
 
+def track(path: Path) -> None:
+    """`dvc add` a file or folder of the project that is the current directory, in this process: it ends with us.
+
+    Raises:
+        DataError: DVC refuses.
+    """
+    try:
+        from dvc.repo import Repo
+
+        with Repo() as repo:
+            repo.add([str(path)])
+    except Exception as error:
+        words = [one_line(cause) for cause in (error, error.__cause__) if cause is not None]
+        raise DataError(f"`dvc add` failed, nothing was added: {': '.join(words)[:300]}") from error
+
+
 def _refuse_hostile(source: Source, paths: "pl.Series", digests: "pl.Series") -> None:
     """Anyone who may push can write a listing: no path may lead out of the batch, and no hash out of the cache."""
     if paths.has_nulls() or digests.has_nulls() or not digests.str.contains(r"^[0-9a-f]{32}$").all():

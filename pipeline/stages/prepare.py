@@ -11,7 +11,7 @@ from pipeline.base import files, params
 from pipeline.base.errors import DataError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
-from pipeline.data import dataset, labels, ledger, replay, splits, twins
+from pipeline.data import dataset, labels, ledger, replay, splits, twins, wishes
 from pipeline.data.dataset import Dataset
 from pipeline.data.delta import Delta
 from pipeline.data.settings import Prepare
@@ -80,8 +80,10 @@ def run(paths: Paths) -> None:
     images = Images(Store(Path()), pixels.limits(settings.validate_), views, paths.scratch)
 
     groups = _groups(images, before, accepted, settings.prepare.near_duplicates)
-    cycle = Sources.read(paths.sources).digest
-    rows = _extend(before, accepted, groups, set_aside, cycle, settings.prepare)
+    sources = Sources.read(paths.sources)
+    wished = _wished(images.store, sources, before, accepted)
+    rows = _extend(before, accepted, groups, set_aside, wished, sources.digest, settings.prepare)
+    _say_wished(wished, rows)
     outputs = _outputs(parent, rows, settings.prepare)
     per_new = "all" if ladder.plan(parent, settings.train).needs_all else settings.prepare.replay
     parts = _pick(before, rows, accepted, per_new, settings.prepare)
@@ -185,11 +187,28 @@ def _pairs(images: Images, before: "pl.DataFrame", new: "pl.DataFrame", similari
     return [(digests[row], digests[other]) for row, other in pairs if are_twins(row, other)]
 
 
+def _wished(store: Store, sources: Sources, before: "pl.DataFrame", accepted: Delta) -> "pl.DataFrame":
+    """The splits that labels.csv files ask for, of images seen for the first time; columns digest, split."""
+    newcomers = accepted.new.join(before, on="digest", how="anti")
+    return wishes.read(store, sources.sources, newcomers.select("digest", "path"))
+
+
+def _say_wished(wished: "pl.DataFrame", rows: "pl.DataFrame") -> None:
+    if wished.is_empty():
+        return
+    came = wished.join(rows.select("digest", given="split"), on="digest")
+    given = int((came["split"] == came["given"]).sum())
+    print(f"prepare: {given} of {len(wished)} new images are in the split that labels.csv asks for")
+    if given < len(wished):
+        print("prepare: the others are near-duplicates of images in another split, and share theirs")
+
+
 def _extend(
     before: "pl.DataFrame",
     accepted: Delta,
     groups: "pl.DataFrame",
     set_aside: "pl.DataFrame",
+    wished: "pl.DataFrame",
     cycle: str,
     prepare: Prepare,
 ) -> "pl.DataFrame":
@@ -201,7 +220,7 @@ def _extend(
 
     of_newcomers = groups.select("digest", "group")
     gone = set_aside.filter("is_known")
-    rows = ledger.extend(before, accepted, of_newcomers, gone, split_of, cycle)
+    rows = ledger.extend(before, accepted, of_newcomers, gone, wished, split_of, cycle)
     # A new image that looks like images of two splits belongs to neither: theirs cannot be moved any more.
     bridges = groups.filter("is_bridge").select("digest")
     if bridges.is_empty():
