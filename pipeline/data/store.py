@@ -290,13 +290,15 @@ class Store:
 def track(path: Path) -> None:
     """`dvc add` a file or folder of the project that is the current directory, in this process: it ends with us.
 
+    Git stages nothing yet, whatever DVC's `core.autostage` says: that would stay if the rest were undone.
+
     Raises:
         DataError: DVC refuses.
     """
     try:
         from dvc.repo import Repo
 
-        with Repo() as repo:
+        with Repo(config={"core": {"autostage": False}}) as repo:
             repo.add([str(path)])
     except Exception as error:
         words = [one_line(cause) for cause in (error, error.__cause__) if cause is not None]
