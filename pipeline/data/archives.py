@@ -92,6 +92,7 @@ def unpack(archive: Path, folder: Path) -> None:
         ) from None
     except OSError as error:
         if error.errno is not None:  # the disk's; of a damaged bzip2 stream it has none
+            error.filename = error.filename or str(folder)
             raise
         raise DataError(f"{archive}: a damaged archive ({one_line(error)}); fetch or pack it anew") from None
 
