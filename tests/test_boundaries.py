@@ -42,10 +42,13 @@ PURE = (
     "checking/expectations.py",
     "checking/facts.py",
     "judging/gate.py",
+    "data/exports.py",
     "data/labels.py",
+    "data/layouts.py",
     "data/ledger.py",
     "judging/metrics.py",
     "learning/ladder.py",
+    "data/matching.py",
     "data/names.py",
     "showing/page.py",
     "showing/text.py",
@@ -59,6 +62,7 @@ PURE = (
     "learning/stopping.py",
     "data/trigger.py",
     "data/twins.py",
+    "base/words.py",
 )
 EFFECTS = {"os", "time", "datetime", "random", "subprocess", "tempfile", "shutil", "socket", "pathlib", "urllib"}
 HARMLESS = {"pathlib", "pathlib.PurePosixPath"}

@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 
 from pipeline.base.errors import DataError
 from pipeline.base.words import counted
-from pipeline.data import exports, labels
-from pipeline.data.exports import LabelList, Row
+from pipeline.data import labels, matching
+from pipeline.data.matching import Matched
 from pipeline.data.splits import Split
 
 Splitting = Literal["keep", "merge"]
@@ -31,9 +31,6 @@ _SPLIT = re.compile(rf"(?:seg[_-])?({'|'.join(SPLIT_NAMES)})(?:[_ -]?(?:set|data
 
 DOCUMENTS = {"a text file", "an XML file", "a PDF file", "a ZIP file", "a gzip file"}
 """What `images.sniffing` calls files that nobody takes for images."""
-
-_UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
-"""Label Studio puts this before the names of files that were uploaded."""
 
 
 class FileHere(NamedTuple):
@@ -108,7 +105,7 @@ def read(
     """
     if labels.CSV in lists and labels.is_own(lists[labels.CSV]):
         return _of_own(folder, files, lists[labels.CSV], splitting, again)
-    chosen = _chosen(folder, files, lists, again)
+    chosen = matching.chosen(folder, {file.path for file in files}, lists, again)
     if chosen is not None:
         return _of_list(folder, files, chosen, splitting, again)
     return _of_folders(folder, files, splitting, again)
@@ -137,128 +134,8 @@ def _of_missing(name: str, missing: Sequence[str]) -> tuple[str, ...]:
     return (f"{name} names {counted(len(missing), 'file')} {are}, e.g. {missing[0]!a}",)
 
 
-class _Matched(NamedTuple):
-    """A list, and the file here that each of its rows names."""
-
-    of: LabelList
-    rows: Mapping[str, Row]
-    """By path."""
-    missing: Sequence[str]
-    """Files that are not here, as the list names them."""
-
-
-def _chosen(folder: str, files: Sequence[FileHere], lists: Mapping[str, bytes], again: str) -> _Matched | None:
-    """The list that says the labels; None if folders do."""
-    found = [exports.read(name, content) for name, content in sorted(lists.items())]
-    if labels.CSV in lists and not any(one and one.name == labels.CSV for one in found):
-        header = lists[labels.CSV].split(b"\n", 1)[0][:80].decode(errors="replace").strip()
-        raise DataError(
-            f"{folder}/{labels.CSV}: line 1 is {header!a}; expected `file,label`, or columns of such names; mend it "
-            f"and {again}"
-        )
-    matched = [_matched(folder, files, one, again) for one in found if one]
-    own = [one for one in matched if one.of.name == labels.CSV]
-    telling = own or [one for one in matched if one.rows and not _agrees(one)]
-    if not telling:
-        return None
-    if len(telling) > 1:
-        names = " and ".join(f"{one.of.name!a}" for one in telling)
-        raise DataError(
-            f"{folder}: {names} both say labels; expected one list; make one of them, with a column `split` if they "
-            f"are splits, move the others away, and {again}"
-        )
-    (one,) = telling
-    if not own:
-        _refuse_contradiction(folder, one, again)
-    return one
-
-
-def _agrees(matched: _Matched) -> bool:
-    """Whether a list says what the folders say, and so nothing new."""
-    return all(row.label == PurePosixPath(path).parent.name for path, row in matched.rows.items())
-
-
-def _refuse_contradiction(folder: str, matched: _Matched, again: str) -> None:
-    """Labels that are those of the list for some images, and those of the folders for others, are nobody's."""
-    said = {row.label for row in matched.rows.values()}
-    for path, row in matched.rows.items():
-        parent = PurePosixPath(path).parent.name
-        if parent in said and parent != row.label:
-            raise DataError(
-                f"{folder}: {matched.of.name} line {row.line} says that {path!a} is {row.label!a}, its folder says "
-                f"{parent!a}; expected one of them to say the labels; name the list {labels.CSV} to take it, or move "
-                f"it away to take the folders, and {again}"
-            )
-
-
-def _matched(folder: str, files: Sequence[FileHere], listed: LabelList, again: str) -> _Matched:
-    """Find the file that each row means: by its path, else by the longest end of it that only one file has."""
-    here = {file.path for file in files}
-    by_name: dict[str, list[str]] = {}
-    for path in here:
-        by_name.setdefault(PurePosixPath(path).name, []).append(path)
-    rows: dict[str, Row] = {}
-    missing: list[str] = []
-    for row in listed.rows:
-        path = _meant(folder, row, listed, here, by_name, again)
-        if not path:
-            missing.append(row.file)
-        elif path in rows and (rows[path].label, rows[path].split) != (row.label, row.split):
-            raise DataError(
-                f"{folder}/{listed.name}: line {row.line}: {row.file!a} has another label or split above; expected "
-                f"one; mend it and {again}"
-            )
-        else:
-            rows[path] = row
-    if listed.rows and not rows and listed.name != labels.CSV:
-        _refuse_bare_names(folder, listed, here, again)
-    return _Matched(listed, rows, missing)
-
-
-def _meant(
-    folder: str, row: Row, listed: LabelList, here: set[str], by_name: Mapping[str, Sequence[str]], again: str
-) -> str:
-    """The path of the file that a row means; empty if it is not here."""
-    name = exports.bare(row.file)
-    if name in here:
-        return name
-    parts = PurePosixPath(name).parts
-    if not parts:
-        return ""
-    uploaded = _UPLOADED.fullmatch(parts[-1])
-    alike = by_name.get(parts[-1], ()) or (by_name.get(uploaded[1], ()) if uploaded else ())
-    shared = {path: _shared_end(parts, PurePosixPath(path).parts) for path in alike}
-    best = [path for path, count in shared.items() if count == max(shared.values())]
-    if len(best) > 1:
-        raise DataError(
-            f"{folder}/{listed.name}: line {row.line}: {row.file!a} may be {min(best)!a} or {max(best)!a}; expected "
-            f"paths below {folder}; mend it and {again}"
-        )
-    return best[0] if best else ""
-
-
-def _shared_end(one: Sequence[str], other: Sequence[str]) -> int:
-    count = 0
-    for a, b in zip(reversed(one), reversed(other), strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
-
-
-def _refuse_bare_names(folder: str, listed: LabelList, here: Iterable[str], again: str) -> None:
-    """Refuse a list that names images by what is before the ending, as Kaggle's `id` does."""
-    stems = {PurePosixPath(path).stem: path for path in here}
-    for row in listed.rows[:100]:
-        if row.file in stems:
-            raise DataError(
-                f"{folder}/{listed.name}: line {row.line}: {row.file!a} is no file, {stems[row.file]!a} is; expected "
-                f"names with their endings in column {listed.columns[0]!a}; add them and {again}"
-            )
-
-
 def _of_list(
-    folder: str, files: Sequence[FileHere], matched: _Matched, splitting: Splitting | None, again: str
+    folder: str, files: Sequence[FileHere], matched: Matched, splitting: Splitting | None, again: str
 ) -> Layout:
     name, rows = matched.of.name, matched.rows
     for row in rows.values():

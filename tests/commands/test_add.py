@@ -1,5 +1,6 @@
 """`python -m pipeline add`: a folder of new labelled images becomes a batch; nothing else is touched."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -271,6 +272,22 @@ def test_what_dvc_refuses_is_one_line_and_nothing_is_left(project: Project, tmp_
     assert "add: error: `dvc add` failed, nothing was added: " in done.err
     assert "config file error" in done.error
     assert not (project.root / "data/images/june").exists()
+
+
+def test_an_image_that_the_cache_does_not_take_is_no_success_and_nothing_is_left(
+    project: Project, tmp_path: Path
+) -> None:
+    """DVC only says so, and writes the pointer all the same."""
+    photos = lay(tmp_path / "june", pictures(range(20), "cat", "dog"))
+    cache = project.root / ".dvc/cache/files/md5"
+    cache.mkdir(parents=True)
+    (cache / hashlib.md5(picture(7), usedforsecurity=False).hexdigest()[:2]).write_bytes(b"in the way")
+    done = project.call("add", str(photos))
+    assert done.code == 4
+    assert "add: error: `dvc add` failed, nothing was added: " in done.err
+    assert done.err.count("\n") == 1
+    assert not list((project.root / "data/images").glob("june*"))
+    assert project.space.git("status", "--porcelain", "data") == ""
 
 
 def test_a_label_that_waits_for_more_images_is_no_news_of_another_batch(project: Project, tmp_path: Path) -> None:
