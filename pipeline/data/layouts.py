@@ -117,14 +117,24 @@ def _of_own(folder: str, files: Sequence[FileHere], content: bytes, splitting: S
     here = {file.path: file for file in files if file.path != labels.CSV}
     others = tuple(file for file in here.values() if _is_document(file) and file.path not in lines)
     left_out = {file.path for file in others}
-    images = []
-    for path in here:
-        if path not in left_out:
-            line = lines.get(path)
-            split = line.split if line and splitting != "merge" else None
-            images.append(Labelled(path, line.label if line else "", split))
+    wished = {path: line.split for path, line in lines.items()}
+    asks = False
+    if not any(wished.values()):  # then the folders may say it, as beside lists of others
+        named = [path for path in lines if path in here]
+        of_folders = {path: place.split for path, place in _places(named, _wrapping(named)).items()}
+        asks = _has_splits(of_folders.values())
+        told_by = f"{labels.CSV} and its folders" if asks else ""
+        _refuse_splitting(folder, told_by, Counter(of_folders.values()), splitting, again)
+        wished = of_folders if asks else {}
+    if splitting == "merge":
+        wished = {}
+    images = tuple(
+        Labelled(path, lines[path].label if path in lines else "", wished.get(path))
+        for path in here
+        if path not in left_out
+    )
     missing = [f"{folder}/{path}" for path in lines if path not in here]
-    return Layout(tuple(images), others, True, (), _of_missing(labels.CSV, missing))
+    return Layout(images, others, True, (), _of_missing(labels.CSV, missing), asks and bool(wished))
 
 
 def _of_missing(name: str, missing: Sequence[str]) -> tuple[str, ...]:

@@ -174,6 +174,19 @@ def test_a_batch_of_our_own_is_read_as_it_is() -> None:
     assert {image.split for image in merged.images} == {None}
 
 
+def test_a_labels_csv_without_splits_does_not_hide_those_of_folders() -> None:
+    content = "file,label\ntrain/1.jpg,cat\ntest/2.jpg,cat\n"
+    with pytest.raises(DataError, match=r"as labels\.csv and its folders say \(train: 1, holdout: 1\)"):
+        read("train/1.jpg", "test/2.jpg", labels_csv=content)
+    kept = read("train/1.jpg", "test/2.jpg", labels_csv=content, splitting="keep")
+    assert labelled(kept) == {"train/1.jpg": ("cat", "train"), "test/2.jpg": ("cat", "holdout")}
+    assert kept.asks_splits
+    merged = read("train/1.jpg", "test/2.jpg", labels_csv=content, splitting="merge")
+    assert {image.split for image in merged.images} == {None}
+    with pytest.raises(DataError, match="photos has no splits to keep"):
+        read("1.jpg", labels_csv="file,label\n1.jpg,cat\n", splitting="keep")
+
+
 @pytest.mark.parametrize(
     "content",
     [
