@@ -70,7 +70,7 @@ class Layout:
     """Whether the splits are those of folders or of a list of another tool, which need not name all three."""
 
 
-class _Place(NamedTuple):
+class _Above(NamedTuple):
     """What the folders above a file say."""
 
     label: str
@@ -232,7 +232,7 @@ def _refuse_names(folder: str, label_of: Mapping[str, str], again: str) -> None:
             raise labels.no_label(f"{folder}/{next(str(one) for one in parents if one.name == label)}", again)
 
 
-def _refuse_strange(folder: str, places: Mapping[str, _Place], again: str) -> None:
+def _refuse_strange(folder: str, places: Mapping[str, _Above], again: str) -> None:
     """Refuse images that lie beside the folders of splits, or in them without a label."""
     unlabelled = sorted(path for path, place in places.items() if not place.label)
     if unlabelled:
@@ -291,19 +291,19 @@ def _wrapping(paths: Iterable[str]) -> int:
     return count
 
 
-def _places(paths: Iterable[str], wrapping: int) -> dict[str, _Place]:
+def _places(paths: Iterable[str], wrapping: int) -> dict[str, _Above]:
     """Label and split by the names of the folders."""
     folders = {path: PurePosixPath(path).parts[wrapping:-1] for path in paths}
-    places: dict[str, _Place] = {}
+    places: dict[str, _Above] = {}
     for path, parts in folders.items():
         first = split_of(parts[0]) if parts else None
         last = split_of(parts[-1]) if len(parts) > 1 else None
         if first:
-            places[path] = _Place(parts[-1] if len(parts) > 1 else "", first)
+            places[path] = _Above(parts[-1] if len(parts) > 1 else "", first)
         elif last:
-            places[path] = _Place(parts[-2], last)
+            places[path] = _Above(parts[-2], last)
         else:
-            places[path] = _Place(parts[-1] if parts else "", None)
+            places[path] = _Above(parts[-1] if parts else "", None)
     # `seg_test/seg_test/1.jpg`: a split in a folder of its name has no labels, unless others lie beside it.
     by_split: dict[Split | None, set[str]] = {}
     for place in places.values():
