@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.base import files, project
+from pipeline.base import errors, files, process, project
 from pipeline.base.errors import PipelineError
 from pipeline.base.paths import Paths
 
@@ -27,9 +27,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names that the terminal's encoding does not have
     words = list(sys.argv[1:] if argv is None else argv)
-    command = "pipeline"
+    command = words[0] if words and words[0] in (*STAGES, *COMMANDS) else "pipeline"
+    again = "`dvc repro` to go on" if command in STAGES else "it again"
+    interrupted = f"{command}: interrupted; run {again}"
     try:
-        arguments = vars(_parser(words).parse_args(words))
+        with process.ending(interrupted):  # so far there are only imports, and nothing to undo
+            arguments = vars(_parser(words).parse_args(words))
         command = arguments.pop("command")
         run = _module(command).run
         code = run(Paths()) if command in STAGES else run(**arguments)
@@ -46,10 +49,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+    except OSError as error:
+        reason = errors.of_system(error)
+        if not reason:
+            raise
+        print(f"{command}: error: {reason}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        again = "`dvc repro` to go on" if command in STAGES else "it again"
-        print(f"{command}: interrupted; run {again}", file=sys.stderr)
-        return 130
+        print(interrupted, file=sys.stderr)
+        return process.EXIT_INTERRUPTED
     return int(code or 0)
 
 
@@ -122,6 +130,7 @@ def _leave(code: int) -> None:
 
     Nothing is left to exit handlers: files are renamed into place and runs ended by then.
     """
+    process.ignore_signals()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -112,12 +112,12 @@ RERUNS = {
     (D, V, P, T, E): (
         "artifacts/artifact.py artifacts/changes.py artifacts/lineage.py artifacts/model.py artifacts/parent.py "
         "artifacts/reference.py artifacts/sources.py artifacts/table.py artifacts/training.py base/errors.py "
-        "base/files.py base/params.py base/paths.py data/delta.py data/settings.py "
+        "base/files.py base/params.py base/paths.py data/delta.py data/settings.py data/splits.py "
     ),
     (D, V, P, T): ("base/code.py "),
     (V, P, T, E): (
-        "base/process.py data/ledger.py data/splits.py registry/client.py registry/connection.py "
-        "registry/memory.py registry/run.py registry/settings.py registry/version.py "
+        "base/process.py data/ledger.py registry/client.py registry/connection.py registry/memory.py "
+        "registry/run.py registry/settings.py registry/version.py "
     ),
     (D, V, P): ("base/git.py data/labels.py data/origins.py data/store.py "),
     (P, T, E): ("artifacts/dataset.py data/dataset.py judging/paired.py learning/settings.py "),
@@ -126,12 +126,12 @@ RERUNS = {
     (T, E): ("judging/metrics.py learning/checkpoint.py learning/engine.py learning/model.py learning/stopping.py "),
     (V, E): ("showing/sheet.py showing/text.py "),
     (V, P): (
-        "images/decoding.py images/pixels.py images/settings.py images/sniffing.py images/statistics.py "
-        "images/workers.py "
+        "images/damage.py images/decoding.py images/jpeg.py images/pixels.py images/settings.py "
+        "images/sniffing.py images/statistics.py images/workers.py "
     ),
     (D,): ("data/comparison.py data/inventory.py data/removals.py data/sources.py stages/detect.py "),
     (E,): ("artifacts/evaluation.py judging/gate.py showing/plots.py stages/evaluate.py "),
-    (P,): ("data/twins.py stages/prepare.py "),
+    (P,): ("data/neighbours.py data/twins.py data/wishes.py stages/prepare.py "),
     (T,): (
         "learning/audit.py learning/augment.py learning/fit.py learning/inheritance.py learning/progress.py "
         "learning/starts.py learning/task.py stages/train.py "
@@ -142,11 +142,11 @@ RERUNS = {
         "stages/validate.py "
     ),
     (): (
-        "__main__.py artifacts/promotion.py artifacts/snapshot.py commands/add.py commands/merge.py "
-        "commands/run.py commands/trace.py commands/ui.py data/conflicts.py data/scan.py data/trigger.py "
-        "data/versions.py data/worktree.py recipe.py "
-        "registry/promotion.py registry/uses.py serving.py settings.py showing/card.py stages/promote.py "
-        "stages/resolve.py "
+        "__main__.py artifacts/promotion.py artifacts/snapshot.py base/project.py base/words.py commands/add.py "
+        "commands/merge.py commands/run.py commands/trace.py commands/ui.py data/archives.py data/conflicts.py "
+        "data/exports.py data/layouts.py data/matching.py data/placing.py data/scan.py data/trigger.py "
+        "data/versions.py data/worktree.py learning/architecture.py recipe.py registry/promotion.py "
+        "registry/uses.py serving.py settings.py showing/card.py stages/promote.py stages/resolve.py "
     ),
 }
 """Which stages rerun when the code of a module changes."""

@@ -12,6 +12,7 @@ PipelineError (1)
 A message is one line: what happened, what was expected, what to do. Exit code 2 is argparse's.
 """
 
+import errno
 import shlex
 from pathlib import Path
 
@@ -74,3 +75,29 @@ class GitError(PipelineError):
 def one_line(error: BaseException) -> str:
     """What an error says, on one line; its kind where it says nothing."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+_FAILING = {errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.EBUSY, errno.EXDEV}
+_SCARCE = {errno.EMFILE, errno.ENFILE}
+_UNFIT = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST}
+
+
+def of_system(error: OSError) -> str:
+    """One line about an error that is the machine's and not ours; empty for what may well be a fault of the program."""
+    number = error.errno
+    if number in _NO_ROOM:
+        what = "expected a disk with room; make room on it (`df -h`) and run the same again"
+    elif number in _REFUSED:
+        what = "expected that this user may read and write there; see `ls -ld` and `mount`, and run the same again"
+    elif number in _FAILING:
+        what = "expected a disk that answers; look at it (`dmesg`, `mount`) and run the same again"
+    elif number in _SCARCE:
+        what = "expected to open one more file; raise the limit (`ulimit -n`) and run the same again"
+    elif number in _UNFIT:
+        what = "expected files and folders of usual names; move what is in the way, and run the same again"
+    else:
+        return ""
+    where = " to ".join(f"{name!a}" for name in (error.filename, error.filename2) if name is not None)
+    return f"{f'{where}: ' if where else ''}{error.strerror}; {what}"

@@ -3,13 +3,14 @@
 import os
 import platform
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.base.errors import PipelineError
+from pipeline.base.errors import PipelineError, one_line
 
 EXIT_PAUSED = 75
 """EX_TEMPFAIL of sysexits.h: not done, to be tried again. Not zero, for DVC would go on to the next stage."""
@@ -24,6 +25,85 @@ ORPHANED = "the end of DVC"
 
 EXIT_ORPHANED = 128 + signal.SIGTERM
 """As if DVC had ended its stage, which it does not."""
+
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+"""As shells say it of a command that Ctrl-C ended."""
+
+
+class Ending:
+    """How the first Ctrl-C or SIGTERM ends this process: what it began is undone, and one line says so.
+
+    The handler ends the process itself. An exception would be lost in a module that is just imported, or in an object
+    that is just destroyed, with a traceback; and a second Ctrl-C would cut the undoing short.
+    """
+
+    def __init__(self, line: str) -> None:
+        self.undo: Callable[[], None] = lambda: None
+        """What is done first."""
+        self._line = line
+        self._holds = self._is_asked = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Signals wait for the end of this: `undo` must know of all that it has to undo."""
+        self._holds = True
+        try:
+            yield
+        finally:
+            self._holds = False
+            if self._is_asked:
+                self._end()
+
+    def ask(self, *_: Any) -> None:
+        """End the process, as the handler of a signal."""
+        self._is_asked = True
+        if not self._holds:
+            self._end()
+
+    def _end(self) -> None:
+        ignore_signals()
+        try:
+            self.undo()
+        except Exception as error:  # noqa: BLE001 - the process ends here, whatever it is
+            self._line += f" (what it had begun could not be taken away: {one_line(error)})"
+        # Not by `print`, which may be what was interrupted. A progress bar's line has no end yet.
+        bar_end = "\n" if sys.stderr.isatty() else ""
+        os.write(2, f"{bar_end}{self._line}\n".encode())
+        os._exit(EXIT_INTERRUPTED)
+
+
+@contextmanager
+def ending(line: str) -> Iterator[Ending]:
+    """Let Ctrl-C and SIGTERM end this process at any moment, with this line on stderr; see `Ending`."""
+    this = Ending(line)
+    before = {number: signal.signal(number, this.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield this
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def ignore_signals() -> None:
+    """What is asked from now on comes too late; processes that this one starts ignore it too."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes and threads that are started meanwhile never get a Ctrl-C, which a terminal sends to all of a group.
+
+    A signal mask is handed on, also to a new program, which has no time to ignore anything before its imports.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -122,8 +202,13 @@ def _machine() -> str:
 
 
 @contextmanager
-def alone(path: Path, what: str) -> Iterator[None]:
+def alone(path: Path, what: str, when_ended: str = "it saves its state") -> Iterator[None]:
     """Hold a lock as long as this lasts; the system releases it when the process dies, however it does.
+
+    Args:
+        path: of the lock.
+        what: runs.
+        when_ended: what it does if it is ended.
 
     Raises:
         PipelineError: another process holds it.
@@ -139,7 +224,7 @@ def alone(path: Path, what: str) -> Iterator[None]:
         number = owner.read_text() if owner.is_file() else "unknown"
         raise PipelineError(
             f"{what} runs here already (process {number}, {path}); wait until it ends, or end it with `kill {number}`: "
-            "it saves its state"
+            f"{when_ended}"
         ) from None
     try:
         owner.write_text(str(os.getpid()))

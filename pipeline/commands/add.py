@@ -1,13 +1,13 @@
-"""Add a folder of new labelled images as a batch: checked first, then copied, then tracked by DVC."""
+"""Add new labelled images, a folder or an archive, as a batch: checked first, then copied, then tracked by DVC."""
 
 import argparse
+import difflib
 import os
+import re
 import shlex
-import shutil
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,14 +17,19 @@ from tqdm import tqdm
 from pipeline.artifacts.reference import Statistics
 from pipeline.base import files, git, process, project
 from pipeline.base import params as parameters
-from pipeline.base.errors import DataError, ExpectationError, GitError
+from pipeline.base.errors import DataError, ExpectationError
+from pipeline.base.process import Ending
+from pipeline.base.words import counted
 from pipeline.checking import facts, inspection
 from pipeline.checking.inspection import Inspection, Past
 from pipeline.checking.settings import Validate
-from pipeline.data import delta, labels, names, scan, sources
+from pipeline.data import archives, delta, exports, labels, layouts, names, placing, scan, sources, splits
 from pipeline.data.inventory import Inventory
+from pipeline.data.layouts import FileHere, Layout, Splitting
+from pipeline.data.placing import NewBatch, Placing
+from pipeline.data.settings import Prepare
 from pipeline.data.store import Store
-from pipeline.images import pixels, workers
+from pipeline.images import pixels, sniffing, workers
 from pipeline.images.decoding import Facts
 from pipeline.images.workers import Job
 from pipeline.settings import Params
@@ -36,14 +41,31 @@ EXAMPLE = "python -m pipeline add ~/photos --batch june --dry-run"
 SHOWN = 20
 """Images that are not taken and named on the screen."""
 
-AGAIN = "run this again"
-"""How a folder that was mended is added."""
+FEW = 5
+"""Other files that are named on the screen."""
+
+HIDDEN = re.compile(r"(?:^|/)(?:\.|@eaDir/)")
+"""Paths of files that systems and editors keep for themselves; the second is that of network disks (Synology)."""
+
+NEAR = 0.8
+"""Likeness of two labels, 0 to 1, from which one may be meant for the other (`difflib.SequenceMatcher`)."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
-    parser.add_argument("folder", type=project.given, help="holds <label>/<image>, or images and a labels.csv")
+    parser.add_argument(
+        "folder",
+        type=project.given,
+        help="holds <label>/<image>, or images and a labels.csv; or a ZIP or tar archive of that",
+    )
     parser.add_argument("--batch", default=None, help="name of the new batch (default: the folder's)")
+    splitting = parser.add_mutually_exclusive_group()
+    splitting.add_argument(
+        "--keep-splits", action="store_true", help="images of train, val and test folders stay in these splits"
+    )
+    splitting.add_argument(
+        "--merge-splits", action="store_true", help="such folders, or a column `split`, are all new images alike"
+    )
     parser.add_argument("--dry-run", action="store_true", help="only say what would happen")
     parser.add_argument("--images", type=project.given, default=Path("data/images"), help="default: data/images")
     parser.add_argument("--params", type=project.given, default=Path("params.yaml"), help="default: params.yaml")
@@ -51,141 +73,224 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True)
-class NewBatch:
-    """A batch that is to be made of a folder. Until they are copied, all paths are those of the folder."""
+class _Given:
+    """What is to be added. Until images are copied, all paths in tables and messages are those that people know."""
 
+    name: str
+    """As people call it."""
     folder: Path
-    """Where its images are."""
-    target: Path
-    """The folder of the batch."""
-    images: Path
-    """The folder of all batches."""
-
-    @property
-    def is_part(self) -> bool:
-        """Whether one pointer tracks all batches."""
-        return self._of_all.is_file()
-
-    @property
-    def pointer(self) -> Path:
-        """The pointer that tracks it."""
-        return self._of_all if self.is_part else self.target.with_name(f"{self.target.name}.dvc")
-
-    @property
-    def _of_all(self) -> Path:
-        return self.images.with_name(f"{self.images.name}.dvc")
+    """Where its files are."""
+    again: str
+    """How it is added once it was mended."""
 
     def path(self, below: str) -> str:
-        """Path of an image in the folder, from its path below it."""
-        return f"{self.folder}/{below}"
+        """Path of a file, for people, from its path below the folder."""
+        return f"{self.name}/{below}"
 
     def below(self, path: str) -> str:
-        """Path below the folder, from `path`."""
-        return path[len(f"{self.folder}/") :]
+        """Path below the folder."""
+        return path[len(f"{self.name}/") :]
 
 
-def run(folder: Path, batch: str | None, dry_run: bool, images: Path, params: Path, scratch: Path) -> int:
-    """Take a folder of new labelled images into a new batch, but for images that are faulty or there already."""
+def run(
+    folder: Path,
+    batch: str | None,
+    keep_splits: bool,
+    merge_splits: bool,
+    dry_run: bool,
+    images: Path,
+    params: Path,
+    scratch: Path,
+) -> int:
+    """Take new labelled images into a new batch, but for images that are faulty or there already."""
     sections = parameters.load(params, Params)
     git.check()
-    new_batch = NewBatch(folder, _target(folder, batch, images), images)
-    here, held = _read(new_batch, sections.detect.ignore), _held(images, sections.detect.ignore)
+    new_batch = NewBatch(_target(folder, batch, images), images, scratch)
+    splitting: Splitting | None = "keep" if keep_splits else "merge" if merge_splits else None
+    with process.ending("add: interrupted; run it again") as ending:
+        reads_only = dry_run and not archives.stem(folder) and not placing.is_left(images, scratch)
+        with nullcontext() if reads_only else _alone(new_batch, ending):
+            _refuse_taken(new_batch)
+            with _unpacked(folder, new_batch) as given:
+                return _add(given, new_batch, splitting, dry_run, sections, ending)
+
+
+def _add(
+    given: _Given,
+    batch: NewBatch,
+    splitting: Splitting | None,
+    dry_run: bool,
+    sections: Params,
+    ending: Ending,
+) -> int:
+    held = _held(batch.images, sections.detect.ignore)
+    layout = _layout(given, sections.detect.ignore, splitting)
+    here = _read(given, layout, sections.prepare)
     new = _new(here, held)
-    print(f"add: {len(here)} images in {folder}, {len(here) - len(new)} of them there already or copies of others")
+    print(
+        f"add: {counted(len(here), 'image')} in {given.name}, {len(here) - len(new)} of them there already or copies "
+        "of others"
+    )
     if new.is_empty():
         print("add: nothing to add")
         return 0
 
-    inspected = _inspect(new, held, folder, sections.validate_)
+    inspected = _inspect(new, held, given, sections.validate_)
     _say_not_taken(inspected)
+    _say_near_labels(new["label"].unique().to_list(), held["label"].unique().to_list(), given, sections.validate_)
     if inspected.obstacles:
         raise ExpectationError(f"{' | '.join(inspected.obstacles)}; nothing was added")
-    taken = inspected.kept.rows
-    counts = ", ".join(f"{label}: {count}" for label, count in taken.group_by("label").len().sort("label").iter_rows())
-    takes = f"{'would take' if dry_run else 'takes'} {len(taken)} images"
-    print(f"add: {takes} into {new_batch.target} ({counts or 'none'})")
+    wished = new.select("digest", "split").unique("digest")
+    taken = inspected.kept.rows.join(wished, on="digest", how="left", maintain_order="left")
+    takes = f"{'would take' if dry_run else 'takes'} {counted(len(taken), 'image')}"
+    print(f"add: {takes} into {batch.target} ({_counts(taken) or 'none'})")
     if dry_run or taken.is_empty():
         return 0
 
-    _track(_copied(taken, new_batch, scratch), new_batch)
-    message = shlex.quote(f"Add {new_batch.target.name}")
+    rows = [(given.below(path), *rest) for path, *rest in taken.select("path", "label", "split").iter_rows()]
+    _place(Placing(batch), given.folder, rows, layout.is_listed, ending)
+    message = shlex.quote(f"Add {batch.target.name}")
     print(
-        f"add: staged {new_batch.pointer}; next: git commit -m {message}; then "
+        f"add: staged {batch.pointer}; next: git commit -m {message}; then "
         "`dvc repro` trains on it, and `dvc push && git push` shares it"
     )
     return 0
 
 
 def _target(folder: Path, batch: str | None, images: Path) -> Path:
-    if not folder.is_dir():
-        raise DataError(f"{folder}: not a folder; expected one with images in <label>/, or with a labels.csv")
-    name = folder.resolve().name if batch is None else batch
+    stem = archives.stem(folder) if folder.is_file() else ""
+    if not folder.is_dir() and not stem:
+        what = "neither a folder nor an archive" if folder.exists() else "no such folder or archive"
+        raise DataError(
+            f"{folder}: {what}; expected a folder with images in <label>/, or with a labels.csv, or an archive of "
+            f"one ({', '.join(archives.ENDINGS)})"
+        )
+    name = stem or folder.resolve().name if batch is None else batch
     fault = names.fault(name) or ("it is not one name" if "/" in name or name in (".", "..") else "")
     if fault or not labels.is_label(name):
         raise DataError(
             f"{name!a} cannot name a batch{f': {fault}' if fault else ''}; expected letters, digits, spaces or any of "
             "_.+-, beginning with a letter, digit or _; give another with --batch"
         )
-    target = images / name
-    if target.exists() or target.with_name(f"{name}.dvc").exists():
+    return images / name
+
+
+def _refuse_taken(batch: NewBatch) -> None:
+    target = batch.target
+    if target.exists() or target.with_name(f"{target.name}.dvc").exists():
         raise DataError(f"{target} exists; expected the name of a new batch; give another with --batch")
-    return target
 
 
-def _read(batch: NewBatch, ignore: tuple[str, ...]) -> "pl.DataFrame":
-    """The images of the folder: columns digest, label, path."""
+@contextmanager
+def _alone(batch: NewBatch, ending: Ending) -> Iterator[None]:
+    """Be the only call here, clean up after one that was killed, and leave nothing behind however this one ends."""
+    lock = batch.scratch / "adding.lock"
+    with process.alone(lock, "`add`", "it leaves nothing behind"):
+        for line in placing.recover(batch.images, batch.scratch):
+            print(f"add: {line}")
+        tidy = Placing(batch).tidy
+
+        def undo() -> None:
+            tidy()
+            lock.with_suffix(".pid").unlink(missing_ok=True)
+
+        ending.undo = undo
+        try:
+            yield
+        finally:
+            tidy()
+
+
+@contextmanager
+def _unpacked(folder: Path, batch: NewBatch) -> Iterator[_Given]:
+    """The folder; of an archive one in the scratch folder, as long as this lasts."""
+    if folder.is_dir():
+        yield _Given(str(folder), folder, "run this again")
+        return
+    print(f"add: unpacking {folder}", flush=True)
+    archives.unpack(folder, batch.unpacked)
+    yield _Given(str(folder), batch.unpacked, f"run this again with a mended {folder.name}")
+
+
+def _layout(given: _Given, ignore: tuple[str, ...], splitting: Splitting | None) -> Layout:
+    """What the folder holds; says what is not taken."""
+    tree = scan.walk(given.folder, since=lambda _folder: 0)
+    _refuse_hostile(given, tree)
+    below = sorted(os.path.relpath(entry.path, given.folder) for entry in tree.recent)
+    wanted = [path for path in below if not sources.is_ignored(path, ignore)]
+    hidden = {path for path in wanted if HIDDEN.search(path)}
+    found = [_look_at(given.folder, path) for path in wanted if path not in hidden]
+    lists = {
+        file.path: (given.folder / file.path).read_bytes()
+        for file in found
+        if "/" not in file.path and not file.is_image and file.path.lower().endswith(exports.ENDINGS)
+    }
+    layout = layouts.read(given.name, found, lists, splitting, given.again)
+    others = [*layout.others, *(FileHere(path, is_image=False, what="hidden") for path in sorted(hidden))]
+    if others:
+        named = ", ".join(f"{file.path!a} ({file.what or 'no image'})" for file in others[:FEW])
+        more = f" and {len(others) - FEW} more" if len(others) > FEW else ""
+        print(f"add: not taken, no images by content or place: {named}{more}")
+    for line in layout.says:
+        print(f"add: {line}")
+    for warning in layout.warnings:
+        print(f"add: warning: {warning}")
+    return layout
+
+
+def _look_at(folder: Path, path: str) -> FileHere:
+    with open(folder / path, "rb") as file:
+        kind = sniffing.kind(file.read(sniffing.MAGIC_BYTES))
+    return FileHere(path, kind in sniffing.FORMATS, kind)
+
+
+def _read(given: _Given, layout: Layout, prepare: Prepare) -> "pl.DataFrame":
+    """The images of the folder: columns digest, label, path, split."""
     import polars as pl
 
-    folder = batch.folder
-    entries = scan.walk(folder, since=lambda _folder: 0)
-    _refuse_hostile(folder, entries)
-    below = sorted(os.path.relpath(entry.path, folder) for entry in entries.recent)
-    kept = [path for path in below if not sources.is_ignored(path, ignore)]
-    print(f"add: reading {len(kept)} files", flush=True)
+    print(f"add: reading {counted(len(layout.images), 'file')}", flush=True)
+    bar = tqdm(layout.images, desc="add: read", unit="image", disable=None)
+    digests = [files.md5_file(given.folder / image.path) for image in bar]
+    wished = [image.split for image in layout.images]
+    if layout.asks_splits:
+        for split, share in (("val", prepare.val_fraction), ("holdout", prepare.holdout_fraction)):
+            if split not in wished:
+                print(f"add: nothing is meant for {split}: it gets {share:.0%} of train (prepare.{split}_fraction)")
+        wished = splits.complete(wished, digests, prepare.val_fraction, prepare.holdout_fraction)
+    text = pl.String
     table = pl.DataFrame(
         {
-            "path": [batch.path(path) for path in kept],
-            "digest": [files.md5_file(folder / path) for path in kept],
+            "digest": digests,
+            "label": [image.label for image in layout.images],
+            "path": [given.path(image.path) for image in layout.images],
+            "split": wished,
         },
-        schema={"path": pl.String, "digest": pl.String},
+        schema={"digest": text, "label": text, "path": text, "split": text},
     )
-    loose = [path for path in kept if "/" not in path]
-    if loose and labels.CSV not in loose:
-        raise DataError(
-            f"{len(loose)} files lie directly in {folder}, e.g. {loose[0]!a}; expected each in a folder named "
-            f"after its label, or a {labels.CSV} beside them (first line `file,label`)"
-        )
-    return _labelled(table, batch)
+    several = table.drop_nulls("split").group_by("digest").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
+    if len(several):
+        are = "copy of an image lies" if len(several) == 1 else "images lie"
+        print(f"add: warning: {len(several)} {are} in more than one split; what judges or stops counts, not train")
+    strongest = splits.strongest(table.drop_nulls("split").select("digest", "split"), "digest")
+    return table.drop("split").join(strongest, on="digest", how="left", maintain_order="left")
 
 
-def _labelled(table: "pl.DataFrame", batch: NewBatch) -> "pl.DataFrame":
-    """With their labels, from the folders or from labels.csv; columns digest, label, path."""
-    import polars as pl
-
-    listed = batch.path(labels.CSV)
-    if listed not in table["path"]:
-        return labels.of_folders(table, str(batch.folder), AGAIN)
-    content = Path(listed).read_bytes()
-    rows, missing = labels.of_csv(table.filter(pl.col("path") != listed), str(batch.folder), content, AGAIN)
-    if missing:
-        print(f"add: warning: {labels.CSV} names {len(missing)} files that are not there, e.g. {missing[0]!a}")
-    return rows
-
-
-def _refuse_hostile(folder: Path, entries: scan.Tree) -> None:
+def _refuse_hostile(given: _Given, tree: scan.Tree) -> None:
     """Refuse what `dvc add` would follow, hang on or publish."""
-    names_here = Counter(entry.identity for entry in entries.recent)
+    names_here = Counter(entry.identity for entry in tree.recent)
     linked = [
         (entry.path, "a hard link to a file that lies elsewhere too")
-        for entry in entries.recent
+        for entry in tree.recent
         if entry.num_names > names_here[entry.identity]
     ]
-    hostile = sorted([*entries.hostile, *linked])
+    hostile = sorted([*tree.hostile, *linked])
     if hostile:
         path, kind = hostile[0]
+        are = "is no plain file" if len(hostile) == 1 else "are no plain files"
+        place = given.path(os.path.relpath(path, given.folder))
         raise DataError(
-            f"{len(hostile)} entries in {folder} are no plain files, e.g. {path!a}: {kind}; expected folders and files "
-            "of their own; delete or copy them"
+            f"{counted(len(hostile), 'entry', 'entries')} in {given.name} {are}, e.g. {place!a}: {kind}; expected "
+            f"folders and files of their own; delete or copy them and {given.again}"
         )
 
 
@@ -201,22 +306,25 @@ def _new(here: "pl.DataFrame", held: "pl.DataFrame") -> "pl.DataFrame":
     return here.join(held, on=pair, how="anti").sort("path").unique(pair, keep="first", maintain_order=True)
 
 
-def _inspect(new: "pl.DataFrame", held: "pl.DataFrame", folder: Path, validate: Validate) -> Inspection:
+def _inspect(new: "pl.DataFrame", held: "pl.DataFrame", given: _Given, validate: Validate) -> Inspection:
     """What the stage `validate` would say of them."""
     import polars as pl
 
     images, added = delta.once(new), delta.of_added(new)
-    jobs = [Job(digest, (path,)) for digest, path in images.select("digest", "path").iter_rows()]
+    jobs = [
+        Job(digest, (str(given.folder / given.below(path)),))
+        for digest, path in images.select("digest", "path").iter_rows()
+    ]
     decoded = workers.look(jobs, pixels.limits(validate), {}, "add")
     table = facts.table([image or Facts(0, error="changed while it was read") for image in decoded])
     table = table.with_columns(images["digest"])
-    rows = facts.of_new(added, held, table, str(folder))
+    rows = facts.of_new(added, held, table, given.name)
     # That another label still waits for more images is no news.
     counts = held.group_by("label").len()
     is_enough = pl.col("len") >= validate.min_images_per_label
     known_labels = counts.filter(is_enough | pl.col("label").is_in(new["label"].implode()))["label"]
     past = Past(held, known_labels.to_list(), Statistics())
-    return inspection.inspect(rows, added, past, validate, f" and {AGAIN}")
+    return inspection.inspect(rows, added, past, validate, f" and {given.again}")
 
 
 def _say_not_taken(inspected: Inspection) -> None:
@@ -228,67 +336,51 @@ def _say_not_taken(inspected: Inspection) -> None:
     for path, reason in refused.select("path", "reason").head(SHOWN).iter_rows():
         print(f"add: not taken: {path!a}: {reason}")
     if len(refused) > SHOWN:
-        print(f"add: and {len(refused) - SHOWN} more are not taken")
+        left = len(refused) - SHOWN
+        print(f"add: and {left} more {'is' if left == 1 else 'are'} not taken")
 
 
-def _copied(taken: "pl.DataFrame", batch: NewBatch, scratch: Path) -> Path:
-    """The folder that they were copied to, beside their place: all of it or nothing is moved there."""
-    beside = scratch / "adding"
-    shutil.rmtree(beside, ignore_errors=True)
-    rows = [(batch.below(path), label) for path, label in taken.select("path", "label").iter_rows()]
-    for path, _ in tqdm(rows, desc="add: copy", unit="image", disable=None):
-        (beside / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(batch.folder / path, beside / path, follow_symlinks=False)
-    if (batch.folder / labels.CSV).is_file():
-        files.write(beside / labels.CSV, labels.to_csv(rows))
-    return beside
+def _say_near_labels(new: Sequence[str], held: Sequence[str], given: _Given, validate: Validate) -> None:
+    """Warn of new labels that are nearly the names of known ones; what `validate.labels` lists is meant so."""
+    for label in sorted(set(new) - {*held, *validate.labels, ""}):
+        near = _near(label, held)
+        if near:
+            print(f"add: warning: the label {label!a} is new; if {near!a} is meant, name it so and {given.again}")
 
 
-def _track(copied: Path, batch: NewBatch) -> None:
-    """Move what was copied to its place, `dvc add` it, stage the pointer; take it away again if that is cut short."""
-    target, images, pointer = batch.target, batch.images, batch.pointer
-    words = [str(Path(sys.executable).with_name("dvc")), "add", str(pointer.with_suffix(""))]
-    with process.stoppable() as asked:  # from here on no signal comes between two steps
-        target.parent.mkdir(parents=True, exist_ok=True)
-        copied.rename(target)
-        # A session of its own: Ctrl-C is for us to handle, for DVC would answer it with a traceback.
-        dvc = subprocess.Popen(
-            words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
-        try:
-            said = _waited(dvc, asked)
-        except BaseException:
-            dvc.terminate()
-            dvc.communicate()
-            _take_back(target)
-            raise
-    if dvc.returncode:
-        _take_back(target)
-        faults = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")] or [said]
-        raise DataError(f"`dvc add` failed, nothing was added: {' '.join(faults[0].split())[:300]}")
-    ignored = images.parent / ".gitignore" if batch.is_part else images / ".gitignore"
+def _near(label: str, known: Sequence[str]) -> str:
+    """The known label that another is nearest to; empty if none is near. Numbers in names tell labels apart."""
+    plain = {one.casefold(): one for one in sorted(known) if re.findall("[0-9]+", one) == re.findall("[0-9]+", label)}
+    found = difflib.get_close_matches(label.casefold(), plain, n=1, cutoff=NEAR)
+    return plain[found[0]] if found else ""
+
+
+def _counts(taken: "pl.DataFrame") -> str:
+    """Images by label, and by split where any has one."""
+    labelled = taken.group_by("label").len().sort("label").iter_rows()
+    by_label = ", ".join(f"{label}: {count}" for label, count in labelled)
+    by_split = dict(taken.drop_nulls("split").group_by("split").len().iter_rows())
+    shown = ", ".join(f"{by_split[split]} {split}" for split in splits.SPLITS if split in by_split)
+    return f"{by_label}; {shown}" if shown else by_label
+
+
+def _place(this: Placing, folder: Path, rows: Sequence[placing.Row], is_listed: bool, ending: Ending) -> None:
+    """Copy, move, `dvc add`, stage: all of it or nothing."""
+    after = ending.undo
+
+    def undo() -> None:
+        this.undo()
+        after()
+
+    ending.undo = undo
     try:
-        git.says("add", "--", *(str(path) for path in (pointer, ignored) if path.is_file()))
-    except GitError as error:
-        raise GitError(
-            f"{target} is added, and its pointer {pointer} is not staged: {error}; then `git add` it"
-        ) from None
-
-
-def _waited(dvc: "subprocess.Popen[str]", asked: Callable[[], str | None]) -> str:
-    """What DVC says on stderr, once it ends.
-
-    Raises:
-        KeyboardInterrupt: this process was asked to stop.
-    """
-    while True:
-        try:
-            return dvc.communicate(timeout=process.POLL)[1]
-        except subprocess.TimeoutExpired:
-            if asked():
-                raise KeyboardInterrupt from None
-
-
-def _take_back(target: Path) -> None:
-    shutil.rmtree(target)
-    target.with_name(f"{target.name}.dvc").unlink(missing_ok=True)
+        this.copy(folder, rows, is_listed)
+        with ending.held():
+            this.move()
+        this.track()
+    except BaseException:
+        with ending.held():
+            this.undo()
+        raise
+    process.ignore_signals()  # the batch is there
+    this.stage()

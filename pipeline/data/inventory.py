@@ -55,9 +55,8 @@ class Inventory:
         import polars as pl
 
         listing = self.store.listing(source).select("path", "digest")
-        if self.ignore:
-            below = pl.col("path").str.slice(len(self.images.as_posix()))
-            listing = listing.filter(~below.str.contains(sources.pattern(self.ignore)))
+        below = pl.col("path").str.slice(len(self.images.as_posix()))
+        listing = listing.filter(~below.str.contains(sources.pattern(self.ignore)))
         place = f"{source.path}/{labels.CSV}"
         listed = listing.filter(pl.col("path") == place)
         if listed.is_empty():

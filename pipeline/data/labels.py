@@ -5,11 +5,12 @@ import io
 import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.artifacts.lineage import Lineage
 from pipeline.base.errors import DataError
 from pipeline.data.settings import LabelChanges
+from pipeline.data.splits import SPLITS, Split
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,7 +19,18 @@ MAX_LABEL = 64
 """Characters of a label."""
 
 CSV = "labels.csv"
-"""In the topmost folder of a batch; first line `file,label`, files relative to that folder."""
+"""In the topmost folder of a batch; first line `file,label` or `file,label,split`, files relative to that folder."""
+
+HEADERS = (["file", "label"], ["file", "label", "split"])
+"""First lines of a labels.csv."""
+
+
+class Line(NamedTuple):
+    """What labels.csv says of a file."""
+
+    label: str
+    split: Split | None
+    """What the image is wished to be used for, should nothing be decided yet; None: its content decides."""
 
 
 def is_label(name: str) -> bool:
@@ -138,11 +150,16 @@ def of_folders(files: "pl.DataFrame", images: str, again: str = "`dvc add` again
             path = rows.filter(pl.col("folder") == name)["path"].sort()[0]
             raise DataError(f"{path!a}: lies in no label folder; move it to {images}/<batch>/<label>/ and {again}")
         if not is_label(PurePosixPath(name).name):
-            raise DataError(
-                f"{name!a}: not a label; expected 1 to {MAX_LABEL} letters, digits, spaces or any of _.+-, starting "
-                f"with a letter, digit or _, as the name of a folder of images; rename the folder and {again}"
-            )
+            raise no_label(name, again)
     return rows.select("digest", pl.col("folder").str.extract(r"([^/]*)$").alias("label"), "path")
+
+
+def no_label(folder: str, again: str) -> DataError:
+    """That a folder of images has a name that cannot be a label; `again` as in `of_folders`."""
+    return DataError(
+        f"{folder!a}: not a label; expected 1 to {MAX_LABEL} letters, digits, spaces or any of _.+-, starting "
+        f"with a letter, digit or _, as the name of a folder of images; rename the folder and {again}"
+    )
 
 
 def of_csv(
@@ -165,9 +182,9 @@ def of_csv(
     """
     import polars as pl
 
-    labels = _read(f"{batch}/{CSV}", content, again)
+    lines = lines_of_csv(f"{batch}/{CSV}", content, again)
     named = pl.DataFrame(
-        {"path": [f"{batch}/{file}" for file in labels], "label": list(labels.values())},
+        {"path": [f"{batch}/{file}" for file in lines], "label": [line.label for line in lines.values()]},
         schema={"path": pl.String, "label": pl.String},
     )
     rows = files.join(named, on="path", how="left", maintain_order="left").with_columns(pl.col("label").fill_null(""))
@@ -175,38 +192,63 @@ def of_csv(
     return rows.select("digest", "label", "path"), missing
 
 
-def to_csv(rows: Sequence[tuple[str, str]]) -> bytes:
-    """A labels.csv of files, relative to the batch, and their labels."""
+def to_csv(rows: Sequence[tuple[str, str, Split | None]]) -> bytes:
+    """A labels.csv of files, relative to the batch, their labels and their splits, if any has one."""
+    has_splits = any(split for *_, split in rows)
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
-    writer.writerow(["file", "label"])
-    writer.writerows(rows)
+    writer.writerow(HEADERS[has_splits])
+    writer.writerows([(file, label, split or "") if has_splits else (file, label) for file, label, split in rows])
     return sink.getvalue().encode()
 
 
-def _read(name: str, content: bytes, again: str) -> dict[str, str]:
-    """File to label."""
+def is_own(content: bytes) -> bool:
+    """Whether a file begins as a labels.csv does."""
+    first = content.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0]
+    return [cell.strip().lower() for cell in first.decode(errors="replace").split(",")] in HEADERS
+
+
+def lines_of_csv(name: str, content: bytes, again: str) -> dict[str, Line]:
+    """What a labels.csv says of each file that it names.
+
+    Args:
+        name: of it, for people.
+        content: of it.
+        again: what an error says to do once the file is mended.
+
+    Raises:
+        DataError: it cannot be read, or says two things of a file; names the line.
+    """
     try:
         rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{name}: not a CSV file in UTF-8 ({error}); save it as that and {again}") from None
     remedy = f"mend it and {again}"
-    if not rows or [cell.strip().lower() for cell in rows[0]] != ["file", "label"]:
-        header = ",".join(rows[0])[:80] if rows else "nothing"
-        raise DataError(f"{name}: line 1 is {header!a}; expected `file,label`; {remedy}")
-    labels: dict[str, str] = {}
-    for line, row in enumerate(rows[1:], start=2):
+    header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    if header not in HEADERS:
+        found = ",".join(rows[0])[:80] if rows else "nothing"
+        raise DataError(f"{name}: line 1 is {found!a}; expected `file,label`; {remedy}")
+    lines: dict[str, Line] = {}
+    for number, row in enumerate(rows[1:], start=2):
         if not row:
             continue
-        if len(row) != 2:
-            raise DataError(f"{name}: line {line} has {len(row)} cells; expected a file and its label; {remedy}")
+        if len(row) != len(header):
+            expected = "a file and its label" if len(header) == 2 else "a file, its label and its split"
+            raise DataError(f"{name}: line {number} has {len(row)} cells; expected {expected}; {remedy}")
         # Editors write an accent in one way or another; both are one label.
         file, label = row[0].strip(), unicodedata.normalize("NFC", row[1].strip())
         if not is_label(label):
             raise DataError(
-                f"{name}: line {line}: {label!a} is not a label; expected 1 to {MAX_LABEL} letters, digits, spaces or "
-                f"any of _.+-, starting with a letter, digit or _; {remedy}"
+                f"{name}: line {number}: {label!a} is not a label; expected 1 to {MAX_LABEL} letters, digits, spaces "
+                f"or any of _.+-, starting with a letter, digit or _; {remedy}"
             )
-        if labels.setdefault(file, label) != label:
-            raise DataError(f"{name}: line {line}: {file!a} has another label above; expected one; {remedy}")
-    return labels
+        split = row[2].strip() if len(row) == 3 else ""
+        if split and split not in SPLITS:
+            raise DataError(
+                f"{name}: line {number}: {split!a} is not a split; expected {', '.join(SPLITS)} or nothing; {remedy}"
+            )
+        line = Line(label, next((one for one in SPLITS if one == split), None))
+        if lines.setdefault(file, line) != line:
+            what = "label" if lines[file].label != label else "split"
+            raise DataError(f"{name}: line {number}: {file!a} has another {what} above; expected one; {remedy}")
+    return lines

@@ -71,6 +71,7 @@ def extend(
     accepted: Delta,
     groups: "pl.DataFrame",
     set_aside: "pl.DataFrame",
+    wished: "pl.DataFrame",
     split_of: Callable[[str], Split],
     cycle: str,
 ) -> "pl.DataFrame":
@@ -83,7 +84,9 @@ def extend(
         groups: columns digest, group, for newcomers that look like another image; the group's split
             is theirs. Others are a group of their own.
         set_aside: column digest; images of the ledger among them count as removed.
-        split_of: the split of a group seen for the first time, from its digest.
+        wished: columns digest and split, for newcomers whose labels.csv asks for a split. A group seen for the first
+            time gets the strongest wish of its images.
+        split_of: the split of a group seen for the first time for which nobody wishes one, from its digest.
         cycle: digest of the data, for `first_seen`.
     """
     import polars as pl
@@ -95,7 +98,7 @@ def extend(
     new = new.join(groups, on="digest", how="left", maintain_order="left").with_columns(
         pl.coalesce("group", "digest").alias("group")
     )
-    dealt = _dealt(ledger, new, split_of)
+    dealt = _dealt(ledger, new, wished, split_of)
     new = new.join(dealt, on="group", how="left", maintain_order="left").with_columns(
         first_seen=pl.lit(cycle),
         removed=pl.lit(value=False),
@@ -104,14 +107,19 @@ def extend(
     return pl.concat([old, new.select(COLUMNS)])
 
 
-def _dealt(ledger: "pl.DataFrame", new: "pl.DataFrame", split_of: Callable[[str], Split]) -> "pl.DataFrame":
-    """The split of each group of the new images, columns group and split: that of the ledger, else a fresh one."""
+def _dealt(
+    ledger: "pl.DataFrame", new: "pl.DataFrame", wished: "pl.DataFrame", split_of: Callable[[str], Split]
+) -> "pl.DataFrame":
+    """The split of each group of the new images, columns group, split: the ledger's, else a wish, else a fresh one."""
     import polars as pl
 
     before = ledger.join(new, on="group", how="semi").select("group", "split").unique("group")
-    fresh = new.select("group").unique().join(before, on="group", how="anti")["group"]
+    asked = splits.strongest(new.select("digest", "group").join(wished, on="digest"), "group")
+    asked = asked.join(before, on="group", how="anti")
+    fresh = new.select("group").unique().join(pl.concat([before, asked]), on="group", how="anti")["group"]
     split = [split_of(group) for group in fresh]
-    return pl.concat([before, pl.DataFrame({"group": fresh, "split": split}, schema_overrides={"split": pl.String})])
+    dealt = pl.DataFrame({"group": fresh, "split": split}, schema_overrides={"split": pl.String})
+    return pl.concat([before, asked, dealt])
 
 
 def remembering(ledger: "pl.DataFrame", elder: "pl.DataFrame") -> "pl.DataFrame":

@@ -11,6 +11,9 @@ from pipeline.artifacts.sources import Source
 from pipeline.base import files
 from pipeline.base.errors import DataError
 
+STAGED = ".adding"
+"""Folder below the images in which `pipeline add` makes a batch. What a call that was killed left there is no data."""
+
 
 def find(images: Path, at_least: int = 1) -> tuple[Source, ...]:
     """Every batch below `images`: `images.dvc` beside it, or any number of pointers in it.
@@ -44,7 +47,7 @@ def _pointers(images: Path) -> Iterator[Path]:
             by_name = {entry.name: entry for entry in entries}
         for name, entry in by_name.items():
             if entry.is_dir(follow_symlinks=False):
-                if f"{name}.dvc" not in by_name:
+                if f"{name}.dvc" not in by_name and name != STAGED:
                     waiting.append(Path(entry.path))
             elif name.endswith(".dvc") and entry.is_file(follow_symlinks=False):
                 yield Path(entry.path)
@@ -123,11 +126,11 @@ def digest(sources: Iterable[Source]) -> str:
 
 def is_ignored(path: str, patterns: Sequence[str]) -> bool:
     """Whether a name in a path is one that systems leave behind, not an image (`detect.ignore`)."""
-    return bool(patterns) and re.search(pattern(patterns), path) is not None
+    return re.search(pattern(patterns), path) is not None
 
 
 def pattern(patterns: Sequence[str]) -> str:
-    """One regular expression for patterns with * and ?; a whole part of a path, between slashes, has to fit one."""
+    """One regular expression for patterns with * and ?, and for STAGED; a whole part of a path has to fit one."""
     wild = {"*": "[^/]*", "?": "[^/]"}
-    parts = ("".join(wild.get(character, re.escape(character)) for character in one) for one in patterns)
+    parts = ("".join(wild.get(character, re.escape(character)) for character in one) for one in (*patterns, STAGED))
     return f"(?:^|/)(?:{'|'.join(parts)})(?:/|$)"

@@ -6,6 +6,7 @@ training images of the cycles that a warm start goes on from.
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 Split = Literal["train", "val", "holdout"]
 
 SPLITS: tuple[Split, ...] = ("train", "val", "holdout")
+
+STRONGEST: tuple[Split, ...] = ("holdout", "val", "train")
+"""Of wishes for one picture the first counts: what anybody meant to judge by is not taught."""
 
 
 def rank(digest: str) -> int:
@@ -35,3 +39,34 @@ def cap(rows: "pl.DataFrame", at_most: int) -> "pl.DataFrame":
     The lowest ranks are kept, so that the sample stays nearly the same as data grows.
     """
     return rows.bottom_k(at_most, by="rank").sort("digest") if len(rows) > at_most else rows.sort("digest")
+
+
+def strongest(wishes: "pl.DataFrame", by: str) -> "pl.DataFrame":
+    """One wish for each value of a column, columns `by` and split.
+
+    Args:
+        wishes: columns `by` and split.
+        by: a column, such as digest or group.
+    """
+    import polars as pl
+
+    order = pl.col("split").cast(pl.Enum(STRONGEST))
+    return wishes.sort(order).unique(by, keep="first", maintain_order=True).select(by, "split")
+
+
+def complete(
+    meant: Iterable[Split | None], digests: Iterable[str], val_fraction: float, holdout_fraction: float
+) -> list[Split | None]:
+    """Wishes for all three splits, where those who split the images made only two: the rest is dealt from train.
+
+    Args:
+        meant: what each image is meant for.
+        digests: of the images.
+        val_fraction, holdout_fraction: see `assign`.
+    """
+    meant = list(meant)
+    val = 0.0 if "val" in meant else val_fraction
+    holdout = 0.0 if "holdout" in meant else holdout_fraction
+    return [
+        assign(digest, val, holdout) if wish == "train" else wish for wish, digest in zip(meant, digests, strict=True)
+    ]

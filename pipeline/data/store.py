@@ -2,11 +2,13 @@
 
 import errno
 import json
+import logging
 import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -355,6 +357,43 @@ class Store:
         except Exception as error:  # noqa: BLE001 - each remote client has exceptions of its own
             return digest, error
         return digest, size
+
+
+def track(path: Path) -> None:
+    """`dvc add` a file or folder of the project that is the current directory, in this process: it ends with us.
+
+    Git stages nothing yet, whatever DVC's `core.autostage` says: that would stay if the rest were undone.
+
+    Raises:
+        DataError: DVC refuses, or could not take an image into its cache, of which it only says so (DVC 3.67.1).
+    """
+    try:
+        from dvc.repo import Repo
+
+        with _heard() as errors, Repo(config={"core": {"autostage": False}}) as repo:
+            repo.add([str(path)])
+    except Exception as error:
+        errors = [one_line(cause) for cause in (error, error.__cause__) if cause is not None]
+        raise DataError(f"`dvc add` failed, nothing was added: {': '.join(errors)[:300]}") from error
+    if errors:
+        raise DataError(f"`dvc add` failed, nothing was added: {' '.join(errors[0].split())[:300]}")
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What DVC says of errors meanwhile, a line each; it is not printed, nor is anything else that it says."""
+    errors: list[str] = []
+    listener = logging.Handler(logging.ERROR)
+    listener.emit = lambda record: errors.append(record.getMessage())  # type: ignore[method-assign]
+    loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [listener], False
+    try:
+        yield errors
+    finally:
+        for logger, (handlers, propagates) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagates
 
 
 def _refuse_hostile(source: Source, paths: "pl.Series", digests: "pl.Series") -> None:

@@ -255,7 +255,12 @@ def _create(path: Path, count: int, view: View) -> "np.memmap[tuple[int, ...], n
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)  # it may have another name, under which what it holds is still wanted
     shape = (count, view.size, view.size, view.channels)
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        # What is mapped and finds no room on the disk ends the process by SIGBUS, without a word.
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def _refuse_faults(paths: "pl.Series", facts: Sequence[Facts]) -> None:

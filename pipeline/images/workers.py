@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.base import files
+from pipeline.base import files, process
 from pipeline.images import decoding
 from pipeline.images.decoding import Decoded, Facts, View
 
@@ -206,7 +206,8 @@ def _work(
             while queue and len(pending) < 3 * count:
                 chunk = queue[0]
                 arguments = (request, [(index, jobs[index]) for index in chunk])
-                future = pool.schedule(_chunk, arguments, timeout=WALL * request.limits.seconds * len(chunk))
+                with process.deaf_children():  # with the first one Pebble starts its threads, and they the workers
+                    future = pool.schedule(_chunk, arguments, timeout=WALL * request.limits.seconds * len(chunk))
                 pending[future] = queue.popleft()
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
                 error = future.exception()

@@ -11,7 +11,7 @@ from pipeline.base import files, params
 from pipeline.base.errors import DataError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
-from pipeline.data import dataset, labels, ledger, replay, splits, twins
+from pipeline.data import dataset, labels, ledger, replay, splits, twins, wishes
 from pipeline.data.dataset import Dataset
 from pipeline.data.delta import Delta
 from pipeline.data.settings import Prepare
@@ -86,9 +86,11 @@ def run(paths: Paths) -> None:
 
     pairs = _pairs(images, before, accepted, settings.prepare.near_duplicates)
     groups = _groups(before, pairs)
-    cycle = Sources.read(paths.sources).digest
-    rows = _extend(before, accepted, groups, set_aside, cycle, settings.prepare)
+    sources = Sources.read(paths.sources)
+    wished = _wished(images.store, sources, before, accepted)
+    rows = _extend(before, accepted, groups, set_aside, wished, sources.digest, settings.prepare)
     _say_twins(pairs, rows, len(rows) - len(before))
+    _say_wished(wished, rows)
     outputs = _outputs(parent, rows, settings.prepare)
     unlearned = _unlearned(rows, parents, accepted, settings.prepare)
     num_images, num_known = len(ledger.present(rows)), len(ledger.present(parents))
@@ -231,11 +233,28 @@ def _pairs(images: Images, before: "pl.DataFrame", accepted: Delta, similarity: 
     return [(digests[one], digests[two]) for one, two in places.tolist() if are_twins(one, two)]
 
 
+def _wished(store: Store, sources: Sources, before: "pl.DataFrame", accepted: Delta) -> "pl.DataFrame":
+    """The splits that labels.csv files ask for, of images seen for the first time; columns digest, split."""
+    newcomers = accepted.new.join(before, on="digest", how="anti")
+    return wishes.read(store, sources.sources, newcomers.select("digest", "path"))
+
+
+def _say_wished(wished: "pl.DataFrame", rows: "pl.DataFrame") -> None:
+    if wished.is_empty():
+        return
+    came = wished.join(rows.select("digest", given="split"), on="digest")
+    given = int((came["split"] == came["given"]).sum())
+    print(f"prepare: {given} of {len(wished)} new images are in the split that labels.csv asks for")
+    if given < len(wished):
+        print("prepare: the others are near-duplicates of images in another split, and share theirs")
+
+
 def _extend(
     before: "pl.DataFrame",
     accepted: Delta,
     groups: "pl.DataFrame",
     set_aside: "pl.DataFrame",
+    wished: "pl.DataFrame",
     cycle: str,
     prepare: Prepare,
 ) -> "pl.DataFrame":
@@ -247,7 +266,7 @@ def _extend(
 
     of_newcomers = groups.select("digest", "group")
     gone = set_aside.filter("is_known")
-    rows = ledger.extend(before, accepted, of_newcomers, gone, split_of, cycle)
+    rows = ledger.extend(before, accepted, of_newcomers, gone, wished, split_of, cycle)
     # A new image that looks like images of two splits belongs to neither: theirs cannot be moved any more.
     bridges = groups.filter("is_bridge").select("digest")
     if bridges.is_empty():

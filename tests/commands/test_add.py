@@ -1,14 +1,13 @@
 """`python -m pipeline add`: a folder of new labelled images becomes a batch; nothing else is touched."""
 
+import hashlib
 import os
 import re
-import signal
+import shutil
 import subprocess
-import sys
-import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from project import Project, picture, pictures
@@ -155,7 +154,7 @@ def test_labels_csv_comes_along_with_the_lines_of_what_is_taken(clean: Project, 
     (folder / "labels.csv").write_text("\n".join(lines))
     done = clean.call("add", str(folder))
     assert done.code == 0, done.err
-    assert f"warning: labels.csv names 1 files that are not there, e.g. '{folder}/gone.png'" in done.out
+    assert f"warning: labels.csv names 1 file that is not there, e.g. '{folder}/gone.png'" in done.out
     assert "unnamed.png': labels.csv of its batch does not name it" in done.out
     assert (clean.root / "data/images/june/labels.csv").read_text().splitlines() == lines[:13]
     assert not (clean.root / "data/images/june/shots/torn.png").exists()
@@ -196,12 +195,12 @@ def test_every_path_and_every_remedy_is_that_of_the_folder(clean: Project, tmp_p
 
 
 REFUSED = {
-    "missing": "not a folder; expected one with images in <label>/, or with a labels.csv",
+    "missing": "no such folder or archive; expected a folder with images in <label>/, or with a labels.csv, or an",
     "first": "data/images/first exists; expected the name of a new batch; give another with --batch",
     "..": "cannot name a batch",
     "a/b": "cannot name a batch",
     "-x": "cannot name a batch",
-    "loose": "1 files lie directly in",
+    "loose": "1 file lies directly in",
 }
 
 
@@ -236,8 +235,8 @@ def test_a_hostile_folder_is_refused_before_anything_is_read(clean: Project, tmp
         Path(os.fsdecode(os.fsencode(folder) + b"/cat/\xff.png")).write_bytes(picture(401))
     done = clean.call("add", str(folder))
     assert done.code == 4
-    assert "1 entries in" in done.error
-    assert "are no plain files" in done.error
+    assert "1 entry in" in done.error
+    assert "is no plain file, e.g. " in done.error
     assert "reading" not in done.out
     assert not (clean.root / "data/images/photos").exists()
 
@@ -265,44 +264,6 @@ def test_where_one_pointer_tracks_all_images_that_one_is_staged(project: Project
     assert "80 files" in project.run("resolve").out
 
 
-def test_interrupted_it_takes_back_what_it_copied_and_can_be_run_again(project: Project, tmp_path: Path) -> None:
-    photos = lay(tmp_path / "june", pictures(range(400), "cat", "dog"))
-    words = [sys.executable, "-m", "pipeline", "add", str(photos)]
-    target = project.root / "data/images/june"
-    process = subprocess.Popen(
-        words, cwd=project.root, env=dict(project.space.env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    while not target.exists():  # then `dvc add` begins
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err.endswith("add: interrupted; run it again\n")
-    assert "Traceback" not in err
-    assert not target.exists()
-    assert not target.with_name("june.dvc").exists()
-    again = project.call("add", str(photos))
-    assert again.code == 0, again.err
-
-
-def test_interrupted_as_dvc_begins_it_takes_back_too(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begin = subprocess.Popen
-
-    def interrupted(words: list[str], **how: Any) -> Any:
-        if words[1] == "add" and how.get("start_new_session"):
-            os.kill(os.getpid(), signal.SIGINT)
-        return begin(words, **how)
-
-    monkeypatch.setattr(subprocess, "Popen", interrupted)
-    done = project.call("add", str(lay(tmp_path / "june", pictures(range(20), "cat", "dog"))))
-    assert (done.code, done.err) == (130, "add: interrupted; run it again\n")
-    assert not (project.root / "data/images/june").exists()
-    assert not (project.root / "data/images/june.dvc").exists()
-
-
 def test_what_dvc_refuses_is_one_line_and_nothing_is_left(project: Project, tmp_path: Path) -> None:
     photos = lay(tmp_path / "june", pictures(range(20), "cat", "dog"))
     (project.root / ".dvc/config").write_text("[nonsense")
@@ -313,6 +274,22 @@ def test_what_dvc_refuses_is_one_line_and_nothing_is_left(project: Project, tmp_
     assert not (project.root / "data/images/june").exists()
 
 
+def test_an_image_that_the_cache_does_not_take_is_no_success_and_nothing_is_left(
+    project: Project, tmp_path: Path
+) -> None:
+    """DVC only says so, and writes the pointer all the same."""
+    photos = lay(tmp_path / "june", pictures(range(20), "cat", "dog"))
+    cache = project.root / ".dvc/cache/files/md5"
+    cache.mkdir(parents=True)
+    (cache / hashlib.md5(picture(7), usedforsecurity=False).hexdigest()[:2]).write_bytes(b"in the way")
+    done = project.call("add", str(photos))
+    assert done.code == 4
+    assert "add: error: `dvc add` failed, nothing was added: " in done.err
+    assert done.err.count("\n") == 1
+    assert not list((project.root / "data/images").glob("june*"))
+    assert project.space.git("status", "--porcelain", "data") == ""
+
+
 def test_a_label_that_waits_for_more_images_is_no_news_of_another_batch(project: Project, tmp_path: Path) -> None:
     project.space.params(validate={"labels": ["cross"]})
     project.add("first", pictures(range(30), "cat", "dog"))
@@ -321,3 +298,143 @@ def test_a_label_that_waits_for_more_images_is_no_news_of_another_batch(project:
     done = project.call("add", str(lay(tmp_path / "june", pictures(range(50, 62), "cat", "dog"))))
     assert done.code == 0, done.err
     assert "known label keeps" not in done.out
+
+
+def split_photos(folder: Path, numbers: dict[str, range]) -> Path:
+    for split, these in numbers.items():
+        lay(folder / split, pictures(these, "cat", "dog"))
+    return folder
+
+
+def test_splits_of_others_are_kept_from_the_folder_to_the_verdict(project: Project, tmp_path: Path) -> None:
+    folder = split_photos(tmp_path / "set", {"train": range(60), "test": range(60, 72)})
+    (folder / "LICENSE").write_text("free")
+    lay(folder / "train", {"cat": {"also.png": picture(60)}})
+    refused = project.call("add", str(folder))
+    assert refused.code == 4
+    assert "set is split already, as its folders say (holdout: 24, train: 121)" in refused.error
+    assert not (project.root / "data/images/set").exists()
+
+    done = project.call("add", str(folder), "--keep-splits")
+    assert done.code == 0, done.err
+    assert "add: not taken, no images by content or place: 'LICENSE' (a text file)" in done.out
+    assert "add: nothing is meant for val: it gets 15% of train (prepare.val_fraction)" in done.out
+    assert "add: warning: 1 copy of an image lies in more than one split; what judges or stops counts" in done.out
+    wished = dict(
+        line.split(",")[::2] for line in (project.root / "data/images/set/labels.csv").read_text().split()[1:]
+    )
+    project.space.commit("A set of others")
+    cycle = project.cycle()
+    assert "prepare: 144 of 144 new images are in the split that labels.csv asks for" in cycle.out
+    ledger = {path.removeprefix("set/"): row["split"] for path, row in project.ledger().items()}
+    assert ledger == wished
+    assert {path for path, split in ledger.items() if split == "holdout"} == {
+        f"test/{label}/{number}.png" for label in ("cat", "dog") for number in range(60, 72)
+    } - {"test/cat/60.png"} | ({"train/cat/also.png", "test/cat/60.png"} & ledger.keys())
+    assert 5 < sum(split == "val" for split in ledger.values()) < 40
+
+    more = split_photos(tmp_path / "more", {"train": range(60, 70), "val": range(200, 206)})
+    assert project.call("add", str(more), "--keep-splits").code == 0
+    project.space.commit("More")
+    second = project.upto("prepare")
+    assert second.code == 0, second.err
+    assert all(project.ledger()[path]["split"] == split for path, split in prefixed("set/", ledger).items())
+    assert {row["split"] for path, row in project.ledger().items() if path.startswith("more/val")} == {"val"}
+
+
+def prefixed(prefix: str, values: dict[str, str]) -> dict[str, str]:
+    return {f"{prefix}{name}": value for name, value in values.items()}
+
+
+def test_splits_can_be_merged_or_added_one_by_one(clean: Project, tmp_path: Path) -> None:
+    folder = split_photos(tmp_path / "set", {"train": range(100, 110), "test": range(110, 115)})
+    merged = clean.call("add", str(folder), "--merge-splits", "--dry-run")
+    assert "add: would take 30 images into data/images/set (cat: 15, dog: 15)" in merged.out
+    alone = clean.call("add", str(folder / "train"), "--batch=june", "--dry-run")
+    assert "add: would take 20 images into data/images/june (cat: 10, dog: 10)" in alone.out
+    nothing = clean.call("add", str(folder / "train"), "--batch=june", "--keep-splits")
+    assert "train has no splits to keep" in nothing.error
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_an_archive_is_a_folder(clean: Project, photos: Path, kind: str) -> None:
+    before = everything(clean.root)
+    archive = Path(shutil.make_archive(str(photos.parent / "june"), kind, photos.parent, photos.name))
+    looked = clean.call("add", str(archive), "--dry-run")
+    assert looked.code == 0, looked.err
+    assert "would take 20 images into data/images/june" in looked.out
+    assert f"not taken: '{archive}/photos/dog/page.jpg': an HTML page" in looked.out
+    assert "data/scratch" not in looked.out
+    assert everything(clean.root).keys() - before.keys() <= {"data/scratch/adding.lock"}
+    done = clean.call("add", str(archive))
+    assert done.code == 0, done.err
+    assert (clean.root / "data/images/june/photos/cat/101.png").is_file()
+    assert [path.name for path in (clean.root / "data/scratch").iterdir() if "adding" in path.name] == ["adding.lock"]
+
+
+def test_a_damaged_or_hostile_archive_is_one_line_and_leaves_nothing(clean: Project, tmp_path: Path) -> None:
+    before = everything(clean.root / "data/images")
+    archive = tmp_path / "june.zip"
+    archive.write_bytes(b"PK\x03\x04 and no more")
+    assert "june.zip: a damaged archive, or none" in clean.call("add", str(archive)).error
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("cat/<b>/1.png", picture(1))
+    refused = clean.call("add", str(archive))
+    assert f"'{archive}/cat/<b>': not a label" in refused.error
+    assert "rename the folder and run this again with a mended june.zip" in refused.error
+    assert everything(clean.root / "data/images") == before
+    assert not (clean.root / "data/scratch/adding").exists()
+    (tmp_path / "photo.jpg").write_bytes(picture(1))
+    none = clean.call("add", str(tmp_path / "photo.jpg")).error
+    assert "photo.jpg: neither a folder nor an archive; expected a folder with images in <label>/" in none
+
+
+def test_a_list_of_another_tool_becomes_the_labels_of_the_batch(clean: Project, tmp_path: Path) -> None:
+    folder = lay(tmp_path / "kaggle", {"train": {f"{n}.png": picture(n, "cat") for n in range(200, 225)}})
+    rows = [f"{n},{n}.png,{'cat' if n % 2 else 'dog'}" for n in range(200, 224)]
+    (folder / "train.csv").write_text("\n".join(["id,image,target", *rows, "9,gone.png,cat"]))
+    (folder / "sample_submission.csv").write_text("id,target\n1,\n")
+    done = clean.call("add", str(folder))
+    assert done.code == 0, done.err
+    assert "add: labels are those of train.csv: 'image' is the file, 'target' is its label" in done.out
+    assert "add: warning: train.csv names 1 file that is not there, e.g. 'gone.png'" in done.out
+    assert "add: 1 image without a label in train.csv is not taken" in done.out
+    lines = (clean.root / "data/images/kaggle/labels.csv").read_text().splitlines()
+    assert lines[0] == "file,label"
+    assert lines[1:] == [f"train/{n}.png,{'cat' if n % 2 else 'dog'}" for n in range(200, 224)]
+
+
+def test_what_systems_leave_in_folders_is_not_taken(clean: Project, tmp_path: Path) -> None:
+    folder = lay(tmp_path / "june", pictures(range(100, 112), "cat", "dog"))
+    lay(folder / "__MACOSX", pictures(range(3), "cat"))
+    lay(folder / "cat", {".ipynb_checkpoints": {"1-checkpoint.png": picture(300)}, "@eaDir": {"1.png": picture(301)}})
+    (folder / "README").write_text("from a camera")
+    done = clean.call("add", str(folder), "--dry-run")
+    assert "would take 24 images" in done.out
+    assert (
+        "'README' (a text file), 'cat/.ipynb_checkpoints/1-checkpoint.png' (hidden), 'cat/@eaDir/1.png' (h" in done.out
+    )
+
+
+def test_a_label_that_is_nearly_a_known_one_is_asked_about(clean: Project, tmp_path: Path) -> None:
+    clean.space.params(validate={"new_labels": "allow"})
+    folder = lay(tmp_path / "june", pictures(range(100, 112), "Cat", "dogs", "owl", "dog2"))
+    done = clean.call("add", str(folder), "--dry-run")
+    assert done.code == 0, done.err
+    assert "warning: the label 'Cat' is new; if 'cat' is meant, name it so and run this again" in done.out
+    assert "warning: the label 'dogs' is new; if 'dog' is meant, name it so" in done.out
+    assert "label 'owl'" not in done.out
+    assert "label 'dog2'" not in done.out, "numbers tell labels apart"
+    clean.space.params(validate={"labels": ["Cat"]})
+    assert "label 'Cat'" not in clean.call("add", str(folder), "--dry-run").out, "it is listed, and so is meant"
+    clean.space.params(validate={"new_labels": "listed", "labels": []})
+    refused = clean.call("add", str(folder))
+    assert refused.code == 4
+    assert "the label 'Cat' is new; if 'cat' is meant" in refused.out
+
+
+def test_one_is_not_called_many(clean: Project, tmp_path: Path) -> None:
+    done = clean.call("add", str(lay(tmp_path / "june", pictures([100], "cat"))), "--dry-run")
+    assert "add: reading 1 file\n" in done.out
+    assert "add: 1 image in " in done.out
+    assert "add: would take 1 image into" in done.out

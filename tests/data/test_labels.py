@@ -12,6 +12,7 @@ from pipeline.artifacts.reference import Statistics
 from pipeline.base.errors import DataError
 from pipeline.data import labels
 from pipeline.data.settings import LabelChanges
+from pipeline.data.splits import SPLITS
 
 IMAGES = "data/images"
 BATCH = "data/images/monday"
@@ -212,9 +213,34 @@ FILES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), min
 )
 
 
-@hypothesis.given(st.dictionaries(FILES, st.sampled_from([name for name in GOOD if is_composed(name)])))
+@hypothesis.given(
+    st.dictionaries(
+        FILES,
+        st.tuples(st.sampled_from([name for name in GOOD if is_composed(name)]), st.sampled_from([None, *SPLITS])),
+    )
+)
 def test_a_csv_reads_as_it_was_written(rows):
-    assert of_csv(labels.to_csv([*rows.items()]), *rows) == [*rows.items()]
+    content = labels.to_csv([(file, *line) for file, line in rows.items()])
+    assert labels.is_own(content)
+    assert labels.lines_of_csv("labels.csv", content, "") == rows
+    assert of_csv(content, *rows) == [(file, label) for file, (label, _) in rows.items()]
+    assert content.startswith(b"file,label,split\n") == any(split for _, split in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"file,label,split\n1.png,cat,test\n",
+            r"line 2: 'test' is not a split; expected train, val, holdout or nothing",
+        ),
+        (b"file,label,split\n1.png,cat\n", r"line 2 has 2 cells; expected a file, its label and its split"),
+        (b"file,label,split\n1.png,cat,val\n1.png,cat,\n", r"line 3: '1\.png' has another split above; expected one"),
+    ],
+)
+def test_a_split_that_is_none_is_refused_by_its_line(content, message):
+    with pytest.raises(DataError, match=rf"^{BATCH}/labels\.csv: {message}; {AGAIN}"):
+        of_csv(content, "1.png")
 
 
 def test_a_path_that_is_shown_stays_one_line():

@@ -39,14 +39,15 @@ def digests(names, **more) -> pl.DataFrame:
     return pl.DataFrame({"digest": list(names), **more}, schema=dict.fromkeys(["digest", *more], pl.String))
 
 
-def extend(rows=None, changes=(), groups=None, aside=(), split="train", cycle="c1") -> pl.DataFrame:
+def extend(rows=None, changes=(), groups=None, aside=(), split="train", cycle="c1", wished=None) -> pl.DataFrame:
     deal = split if callable(split) else lambda _: split
-    groups = groups or {}
+    groups, wished = groups or {}, wished or {}
     return ledger.extend(
         ledger.empty() if rows is None else rows,
         accepted(changes),
         digests(groups, group=list(groups.values())),
         digests(aside),
+        digests(wished, split=list(wished.values())),
         deal,
         cycle,
     )
@@ -240,6 +241,7 @@ def test_over_any_cycles_no_image_moves_to_another_split_and_labels_are_those_of
             changes,
             digests(groups, group=list(groups.values())),
             digests([]),
+            digests([], split=[]),
             deal,
             f"c{number}",
         )
@@ -271,3 +273,19 @@ def test_what_another_cycle_did_not_have_under_this_label_is_unlearned(rows):
     ]
     assert ledger.unlearned(relabelled, now, {})["digest"].to_list() == ["d2"]
     assert ledger.unlearned(relabelled, now, {"dog": "wolf"}).is_empty()
+
+
+def test_a_wish_counts_when_an_image_is_first_seen(rows):
+    grown = extend(rows, [FOX, CAT._replace(kind="relabelled")], wished={"d3": "holdout", "d1": "holdout"}, cycle="c2")
+    assert row(grown, "d3")["split"] == "holdout"
+    assert row(grown, "d1")["split"] == "val", "the ledger remembers"
+
+
+def test_a_group_wins_over_a_wish(rows):
+    grown = extend(rows, [FOX], groups={"d3": "d1"}, wished={"d3": "holdout"}, cycle="c2")
+    assert row(grown, "d3")["split"] == "val"
+
+
+def test_of_wishes_for_one_group_that_which_judges_counts():
+    grown = extend(changes=[CAT, DOG, FOX], groups={"d2": "d1"}, wished={"d1": "train", "d2": "holdout"}, split="val")
+    assert [row(grown, digest)["split"] for digest in ("d1", "d2", "d3")] == ["holdout", "holdout", "val"]

@@ -96,3 +96,19 @@ def test_a_tenth_more_images_change_about_a_tenth_of_the_sample():
 def test_other_columns_stay_with_their_image():
     rows = table(DIGESTS[:50]).with_columns(copy=pl.col("digest"))
     assert (capped := splits.cap(rows, 10))["copy"].to_list() == capped["digest"].to_list()
+
+
+def test_what_is_not_meant_for_anything_is_left_to_its_content():
+    assert splits.complete([None, "val", None], ["a", "b", "c"], 0.5, 0.5) == [None, "val", None]
+
+
+def test_splits_that_nobody_made_are_dealt_from_train_and_no_others():
+    meant = [*["train"] * 4000, *["holdout"] * 1000]
+    dealt = splits.complete(meant, DIGESTS[:5000], 0.2, 0.3)
+    assert set(dealt[4000:]) == {"holdout"}
+    assert set(dealt[:4000]) == {"train", "val"}
+    assert dealt[:4000].count("val") == pytest.approx(800, abs=80)
+    both = splits.complete(["train"] * 4000 + ["val"], DIGESTS[:4001], 0.2, 0.3)
+    assert both.count("holdout") == pytest.approx(1200, abs=100)
+    assert both.count("val") == 1
+    assert splits.complete(["train", "val", "holdout"], DIGESTS[:3], 0.4, 0.4) == ["train", "val", "holdout"]

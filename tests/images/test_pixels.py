@@ -319,3 +319,9 @@ def test_the_views_of_a_cycle_are_the_models_and_where_it_is_another_the_champio
     assert pixels.views(canvas, samples.champion()) == (View(8),)
     other = samples.champion(model=samples.description(image_shape=(4, 4, 1)))
     assert pixels.views(canvas, other) == (View(8), View(4, 1))
+
+
+def test_pixels_have_their_room_on_the_disk_before_they_are_written(tmp_path):
+    """A mapped file that finds none later ends the process by a signal."""
+    array = pixels._create(tmp_path / "pixels.npy", 100, View(64, 3))
+    assert (tmp_path / "pixels.npy").stat().st_blocks * 512 >= array.nbytes

@@ -1,0 +1,12 @@
+"""Words for people: numbers with their nouns. Pure."""
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number and what it counts: `1 image`, `2 images`.
+
+    Args:
+        number: of them.
+        noun: in the singular.
+        plural: where it is not the singular and an s.
+    """
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
