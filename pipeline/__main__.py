@@ -14,7 +14,7 @@ from pipeline.base.errors import PipelineError
 from pipeline.base.paths import Paths
 
 STAGES = ("resolve", "detect", "validate", "prepare", "train", "evaluate", "promote")
-COMMANDS = ("add", "run", "trace", "ui")
+COMMANDS = ("add", "checkpoints", "run", "trace", "ui")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,11 +6,13 @@ sections that it needs, and for no more of each than it needs: what it does not 
 
 import difflib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from pipeline.base import files
 from pipeline.base.errors import ParamsError
@@ -41,6 +43,22 @@ class Excerpt(Section):
 
 
 Settings = TypeVar("Settings", bound=Section)
+
+
+def worded(pattern: str, said: str) -> Callable[[Any], Any]:
+    """A validator of strings whose form is told to people in words; for `pydantic.BeforeValidator`.
+
+    Args:
+        pattern: regular expression for the whole string.
+        said: what is expected, in words.
+    """
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise PydanticCustomError("worded", "Input should be {said}", {"said": said})
+        return value
+
+    return check
 
 
 def load(path: Path, kind: type[Settings]) -> Settings:

@@ -1,14 +1,21 @@
-"""Run a cycle: `dvc repro`, whatever the trigger says if it is to; a pause by the budget is no failure here."""
+"""Run a cycle: `dvc repro`, whatever the trigger says or from a kept epoch on; a pause by the budget is no failure."""
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from pipeline.base import files, params
+from pipeline.base.errors import ParamsError, PipelineError
+from pipeline.base.paths import Paths
 from pipeline.base.process import PAUSE_NOTE
 from pipeline.data.trigger import FORCE
+from pipeline.settings import Params
 
 EXAMPLE = "python -m pipeline run --force"
 
@@ -20,14 +27,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="start a cycle now, whatever the trigger waits for (resolve.start_ in params.yaml)",
     )
+    parser.add_argument(
+        "--from-epoch",
+        metavar="EPOCH",
+        help="go on training from the end of this epoch, of those that `python -m pipeline checkpoints` lists: its "
+        "number, best, or TRAINING/EPOCH; it is written into params.yaml as train.from_epoch",
+    )
+    parser.add_argument(
+        "--finish", action="store_true", help="with --from-epoch: that epoch is the result, and training is over"
+    )
     parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="further arguments of dvc repro, after --")
 
 
-def run(force: bool, arguments: list[str]) -> int:
-    """Run one cycle by `dvc repro`; --force starts it whatever the trigger waits for.
+def run(force: bool, arguments: list[str], from_epoch: str | None = None, finish: bool = False) -> int:
+    """Run one cycle by `dvc repro`; --force starts it whatever the trigger waits for, --from-epoch goes back to an epoch.
 
     Exit code 0 also if training is paused by the budget in params.yaml, which DVC alone calls a failure.
     """
+    if from_epoch is not None:
+        _go_back(from_epoch, finish, Paths())
+    elif finish:
+        raise PipelineError("--finish says that an epoch is the result; say which one with --from-epoch EPOCH")
     dvc = Path(sys.executable).with_name("dvc")
     with tempfile.TemporaryDirectory() as folder:
         note = Path(folder) / "pause"
@@ -37,3 +57,60 @@ def run(force: bool, arguments: list[str]) -> int:
             return code
         print(f"run: training is {note.read_text()}; no failure, though DVC has no other word for it", flush=True)
     return 0
+
+
+def _go_back(epoch: str, is_result: bool, paths: Paths) -> None:
+    """Let params.yaml say which epoch to go back to: DVC, Git and the registry know it then."""
+    from pipeline.learning.rewind import Target
+
+    training, number = _chosen(epoch, paths)
+    setting = Target(training, number, is_result).setting
+    text = paths.params.read_text(encoding="utf-8")
+    changed, count = re.subn(r"(?m)^(  from_epoch:)[^#\n]*?(?=\s*(#|$))", rf"\1 {setting}", text)
+    if count != 1:
+        raise ParamsError(
+            f"{paths.params}: no line `  from_epoch: ...` to change; set train.from_epoch: {setting} there"
+        )
+    files.write(paths.params, changed.encode())
+    print(
+        f"run: {paths.params} says train.from_epoch: {setting}; set it to null together with the next batch", flush=True
+    )
+
+
+def _chosen(epoch: str, paths: Paths) -> tuple[str, int]:
+    """The training and the epoch that are meant.
+
+    Raises:
+        PipelineError: there is none, or more than one; says which are kept.
+    """
+    from pipeline.learning import kept
+
+    if not re.fullmatch(r"([0-9a-f]{16}/)?(\d{1,9}|best)", epoch):
+        raise PipelineError(f"--from-epoch {epoch!a}: expected the number of an epoch, best, or TRAINING/EPOCH")
+    name, _, wanted = epoch.rpartition("/")
+    folder = paths.scratch / "training"
+    found = kept.trainings(folder)
+    if name:
+        found = [one for one in found if one.name == name]
+    elif found:
+        inputs = _inputs(paths)
+        found = [one for one in found if one.is_of(inputs)]
+    numbers = {one.name: one.best if wanted == "best" else int(wanted) for one in found}
+    fitting = {(one.name, number) for one in found if (number := numbers[one.name]) in one.ends and number is not None}
+    if len(fitting) == 1:
+        return fitting.pop()
+    if fitting:
+        choice = ", ".join(f"--from-epoch {name}/{number}" for name, number in sorted(fitting))
+        raise PipelineError(f"epoch {wanted} is kept of more than one training of this cycle; say which: {choice}")
+    whose = f"training {name}" if name else "a training of this cycle"
+    raise PipelineError(
+        f"epoch {wanted} of {whose} is not kept in {folder}: {kept.listed(found or kept.trainings(folder))}"
+    )
+
+
+def _inputs(paths: Paths) -> Mapping[str, Any]:
+    """Of the training of this cycle."""
+    from pipeline.learning import task
+
+    settings = params.load(paths.params, Params)
+    return task.read(paths, settings.train, settings.prepare.replay).inputs

@@ -98,8 +98,8 @@ def _training(training: Training) -> str:
     return (
         f"**Training**: {training.start} start, {escape(training.start_reason)}. {_scratch(training)}"
         "Validation loss "
-        f"{training.history[0]['val_loss']:.4f} before the first step, {training.best['val_loss']:.4f} at the best "
-        f"epoch {training.best_epoch} of {training.epochs} (at most {training.max_epochs}). Stopped by "
+        f"{training.history[0]['val_loss']:.4f} before the first step, {training.best['val_loss']:.4f} at the "
+        f"{'chosen' if training.is_chosen else 'best'} epoch {training.best_epoch} of {training.epochs} (at most {training.max_epochs}). Stopped by "
         f"{escape(training.stop_reason)}. {_mixture(training)}{_cost(training)}"
     )
 
