@@ -49,14 +49,10 @@ def _inputs(params: Path) -> Mapping[str, Any] | None:
 
 
 def _title(training: Kept, inputs: Mapping[str, Any] | None) -> str:
-    done = (
-        "finished"
-        if training.is_finished
-        else f"unfinished, in epoch {len(training.history)} after step {training.step}"
-    )
-    return (
-        f"training {training.name}: {_belongs(training, inputs)}; {done}; {_size(training.bytes)} in {training.folder}"
-    )
+    where = f"unfinished, in epoch {len(training.history)} after step {training.step}"
+    done = "finished" if training.is_finished else where
+    size = f"{_size(training.bytes)} in {training.folder}"
+    return f"training {training.name}: {_belongs(training, inputs)}; {done}; {size}"
 
 
 def _belongs(training: Kept, inputs: Mapping[str, Any] | None) -> str:

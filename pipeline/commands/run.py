@@ -6,9 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pipeline.base import files, params
 from pipeline.base.errors import ParamsError, PipelineError
@@ -40,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(force: bool, arguments: list[str], from_epoch: str | None = None, finish: bool = False) -> int:
-    """Run one cycle by `dvc repro`; --force starts it whatever the trigger waits for, --from-epoch goes back to an epoch.
+    """Run one cycle by `dvc repro`; --force starts it whatever the trigger waits for, --from-epoch goes back first.
 
     Exit code 0 also if training is paused by the budget in params.yaml, which DVC alone calls a failure.
     """
@@ -63,54 +61,43 @@ def _go_back(epoch: str, is_result: bool, paths: Paths) -> None:
     """Let params.yaml say which epoch to go back to: DVC, Git and the registry know it then."""
     from pipeline.learning.rewind import Target
 
-    training, number = _chosen(epoch, paths)
-    setting = Target(training, number, is_result).setting
+    settings = params.load(paths.params, Params)
+    setting = Target(*_chosen(epoch, settings, paths), is_result).setting
     text = paths.params.read_text(encoding="utf-8")
-    changed, count = re.subn(r"(?m)^(  from_epoch:)[^#\n]*?(?=\s*(#|$))", rf"\1 {setting}", text)
+    changed, count = re.subn(r"(?m)^(  from_epoch:)[^#\n]*?(?=[ \t]*(#|$))", rf"\1 {setting}", text)
     if count != 1:
         raise ParamsError(
-            f"{paths.params}: no line `  from_epoch: ...` to change; set train.from_epoch: {setting} there"
+            f"{paths.params}: expected one line `  from_epoch: ...`; set train.from_epoch: {setting} there"
         )
     files.write(paths.params, changed.encode())
-    print(
-        f"run: {paths.params} says train.from_epoch: {setting}; set it to null together with the next batch", flush=True
-    )
+    said = f"{paths.params} says train.from_epoch: {setting}; set it to null together with the next batch"
+    print(f"run: {said}", flush=True)
 
 
-def _chosen(epoch: str, paths: Paths) -> tuple[str, int]:
+def _chosen(epoch: str, settings: Params, paths: Paths) -> tuple[str, int]:
     """The training and the epoch that are meant.
 
     Raises:
         PipelineError: there is none, or more than one; says which are kept.
     """
-    from pipeline.learning import kept
+    from pipeline.learning import kept, task
 
     if not re.fullmatch(r"([0-9a-f]{16}/)?(\d{1,9}|best)", epoch):
         raise PipelineError(f"--from-epoch {epoch!a}: expected the number of an epoch, best, or TRAINING/EPOCH")
     name, _, wanted = epoch.rpartition("/")
     folder = paths.scratch / "training"
-    found = kept.trainings(folder)
+    every = kept.trainings(folder)
     if name:
-        found = [one for one in found if one.name == name]
-    elif found:
-        inputs = _inputs(paths)
-        found = [one for one in found if one.is_of(inputs)]
-    numbers = {one.name: one.best if wanted == "best" else int(wanted) for one in found}
-    fitting = {(one.name, number) for one in found if (number := numbers[one.name]) in one.ends and number is not None}
+        found = [one for one in every if one.name == name]
+    else:
+        inputs = task.read(paths, settings.train, settings.prepare.replay).inputs if every else {}
+        found = [one for one in every if one.is_of(inputs)]
+    numbers = [(one, one.best if wanted == "best" else int(wanted)) for one in found]
+    fitting = sorted({(one.name, number) for one, number in numbers if number is not None and number in one.ends})
     if len(fitting) == 1:
-        return fitting.pop()
+        return fitting[0]
     if fitting:
-        choice = ", ".join(f"--from-epoch {name}/{number}" for name, number in sorted(fitting))
-        raise PipelineError(f"epoch {wanted} is kept of more than one training of this cycle; say which: {choice}")
+        choice = " or ".join(f"--from-epoch {training}/{number}" for training, number in fitting)
+        raise PipelineError(f"epoch {wanted} is kept of {len(fitting)} trainings of this cycle; say which: {choice}")
     whose = f"training {name}" if name else "a training of this cycle"
-    raise PipelineError(
-        f"epoch {wanted} of {whose} is not kept in {folder}: {kept.listed(found or kept.trainings(folder))}"
-    )
-
-
-def _inputs(paths: Paths) -> Mapping[str, Any]:
-    """Of the training of this cycle."""
-    from pipeline.learning import task
-
-    settings = params.load(paths.params, Params)
-    return task.read(paths, settings.train, settings.prepare.replay).inputs
+    raise PipelineError(f"epoch {wanted} of {whose} is not kept in {folder}: {kept.listed(found or every)}")

@@ -152,7 +152,7 @@ def _begin(task: Task, registry: Registry, settings: Settings, paths: Paths, ask
 
 
 def _states(task: Task, every: Checkpoint, folder: Path) -> tuple[Folder, State | None]:
-    """Where the states of this training are kept, and the one to go on from: the newest, or where a person goes back."""
+    """Where the states of this training are kept, and the one to go on from: the newest, or that of a chosen epoch."""
     inputs = task.inputs | {"libraries": engine.versions()}  # all that determines the numbers to the last bit
     states = Folder(folder / files.sha256_json(inputs)[:16], inputs, every, _warn)
     state = states.load()
