@@ -130,8 +130,8 @@ RERUNS = {
     (E,): ("artifacts/evaluation.py judging/gate.py judging/settings.py showing/plots.py stages/evaluate.py "),
     (P,): ("data/twins.py stages/prepare.py "),
     (T,): (
-        "learning/audit.py learning/augment.py learning/fit.py learning/inheritance.py learning/progress.py "
-        "learning/starts.py learning/task.py stages/train.py "
+        "learning/audit.py learning/augment.py learning/fit.py learning/inheritance.py learning/kept.py "
+        "learning/progress.py learning/rewind.py learning/starts.py learning/task.py stages/train.py "
     ),
     (V,): (
         "artifacts/report.py checking/drift.py checking/expectations.py checking/facts.py checking/findings.py "
@@ -139,8 +139,8 @@ RERUNS = {
         "stages/validate.py "
     ),
     (): (
-        "__main__.py artifacts/promotion.py artifacts/snapshot.py commands/add.py commands/run.py "
-        "commands/trace.py commands/ui.py data/scan.py data/trigger.py data/worktree.py recipe.py "
+        "__main__.py artifacts/promotion.py artifacts/snapshot.py commands/add.py commands/checkpoints.py "
+        "commands/run.py commands/trace.py commands/ui.py data/scan.py data/trigger.py data/worktree.py recipe.py "
         "registry/promotion.py registry/uses.py serving.py settings.py showing/card.py stages/promote.py "
         "stages/resolve.py "
     ),

@@ -282,9 +282,15 @@ def others(folder: Path, inputs: Mapping[str, Any]) -> str | None:
     return None
 
 
-def tidy(folder: Path) -> None:
-    """Delete the states of all but the newest trainings beside this folder, the finished ones for themselves."""
-    paths = {other: newest_first(other) for other in folder.parent.glob("*") if other != folder}
+def tidy(folder: Path, spared: str | None = None) -> None:
+    """Delete the states of all but the newest trainings beside this folder, the finished ones for themselves.
+
+    Args:
+        folder: of the training.
+        spared: name of another training that it went back to.
+    """
+    own = {folder, *((folder.with_name(spared), finished(folder.with_name(spared))) if spared else ())}
+    paths = {other: newest_first(other) for other in folder.parent.glob("*") if other not in own}
     times = {other: newest[0].stat().st_mtime for other, newest in paths.items() if newest}
     newest = sorted(times, key=times.__getitem__, reverse=True)
     for is_over in (False, True):

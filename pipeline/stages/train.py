@@ -163,7 +163,7 @@ def _states(task: Task, every: Checkpoint, folder: Path) -> tuple[Folder, State 
             _save(states, state)
     elif state is None and (why := checkpoint.others(states.path, inputs)):
         print(f"train: {why}", flush=True)
-    checkpoint.tidy(states.path)
+    checkpoint.tidy(states.path, task.target.training if task.target else None)
     return states, state
 
 

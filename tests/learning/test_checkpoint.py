@@ -150,6 +150,14 @@ def test_a_state_that_an_earlier_evergreen_numbered_is_gone_on_with(tmp_path):
     assert names(tmp_path) == [name(9).removesuffix(".checkpoint"), name(10).removesuffix(".checkpoint")]
 
 
+def test_what_an_earlier_evergreen_left_unfinished_is_said_by_name(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "00000012.checkpoint").write_bytes(checkpoint.encode(state(7), INPUTS | {"code": "a" * 64}))
+    assert checkpoint.others(tmp_path / "b", INPUTS | {"code": "b" * 64}) == (
+        f"{tmp_path}/a/00000012.checkpoint (epoch 8, step 3) is not used: code aaaaaaaaaaaa there, bbbbbbbbbbbb here"
+    )
+
+
 LOSSES = (0.9, 0.5, 0.7, 0.4, 0.6, 0.8, math.nan, 0.8)
 
 
@@ -351,6 +359,15 @@ def test_only_the_newest_trainings_are_kept_and_the_finished_ones_push_out_no_ot
     kept = {path.name for path in tmp_path.iterdir()}
     newest = {"5", "6", "7", "8", "9", "10", "11"}
     assert kept == {"0", *newest, *(f"{number}-finished" for number in newest), "lock"}
+
+
+def test_the_training_that_was_gone_back_to_is_not_tidied_away(tmp_path):
+    for number in range(12):
+        folder(tmp_path / f"{number}-finished").save(state(1))
+        os.utime(tmp_path / f"{number}-finished" / name(2), (number, number))
+    checkpoint.tidy(tmp_path / "own", spared="3")
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert kept == {"3-finished", *(f"{number}-finished" for number in range(5, 12))}
 
 
 @pytest.mark.usefixtures("two")

@@ -167,20 +167,21 @@ def test_a_chosen_epoch_of_a_warm_start_is_served_as_it_is_also_after_a_promotio
     """No share of the parent is mixed in, and no audit comes after it: a person chose these weights."""
     assert kept.run("evaluate", "promote").code == 0
     kept.promote()
-    kept.add("more", pictures(range(50, 70), "cat", "dog"))
-    first = name(kept)
     kept.space.params(train={"warm_epochs": 3, "audit_every": 2})
-    kept.cycle()
+    for number in (1, 2):
+        before = set(folders(kept))
+        kept.add(f"more{number}", pictures(range(50 * number, 50 * number + 20), "cat", "dog"))
+        kept.cycle()
+        kept.promote()
     assert training(kept)["audit"] is not None
-    (second,) = (folder.removesuffix("-finished") for folder in folders(kept) if not folder.startswith(first))
-    kept.promote()
-    kept.space.params(train={"from_epoch": f"{second}/2 finish"})
+    (last,) = (folder.removesuffix("-finished") for folder in folders(kept).keys() - before)
+    kept.space.params(train={"from_epoch": f"{last}/2 finish"})
     done = kept.upto("train")
     assert done.code == 0, done.err
     assert "train: audit: an epoch that a person chose gets none; the next is due in 2 cycles" in done.out
     found = training(kept)
     assert (found["start"], found["best_epoch"], found["share"], found["blended"]) == ("warm", 2, 1.0, [])
-    state, _ = checkpoint.read(kept.root / f"data/scratch/training/{second}-finished/epoch-0002.checkpoint")
+    state, _ = checkpoint.read(kept.root / f"data/scratch/training/{last}-finished/epoch-0002.checkpoint")
     served = files.read_arrays(kept.root / "data/cycle/model/weights.npz")
     assert all((served[at] == state.now.average[at]).all() for at in served)
 
