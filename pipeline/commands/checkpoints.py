@@ -70,12 +70,12 @@ def _rows(training: Kept) -> list[str]:
     best, metric = training.best, checkpoint.monitored(training.inputs)[0]
     metrics = [*dict.fromkeys([metric, "val_loss", "val_accuracy"])]
     table = [["epoch", *metrics, "learning rate", "saved", "size", ""]]
-    for epoch, path in sorted(training.ends.items()):
-        row, status = training.history[epoch], path.stat()
+    for epoch, state in sorted(training.ends.items()):
+        row = training.history[epoch]
         scores = [f"{row[name]:.4f}" if name in row else "-" for name in metrics]
-        saved = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(status.st_mtime))
+        saved = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(state.time))
         mark = "best" if epoch == best else ""
-        table.append([str(epoch), *scores, f"{row['learning_rate']:.3g}", saved, _size(status.st_size), mark])
+        table.append([str(epoch), *scores, f"{row['learning_rate']:.3g}", saved, _size(state.bytes), mark])
     if best is not None and best not in training.ends:
         table.append([str(best), *["-"] * (len(metrics) + 3), "best, not kept"])
     return _aligned(table)

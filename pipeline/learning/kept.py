@@ -12,6 +12,16 @@ from pipeline.learning.checkpoint import DamagedError
 
 
 @dataclass(frozen=True)
+class Saved:
+    """The file of a state."""
+
+    path: Path
+    bytes: int
+    time: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True)
 class Kept:
     """The states of one training that lie on disk."""
 
@@ -22,10 +32,10 @@ class Kept:
     """Metrics by epoch, as the newest state has them."""
     step: int
     """Of the newest state, in the epoch that is not over."""
-    ends: Mapping[int, Path]
-    """The states at the end of an epoch, by epoch."""
-    saved: float
-    """When the newest state was: seconds since 1970."""
+    states: Sequence[Saved]
+    """The newest first."""
+    ends: Mapping[int, Saved]
+    """Those at the end of an epoch, by epoch."""
 
     @property
     def name(self) -> str:
@@ -39,7 +49,7 @@ class Kept:
 
     def is_of(self, inputs: Mapping[str, Any]) -> bool:
         """Whether it learned the same data from the same parent as a training with these inputs."""
-        return all(self.inputs[name] == inputs[name] for name in ("dataset", "parent"))
+        return all(self.inputs.get(name) == inputs[name] for name in ("dataset", "parent"))
 
     @property
     def best(self) -> int | None:
@@ -48,8 +58,8 @@ class Kept:
 
     @property
     def bytes(self) -> int:
-        """That all files of the training take."""
-        return sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file())
+        """That all states take."""
+        return sum(state.bytes for state in self.states)
 
 
 def trainings(folder: Path) -> list[Kept]:
@@ -58,7 +68,7 @@ def trainings(folder: Path) -> list[Kept]:
     Damaged states are passed over.
     """
     found = [kept for path in folder.glob("*") if (kept := _look(path))]
-    return sorted(found, key=lambda kept: kept.saved, reverse=True)
+    return sorted(found, key=lambda kept: kept.states[0].time, reverse=True)
 
 
 def find(folder: Path, name: str, epoch: int) -> Path:
@@ -88,13 +98,25 @@ def listed(found: Sequence[Kept]) -> str:
 
 
 def _look(folder: Path) -> Kept | None:
-    for path in checkpoint.newest_first(folder):
+    saved = {path: one for path in checkpoint.newest_first(folder) if (one := _saved(path))}
+    for path in saved:
         try:
             state, inputs = checkpoint.read(path)
         except DamagedError:
             continue
-        if "params" not in inputs or inputs.get("audit"):
+        if inputs.get("audit") or "train.monitor" not in inputs.get("params", ()):
             return None
-        ends, saved = checkpoint.ends(folder), path.stat().st_mtime
-        return Kept(folder, inputs, state.history, state.step, ends, saved)
+        # What is newer than the newest whole one is damaged.
+        whole = {epoch: path for epoch, path in checkpoint.ends(folder).items() if epoch <= state.epoch}
+        ends = {epoch: saved[path] for epoch, path in whole.items() if path in saved}
+        return Kept(folder, inputs, state.history, state.step, tuple(saved.values()), ends)
     return None
+
+
+def _saved(path: Path) -> Saved | None:
+    """None if it is gone by now: a training that runs meanwhile deletes what is not kept."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return Saved(path, status.st_size, status.st_mtime)

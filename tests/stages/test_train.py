@@ -209,7 +209,7 @@ def test_a_state_moved_from_another_training_is_refused(ready: Project) -> None:
     ready.space.params(train={"seed": 8})
     assert ready.run("train").code == 75
     other = next(found for found in states(ready) if found.parent != path.parent)
-    other.with_name("00000099.checkpoint").write_bytes(path.read_bytes())
+    other.with_name("epoch-0099.checkpoint").write_bytes(path.read_bytes())
     done = ready.run("train")
     assert done.code == 1
     assert "is a checkpoint of another training: params.train.seed 7 there, 8 here; move it to where it" in done.error
