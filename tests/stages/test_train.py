@@ -89,7 +89,7 @@ def test_paused_by_the_budget_ten_times_it_ends_in_the_same_bytes(ready: Project
     assert first[1].startswith("train: cold start: fresh weights: no version to start from")
     assert first[-1].startswith("train: paused, out of budget.max_steps: 1, in epoch 1 after step 1; best val_loss ")
     assert first[-1].endswith(", of epoch 0; the state is saved, run `dvc repro` to go on from it")
-    resumed = r"train: resume: epoch 2, step 2, after \d s, from the checkpoint in data/scratch/training/[0-9a-f]{16}"
+    resumed = r"train: resume: epoch 2, step 2, after \d+ s, from the checkpoint in data/scratch/training/[0-9a-f]{16}"
     assert re.fullmatch(resumed, said[4].out.splitlines()[1])
     assert status(ready) == ["FINISHED"]
     assert not states(ready)
