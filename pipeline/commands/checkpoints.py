@@ -10,7 +10,7 @@ from pipeline.base import params as parameters
 from pipeline.base.errors import DataError
 from pipeline.base.paths import Paths
 from pipeline.learning import checkpoint, kept, task
-from pipeline.learning.kept import Kept
+from pipeline.learning.kept import KeptTraining
 from pipeline.settings import Params
 
 EXAMPLE = "python -m pipeline checkpoints"
@@ -48,14 +48,14 @@ def _inputs(params: Path) -> Mapping[str, Any] | None:
         return None
 
 
-def _title(training: Kept, inputs: Mapping[str, Any] | None) -> str:
+def _title(training: KeptTraining, inputs: Mapping[str, Any] | None) -> str:
     where = f"unfinished, in epoch {len(training.history)} after step {training.step}"
     done = "finished" if training.is_finished else where
     size = f"{_size(training.bytes)} in {training.folder}"
     return f"training {training.name}: {_belongs(training, inputs)}; {done}; {size}"
 
 
-def _belongs(training: Kept, inputs: Mapping[str, Any] | None) -> str:
+def _belongs(training: KeptTraining, inputs: Mapping[str, Any] | None) -> str:
     """What a training is of, in words."""
     if inputs is None or not training.is_of(inputs):
         return "of another cycle"
@@ -65,7 +65,7 @@ def _belongs(training: Kept, inputs: Mapping[str, Any] | None) -> str:
     return f"of this cycle ({different})" if different else "of this cycle, with these settings"
 
 
-def _rows(training: Kept) -> list[str]:
+def _rows(training: KeptTraining) -> list[str]:
     """A table of the epochs that are kept, the best one marked."""
     best, metric = training.best, checkpoint.monitored(training.inputs)[0]
     metrics = [*dict.fromkeys([metric, "val_loss", "val_accuracy"])]

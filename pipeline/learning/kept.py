@@ -22,7 +22,7 @@ class Saved:
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptTraining:
     """The states of one training that lie on disk."""
 
     folder: Path
@@ -62,7 +62,7 @@ class Kept:
         return sum(state.bytes for state in self.states)
 
 
-def trainings(folder: Path) -> list[Kept]:
+def trainings(folder: Path) -> list[KeptTraining]:
     """The trainings below a folder, the newest first; an audit is none, for nobody goes back to its epochs.
 
     Damaged states are passed over.
@@ -91,13 +91,13 @@ def find(folder: Path, name: str, epoch: int) -> Path:
     )
 
 
-def listed(found: Sequence[Kept]) -> str:
+def listed(found: Sequence[KeptTraining]) -> str:
     """Which epochs are kept, in words."""
     kept = [f"{one.name}/{epochs}" for one in found if (epochs := ", ".join(map(str, one.ends)))]
     return f"kept are {'; '.join(kept)}" if kept else "none is (checkpoint.keep says which will be)"
 
 
-def _look(folder: Path) -> Kept | None:
+def _look(folder: Path) -> KeptTraining | None:
     saved = {path: one for path in checkpoint.newest_first(folder) if (one := _saved(path))}
     for path in saved:
         try:
@@ -109,7 +109,7 @@ def _look(folder: Path) -> Kept | None:
         # What is newer than the newest whole one is damaged.
         whole = {epoch: path for epoch, path in checkpoint.ends(folder).items() if epoch <= state.epoch}
         ends = {epoch: saved[path] for epoch, path in whole.items() if path in saved}
-        return Kept(folder, inputs, state.history, state.step, tuple(saved.values()), ends)
+        return KeptTraining(folder, inputs, state.history, state.step, tuple(saved.values()), ends)
     return None
 
 
