@@ -65,6 +65,7 @@ def training(**changes: Any) -> Training:
             {"val_loss": 0.9, "val_accuracy": 0.5, "learning_rate": 0.001},
             {"loss": 0.6, "accuracy": 0.7, "val_loss": 0.5, "val_accuracy": 0.8, "learning_rate": 0.001},
         ),
+        "is_chosen": False,
         "best_epoch": 1,
         "epochs": 1,
         "max_epochs": 5,

@@ -133,8 +133,8 @@ RERUNS = {
     (E,): ("artifacts/evaluation.py judging/gate.py showing/plots.py stages/evaluate.py "),
     (P,): ("data/neighbours.py data/twins.py data/wishes.py stages/prepare.py "),
     (T,): (
-        "learning/audit.py learning/augment.py learning/fit.py learning/inheritance.py learning/progress.py "
-        "learning/starts.py learning/task.py stages/train.py "
+        "learning/audit.py learning/augment.py learning/fit.py learning/inheritance.py learning/kept.py "
+        "learning/progress.py learning/rewind.py learning/starts.py learning/task.py stages/train.py "
     ),
     (V,): (
         "artifacts/report.py checking/drift.py checking/expectations.py checking/facts.py checking/findings.py "
@@ -143,10 +143,11 @@ RERUNS = {
     ),
     (): (
         "__main__.py artifacts/promotion.py artifacts/snapshot.py base/project.py base/words.py commands/add.py "
-        "commands/merge.py commands/run.py commands/trace.py commands/ui.py data/archives.py data/conflicts.py "
-        "data/exports.py data/layouts.py data/matching.py data/placing.py data/scan.py data/trigger.py "
-        "data/versions.py data/worktree.py learning/architecture.py recipe.py registry/promotion.py "
-        "registry/uses.py serving.py settings.py showing/card.py stages/promote.py stages/resolve.py "
+        "commands/checkpoints.py commands/merge.py commands/run.py commands/trace.py commands/ui.py "
+        "data/archives.py data/conflicts.py data/exports.py data/layouts.py data/matching.py data/placing.py "
+        "data/scan.py data/trigger.py data/versions.py data/worktree.py learning/architecture.py recipe.py "
+        "registry/promotion.py registry/uses.py serving.py settings.py showing/card.py stages/promote.py "
+        "stages/resolve.py "
     ),
 }
 """Which stages rerun when the code of a module changes."""

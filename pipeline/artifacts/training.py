@@ -80,6 +80,8 @@ class Training(Artifact):
     """Metrics by epoch; the first row is the score before the first step."""
     best_epoch: int
     """Row of the history whose weights were kept."""
+    is_chosen: bool
+    """Whether a person chose that epoch, which need not be the best one."""
     epochs: int
     max_epochs: int
     retries: tuple[Row, ...]

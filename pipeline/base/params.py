@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from pipeline.base import files
@@ -24,15 +24,20 @@ OpenShare = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
-def fits(pattern: str, words: str) -> AfterValidator:
-    """What a text has to be: a regular expression for all of it, and the words that say so to people."""
+def fits(pattern: str, words: str) -> BeforeValidator:
+    """What a text has to be, told in words and not as a pattern.
 
-    def checked(text: str) -> str:
-        if re.fullmatch(pattern, text):
-            return text
-        raise PydanticCustomError("text", words)
+    Args:
+        pattern: regular expression for all of the text.
+        words: what is expected, for people.
+    """
 
-    return AfterValidator(checked)
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and re.fullmatch(pattern, value):
+            return value
+        raise PydanticCustomError("text", "{words}", {"words": words})
+
+    return BeforeValidator(check)
 
 
 WORDS = {

@@ -101,7 +101,7 @@ class Outcome:
     reason: str
     """Why training stopped."""
     is_cut: bool
-    """Whether it stopped before its end, because the budget was spent."""
+    """Whether it stopped before its end: the budget was spent, or a person chose the epoch."""
     weights: "Mapping[str, np.ndarray]"
     """Of the best epoch; averages where `train.average` asks for them."""
     last: "Mapping[str, np.ndarray]"
@@ -305,7 +305,7 @@ class _Loop:
         return {"val_loss": loss, "val_accuracy": accuracy}
 
     def _learning_rate(self) -> float:
-        start = self.state.history[0]["learning_rate"]
+        start = self.state.history[0]["learning_rate"] * self.state.factor
         return stopping.learning_rate(self.state.history, start, self.train, len(self.state.retries))
 
     def _retry(self, step: int, loss: float) -> None:

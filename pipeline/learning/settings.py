@@ -8,6 +8,20 @@ from pipeline.base.params import Count, OpenShare, Section, Share, fits
 
 Metric = Literal["val_loss", "val_accuracy", "loss", "accuracy"]
 
+KeptEpoch = Annotated[
+    str,
+    fits(
+        r"[0-9a-f]{16}/\d{1,9}( finish)?",
+        "null, or TRAINING/EPOCH as `python -m pipeline checkpoints` lists them, perhaps with finish after it",
+    ),
+]
+"""The end of an epoch of a training, by the name of its folder; with `finish` it is the result."""
+
+Best = Annotated[str, fits(r"best [1-9]\d{0,8}", "best and a number of epochs, e.g. best 3")]
+
+NEWEST = 2
+"""States that resuming needs: what ended training may have damaged the newest; then the one before is used."""
+
 
 class Start(Section, part=True):
     """What a cycle starts from, and how often that is audited."""
@@ -29,6 +43,7 @@ class Train(Start, Repeatable):
 
     warm_from: Literal["last", "served"]
     restore: tuple[Literal["optimizer", "learning_rate"], ...]
+    from_epoch: KeptEpoch | None
     architecture: Annotated[
         str, fits(r"[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?", "small_cnn, a keras.applications name or module:function")
     ]
@@ -72,8 +87,26 @@ class Budget(Section):
 
 
 class Checkpoint(Section):
-    """How often the state of an unfinished training is saved; whichever comes first."""
+    """How often the state of a training is saved, whichever comes first; and which states are kept."""
 
+    keep: Annotated[int, Field(ge=NEWEST)] | Literal["all"] | Best
     epochs: Count | None
     steps: Count | None
     seconds: Annotated[float, Field(ge=0)] | None
+
+    @property
+    def newest(self) -> int:
+        """How many of the newest states are kept."""
+        return self.keep if isinstance(self.keep, int) else NEWEST
+
+    @property
+    def is_each_epoch(self) -> bool:
+        """Whether a state is saved at the end of each epoch, for people to go back to."""
+        return isinstance(self.keep, str)
+
+    @property
+    def best(self) -> int | None:
+        """How many epochs are kept besides, the best ones; None: all."""
+        if isinstance(self.keep, int):
+            return 0
+        return None if self.keep == "all" else int(self.keep.removeprefix("best "))

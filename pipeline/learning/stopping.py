@@ -85,6 +85,13 @@ def standing(history: Sequence[Row], train: Train) -> Standing:
     return Standing(best_epoch, math.nan if best is None else best, wait, reductions)
 
 
+def ranking(history: Sequence[Row], monitor: str, mode: str) -> list[int]:
+    """Epochs with a finite value of the monitored metric, the best first; of equal ones the earlier."""
+    values = {epoch: row.get(monitor, math.nan) for epoch, row in enumerate(history)}
+    sign = -1 if mode_of(monitor, mode) == "max" else 1
+    return sorted((epoch for epoch, value in values.items() if math.isfinite(value)), key=lambda it: sign * values[it])
+
+
 def learning_rate(history: Sequence[Row], start: float, train: Train, retries: int = 0) -> float:
     """The learning rate of the next epoch.
 

@@ -8,8 +8,10 @@ from pipeline.artifacts.lineage import WEIGHTS
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Parent
 from pipeline.base import code, files
+from pipeline.base.paths import Paths
+from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
-from pipeline.learning import ladder, starts
+from pipeline.learning import ladder, rewind, starts
 from pipeline.learning.fit import Parts
 from pipeline.learning.ladder import Growth, Plan
 from pipeline.learning.settings import Train
@@ -35,7 +37,13 @@ class Task:
     @cached_property
     def start_reason(self) -> str:
         """Why it starts so, in words."""
-        return ladder.reason(self.plan, self.parent.version, self.train)
+        reason = ladder.reason(self.plan, self.parent.version, self.train)
+        return f"{reason}; back to {self.target}, as a person chose (train.from_epoch)" if self.target else reason
+
+    @property
+    def target(self) -> rewind.Target | None:
+        """Where a person wants training to go back to."""
+        return rewind.Target.of(self.train.from_epoch)
 
     @cached_property
     def description(self) -> Description:
@@ -102,3 +110,17 @@ class Task:
     def train_on_all(self) -> Train:
         """The settings of a training on all images until early stopping, such as an audit."""
         return self.train.model_copy(update={"replay": "all"})
+
+
+def read(paths: Paths, train: Train, replayed: int | Literal["all"]) -> Task:
+    """The task that the stages before training left.
+
+    Args:
+        paths: of the cycle.
+        train: section `train` of params.yaml.
+        replayed: see `Task.replayed`.
+
+    Raises:
+        DataError: the dataset or the parent is not there.
+    """
+    return Task(dataset.read(paths.dataset), Parent.read(paths.parent), train, replayed)

@@ -103,10 +103,11 @@ def _scores(evaluation: Evaluation, champion: int | None) -> list[str]:
 
 
 def _training(training: Training) -> str:
+    kept = "chosen" if training.is_chosen else "best"
     return (
         f"**Training**: {training.start} start, {escape(training.start_reason)}. {_scratch(training)}"
         "Validation loss "
-        f"{training.history[0]['val_loss']:.4f} before the first step, {training.best['val_loss']:.4f} at the best "
+        f"{training.history[0]['val_loss']:.4f} before the first step, {training.best['val_loss']:.4f} at the {kept} "
         f"epoch {training.best_epoch} of {training.epochs} (at most {training.max_epochs}). Stopped by "
         f"{escape(training.stop_reason)}. {_mixture(training)}{_cost(training)}"
     )

@@ -9,8 +9,16 @@ import numpy as np
 from pipeline.artifacts.training import Row
 
 
-def curves(history: Sequence[Row], best_epoch: int, stop_reason: str) -> bytes:
-    """Loss and accuracy by epoch, train and val, with the best and the last epoch marked."""
+def curves(history: Sequence[Row], best_epoch: int, stop_reason: str, is_chosen: bool = False) -> bytes:
+    """Loss and accuracy by epoch, train and val, with the best and the last epoch marked.
+
+    Args:
+        history: metrics by epoch.
+        best_epoch: the one that was kept.
+        stop_reason: why training stopped, in words.
+        is_chosen: whether a person chose the epoch.
+    """
+    kept = "chosen" if is_chosen else "best"
     figure = _figure(9, 3.6)
     epochs = range(len(history))
     for position, metric in enumerate(("loss", "accuracy")):
@@ -23,7 +31,7 @@ def curves(history: Sequence[Row], best_epoch: int, stop_reason: str) -> bytes:
                 color=colour,
                 label=name,
             )
-        axes.axvline(best_epoch, color="#d9822b", linestyle="--", label=f"best: epoch {best_epoch}")
+        axes.axvline(best_epoch, color="#d9822b", linestyle="--", label=f"{kept}: epoch {best_epoch}")
         axes.axvline(
             len(history) - 1,
             color="#c23030",

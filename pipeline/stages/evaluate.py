@@ -78,7 +78,7 @@ def run(paths: Paths) -> None:
     judgement = Judgement(**vars(verdict) | reasons, champion=pin.version if pin else None)
     files.sweep(paths.evaluation)
     judgement.write(paths.evaluation / "verdict.json")
-    picture = plots.curves(trained.history, trained.best_epoch, trained.stop_reason)
+    picture = plots.curves(trained.history, trained.best_epoch, trained.stop_reason, trained.is_chosen)
     files.write(paths.evaluation / "curves.png", picture)
     files.write(paths.evaluation / "confusion.png", plots.confusion(ours.confusion, images.labels))
     files.write(paths.confusion, _csv(answers, images.labels).encode())

@@ -5,26 +5,26 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.artifacts.parent import Parent
-from pipeline.artifacts.training import IDLE, Audit, Mixture, Places, Row, Training
+from pipeline.artifacts.training import IDLE, Audit, Mixture, Places, Training
 from pipeline.base import files, params, process
 from pipeline.base.errors import PipelineError, RegistryError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
 from pipeline.data import dataset
 from pipeline.data.settings import Replay
-from pipeline.learning import audit, checkpoint, engine, inheritance, ladder, model, starts, stopping
+from pipeline.learning import audit, checkpoint, engine, inheritance, ladder, model, rewind, starts, stopping
 from pipeline.learning.checkpoint import Folder, State, Values
 from pipeline.learning.engine import Engine
 from pipeline.learning.fit import Outcome, PausedError, Session, fit
 from pipeline.learning.inheritance import Inheritance
 from pipeline.learning.progress import Progress, duration, ended
-from pipeline.learning.settings import Budget, Checkpoint, Train
+from pipeline.learning.settings import NEWEST, Budget, Checkpoint, Train
 from pipeline.learning.task import Task
 from pipeline.registry.client import Registry
 from pipeline.registry.run import Run
@@ -71,7 +71,7 @@ def run(paths: Paths) -> int:
             return paused.code
 
     training = Training.read(paths.model / "training.json")
-    files.write(paths.curves, _csv(training.history, training.best_epoch).encode())
+    files.write(paths.curves, _csv(training).encode())
     scores = {name: training.best[name] for name in ("val_loss", "val_accuracy")}
     epochs = {name: getattr(training, name) for name in ("best_epoch", "epochs", "max_epochs")}
     files.write_json(paths.training, scores | epochs)
@@ -122,7 +122,7 @@ def _train(task: Task, registry: Registry, settings: Settings, paths: Paths, ask
         raise _paused(call.run, paused, task.train, is_audit=outcome is not None) from None
     except OSError as error:
         call.run.end("FAILED")
-        raise PipelineError(f"the state of training cannot be saved: {error}; free space or make it writable") from None
+        raise _unsaved(error) from None
     except BaseException as error:
         call.run.end("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
@@ -130,8 +130,8 @@ def _train(task: Task, registry: Registry, settings: Settings, paths: Paths, ask
     _write(paths.model, task, kept)
     _record(task, kept, reason, audited).write(paths.model / "training.json")
     call.run.end()
-    for folder in (call.states.path, audit.beside(call.states.path)):
-        shutil.rmtree(folder, ignore_errors=True)  # only now: the outcome is on disk
+    call.states.finish(outcome.history)  # only now: the outcome is on disk
+    shutil.rmtree(audit.beside(call.states.path), ignore_errors=True)
 
 
 def _begin(task: Task, registry: Registry, settings: Settings, paths: Paths, asked: Callable[[], str | None]) -> _Call:
@@ -152,14 +152,30 @@ def _begin(task: Task, registry: Registry, settings: Settings, paths: Paths, ask
 
 
 def _states(task: Task, every: Checkpoint, folder: Path) -> tuple[Folder, State | None]:
-    """Where the states of this training are kept, and the newest one."""
+    """Where the states of this training are kept, and the one to go on from: the newest, or that of a chosen epoch."""
     inputs = task.inputs | {"libraries": engine.versions()}  # all that determines the numbers to the last bit
     states = Folder(folder / files.sha256_json(inputs)[:16], inputs, every, _warn)
     state = states.load()
-    if state is None and (why := checkpoint.others(states.path, inputs)):
+    if state is None and task.target:
+        state = rewind.load(task.target, folder, inputs)
+        print(f"train: back to {task.target} (train.from_epoch)", flush=True)
+        if not task.target.is_result:
+            _save(states, state)
+    elif state is None and (why := checkpoint.others(states.path, inputs)):
         print(f"train: {why}", flush=True)
-    checkpoint.tidy(states.path)
+    checkpoint.tidy(states.path, task.target.training if task.target else None)
     return states, state
+
+
+def _save(states: Folder, state: State) -> None:
+    try:
+        states.save(state)
+    except OSError as error:
+        raise _unsaved(error) from None
+
+
+def _unsaved(error: OSError) -> PipelineError:
+    return PipelineError(f"the state of training cannot be saved: {error}; free space or make it writable")
 
 
 def _engine(task: Task, is_resumed: bool) -> Engine:
@@ -172,6 +188,10 @@ def _engine(task: Task, is_resumed: bool) -> Engine:
 def _learn(call: _Call) -> tuple[Outcome, str]:
     """Train, and mix the result with what the parent serves; the outcome, and why training stopped."""
     task, train, inherited = call.task, call.task.train_now, call.inherited
+    if call.state and task.target and task.target.is_result:
+        outcome = rewind.result(call.engine, call.state)
+        print(f"train: {ended(outcome.reason, outcome.best_epoch, outcome.spent)}", flush=True)
+        return outcome, outcome.reason
     parts = task.parts if task.plan.kind == "warm" else task.parts.unlearned
     watcher = Progress(train, call.run)
     with closing(watcher):
@@ -193,11 +213,16 @@ def _audit(call: _Call, outcome: Outcome) -> tuple[Outcome, Audit | None]:
     if not task.plan.is_audited or (task.is_idle and not outcome.is_cut):
         return outcome, None
     if outcome.is_cut:
+        if outcome.reason.startswith("budget."):
+            why = "no budget is left for it"
+        else:
+            why = "an epoch that a person chose gets none"
         due = "" if task.plan.growth else f"; the next is due in {task.train.audit_every} cycles"
-        print(f"train: audit: no budget is left for it{due}")
+        print(f"train: audit: {why}{due}")
         return outcome, None
     inputs = {**call.states.inputs, "audit": True}
-    states = Folder(audit.beside(call.states.path), inputs, settings.checkpoint, _warn)
+    every = settings.checkpoint.model_copy(update={"keep": NEWEST})  # nobody goes back to an epoch of an audit
+    states = Folder(audit.beside(call.states.path), inputs, every, _warn)
     watcher = Progress(task.train_on_all, call.run, name="audit")
     with closing(watcher):
         session = Session(states, watcher, states.load(), settings.budget, call.asked)
@@ -224,6 +249,7 @@ def _record(task: Task, outcome: Outcome, reason: str, audited: Audit | None) ->
         is_warm=task.plan.kind != "cold" and not is_scratch,
         history=tuple(outcome.history),
         best_epoch=outcome.best_epoch,
+        is_chosen=task.target is not None and task.target.is_result,
         epochs=len(outcome.history) - 1,
         max_epochs=task.train.max_epochs if is_scratch else task.train_now.max_epochs,
         retries=tuple(outcome.retries),
@@ -254,6 +280,8 @@ def _write(out: Path, task: Task, outcome: Outcome) -> None:
 def _say_start(task: Task, states: Folder, state: State | None) -> None:
     if state is None:
         print(f"train: {task.plan.kind} start: {task.start_reason}", flush=True)
+    elif task.target and task.target.is_result:
+        return  # said already
     elif any(audit.beside(states.path).glob("*")):
         print(f"train: resume: the audit, from the checkpoint in {audit.beside(states.path)}", flush=True)
     else:
@@ -319,12 +347,13 @@ def _paused(run: Run, paused: PausedError, train: Train, is_audit: bool) -> Paus
     )
 
 
-def _csv(history: Sequence[Row], best_epoch: int) -> str:
+def _csv(training: Training) -> str:
     """The curves for `dvc plots`: one row per epoch, the best and the last one marked."""
+    history, kept = training.history, "chosen" if training.is_chosen else "best"
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
     writer.writerow(["epoch", *CURVES, "mark"])
     for epoch, row in enumerate(history):
-        marks = ["best"] * (epoch == best_epoch) + ["stopped"] * (epoch == len(history) - 1)
+        marks = [kept] * (epoch == training.best_epoch) + ["stopped"] * (epoch == len(history) - 1)
         writer.writerow([epoch, *(row.get(name, "") for name in CURVES), " and ".join(marks)])
     return sink.getvalue()

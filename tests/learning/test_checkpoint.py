@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,9 @@ from pipeline.learning.settings import Checkpoint
 from pipeline.learning.stopping import Spent
 
 SPECIAL = np.array([math.nan, math.inf, -math.inf, -0.0, 1e-45, 1e-320, 0.1])
-INPUTS = {"dataset": "d" * 64, "params": {"train.seed": 7, "train.restore": []}, "parent": None}
-NEVER = Checkpoint(epochs=None, steps=None, seconds=None)
+MONITORED = {"train.monitor": "val_loss", "train.mode": "auto"}
+INPUTS = {"dataset": "d" * 64, "params": {"train.seed": 7, "train.restore": [], **MONITORED}, "parent": None}
+NEVER = Checkpoint(keep=2, epochs=None, steps=None, seconds=None)
 
 
 def state(epoch: int, seed: int = 0) -> State:
@@ -60,6 +62,16 @@ def exact(found: State | None) -> object:
     return rows, found.step, found.loss.hex(), found.right, found.spent, arrays
 
 
+def name(epoch: int) -> str:
+    """Of the file of a state within this epoch."""
+    return f"epoch-{epoch:04d}-retry-1-step-000003.checkpoint"
+
+
+def names(path: Path) -> list[str]:
+    """Of the states in a folder."""
+    return sorted(one.stem for one in path.iterdir())
+
+
 def folder(path: Path, inputs: object = INPUTS, every: Checkpoint = NEVER, **options: object) -> Folder:
     return Folder(path, inputs, every, **options)
 
@@ -85,16 +97,144 @@ def test_the_newest_is_loaded_and_two_are_kept_in_whatever_order_a_folder_lists(
     states = folder(tmp_path)
     for epoch in range(11):
         states.save(state(epoch))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000010.checkpoint", "00000011.checkpoint"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name(10), name(11)]
     assert len(states.load().history) == 11
 
 
-def test_a_state_after_fewer_epochs_is_newer_if_it_was_saved_later(tmp_path):
-    """As after a divergence."""
+def test_a_state_after_a_divergence_is_newer_than_what_diverged(tmp_path):
+    states, before = folder(tmp_path), replace(state(5), step=40)
+    again = replace(before, step=0, retries=[*before.retries, {"epoch": 6.0}])
+    for one in (before, again):
+        states.save(one)
+    assert names(tmp_path) == ["epoch-0006-retry-1-step-000040", "epoch-0006-retry-2-step-000000"]
+    assert exact(states.load()) == exact(again)
+
+
+def ended(epoch: int, *losses: float) -> State:
+    """A state at the end of an epoch."""
+    return replace(state(epoch), step=0, retries=[], history=[{"val_loss": loss} for loss in losses[: epoch + 1]])
+
+
+def test_names_in_their_order_are_in_the_order_of_time():
+    saved = [
+        State([{}]),
+        State([{}], step=9),
+        State([{}], step=10_000),
+        State([{}, {}]),
+        State([{}, {}], step=3),
+        State([{}, {}], retries=[{"epoch": 2.0}]),
+        State([{}, {}], step=1, retries=[{"epoch": 2.0}]),
+        State([{}, {}, {}], retries=[{"epoch": 2.0}]),
+    ]
+    assert [one.name for one in saved] == [
+        "epoch-0000",
+        "epoch-0001-retry-0-step-000009",
+        "epoch-0001-retry-0-step-010000",
+        "epoch-0001",
+        "epoch-0002-retry-0-step-000003",
+        "epoch-0002-retry-1-step-000000",
+        "epoch-0002-retry-1-step-000001",
+        "epoch-0002",
+    ]
+    files = [f"{one.name}.checkpoint" for one in saved]
+    assert sorted(files) == files, "as ls lists them"
+    assert [one.is_end_of_epoch for one in saved] == [True, False, False, True, False, False, False, True]
+
+
+def test_a_state_that_an_earlier_evergreen_numbered_is_gone_on_with(tmp_path):
+    (tmp_path / "00000012.checkpoint").write_bytes(checkpoint.encode(state(7), INPUTS))
     states = folder(tmp_path)
-    for epoch in (5, 2):
+    assert exact(states.load()) == exact(state(7))
+    for epoch in (8, 9):
         states.save(state(epoch))
-    assert len(states.load().history) == 3
+    assert names(tmp_path) == [name(9).removesuffix(".checkpoint"), name(10).removesuffix(".checkpoint")]
+
+
+def test_what_an_earlier_evergreen_left_unfinished_is_said_by_name(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "00000012.checkpoint").write_bytes(checkpoint.encode(state(7), INPUTS | {"code": "a" * 64}))
+    assert checkpoint.others(tmp_path / "b", INPUTS | {"code": "b" * 64}) == (
+        f"{tmp_path}/a/00000012.checkpoint (epoch 8, step 3) is not used: code aaaaaaaaaaaa there, bbbbbbbbbbbb here"
+    )
+
+
+LOSSES = (0.9, 0.5, 0.7, 0.4, 0.6, 0.8, math.nan, 0.8)
+
+
+@pytest.mark.parametrize(
+    ("keep", "in_training", "after"),
+    [
+        (2, [6, 7], []),
+        (4, [4, 5, 6, 7], []),
+        ("all", [*range(8)], [*range(8)]),
+        ("best 1", [3, 6, 7], [3]),
+        ("best 3", [1, 3, 4, 6, 7], [1, 3, 4]),
+        ("best 99", [*range(8)], [0, 1, 2, 3, 4, 5, 7]),
+    ],
+    ids=str,
+)
+def test_what_is_kept_in_training_and_after_its_end(tmp_path, keep, in_training, after):
+    """The newest two always are, for resuming; a loss that is no number is never among the best."""
+    states = folder(tmp_path / "a", every=NEVER.model_copy(update={"keep": keep}))
+    for epoch in range(8):
+        states.save(ended(epoch, *LOSSES))
+    assert sorted(checkpoint.ends(tmp_path / "a")) == in_training
+    states.finish(ended(7, *LOSSES).history)
+    assert not (tmp_path / "a").exists()
+    assert sorted(checkpoint.ends(tmp_path / "a-finished")) == after
+
+
+def test_the_best_are_those_of_the_monitored_metric(tmp_path):
+    params = INPUTS["params"] | {"train.monitor": "accuracy"}
+    states = folder(tmp_path, INPUTS | {"params": params}, NEVER.model_copy(update={"keep": "best 1"}))
+    for epoch in range(5):
+        states.save(replace(ended(epoch), history=[{"accuracy": 1 - abs(row - 1)} for row in range(epoch + 1)]))
+    assert sorted(checkpoint.ends(tmp_path)) == [1, 3, 4]
+
+
+def test_states_within_an_epoch_are_only_for_resuming(tmp_path):
+    states = folder(tmp_path / "a", every=NEVER.model_copy(update={"keep": "all"}))
+    for one in (ended(0, *LOSSES), state(0), replace(state(0), step=4), ended(1, *LOSSES), state(1)):
+        states.save(one)
+    assert names(tmp_path / "a") == ["epoch-0000", "epoch-0001", "epoch-0002-retry-1-step-000003"]
+    states.finish([{"val_loss": 1.0}])
+    assert names(tmp_path / "a-finished") == ["epoch-0000", "epoch-0001"]
+
+
+def test_a_training_that_begins_anew_does_not_go_on_from_a_finished_one(tmp_path):
+    every = NEVER.model_copy(update={"keep": "all"})
+    for epochs in (3, 2):
+        states = folder(tmp_path / "a", every=every)
+        assert states.load() is None
+        for epoch in range(epochs):
+            states.save(ended(epoch, *LOSSES))
+        states.finish(ended(epochs, *LOSSES).history)
+    assert sorted(checkpoint.ends(tmp_path / "a-finished")) == [0, 1], "of the last one"
+    assert checkpoint.others(tmp_path / "b", INPUTS) is None, "nothing is left to do of it"
+
+
+def test_a_place_that_cannot_be_made_costs_the_kept_states_and_not_the_training(tmp_path):
+    said: list[str] = []
+    states = folder(tmp_path / "a", every=NEVER.model_copy(update={"keep": "all"}), warn=said.append)
+    states.save(ended(0, 1.0))
+    (tmp_path / "a-finished").write_bytes(b"a file in the way")
+    states.finish([{"val_loss": 1.0}])
+    assert said == [
+        f"the states in {tmp_path}/a cannot be kept in {tmp_path}/a-finished (Not a directory); the model is whole"
+    ]
+
+
+@pytest.mark.parametrize(("keep", "is_due"), [(2, False), (9, False), ("all", True), ("best 2", True)], ids=str)
+def test_where_epochs_are_kept_a_state_is_due_at_the_end_of_each(tmp_path, keep, is_due):
+    states = folder(tmp_path, every=NEVER.model_copy(update={"keep": keep}))
+    assert states.is_due(1, 5) is is_due
+    assert not states.is_due(0, 5)
+
+
+def test_a_factor_of_the_learning_rate_is_read_as_it_was_written(tmp_path):
+    states = folder(tmp_path)
+    states.save(replace(state(1), factor=0.1))
+    assert states.load().factor == 0.1
 
 
 def damaged(tmp_path, content: bytes, expected: State | None) -> list[str]:
@@ -119,16 +259,16 @@ def test_a_torn_checkpoint_gives_way_to_the_one_before(tmp_path, two):
     for length in {0, 1, 63, 64, 65, 66, *range(100, len(two), 97), len(two) - 1}:
         said = damaged(tmp_path, two[:length], state(1))
         assert len(said) == 1
-        assert "00000002.checkpoint is damaged (its SHA-256 is not the one it begins with) and not used" in said[0]
+        assert f"{name(3)} is damaged (its SHA-256 is not the one it begins with) and not used" in said[0]
 
 
 @pytest.mark.usefixtures("two")
 def test_a_damaged_checkpoint_takes_no_place_of_a_whole_one(tmp_path):
-    (tmp_path / "00000002.checkpoint").write_bytes(b"torn")
+    (tmp_path / name(3)).write_bytes(b"torn")
     states = folder(tmp_path)
     states.load()
     states.save(state(3))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000001.checkpoint", "00000003.checkpoint"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name(2), name(4)]
 
 
 @pytest.mark.project
@@ -183,11 +323,15 @@ def test_a_state_that_cannot_be_read_is_said_to_be_damaged(tmp_path):
 
 def test_a_state_of_other_inputs_is_refused_and_both_sides_are_said(tmp_path):
     folder(tmp_path).save(state(1))
-    other = INPUTS | {"dataset": "e" * 64, "params": {"train.seed": 8, "train.restore": []}, "parent": "f" * 64}
+    other = INPUTS | {
+        "dataset": "e" * 64,
+        "params": {"train.seed": 8, "train.restore": [], **MONITORED},
+        "parent": "f" * 64,
+    }
     with pytest.raises(PipelineError) as error:
         folder(tmp_path, other).load()
     assert str(error.value) == (
-        f"{tmp_path}/00000001.checkpoint is a checkpoint of another training: dataset dddddddddddd there, eeeeeeeeeeee "
+        f"{tmp_path}/{name(2)} is a checkpoint of another training: dataset dddddddddddd there, eeeeeeeeeeee "
         "here, params.train.seed 7 there, 8 here, parent null there, ffffffffffff here; move it to where it comes "
         "from, or delete it to train without it"
     )
@@ -197,21 +341,33 @@ def test_what_another_unfinished_training_was_of_is_said(tmp_path):
     folder(tmp_path / "a").save(state(1))
     folder(tmp_path / "b").save(state(2))
     (tmp_path / "c").mkdir()
-    (tmp_path / "c" / "00000001.checkpoint").write_bytes(b"torn")
-    os.utime(tmp_path / "a" / "00000001.checkpoint", (2e9, 2e9))
+    (tmp_path / "c" / name(2)).write_bytes(b"torn")
+    os.utime(tmp_path / "a" / name(2), (2e9, 2e9))
     assert checkpoint.others(tmp_path / "z", INPUTS | {"dataset": "e" * 64}) == (
-        f"{tmp_path}/a/00000001.checkpoint (epoch 2, step 3) is not used: dataset dddddddddddd there, eeeeeeeeeeee here"
+        f"{tmp_path}/a/{name(2)} (epoch 2, step 3) is not used: dataset dddddddddddd there, eeeeeeeeeeee here"
     )
     assert checkpoint.others(tmp_path / "none" / "z", INPUTS) is None
 
 
-def test_only_the_newest_unfinished_trainings_are_kept(tmp_path):
+def test_only_the_newest_trainings_are_kept_and_the_finished_ones_push_out_no_other(tmp_path):
     for number in range(12):
         folder(tmp_path / str(number)).save(state(1))
-        os.utime(tmp_path / str(number) / "00000001.checkpoint", (number, number))
+        os.utime(tmp_path / str(number) / name(2), (number, number))
+        shutil.copytree(tmp_path / str(number), tmp_path / f"{number}-finished")
     (tmp_path / "lock").write_bytes(b"")
     checkpoint.tidy(tmp_path / "0")
-    assert {path.name for path in tmp_path.iterdir()} == {"0", "5", "6", "7", "8", "9", "10", "11", "lock"}
+    kept = {path.name for path in tmp_path.iterdir()}
+    newest = {"5", "6", "7", "8", "9", "10", "11"}
+    assert kept == {"0", *newest, *(f"{number}-finished" for number in newest), "lock"}
+
+
+def test_the_training_that_was_gone_back_to_is_not_tidied_away(tmp_path):
+    for number in range(12):
+        folder(tmp_path / f"{number}-finished").save(state(1))
+        os.utime(tmp_path / f"{number}-finished" / name(2), (number, number))
+    checkpoint.tidy(tmp_path / "own", spared="3")
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert kept == {"3-finished", *(f"{number}-finished" for number in range(5, 12))}
 
 
 @pytest.mark.usefixtures("two")

@@ -101,8 +101,8 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(parts, train, tmp_path,
 
 
 def test_states_are_saved_as_often_as_asked(parts, train, tmp_path):
-    trained(parts, train, tmp_path, every=Checkpoint(epochs=2, steps=None, seconds=None))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000003.checkpoint", "00000004.checkpoint"]
+    trained(parts, train, tmp_path, every=Checkpoint(keep=2, epochs=2, steps=None, seconds=None))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-0004.checkpoint", "epoch-0006.checkpoint"]
     state = Folder(tmp_path, {}, NEVER).load()
     assert state is not None
     assert (len(state.history), state.step) == (7, 0)
@@ -321,7 +321,7 @@ def test_a_disk_that_fills_up_is_survived(parts, train, tmp_path):
             (tmp_path / "states").write_bytes(b"")
 
     notes = Notes(replace_folder)
-    every = Checkpoint(epochs=1, steps=None, seconds=None)
+    every = Checkpoint(keep=2, epochs=1, steps=None, seconds=None)
     outcome = trained(parts, train, tmp_path / "states", notes, every)
     assert outcome.reason == "max_epochs: 6"
     assert notes.warnings[0].startswith("the state cannot be saved (File exists; mend that")

@@ -299,3 +299,15 @@ def test_what_is_left_of_a_budget_is_never_less_than_nothing() -> None:
     none = stopping.left(whole, Spent(epochs=9, seconds=900.0))
     assert (none.max_minutes, none.max_epochs) == (0, 0)
     assert stopping.out_of_budget(Spent(), none) == "budget.max_minutes: 0"
+
+
+@hypothesis.given(values=st.lists(st.sampled_from([0.1, 0.2, 0.3, NAN, math.inf]), min_size=1, max_size=8))
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_the_first_in_the_ranking_is_the_best_epoch(settings, mode, values):
+    train = settings.train.model_copy(update=PLAIN | {"mode": mode})
+    history = rows(values)
+    ranking = stopping.ranking(history, train.monitor, train.mode)
+    assert next(iter(ranking), None) == stopping.standing(history, train).best_epoch
+    assert sorted(ranking) == [epoch for epoch, value in enumerate(values) if math.isfinite(value)]
+    best_first = [values[epoch] for epoch in ranking]
+    assert best_first == sorted(best_first, reverse=mode == "max")

@@ -19,8 +19,8 @@ from pipeline.learning.settings import Budget, Checkpoint, Train
 from pipeline.learning.stopping import Spent
 
 DESCRIPTION = description("dark", "bright", image_shape=(8, 8, 1))
-EACH_STEP = Checkpoint(epochs=None, steps=1, seconds=None)
-NEVER = Checkpoint(epochs=None, steps=None, seconds=None)
+EACH_STEP = Checkpoint(keep=2, epochs=None, steps=1, seconds=None)
+NEVER = Checkpoint(keep=2, epochs=None, steps=None, seconds=None)
 
 
 def squares() -> Parts:

@@ -141,6 +141,11 @@ def test_the_data_and_the_training_are_told_in_numbers():
     assert "2.5000 before the first step, 0.7500 at the best epoch 1 of 2 (at most 30)" in text
 
 
+def test_an_epoch_that_a_person_chose_is_not_called_the_best():
+    text = drawn(training=samples.training(is_chosen=True))
+    assert re.search(r"at the chosen epoch 1 of \d+ \(at most", text)
+
+
 def test_the_three_weakest_labels_are_named_weakest_first():
     assert drawn().rstrip().splitlines()[-1].endswith("(recall): cat: 0.500, b: 0.600, c: 0.700")
 

@@ -32,6 +32,7 @@ def test_curves_show_the_history_the_best_epoch_and_the_reason():
         plots.curves([*HISTORY[:2], HISTORY[2] | {"accuracy": 0.1}], 1, "patience"),
         plots.curves(HISTORY, 0, "patience"),
         plots.curves(HISTORY, 1, "target"),
+        plots.curves(HISTORY, 1, "patience", is_chosen=True),
     ]
     assert all((drawn(other) != shown).any() for other in others)
 

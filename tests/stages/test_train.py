@@ -89,7 +89,7 @@ def test_paused_by_the_budget_ten_times_it_ends_in_the_same_bytes(ready: Project
     assert first[1].startswith("train: cold start: fresh weights: no version to start from")
     assert first[-1].startswith("train: paused, out of budget.max_steps: 1, in epoch 1 after step 1; best val_loss ")
     assert first[-1].endswith(", of epoch 0; the state is saved, run `dvc repro` to go on from it")
-    resumed = r"train: resume: epoch 2, step 2, after \d s, from the checkpoint in data/scratch/training/[0-9a-f]{16}"
+    resumed = r"train: resume: epoch 2, step 2, after \d+ s, from the checkpoint in data/scratch/training/[0-9a-f]{16}"
     assert re.fullmatch(resumed, said[4].out.splitlines()[1])
     assert status(ready) == ["FINISHED"]
     assert not states(ready)
@@ -209,7 +209,7 @@ def test_a_state_moved_from_another_training_is_refused(ready: Project) -> None:
     ready.space.params(train={"seed": 8})
     assert ready.run("train").code == 75
     other = next(found for found in states(ready) if found.parent != path.parent)
-    other.with_name("00000099.checkpoint").write_bytes(path.read_bytes())
+    other.with_name("epoch-0099.checkpoint").write_bytes(path.read_bytes())
     done = ready.run("train")
     assert done.code == 1
     assert "is a checkpoint of another training: params.train.seed 7 there, 8 here; move it to where it" in done.error
