@@ -31,7 +31,10 @@ def images() -> Images:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_streams_only_grow_and_never_train_on_what_validates(images: Images, stream: str, seed: int) -> None:
     cycles = STREAMS[stream].make(images, np.random.default_rng(seed))
+    above = ways.train_of(ARMS["recipe"]).audit_above
+    assert above is not None
     for before, cycle in itertools.pairwise(cycles):
+        assert cycle.num_new <= above * len(before.train), "no cycle is audited for what it brings"
         assert np.array_equal(cycle.train[: -cycle.num_new], before.train)
         assert len(set(cycle.train)) == len(cycle.train)
         assert not set(cycle.train) & set(cycle.val)
@@ -214,7 +217,7 @@ def test_the_committed_must_holds_and_says_so(committed) -> None:
 
 
 def test_the_committed_results_are_of_todays_defaults(committed) -> None:
-    today = json.loads(json.dumps(ways.train_of(ARMS["recipe"]).model_dump(mode="json")))
+    today = json.loads(json.dumps(ways.key(ARMS["recipe"])[0]))
     assert [content["settings"] for content in committed["streams"].values()] == [today] * len(committed["streams"])
 
 

@@ -111,7 +111,9 @@ def key(arm: Arm) -> Any:
     from pipeline.base import code
 
     digest = code.digest("pipeline.learning.fit", "pipeline.learning.engine", "pipeline.learning.starts")
-    return [train_of(arm).model_dump(mode="json"), arm.start, pool(arm), digest]
+    # No stream brings so much at once that this setting does anything.
+    settings = train_of(arm).model_dump(mode="json", exclude={"audit_above"})
+    return [settings, arm.start, pool(arm), digest]
 
 
 def audit_share(arm: Arm) -> float:
