@@ -122,6 +122,8 @@ def _example(name: str) -> str:
 def start() -> None:
     """Run a command as a process of its own, from any folder of a project."""
     project.enter()
+    if sys.argv[1:2] and sys.argv[1] in STAGES:
+        process.end_with_dvc()
     _leave(main())
 
 

@@ -5,6 +5,7 @@ import platform
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,9 @@ ORPHANED = "the end of DVC"
 
 EXIT_ORPHANED = 128 + signal.SIGTERM
 """As if DVC had ended its stage, which it does not."""
+
+_outlives_dvc = threading.Event()
+"""Set once the end of DVC must not end this process at once."""
 
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 """As shells say it of a command that Ctrl-C ended."""
@@ -106,14 +110,39 @@ def deaf_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def end_with_dvc() -> None:
+    """From now on the end of the DVC that started this process ends this process too, at once.
+
+    DVC that was killed leaves its stage's command running otherwise (seen with DVC 3.67.1), and the next `dvc repro`
+    would run beside it. What a stage had begun to write, its next call makes anew.
+    """
+    threading.Thread(target=_end_with_dvc, daemon=True).start()
+
+
+def outlive_dvc() -> None:
+    """What was begun is to be ended from here on: half of it would be worse than an orphan."""
+    _outlives_dvc.set()
+
+
+def _end_with_dvc() -> None:
+    caller = _dvc()
+    if caller is None and not _has_lost_dvc():
+        return
+    while _lives(caller):
+        time.sleep(POLL)
+    if not _outlives_dvc.is_set():
+        os._exit(EXIT_ORPHANED)
+
+
 @contextmanager
 def stoppable() -> Iterator[Callable[[], str | None]]:
     """A function that says why this process was asked to stop, None while it was not.
 
-    SIGTERM and the first Ctrl-C only ask; a second Ctrl-C interrupts at once. DVC that was killed asks too: it leaves
-    its stage's command running otherwise (seen with DVC 3.67.1). Until the function is first called there is nothing to
-    save, only libraries that load for seconds: then the end of DVC ends this process at once.
+    SIGTERM and the first Ctrl-C only ask; a second Ctrl-C interrupts at once. DVC that was killed asks too. Until the
+    function is first called there is nothing to save, only libraries that load for seconds: then the end of DVC ends
+    this process at once.
     """
+    outlive_dvc()
     reasons: list[str] = []
     looked, ended = threading.Event(), threading.Event()
 
@@ -163,16 +192,21 @@ def _has_lost_dvc() -> bool:
 
 
 def _watch(caller: Any, ended: threading.Event, looked: threading.Event, reasons: list[str]) -> None:
-    import psutil
-
     while not ended.wait(POLL):
-        with suppress(psutil.NoSuchProcess):
-            if caller is not None and caller.is_running() and caller.status() != psutil.STATUS_ZOMBIE:
-                continue
+        if _lives(caller):
+            continue
         reasons.append(ORPHANED)
         if not looked.is_set():
             os._exit(EXIT_ORPHANED)
         return
+
+
+def _lives(caller: Any) -> bool:
+    import psutil
+
+    with suppress(psutil.NoSuchProcess):
+        return caller is not None and caller.is_running() and caller.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def owner() -> str:

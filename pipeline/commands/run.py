@@ -3,9 +3,12 @@
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.base import files, params
@@ -17,6 +20,9 @@ from pipeline.data.trigger import FORCE
 from pipeline.settings import Params
 
 EXAMPLE = "python -m pipeline run --force"
+
+SAVING = 60
+"""Seconds in which a stage that lost its DVC has ended, having saved what it has."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,11 +60,39 @@ def run(force: bool, arguments: list[str], from_epoch: str | None = None, finish
     with tempfile.TemporaryDirectory() as folder:
         note = Path(folder) / "pause"
         env = os.environ | {"PATH": path, PAUSE_NOTE: str(note)} | ({FORCE: "1"} if force else {})
-        code = subprocess.run([str(dvc), "repro", *arguments], env=env, check=False).returncode
+        code = _waited([str(dvc), "repro", *arguments], env)
         if not note.is_file():
             return code
         print(f"run: training is {note.read_text()}; no failure, though DVC has no other word for it", flush=True)
     return 0
+
+
+def _waited(command: list[str], env: Mapping[str, str]) -> int:
+    """The exit code of DVC. What asks this process to stop asks DVC, and is answered once training saved its state.
+
+    A terminal sends Ctrl-C to all of them; `kill` and `systemctl stop` may send SIGTERM to this process alone.
+    """
+    import psutil
+
+    dvc = subprocess.Popen(command, env=env)
+    below: list[psutil.Process] = []
+
+    def end(*_: object) -> None:
+        with suppress(psutil.NoSuchProcess):
+            below.extend(psutil.Process(dvc.pid).children(recursive=True))
+            dvc.terminate()
+
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, end),
+    }
+    try:
+        code = dvc.wait()
+        psutil.wait_procs(below, timeout=SAVING)
+        return code if code >= 0 else 128 - code
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _go_back(epoch: str, is_result: bool, paths: Paths) -> None:

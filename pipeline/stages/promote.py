@@ -16,7 +16,7 @@ from pipeline.artifacts.report import Report
 from pipeline.artifacts.snapshot import Registered, Snapshot
 from pipeline.artifacts.sources import Sources
 from pipeline.artifacts.training import Training
-from pipeline.base import files, git, params
+from pipeline.base import files, git, params, process
 from pipeline.base.paths import Paths
 from pipeline.data import ledger
 from pipeline.registry import promotion
@@ -50,6 +50,7 @@ def run(paths: Paths) -> None:
     else:
         package = _package(paths, settings, review, snapshot.recipe)
         review = Review(**vars(review) | {"lineage": package.lineage})
+        process.outlive_dvc()
         done = _promote(settings, package, review, verdict_digest, paths.scratch)
 
     done.write(paths.promotion)

@@ -117,6 +117,39 @@ def test_when_dvc_is_killed_before_there_is_anything_to_save_its_command_ends_at
     assert not psutil.wait_procs(children, timeout=6)[1]
 
 
+ENDS = """
+import sys, time
+from pipeline.base import process
+process.end_with_dvc()
+if sys.argv[1] == "outlives":
+    process.outlive_dvc()
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("outlives", [False, True], ids=["it ends", "it must not end"])
+def test_any_stage_ends_with_its_dvc_unless_half_of_it_would_be_worse(tmp_path, outlives):
+    (tmp_path / "ends.py").write_text(ENDS)
+    dvc = tmp_path / "dvc"
+    command = [sys.executable, str(tmp_path / "ends.py"), "outlives" if outlives else "ends"]
+    dvc.write_text(f"import subprocess\nsubprocess.run({command!r})\n")
+    env = os.environ | {"PYTHONPATH": str(CHECKOUT), "DVC_STAGE": "evaluate"}
+    caller = subprocess.Popen(
+        [sys.executable, str(dvc)], stdout=subprocess.PIPE, text=True, env=env, cwd=CHECKOUT, start_new_session=True
+    )
+    assert caller.stdout is not None
+    assert caller.stdout.readline() == "ready\n"
+    (child,) = psutil.Process(caller.pid).children()
+    caller.kill()
+    caller.wait()
+    if outlives:
+        time.sleep(4 * process.POLL)
+        assert child.is_running()
+        child.kill()
+    assert not psutil.wait_procs([child], timeout=6)[1]
+
+
 @pytest.mark.parametrize("named", [{}, {"DVC_STAGE": "train"}], ids=["by hand", "DVC as a library"])
 def test_a_command_of_a_program_that_lives_is_not_taken_for_an_orphan(tmp_path, named):
     (tmp_path / "loads.py").write_text(LOADS.replace("sleep(60)", "sleep(2)\n    print(asked(), flush=True)"))

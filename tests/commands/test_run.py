@@ -1,12 +1,14 @@
 """`python -m pipeline run` and `ui`: what they hand on to DVC and MLflow."""
 
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,6 +17,7 @@ from project import Done, Project, pictures
 
 from benchmarks import workspace
 from pipeline import __main__ as command
+from pipeline.commands import run
 
 
 def pipeline(project: Project, *words: str) -> Done:
@@ -90,15 +93,44 @@ def test_run_gives_dvcs_exit_code(project: Project) -> None:
 def test_force_reaches_resolve_and_nothing_else_does(monkeypatch: pytest.MonkeyPatch, force: bool) -> None:
     seen: dict[str, object] = {}
 
-    def record(words: list[str], env: dict[str, str], **_: object) -> subprocess.CompletedProcess[str]:
+    def record(words: list[str], env: dict[str, str]) -> int:
         seen.update(words=words, env=env)
-        return subprocess.CompletedProcess(words, 7)
+        return 7
 
-    monkeypatch.setattr(subprocess, "run", record)
+    monkeypatch.setattr(run, "_waited", record)
     monkeypatch.delenv("EVERGREEN_FORCE", raising=False)
     assert command.main(["run", *["--force"] * force, "--", "--pull", "train"]) == 7
     assert seen["words"] == [str(Path(sys.executable).with_name("dvc")), "repro", "--pull", "train"]
     assert seen["env"].get("EVERGREEN_FORCE") == ("1" if force else None)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 0)], ids=str)
+def test_asked_to_stop_run_ends_once_training_has_saved_its_state(project: Project, number: int, code: int) -> None:
+    """SIGTERM to this process alone, as `kill` does; Ctrl-C to all of them, as a terminal does."""
+    project.space.params(train={"max_epochs": 10_000, "patience": 10_000})
+    project.add("first", pictures(range(30), "cat", "dog"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "run"], cwd=project.root, env=dict(project.space.env),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("train: epoch   3/"):
+            break
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert re.search("^train: (interrupted|ended) by .*; the state is saved", out, re.M), out
+    assert process.returncode == (code or 255)
+    assert not [one for one in psutil.process_iter() if str(project.root) in " ".join(cmdline(one))]
+
+
+def cmdline(process: psutil.Process) -> list[str]:
+    with suppress(psutil.Error):
+        return [*process.cmdline(), process.cwd()]
+    return []
 
 
 def free_port() -> int:
