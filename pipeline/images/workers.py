@@ -45,6 +45,8 @@ ENVIRONMENT = {
     # pixels, 1 % at 224. Read by glibc (mallopt(3)), by others ignored.
     "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
     "MALLOC_MMAP_THRESHOLD_": str(16 * 2**20),
+    # A stage that is interrupted leaves semaphores; Python's own process deletes them then, and need not say so.
+    "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",
 }
 """What must be set before a worker's first library loads."""
 
