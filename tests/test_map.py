@@ -123,12 +123,12 @@ RERUNS = {
     (T, E): ("judging/metrics.py learning/checkpoint.py learning/engine.py learning/model.py learning/stopping.py "),
     (V, E): ("showing/sheet.py showing/text.py "),
     (V, P): (
-        "images/decoding.py images/pixels.py images/settings.py images/sniffing.py images/statistics.py "
-        "images/workers.py "
+        "images/damage.py images/decoding.py images/jpeg.py images/pixels.py images/settings.py "
+        "images/sniffing.py images/statistics.py images/workers.py "
     ),
     (D,): ("data/comparison.py data/inventory.py data/removals.py data/sources.py stages/detect.py "),
     (E,): ("artifacts/evaluation.py judging/gate.py judging/settings.py showing/plots.py stages/evaluate.py "),
-    (P,): ("data/twins.py stages/prepare.py "),
+    (P,): ("data/neighbours.py data/twins.py stages/prepare.py "),
     (T,): (
         "learning/audit.py learning/augment.py learning/fit.py learning/inheritance.py learning/progress.py "
         "learning/starts.py learning/task.py stages/train.py "
