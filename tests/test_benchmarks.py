@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import demo
+from benchmarks import demo, twins
 from benchmarks.demo import Row
 from benchmarks.workspace import CHECKOUT
 
@@ -22,7 +22,7 @@ def test_the_table_has_a_row_a_cycle_and_aligned_columns() -> None:
 
 
 def test_every_benchmark_explains_itself() -> None:
-    for name in ("demo", "cycle", "scale", "noop", "decode", "fuzz_images", "crash", "throughput"):
+    for name in ("demo", "cycle", "scale", "noop", "decode", "fuzz_images", "crash", "throughput", "twins"):
         done = subprocess.run(
             [sys.executable, "-m", f"benchmarks.{name}", "--help"],
             cwd=CHECKOUT,
@@ -31,6 +31,13 @@ def test_every_benchmark_explains_itself() -> None:
             check=True,
         )
         assert "example: " in done.stdout
+
+
+def test_the_twins_benchmark_finds_what_it_planted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert twins.main(["--sizes", "50000"]) == 0
+    (figures,) = json.loads(capsys.readouterr().out.splitlines()[-1])["figures"]
+    assert figures["found"]
+    assert figures["images"] == 50_000
 
 
 @pytest.mark.slow

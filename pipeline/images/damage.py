@@ -33,8 +33,9 @@ OTHER = bytes.fromhex("55a9364dca72b5185ae9276c93d44bb2")
 """What is put in place of bytes, to see whether the picture depends on them. It has no 0xFF, which begins a JPEG's
 markers."""
 
-GREY = range(127, 130)
-"""Values of a pixel that libjpeg makes up where data is missing: all coefficients are zero then (`jdhuff.c`)."""
+GREY = (127, 128)
+"""Values of a pixel that libjpeg makes up where data is missing: all coefficients are zero then (`jdhuff.c`). 127 is
+128 inverted, as the four colours of print are stored."""
 
 
 def refuse(content: bytes, kind: str, image: Any, is_same: IsSame) -> None:
@@ -121,7 +122,7 @@ def _refuse_jpeg(content: bytes, image: Any, is_same: IsSame) -> None:
     if not picture.is_complete:
         raise ValueError("cut off: scans are missing")
     for scan in picture.scans:
-        if not jpeg.restarts(content, scan).startswith(scan.expected_restarts):
+        if scan.expected_restarts and not jpeg.restarts(content, scan).startswith(scan.expected_restarts):
             raise ValueError("restart markers are missing")
         # What a scan adds that is refined later may be lost in rounding: then nothing seems to depend on its end.
         if picture.is_sequential or not scan.may_have_zeros:

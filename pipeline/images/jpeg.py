@@ -78,37 +78,38 @@ def read(content: bytes) -> Jpeg:
     Args:
         content: a JPEG that can be decoded.
     """
-    jpeg = Jpeg()
-    for marker, segment, end in _segments(content):
-        if marker in FRAMES:
-            jpeg.frame = marker
-            jpeg.height, jpeg.width, count = struct.unpack_from(">HHB", segment, 1)
-            parts = (segment[place : place + 2] for place in range(6, 6 + 3 * count, 3))
-            jpeg.sampling = {part[0]: (part[1] >> 4, part[1] & 15) for part in parts}
-        elif marker == DRI:
-            jpeg.restart_interval = int.from_bytes(segment[:2], "big")
-        elif marker == DHT:
-            jpeg.zeros.update(_zeros(segment))
-        elif marker == SOS:
-            found = (OTHER_MARKER if jpeg.restart_interval else MARKER).search(content, end)
-            jpeg.scans.append(_scan(jpeg, segment, end, found.start() if found else len(content)))
+    jpeg, place = Jpeg(), 2
+    while (found := MARKER.search(content, place)) and (marker := found[1][0]) != EOI:
+        place = found.end()
+        if marker in ALONE:
+            continue
+        end = place + int.from_bytes(content[place : place + 2], "big")
+        segment, place = content[place + 2 : end], end
+        if marker == SOS:
+            after = (OTHER_MARKER if jpeg.restart_interval else MARKER).search(content, end)
+            place = after.start() if after else len(content)
+            jpeg.scans.append(_scan(jpeg, segment, end, place))
+        else:
+            _take(jpeg, marker, segment)
     return jpeg
+
+
+def _take(jpeg: Jpeg, marker: int, segment: bytes) -> None:
+    """What a segment says of the scans after it."""
+    if marker in FRAMES:
+        jpeg.frame = marker
+        jpeg.height, jpeg.width, count = struct.unpack_from(">HHB", segment, 1)
+        parts = (segment[place : place + 2] for place in range(6, 6 + 3 * count, 3))
+        jpeg.sampling = {part[0]: (part[1] >> 4, part[1] & 15) for part in parts}
+    elif marker == DRI:
+        jpeg.restart_interval = int.from_bytes(segment[:2], "big")
+    elif marker == DHT:
+        jpeg.zeros.update(_zeros(segment))
 
 
 def restarts(content: bytes, scan: Scan) -> bytes:
     """The last byte of each restart marker that a scan has."""
     return b"".join(RESTART.findall(content, scan.start, scan.end))
-
-
-def _segments(content: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """Marker, content and end of each segment."""
-    place = 2
-    while (found := MARKER.search(content, place)) and (marker := found[1][0]) != EOI:
-        place = found.end()
-        if marker not in ALONE:
-            end = place + int.from_bytes(content[place : place + 2], "big")
-            yield marker, content[place + 2 : end], end
-            place = end
 
 
 def _zeros(segment: bytes) -> Iterator[tuple[int, int]]:

@@ -220,15 +220,20 @@ def thumbnails(
     return Thumbnails(array, ours.sides(rows["digest"]).fill_null(0).to_list())
 
 
-def collect(store: Store, rows: "pl.DataFrame", limits: Limits, targets: Mapping[Kept, Path], title: str) -> None:
+def collect(
+    store: Store, rows: "pl.DataFrame", limits: Limits, targets: Mapping[Kept, Path], title: str
+) -> dict[str, str]:
     """Write the pixels of accepted images to .npy files: what is kept, and what has to be decoded, once for all views.
 
     Args:
         store, rows, limits, title: see `look`.
         targets: for each view what is kept of it, and the file for its pixels, uint8 (rows, size, size, channels).
 
+    Returns:
+        The images that cannot be decoded although they once were accepted, path to reason; their pixels are zero.
+
     Raises:
-        DataError: an image is nowhere to be had, or cannot be decoded although it once was accepted.
+        DataError: an image is nowhere to be had.
     """
     import numpy as np
     import polars as pl
@@ -237,15 +242,20 @@ def collect(store: Store, rows: "pl.DataFrame", limits: Limits, targets: Mapping
     missing = pl.repeat(value=False, n=len(rows), dtype=pl.Boolean, eager=True)
     for kept, array in arrays.items():
         missing |= ~kept.take(rows["digest"], array)
+    faults: dict[str, str] = {}
     if missing.any():
         parts = {kept: target.with_suffix(".part.npy") for kept, target in targets.items()}
         outs = {kept.view: part for kept, part in parts.items()}
-        _refuse_faults(rows.filter(missing)["path"], look(store, rows.filter(missing), limits, outs, title))
+        facts = look(store, rows.filter(missing), limits, outs, title)
+        faults = {
+            path: fact.error for path, fact in zip(rows.filter(missing)["path"], facts, strict=True) if fact.error
+        }
         for kept, part in parts.items():
             arrays[kept][missing.to_numpy()] = np.load(part, mmap_mode="r", allow_pickle=False)
             part.unlink()
     for array in arrays.values():
         array.flush()
+    return faults
 
 
 def _create(path: Path, count: int, view: View) -> "np.memmap[tuple[int, ...], np.dtype[np.uint8]]":
@@ -261,12 +271,3 @@ def _create(path: Path, count: int, view: View) -> "np.memmap[tuple[int, ...], n
         with open(path, "r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return array
-
-
-def _refuse_faults(paths: "pl.Series", facts: Sequence[Facts]) -> None:
-    faults = [(path, fact.error) for path, fact in zip(paths, facts, strict=True) if fact.error]
-    if faults:
-        raise DataError(
-            f"{faults[0][0]!a}: was accepted once and cannot be decoded now ({faults[0][1]}; {len(faults)} such "
-            "images); raise the limits of section validate in params.yaml, or remove it and `dvc add` its batch"
-        )

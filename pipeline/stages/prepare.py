@@ -378,10 +378,30 @@ def _decode(images: Images, parts: "dict[Split, pl.DataFrame]", folder: Path) ->
         split: {images.kept(view): dataset.file(folder, split, view.size, view.channels) for view in views[split]}
         for split in parts
     }
+    faults: dict[str, str] = {}
     for split, rows in parts.items():
-        pixels.collect(images.store, rows, images.limits, targets[split], f"prepare: {split}")
+        faults |= pixels.collect(images.store, rows, images.limits, targets[split], f"prepare: {split}")
+    _refuse_faults(faults)
     # Validation images and holdout stay nearly the same: the next cycle takes them from here. All else has been used.
     images.kept(images.views[0]).clear()
     for split in ("val", "holdout"):
         for kept, path in targets[split].items():
             kept.add(split, parts[split]["digest"], path)
+
+
+def _refuse_faults(faults: dict[str, str]) -> None:
+    """Refuse known images that cannot be decoded any more: all that this cycle needs, so that one mend is enough.
+
+    Args:
+        faults: path to reason.
+    """
+    if not faults:
+        return
+    for path, reason in sorted(faults.items()):
+        print(f"prepare: {path!a} cannot be decoded any more: {reason}")
+    first = min(faults)
+    raise DataError(
+        f"{len(faults)} images were accepted once and cannot be decoded now, e.g. {first!a} ({faults[first]}); export "
+        "them again or remove them, `dvc add` their batch and commit; if a limit refuses them, raise it in section "
+        "validate of params.yaml"
+    )

@@ -210,16 +210,14 @@ def test_no_images_are_an_empty_array(tmp_path, kept):
     assert np.load(tmp_path / "target.npy").shape == (0, 4, 4, 3)
 
 
-def test_an_image_that_was_accepted_once_and_is_too_large_now_is_named_with_the_remedy(tmp_path, put, settings):
-    rows = put(1, 2, side=20)
+def test_images_that_were_accepted_once_and_are_too_large_now_are_named_each_with_its_reason(tmp_path, put, settings):
+    rows = pl.concat([put(1, 2, side=20), put(3, side=4)])
     strict = pixels.limits(settings.validate_.model_copy(update={"max_pixels": 300}))
-    with pytest.raises(
-        DataError,
-        match=r"'data/images/a/cat/1\.png': was accepted once and cannot be decoded now \(20 x 20 pixels, more than 300"
-        r"; 2 such images\); raise the limits of section validate in params\.yaml, or remove it and `dvc add` its "
-        r"batch$",
-    ):
-        pixels.collect(Store(tmp_path), rows, strict, {Kept(tmp_path / "k", VIEW): tmp_path / "t.npy"}, "test")
+    kept = Kept(tmp_path / "k", VIEW)
+    assert pixels.collect(Store(tmp_path), rows, strict, {kept: tmp_path / "t.npy"}, "test") == {
+        f"data/images/a/cat/{number}.png": "20 x 20 pixels, more than 300" for number in (1, 2)
+    }
+    assert np.load(tmp_path / "t.npy").max(axis=(1, 2, 3)).astype(bool).tolist() == [False, False, True]
 
 
 def test_a_look_gives_the_pixels_of_several_views_at_once(tmp_path, put, limits):

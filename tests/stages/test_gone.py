@@ -1,14 +1,19 @@
 """What later cycles say and do of images that are gone, and of known images that cannot be read any more."""
 
 import io
+import re
+import shutil
+from functools import partial
 from pathlib import Path
 
+import faulty_decoders
 import numpy as np
 import pytest
 from PIL import Image
 from project import MadeOnce, Project, encoded, picture, pictures
 
 from pipeline.base.files import md5
+from pipeline.images import workers
 
 LARGE = 64
 """Pixels; smaller pictures are near-duplicates only if they are equal."""
@@ -107,3 +112,56 @@ def test_a_copy_of_an_image_that_is_gone_is_not_said_to_carry_its_label(learned:
     assert project.aside() == {}
     assert "first/cat/3.png" not in said
     assert project.ledger()["second/dog/3.png"]["label"] == "dog"
+
+
+def torn(number: int, label: str) -> bytes:
+    """A copy that was cut off on a file of full size: Pillow reads it."""
+    content = picture(number, label, side=64)
+    return content[:-4000] + bytes(4000)
+
+
+@pytest.fixture(scope="module")
+def trusting(made_once: MadeOnce, empty_database: Path) -> Project:
+    """A champion whose decoder accepted damaged images."""
+
+    def make(root: Path) -> None:
+        project = Project.create(root, empty_database)
+        images = pictures(range(40), "cat", "dog")
+        for label in images:
+            images[label] |= {f"torn-{number}.png": torn(number, label) for number in range(8)}
+        project.add("first", images)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(workers, "look", partial(workers.look, _decode=faulty_decoders.trust))
+            done = project.upto("promote")
+        assert done.code == 0, done.err
+        assert project.aside() == {}
+        project.promote()
+        shutil.rmtree(root / "data/scratch/pixels")
+
+    return made_once("trusting", make)
+
+
+def test_known_images_that_a_stricter_decoder_refuses_stop_the_cycle_once_each_with_its_reason(
+    trusting: Project, tmp_path: Path
+) -> None:
+    project = trusting.copy(tmp_path / "clone")
+    project.add("second", pictures(range(100, 110), "cat", "dog"))
+    done = project.upto("prepare")
+    named = sorted(set(re.findall(r"'data/images/first/(\S+)' cannot be decoded any more: damaged PNG: ", done.out)))
+    assert len(named) == 16, "of all splits at once"
+    assert re.fullmatch(
+        r"prepare: error: 16 images were accepted once and cannot be decoded now, e\.g\. "
+        r"'data/images/first/cat/torn-0\.png' \(damaged PNG: .+\); export them again or remove them, `dvc add` their "
+        r"batch and commit; if a limit refuses them, raise it in section validate of params\.yaml",
+        done.error,
+    )
+
+    for number, name in enumerate(named):
+        if number % 2:
+            project.remove(f"first/{name}")
+        else:
+            project.write(f"first/{name}", picture(200 + number, name[:3], side=64))
+    project.space.params(detect={"max_removed": 1.0, "max_removed_of_label": 1.0})
+    project.track("first")
+    project.cycle()
+    assert set(project.ledger()) >= {f"first/{name}" for name in named[::2]}
