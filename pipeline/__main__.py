@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with process.ending(interrupted):  # so far there are only imports, and nothing to undo
             arguments = vars(_parser(words).parse_args(words))
         command = arguments.pop("command")
+        if command == STAGES[0]:
+            _forget_reports()
         run = _module(command).run
         code = run(Paths()) if command in STAGES else run(**arguments)
     except PipelineError as error:
@@ -59,6 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(interrupted, file=sys.stderr)
         return process.EXIT_INTERRUPTED
     return int(code or 0)
+
+
+def _forget_reports() -> None:
+    """What tells of the cycle before goes when another one begins, which may end before it tells of itself."""
+    for told in (Paths().report, Paths().promotion):
+        told.unlink(missing_ok=True)
 
 
 def _report(stage: str, error: str) -> None:

@@ -21,7 +21,7 @@ HOMES = {
     "keras": {"learning/model.py"},
     "mlflow": {"registry/client.py", "registry/connection.py", "registry/run.py", "serving.py"},
     "great_expectations": {"checking/findings.py"},
-    "dvc": {"data/origins.py"},
+    "dvc": {"data/origins.py", "data/tracking.py"},
     "PIL": {"images/decoding.py", "showing/sheet.py"},
     "matplotlib": {"showing/plots.py", "showing/sheet.py"},  # the sheet takes its font from there
     "filelock": {"base/process.py"},

@@ -111,8 +111,8 @@ def key(arm: Arm) -> Any:
     from pipeline.base import code
 
     digest = code.digest("pipeline.learning.fit", "pipeline.learning.engine", "pipeline.learning.starts")
-    # No stream brings so much at once that this setting does anything.
-    settings = train_of(arm).model_dump(mode="json", exclude={"audit_above"})
+    # No stream brings so much at once that the first does anything, and nobody goes back in one.
+    settings = train_of(arm).model_dump(mode="json", exclude={"audit_above", "from_epoch"})
     return [settings, arm.start, pool(arm), digest]
 
 

@@ -99,5 +99,5 @@ def of_system(error: OSError) -> str:
         what = "expected files and folders of usual names; move what is in the way, and run the same again"
     else:
         return ""
-    where = " to ".join(f"{name!a}" for name in (error.filename, error.filename2) if name is not None)
+    where = " to ".join(f"{name!r}" for name in (error.filename, error.filename2) if name is not None)
     return f"{f'{where}: ' if where else ''}{error.strerror}; {what}"

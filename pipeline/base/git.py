@@ -223,5 +223,5 @@ def _refusal(words: Sequence[str], done: "subprocess.CompletedProcess[bytes]", a
     mend = "do what it says, or mend the repository"
     if index and head and index.returncode and not head.returncode:
         mend = "if its index is damaged, delete that file and run `git reset`, or mend it otherwise"
-    shown = said if said.isprintable() else ascii(said)
+    shown = said if said.isprintable() else repr(said)
     return GitError(f"`git {words[0]}` fails: {shown}; expected an answer; {mend}, until `git status` works")

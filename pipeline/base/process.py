@@ -3,10 +3,11 @@
 import os
 import platform
 import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ PAUSE_NOTE = "EVERGREEN_PAUSE_NOTE"
 
 POLL = 0.5
 """Seconds between two looks at whether DVC still lives."""
+
+SAVING = 60
+"""Seconds in which a stage that lost its DVC has ended, having saved what it has."""
 
 ORPHANED = "the end of DVC"
 
@@ -210,6 +214,36 @@ def _lives(caller: Any) -> bool:
     with suppress(psutil.NoSuchProcess):
         return caller is not None and caller.is_running() and caller.status() != psutil.STATUS_ZOMBIE
     return False
+
+
+def run_dvc(command: Sequence[str], env: Mapping[str, str]) -> int:
+    """Run DVC; its exit code. What asks this process to stop asks DVC, and waits until its stage saved its state.
+
+    A terminal sends Ctrl-C to all of them; `kill` and `systemctl stop` may send SIGTERM to this process alone.
+
+    Args:
+        command: with its arguments.
+        env: variables for it.
+    """
+    import psutil
+
+    dvc = subprocess.Popen(command, env=env)
+    below: list[psutil.Process] = []
+
+    def end(*_: object) -> None:
+        with suppress(psutil.NoSuchProcess):
+            below.extend(psutil.Process(dvc.pid).children(recursive=True))
+            dvc.terminate()
+
+    handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: end}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        code = dvc.wait()
+        psutil.wait_procs(below, timeout=SAVING)
+        return code if code >= 0 else 128 - code
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def owner() -> str:

@@ -84,7 +84,9 @@ def _name_faults(paths: Sequence[str]) -> list[str]:
     """Why each path is unsafe; empty where it is not."""
     collisions = names.collisions(paths)
     return [
-        f"{collisions[path]!a} is the same name on macOS and Windows" if path in collisions else names.fault(path)
+        f"{names.spelt(collisions[path])} is the same name on macOS and Windows"
+        if path in collisions
+        else names.fault(path)
         for path in paths
     ]
 
@@ -110,5 +112,5 @@ def labels_carried(delta: Delta, ledger: "pl.DataFrame") -> dict[str, dict[str, 
 
 def where(labels: dict[str, str]) -> str:
     """Words for an image that carries several labels, each with a path; empty for one."""
-    places = ", ".join(f"{label} at {path!a}" for label, path in sorted(labels.items()))
+    places = ", ".join(f"{label} at {path!r}" for label, path in sorted(labels.items()))
     return f"the same bytes carry {len(labels)} labels: {places}" if len(labels) > 1 else ""

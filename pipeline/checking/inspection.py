@@ -81,7 +81,7 @@ class Inspection:
             return f"the new images differ in {what} by {most:.2f}; expected that {meaning}; {remedy}"
         if finding.suite != "looks" or not finding.rows:
             return f"expected that {meaning}, found {finding.observed}; {remedy}"
-        paths = [f"{self.looks['path'][row]!a}" for row in finding.rows[:3]]
+        paths = [f"{self.looks['path'][row]!r}" for row in finding.rows[:3]]
         more = f" and {len(finding.rows) - 3} more" if len(finding.rows) > 3 else ""
         return f"{len(finding.rows)} new images are not as expected ({meaning}): {', '.join(paths)}{more}; {remedy}"
 

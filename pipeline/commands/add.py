@@ -169,7 +169,7 @@ def _target(folder: Path, batch: str | None, images: Path) -> Path:
     fault = names.fault(name) or ("it is not one name" if "/" in name or name in (".", "..") else "")
     if fault or not labels.is_label(name):
         raise DataError(
-            f"{name!a} cannot name a batch{f': {fault}' if fault else ''}; expected letters, digits, spaces or any of "
+            f"{name!r} cannot name a batch{f': {fault}' if fault else ''}; expected letters, digits, spaces or any of "
             "_.+-, beginning with a letter, digit or _; give another with --batch"
         )
     return images / name
@@ -228,7 +228,7 @@ def _layout(given: _Given, ignore: tuple[str, ...], splitting: Splitting | None)
     layout = layouts.read(given.name, found, lists, splitting, given.again)
     others = [*layout.others, *(FileHere(path, is_image=False, what="hidden") for path in sorted(hidden))]
     if others:
-        named = ", ".join(f"{file.path!a} ({file.what or 'no image'})" for file in others[:FEW])
+        named = ", ".join(f"{file.path!r} ({file.what or 'no image'})" for file in others[:FEW])
         more = f" and {len(others) - FEW} more" if len(others) > FEW else ""
         print(f"add: not taken, no images by content or place: {named}{more}")
     for line in layout.says:
@@ -289,7 +289,7 @@ def _refuse_hostile(given: _Given, tree: scan.Tree) -> None:
         are = "is no plain file" if len(hostile) == 1 else "are no plain files"
         place = given.path(os.path.relpath(path, given.folder))
         raise DataError(
-            f"{counted(len(hostile), 'entry', 'entries')} in {given.name} {are}, e.g. {place!a}: {kind}; expected "
+            f"{counted(len(hostile), 'entry', 'entries')} in {given.name} {are}, e.g. {place!r}: {kind}; expected "
             f"folders and files of their own; delete or copy them and {given.again}"
         )
 
@@ -334,7 +334,7 @@ def _say_not_taken(inspected: Inspection) -> None:
         print(f"add: warning: {warning}")
     refused = inspected.aside.filter(~pl.col("is_known"))
     for path, reason in refused.select("path", "reason").head(SHOWN).iter_rows():
-        print(f"add: not taken: {path!a}: {reason}")
+        print(f"add: not taken: {path!r}: {reason}")
     if len(refused) > SHOWN:
         left = len(refused) - SHOWN
         print(f"add: and {left} more {'is' if left == 1 else 'are'} not taken")
@@ -345,7 +345,7 @@ def _say_near_labels(new: Sequence[str], held: Sequence[str], given: _Given, val
     for label in sorted(set(new) - {*held, *validate.labels, ""}):
         near = _near(label, held)
         if near:
-            print(f"add: warning: the label {label!a} is new; if {near!a} is meant, name it so and {given.again}")
+            print(f"add: warning: the label {label!r} is new; if {near!r} is meant, name it so and {given.again}")
 
 
 def _near(label: str, known: Sequence[str]) -> str:

@@ -3,15 +3,11 @@
 import argparse
 import os
 import re
-import signal
-import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
-from pipeline.base import files, params
+from pipeline.base import files, params, process
 from pipeline.base.errors import ParamsError, PipelineError
 from pipeline.base.paths import Paths
 from pipeline.base.process import PAUSE_NOTE
@@ -20,9 +16,6 @@ from pipeline.data.trigger import FORCE
 from pipeline.settings import Params
 
 EXAMPLE = "python -m pipeline run --force"
-
-SAVING = 60
-"""Seconds in which a stage that lost its DVC has ended, having saved what it has."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,39 +53,11 @@ def run(force: bool, arguments: list[str], from_epoch: str | None = None, finish
     with tempfile.TemporaryDirectory() as folder:
         note = Path(folder) / "pause"
         env = os.environ | {"PATH": path, PAUSE_NOTE: str(note)} | ({FORCE: "1"} if force else {})
-        code = _waited([str(dvc), "repro", *arguments], env)
+        code = process.run_dvc([str(dvc), "repro", *arguments], env)
         if not note.is_file():
             return code
         print(f"run: training is {note.read_text()}; no failure, though DVC has no other word for it", flush=True)
     return 0
-
-
-def _waited(command: list[str], env: Mapping[str, str]) -> int:
-    """The exit code of DVC. What asks this process to stop asks DVC, and is answered once training saved its state.
-
-    A terminal sends Ctrl-C to all of them; `kill` and `systemctl stop` may send SIGTERM to this process alone.
-    """
-    import psutil
-
-    dvc = subprocess.Popen(command, env=env)
-    below: list[psutil.Process] = []
-
-    def end(*_: object) -> None:
-        with suppress(psutil.NoSuchProcess):
-            below.extend(psutil.Process(dvc.pid).children(recursive=True))
-            dvc.terminate()
-
-    before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, end),
-    }
-    try:
-        code = dvc.wait()
-        psutil.wait_procs(below, timeout=SAVING)
-        return code if code >= 0 else 128 - code
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _go_back(epoch: str, is_result: bool, paths: Paths) -> None:
@@ -121,7 +86,7 @@ def _chosen(epoch: str, settings: Params, paths: Paths) -> tuple[str, int]:
     from pipeline.learning import kept, task
 
     if not re.fullmatch(r"([0-9a-f]{16}/)?(\d{1,9}|best)", epoch):
-        raise PipelineError(f"--from-epoch {epoch!a}: expected the number of an epoch, best, or TRAINING/EPOCH")
+        raise PipelineError(f"--from-epoch {epoch!r}: expected the number of an epoch, best, or TRAINING/EPOCH")
     name, _, wanted = epoch.rpartition("/")
     folder = paths.scratch / "training"
     every = kept.trainings(folder)

@@ -58,7 +58,7 @@ def _digest(image: str) -> str:
     digest = _listed(path.as_posix()) or _remembered(path.as_posix())
     if digest is None:
         raise DataError(
-            f"{image!a}: neither an image nor a digest; expected its path, or the 32 hexadecimal digits of its MD5 as "
+            f"{image!r}: neither an image nor a digest; expected its path, or the 32 hexadecimal digits of its MD5 as "
             "`md5sum` prints them"
         )
     return digest

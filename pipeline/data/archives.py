@@ -107,9 +107,9 @@ def _take(archive: Path, member: _Member, folder: Path) -> None:
         return
     inside = not name.startswith("/") and ".." not in parts and "" not in parts and ":" not in parts[0]
     if not inside or "\0" in name:
-        raise DataError(f"{archive}: holds {member.name!a}, which would lie outside of it; {_WITHOUT}")
+        raise DataError(f"{archive}: holds {member.name!r}, which would lie outside of it; {_WITHOUT}")
     if member.fault:
-        raise DataError(f"{archive}: holds {member.name!a}, {member.fault}; {_WITHOUT}")
+        raise DataError(f"{archive}: holds {member.name!r}, {member.fault}; {_WITHOUT}")
     target = folder.joinpath(*parts)
     if member.is_folder:
         target.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ def _take(archive: Path, member: _Member, folder: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         raise DataError(
-            f"{archive}: holds {member.name!a} twice, or in capital and small letters, which is one name on this disk; "
+            f"{archive}: holds {member.name!r} twice, or in capital and small letters, which is one name on this disk; "
             f"{_WITHOUT}"
         )
     left = member.size
@@ -125,10 +125,10 @@ def _take(archive: Path, member: _Member, folder: Path) -> None:
         while content := source.read(min(CHUNK, left + 1)):
             left -= len(content)
             if left < 0:
-                raise zipfile.BadZipFile(f"{member.name!a} is longer than the archive says")
+                raise zipfile.BadZipFile(f"{member.name!r} is longer than the archive says")
             file.write(content)
     if left:
-        raise EOFError(f"{member.name!a} ends too early")
+        raise EOFError(f"{member.name!r} ends too early")
 
 
 _WITHOUT = "expected folders and plain files of their own; pack it anew without that"
@@ -169,5 +169,5 @@ def _of_tar(packed: tarfile.TarFile) -> Iterator[_Member]:
 def _opened(packed: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     file = packed.extractfile(info)
     if file is None:
-        raise tarfile.ReadError(f"{info.name!a} is no file")
+        raise tarfile.ReadError(f"{info.name!r} is no file")
     return file

@@ -77,7 +77,7 @@ def warnings(batches: Iterable[Source]) -> Iterator[str]:
     for path in map(Path, sorted(would_add.intersection(paths))):
         line, ignored = shlex.quote(f"/{path.name}"), shlex.quote(f"{path.parent}/.gitignore")
         yield (
-            f"Git does not ignore {path.as_posix()!a}: `git add --all` would take its images in; `echo {line} >> "
+            f"Git does not ignore {path.as_posix()!r}: `git add --all` would take its images in; `echo {line} >> "
             f"{ignored}` mends that"
         )
 
@@ -107,7 +107,7 @@ def join(pointer: Path, versions: Mapping[int, str], images: Path, store: Store)
     listings = {stage: _below(store, batch) for stage, batch in batches.items()}
     both = merged(listings.get(BASE, {}), listings[OURS], listings[THEIRS])
     if isinstance(both, list):
-        few = ", ".join(f"{path!a}" for path in both[:FEW])
+        few = ", ".join(f"{path!r}" for path in both[:FEW])
         raise _other(pointer, f"{len(both)} files in it were changed on both sides, e.g. {few}")
     digest = store.keep_listing(both)
     content = files.parse_yaml(git.content(versions[OURS]))

@@ -66,7 +66,7 @@ class LabelList:
     def words(self) -> str:
         """Which columns were taken."""
         what = ("the file", "its label", "its split")
-        return ", ".join(f"{column!a} is {meaning}" for column, meaning in zip(self.columns, what, strict=False))
+        return ", ".join(f"{column!r} is {meaning}" for column, meaning in zip(self.columns, what, strict=False))
 
 
 def read(name: str, content: bytes) -> LabelList | None:

@@ -48,7 +48,7 @@ class Inventory:
             tables.append(table)
             if missing:
                 where = f"{source.path}/{labels.CSV}"
-                warnings.append(f"{where} names {len(missing)} files that are not in the batch, e.g. {missing[0]!a}")
+                warnings.append(f"{where} names {len(missing)} files that are not in the batch, e.g. {missing[0]!r}")
         return pl.concat(tables), warnings
 
     def _batch(self, source: Source) -> "tuple[pl.DataFrame, list[str]]":

@@ -148,7 +148,7 @@ def of_folders(files: "pl.DataFrame", images: str, again: str = "`dvc add` again
     for name in folders:
         if name == images:
             path = rows.filter(pl.col("folder") == name)["path"].sort()[0]
-            raise DataError(f"{path!a}: lies in no label folder; move it to {images}/<batch>/<label>/ and {again}")
+            raise DataError(f"{path!r}: lies in no label folder; move it to {images}/<batch>/<label>/ and {again}")
         if not is_label(PurePosixPath(name).name):
             raise no_label(name, again)
     return rows.select("digest", pl.col("folder").str.extract(r"([^/]*)$").alias("label"), "path")
@@ -157,7 +157,7 @@ def of_folders(files: "pl.DataFrame", images: str, again: str = "`dvc add` again
 def no_label(folder: str, again: str) -> DataError:
     """That a folder of images has a name that cannot be a label; `again` as in `of_folders`."""
     return DataError(
-        f"{folder!a}: not a label; expected 1 to {MAX_LABEL} letters, digits, spaces or any of _.+-, starting "
+        f"{folder!r}: not a label; expected 1 to {MAX_LABEL} letters, digits, spaces or any of _.+-, starting "
         f"with a letter, digit or _, as the name of a folder of images; rename the folder and {again}"
     )
 
@@ -227,7 +227,7 @@ def lines_of_csv(name: str, content: bytes, again: str) -> dict[str, Line]:
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     if header not in HEADERS:
         found = ",".join(rows[0])[:80] if rows else "nothing"
-        raise DataError(f"{name}: line 1 is {found!a}; expected `file,label`; {remedy}")
+        raise DataError(f"{name}: line 1 is {found!r}; expected `file,label`; {remedy}")
     lines: dict[str, Line] = {}
     for number, row in enumerate(rows[1:], start=2):
         if not row:
@@ -239,16 +239,16 @@ def lines_of_csv(name: str, content: bytes, again: str) -> dict[str, Line]:
         file, label = row[0].strip(), unicodedata.normalize("NFC", row[1].strip())
         if not is_label(label):
             raise DataError(
-                f"{name}: line {number}: {label!a} is not a label; expected 1 to {MAX_LABEL} letters, digits, spaces "
+                f"{name}: line {number}: {label!r} is not a label; expected 1 to {MAX_LABEL} letters, digits, spaces "
                 f"or any of _.+-, starting with a letter, digit or _; {remedy}"
             )
         split = row[2].strip() if len(row) == 3 else ""
         if split and split not in SPLITS:
             raise DataError(
-                f"{name}: line {number}: {split!a} is not a split; expected {', '.join(SPLITS)} or nothing; {remedy}"
+                f"{name}: line {number}: {split!r} is not a split; expected {', '.join(SPLITS)} or nothing; {remedy}"
             )
         line = Line(label, next((one for one in SPLITS if one == split), None))
         if lines.setdefault(file, line) != line:
             what = "label" if lines[file].label != label else "split"
-            raise DataError(f"{name}: line {number}: {file!a} has another {what} above; expected one; {remedy}")
+            raise DataError(f"{name}: line {number}: {file!r} has another {what} above; expected one; {remedy}")
     return lines

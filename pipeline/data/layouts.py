@@ -141,7 +141,7 @@ def _of_missing(name: str, missing: Sequence[str]) -> tuple[str, ...]:
     if not missing:
         return ()
     are = "that is not there" if len(missing) == 1 else "that are not there"
-    return (f"{name} names {counted(len(missing), 'file')} {are}, e.g. {missing[0]!a}",)
+    return (f"{name} names {counted(len(missing), 'file')} {are}, e.g. {missing[0]!r}",)
 
 
 def _of_list(
@@ -151,7 +151,7 @@ def _of_list(
     for row in rows.values():
         if row.label and not labels.is_label(row.label):
             raise DataError(
-                f"{folder}/{name}: line {row.line}: {row.label!a} is not a label; expected 1 to {labels.MAX_LABEL} "
+                f"{folder}/{name}: line {row.line}: {row.label!r} is not a label; expected 1 to {labels.MAX_LABEL} "
                 f"letters, digits, spaces or any of _.+-, starting with a letter, digit or _; mend it and {again}"
             )
     named = {path: row for path, row in rows.items() if row.label}
@@ -161,11 +161,11 @@ def _of_list(
         splits = {path: place.split for path, place in in_folders.items()}
         where = "its folders"
     else:
-        where = f"its column {matched.of.columns[2]!a}"
+        where = f"its column {matched.of.columns[2]!r}"
         strange = [row for path, row in named.items() if splits[path] is None]
         if strange and splitting == "keep":
             raise DataError(
-                f"{folder}/{name}: line {strange[0].line}: {strange[0].split!a} is no split; expected one of "
+                f"{folder}/{name}: line {strange[0].line}: {strange[0].split!r} is no split; expected one of "
                 f"{', '.join(SPLIT_NAMES)}; mend it and {again}"
             )
     has_splits = _has_splits(splits.values())
@@ -203,7 +203,7 @@ def _of_folders(folder: str, files: Sequence[FileHere], splitting: Splitting | N
     if loose:
         lie = "lies" if len(loose) == 1 else "lie"
         raise DataError(
-            f"{counted(len(loose), 'file')} {lie} directly in {folder}, e.g. {loose[0]!a}; expected each in a folder "
+            f"{counted(len(loose), 'file')} {lie} directly in {folder}, e.g. {loose[0]!r}; expected each in a folder "
             f"named after its label, or a {labels.CSV} beside them (first line `file,label`)"
         )
     places = _places(paths, _wrapping(paths))
@@ -239,14 +239,14 @@ def _refuse_strange(folder: str, places: Mapping[str, _Above], again: str) -> No
         lie = "lies" if len(unlabelled) == 1 else "lie"
         raise DataError(
             f"{counted(len(unlabelled), 'image')} in {folder} {lie} in a folder of a split and in none of a label, "
-            f"e.g. {unlabelled[0]!a}; expected <split>/<label>/<image>, or a {labels.CSV} in {folder} (first line "
+            f"e.g. {unlabelled[0]!r}; expected <split>/<label>/<image>, or a {labels.CSV} in {folder} (first line "
             f"`file,label`); move them away or give them labels, and {again}"
         )
     beside = sorted(path for path, place in places.items() if place.split is None)
     if beside:
         lie = "lies" if len(beside) == 1 else "lie"
         raise DataError(
-            f"{counted(len(beside), 'image')} in {folder} {lie} beside the folders of splits, e.g. {beside[0]!a}; "
+            f"{counted(len(beside), 'image')} in {folder} {lie} beside the folders of splits, e.g. {beside[0]!r}; "
             f"expected all in folders named {', '.join(SPLIT_NAMES)}; move them away and {again}"
         )
 

@@ -39,7 +39,7 @@ def chosen(folder: str, here: Set[str], lists: Mapping[str, bytes], again: str) 
     if labels.CSV in lists and not any(one and one.name == labels.CSV for one in found):
         header = lists[labels.CSV].split(b"\n", 1)[0][:80].decode(errors="replace").strip()
         raise DataError(
-            f"{folder}/{labels.CSV}: line 1 is {header!a}; expected `file,label`, or columns of such names; mend it "
+            f"{folder}/{labels.CSV}: line 1 is {header!r}; expected `file,label`, or columns of such names; mend it "
             f"and {again}"
         )
     matched = [_matched(folder, here, one, again) for one in found if one]
@@ -48,7 +48,7 @@ def chosen(folder: str, here: Set[str], lists: Mapping[str, bytes], again: str) 
     if not telling:
         return None
     if len(telling) > 1:
-        names = " and ".join(f"{one.of.name!a}" for one in telling)
+        names = " and ".join(f"{one.of.name!r}" for one in telling)
         raise DataError(
             f"{folder}: {names} both say labels; expected one list; make one of them, with a column `split` if they "
             f"are splits, move the others away, and {again}"
@@ -71,8 +71,8 @@ def _refuse_contradiction(folder: str, matched: Matched, again: str) -> None:
         parent = PurePosixPath(path).parent.name
         if parent in said and parent != row.label:
             raise DataError(
-                f"{folder}: {matched.of.name} line {row.line} says that {path!a} is {row.label!a}, its folder says "
-                f"{parent!a}; expected one of them to say the labels; name the list {labels.CSV} to take it, or move "
+                f"{folder}: {matched.of.name} line {row.line} says that {path!r} is {row.label!r}, its folder says "
+                f"{parent!r}; expected one of them to say the labels; name the list {labels.CSV} to take it, or move "
                 f"it away to take the folders, and {again}"
             )
 
@@ -90,7 +90,7 @@ def _matched(folder: str, here: Set[str], listed: LabelList, again: str) -> Matc
             missing.append(row.file)
         elif path in rows and (rows[path].label, rows[path].split) != (row.label, row.split):
             raise DataError(
-                f"{folder}/{listed.name}: line {row.line}: {row.file!a} has another label or split above; expected "
+                f"{folder}/{listed.name}: line {row.line}: {row.file!r} has another label or split above; expected "
                 f"one; mend it and {again}"
             )
         else:
@@ -116,7 +116,7 @@ def _meant(
     best = [path for path, count in shared.items() if count == max(shared.values())]
     if len(best) > 1:
         raise DataError(
-            f"{folder}/{listed.name}: line {row.line}: {row.file!a} may be {min(best)!a} or {max(best)!a}; expected "
+            f"{folder}/{listed.name}: line {row.line}: {row.file!r} may be {min(best)!r} or {max(best)!r}; expected "
             f"paths below {folder}; mend it and {again}"
         )
     return best[0] if best else ""
@@ -137,6 +137,6 @@ def _refuse_bare_names(folder: str, listed: LabelList, here: Set[str], again: st
     for row in listed.rows[:100]:
         if row.file in stems:
             raise DataError(
-                f"{folder}/{listed.name}: line {row.line}: {row.file!a} is no file, {stems[row.file]!a} is; expected "
-                f"names with their endings in column {listed.columns[0]!a}; add them and {again}"
+                f"{folder}/{listed.name}: line {row.line}: {row.file!r} is no file, {stems[row.file]!r} is; expected "
+                f"names with their endings in column {listed.columns[0]!r}; add them and {again}"
             )

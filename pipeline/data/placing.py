@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from pipeline.base import files, git
 from pipeline.base.errors import GitError
-from pipeline.data import labels, store
+from pipeline.data import labels, tracking
 from pipeline.data.sources import STAGED
 from pipeline.data.splits import Split
 
@@ -121,7 +121,7 @@ class Placing:
         Raises:
             DataError: DVC refuses.
         """
-        store.track(self.batch.pointer.with_suffix(""))
+        tracking.track(self.batch.pointer.with_suffix(""))
 
     def stage(self) -> None:
         """Let Git stage the pointer: the batch is made.

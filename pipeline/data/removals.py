@@ -48,7 +48,7 @@ def refuse_many(delta: Delta, label_counts: Mapping[str, int], detect: Detect) -
         if share.gone > share.at_most * share.total:
             raise DataError(
                 f"{share.gone} of {share.total} images ({share.what}) are gone at once, more than {share.at_most:.0%} "
-                f"({share.setting}), e.g. {removed['path'].min()!a}; if that is meant, put {name} into "
+                f"({share.setting}), e.g. {removed['path'].min()!r}; if that is meant, put {name} into "
                 "detect.acknowledged in params.yaml, and what the parent learned from them stays; or, above all if "
                 "they taught it wrong, set resolve.after_removal: retrain, and the cycle starts from the newest "
                 "champion that never saw them, or afresh; if not, copy elsewhere what you added since, take the "

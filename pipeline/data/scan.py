@@ -86,7 +86,7 @@ def walk(
             continue  # deleted since it was listed
         except OSError as error:
             raise DataError(
-                f"{folder!a}: cannot be read ({error.strerror}); expected a folder that this user may list; "
+                f"{folder!r}: cannot be read ({error.strerror}); expected a folder that this user may list; "
                 "see its permissions with `ls -ld`"
             ) from None
     return tree

@@ -2,13 +2,11 @@
 
 import errno
 import json
-import logging
 import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -236,7 +234,7 @@ class Store:
         """Where the cache keeps an object. It is looked for at the usual place first: opening DVC takes a quarter of a
         second."""
         if not _DIGEST.fullmatch(digest):
-            raise DataError(f"{digest!a}: not an MD5 hash; restore the pointer or run `dvc add` on the batch again")
+            raise DataError(f"{digest!r}: not an MD5 hash; restore the pointer or run `dvc add` on the batch again")
         default = f"{self._top}/.dvc/cache/files/md5/{digest[:2]}/{digest[2:]}"
         if self._cache is None and os.path.isfile(default):  # noqa: PTH113 - speed
             return default
@@ -359,52 +357,15 @@ class Store:
         return digest, size
 
 
-def track(path: Path) -> None:
-    """`dvc add` a file or folder of the project that is the current directory, in this process: it ends with us.
-
-    Git stages nothing yet, whatever DVC's `core.autostage` says: that would stay if the rest were undone.
-
-    Raises:
-        DataError: DVC refuses, or could not take an image into its cache, of which it only says so (DVC 3.67.1).
-    """
-    try:
-        from dvc.repo import Repo
-
-        with _heard() as errors, Repo(config={"core": {"autostage": False}}) as repo:
-            repo.add([str(path)])
-    except Exception as error:
-        errors = [one_line(cause) for cause in (error, error.__cause__) if cause is not None]
-        raise DataError(f"`dvc add` failed, nothing was added: {': '.join(errors)[:300]}") from error
-    if errors:
-        raise DataError(f"`dvc add` failed, nothing was added: {' '.join(errors[0].split())[:300]}")
-
-
-@contextmanager
-def _heard() -> Iterator[list[str]]:
-    """What DVC says of errors meanwhile, a line each; it is not printed, nor is anything else that it says."""
-    errors: list[str] = []
-    listener = logging.Handler(logging.ERROR)
-    listener.emit = lambda record: errors.append(record.getMessage())  # type: ignore[method-assign]
-    loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
-    before = [(logger.handlers, logger.propagate) for logger in loggers]
-    for logger in loggers:
-        logger.handlers, logger.propagate = [listener], False
-    try:
-        yield errors
-    finally:
-        for logger, (handlers, propagates) in zip(loggers, before, strict=True):
-            logger.handlers, logger.propagate = handlers, propagates
-
-
 def _refuse_hostile(source: Source, paths: "pl.Series", digests: "pl.Series") -> None:
     """Anyone who may push can write a listing: no path may lead out of the batch, and no hash out of the cache."""
     if paths.has_nulls() or digests.has_nulls() or not digests.str.contains(r"^[0-9a-f]{32}$").all():
         raise _foreign(source, "an entry without a path or an MD5 hash")
     hostile = paths.filter(paths.str.contains(_HOSTILE))
     if len(hostile):
-        raise _foreign(source, f"the path {hostile[0]!a}")
+        raise _foreign(source, f"the path {hostile[0]!r}")
     if paths.n_unique() < len(paths):
-        raise _foreign(source, f"the path {paths.filter(paths.is_duplicated())[0]!a} twice")
+        raise _foreign(source, f"the path {paths.filter(paths.is_duplicated())[0]!r} twice")
 
 
 def _foreign(source: Source, what: str) -> DataError:
@@ -465,7 +426,7 @@ def _refuse_silent(paths: Sequence[str], failure: _Failure) -> NoReturn:
 
 
 def _few(paths: Sequence[str]) -> str:
-    shown = ", ".join(path if path.isprintable() else ascii(path) for path in paths[:FEW])
+    shown = ", ".join(path if path.isprintable() else repr(path) for path in paths[:FEW])
     return f"{shown} and {len(paths) - FEW} more" if len(paths) > FEW else shown
 
 

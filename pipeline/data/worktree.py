@@ -183,7 +183,7 @@ def _refuse_hostile(images: Path, entries: Iterable[tuple[str, str]]) -> None:
     if hostile:
         path, kind = hostile[0]
         raise DataError(
-            f"{len(hostile)} entries below {images} are no plain files, e.g. {path!a}: {kind}; expected folders and "
+            f"{len(hostile)} entries below {images} are no plain files, e.g. {path!r}: {kind}; expected folders and "
             "files of their own, with names in UTF-8, before any DVC command meets them; delete, copy or rename them"
         )
 
@@ -247,7 +247,7 @@ def _refuse_strays(
     loose = [batch for batch in strays if Path(batch).is_file()]
     if loose:
         raise DataError(
-            f"{len(loose)} files lie directly in {images}, e.g. {loose[0]!a}; expected each in a batch; move "
+            f"{len(loose)} files lie directly in {images}, e.g. {loose[0]!r}; expected each in a batch; move "
             f"them to {images}/<batch>/<label>/ and `dvc add {images}/<batch>`, or name them in detect.ignore"
         )
     count = f"{sum(map(len, strays.values()))} files below {images} are not tracked by DVC"
@@ -266,11 +266,11 @@ def _refuse_strays(
         alone = f"run `dvc add {_few(paths)}"
         do = alone if batch in batches else "move them to a folder of another name"
         raise DataError(
-            f"{count}, e.g. {paths[0]!a}; expected every image in a batch; {do}, not `dvc add {_quoted(batch)}`: {why}"
+            f"{count}, e.g. {paths[0]!r}; expected every image in a batch; {do}, not `dvc add {_quoted(batch)}`: {why}"
         )
     first = next(iter(strays.values()))[0]
     raise DataError(
-        f"{count}, e.g. {first!a}; expected every image in a batch; run `dvc add {_quoted(*sorted(strays))}`, or "
+        f"{count}, e.g. {first!r}; expected every image in a batch; run `dvc add {_quoted(*sorted(strays))}`, or "
         "delete them, or name them in detect.ignore"
     )
 
@@ -307,7 +307,7 @@ def _stale(batch: str, paths: Iterable[str]) -> str:
     """A warning of files that another version of their batch has: the pointer came by Git, without `dvc checkout`."""
     paths = sorted(paths)
     return (
-        f"{len(paths)} files on disk are of another version of {_quoted(batch)}, e.g. {paths[0]!a}; the data is "
+        f"{len(paths)} files on disk are of another version of {_quoted(batch)}, e.g. {paths[0]!r}; the data is "
         f"what its pointer says; `dvc checkout {_quoted(f'{batch}.dvc')}` brings the disk up to date, `dvc add "
         f"{_quoted(batch)}` takes them back"
     )
@@ -331,7 +331,7 @@ def _few(paths: Sequence[str]) -> str:
 def _quoted(*names: str) -> str:
     """Names for a shell, on one line of any terminal."""
     plain = (f"'{name}'" if "'" not in name else shlex.quote(name) for name in names)
-    return " ".join(name if name.isprintable() else ascii(name) for name in plain)
+    return " ".join(name if name.isprintable() else repr(name) for name in plain)
 
 
 def _linked_elsewhere(tracked: _Tracked, untracked: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -366,7 +366,7 @@ def _judge_changed(tracked: _Tracked, recent: Sequence[FileStatus]) -> dict[str,
     if [path for path in changed if not tracked.store.has_whole(suspects[path])]:
         undo = f"`rm {_few(changed)}, then `dvc pull {pointers}`, for DVC's cache does not have what was there,"
     raise DataError(
-        f"{len(changed)} files below {tracked.images} were changed after `dvc add`, e.g. {min(changed)!a}; expected "
+        f"{len(changed)} files below {tracked.images} were changed after `dvc add`, e.g. {min(changed)!r}; expected "
         f"what their pointer says; run `dvc add {_quoted(*owned)}` to take the change up, or {undo} to undo it"
     )
 
@@ -400,7 +400,7 @@ def _absent(tree: Tree, tracked: _Tracked) -> list[str]:
         if missing and (here or any(folder.startswith(f"{source.path}/") for folder in tree.marks)):
             batch, count = _quoted(source.path), f"{len(missing)} of {source.num_files}"
             warnings.append(
-                f"{count} files of {batch} are not on this disk, e.g. {min(missing)!a}; they "
+                f"{count} files of {batch} are not on this disk, e.g. {min(missing)!r}; they "
                 f"are in the data until `dvc add {batch}` takes them out; `dvc pull {_quoted(f'{source.path}.dvc')}` "
                 "brings them back"
             )

@@ -72,7 +72,7 @@ def look(store: Store, rows: "pl.DataFrame", limits: Limits, outs: Mapping[View,
     if None in facts:
         digest, path = wanted[facts.index(None)]
         raise DataError(
-            f"{path!a}: neither the file nor the copies in the DVC cache and remote have the bytes that its pointer "
+            f"{path!r}: neither the file nor the copies in the DVC cache and remote have the bytes that its pointer "
             f"names ({digest}); `dvc add` the batch again where the image is right, and `dvc push`"
         )
     return [fact for fact in facts if fact is not None]

@@ -328,6 +328,6 @@ def _say(judgement: Judgement, doubts: Sequence[Doubt], folder: Path) -> None:
     against = f"against v{judgement.champion}" if judgement.champion else "without a champion"
     print(f"evaluate: {judgement.decision} {against}: {'; '.join(judgement.reasons)}")
     for doubt in doubts[:SHOWN]:
-        print(f"evaluate: warning: {doubt.path!a} is labelled {doubt.label}; {doubt.predicted}, says the champion")
+        print(f"evaluate: warning: {doubt.path!r} is labelled {doubt.label}; {doubt.predicted}, says the champion")
     if len(doubts) > SHOWN:
         print(f"evaluate: warning: and {len(doubts) - SHOWN} more new images; see {folder}/suspicious.png")

@@ -188,7 +188,7 @@ def _say_twins(pairs: list[tuple[str, str]], rows: "pl.DataFrame", num_new: int)
     torn = [(one, two) for one, two in shown if one[0] != two[0]]
     for (label, path), (other_label, other_path) in torn[:SHOWN]:
         print(
-            f"prepare: warning: {path!a} is labelled {label}; its near-duplicate {other_path!a} is labelled "
+            f"prepare: warning: {path!r} is labelled {label}; its near-duplicate {other_path!r} is labelled "
             f"{other_label}"
         )
     if len(torn) > SHOWN:
@@ -398,10 +398,10 @@ def _refuse_faults(faults: dict[str, str]) -> None:
     if not faults:
         return
     for path, reason in sorted(faults.items()):
-        print(f"prepare: {path!a} cannot be decoded any more: {reason}")
+        print(f"prepare: {path!r} cannot be decoded any more: {reason}")
     first = min(faults)
     raise DataError(
-        f"{len(faults)} images were accepted once and cannot be decoded now, e.g. {first!a} ({faults[first]}); export "
+        f"{len(faults)} images were accepted once and cannot be decoded now, e.g. {first!r} ({faults[first]}); export "
         "them again or remove them, `dvc add` their batch and commit; if a limit refuses them, raise it in section "
         "validate of params.yaml"
     )

@@ -43,8 +43,6 @@ SAMPLE = 200
 
 def run(paths: Paths) -> None:
     """Pin what this cycle starts from and what it has to beat; or hold at the last cycle's data until enough is new."""
-    for told in (paths.report, paths.promotion):
-        told.unlink(missing_ok=True)  # of the cycle before; this one may end before there are new ones
     settings = params.load(paths.params, Params)
     here = _World.look(settings, paths)
     champion = here.registry.champion()

@@ -129,7 +129,7 @@ def _known_set_aside(inspected: Inspection) -> list[str]:
     if aside.is_empty():
         return []
     return [
-        f"{aside['digest'].n_unique()} known images are set aside too, e.g. {aside['path'][0]!a}: {aside['reason'][0]}"
+        f"{aside['digest'].n_unique()} known images are set aside too, e.g. {aside['path'][0]!r}: {aside['reason'][0]}"
     ]
 
 
@@ -145,7 +145,7 @@ def _label_changes(inspected: Inspection, lineage: Lineage | None, settings: Set
 
 
 def _unsafe_names(kept: Delta) -> list[str]:
-    unsafe = [f"{path!a} ({fault})" for path in kept.moved["path"] if (fault := names.fault(path))]
+    unsafe = [f"{path!r} ({fault})" for path in kept.moved["path"] if (fault := names.fault(path))]
     return [f"{len(unsafe)} known images have unsafe names now, e.g. {unsafe[0]}; rename them"] if unsafe else []
 
 
@@ -282,6 +282,6 @@ def _write_accepted(folder: Path, inspected: Inspection, reference: Statistics) 
 def _say_set_aside(aside: "pl.DataFrame") -> None:
     """The first few on the screen; all of them are in the report."""
     for row in aside.head(5).iter_rows(named=True):
-        print(f"validate: set aside {row['path']!a}: {row['reason']}; {row['remedy']}")
+        print(f"validate: set aside {row['path']!r}: {row['reason']}; {row['remedy']}")
     if len(aside) > 5:
         print(f"validate: and {len(aside) - 5} more are set aside; see the report")

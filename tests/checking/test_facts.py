@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 
 from pipeline.checking import facts
-from pipeline.data import ledger
+from pipeline.data import ledger, names
 from pipeline.data.delta import Delta
 from pipeline.images import sniffing
 from pipeline.images.decoding import Facts
@@ -132,8 +132,8 @@ def test_names_that_are_one_on_another_system_are_a_fault_of_both(one, other):
     table = of_new(changes(("added", "d1", "cat", one), ("added", "d2", "cat", other)))
     assert table["named"].to_list() == [False, False]
     assert table["why_named"].to_list() == [
-        f"{other!a} is the same name on macOS and Windows",
-        f"{one!a} is the same name on macOS and Windows",
+        f"{names.spelt(other)} is the same name on macOS and Windows",
+        f"{names.spelt(one)} is the same name on macOS and Windows",
     ]
 
 

@@ -17,7 +17,7 @@ from project import Done, Project, pictures
 
 from benchmarks import workspace
 from pipeline import __main__ as command
-from pipeline.commands import run
+from pipeline.base import process
 
 
 def pipeline(project: Project, *words: str) -> Done:
@@ -97,7 +97,7 @@ def test_force_reaches_resolve_and_nothing_else_does(monkeypatch: pytest.MonkeyP
         seen.update(words=words, env=env)
         return 7
 
-    monkeypatch.setattr(run, "_waited", record)
+    monkeypatch.setattr(process, "run_dvc", record)
     monkeypatch.delenv("EVERGREEN_FORCE", raising=False)
     assert command.main(["run", *["--force"] * force, "--", "--pull", "train"]) == 7
     assert seen["words"] == [str(Path(sys.executable).with_name("dvc")), "repro", "--pull", "train"]
@@ -109,21 +109,21 @@ def test_asked_to_stop_run_ends_once_training_has_saved_its_state(project: Proje
     """SIGTERM to this process alone, as `kill` does; Ctrl-C to all of them, as a terminal does."""
     project.space.params(train={"max_epochs": 10_000, "patience": 10_000})
     project.add("first", pictures(range(30), "cat", "dog"))
-    process = subprocess.Popen(
+    running = subprocess.Popen(
         [sys.executable, "-m", "pipeline", "run"], cwd=project.root, env=dict(project.space.env),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
-    assert process.stdout is not None
-    for line in process.stdout:
+    assert running.stdout is not None
+    for line in running.stdout:
         if line.startswith("train: epoch   3/"):
             break
     if number == signal.SIGINT:
-        os.killpg(process.pid, number)
+        os.killpg(running.pid, number)
     else:
-        process.send_signal(number)
-    out, _ = process.communicate(timeout=60)
+        running.send_signal(number)
+    out, _ = running.communicate(timeout=60)
     assert re.search("^train: (interrupted|ended) by .*; the state is saved", out, re.M), out
-    assert process.returncode == (code or 255)
+    assert running.returncode == (code or 255)
     assert not [one for one in psutil.process_iter() if str(project.root) in " ".join(cmdline(one))]
 
 
