@@ -131,7 +131,7 @@ RERUNS = {
     ),
     (D,): ("data/comparison.py data/inventory.py data/removals.py data/sources.py stages/detect.py "),
     (E,): ("artifacts/evaluation.py judging/gate.py showing/plots.py stages/evaluate.py "),
-    (P,): ("data/neighbours.py data/twins.py data/wishes.py stages/prepare.py "),
+    (P,): ("data/neighbours.py data/twins.py data/wishes.py images/likeness.py stages/prepare.py "),
     (T,): (
         "learning/audit.py learning/augment.py learning/fit.py learning/inheritance.py learning/kept.py "
         "learning/progress.py learning/rewind.py learning/starts.py learning/task.py stages/train.py "

@@ -1,7 +1,7 @@
 """Choose and decode: split the new images, pick old ones to replay, write canonical pixels once."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -11,17 +11,16 @@ from pipeline.base import files, params
 from pipeline.base.errors import DataError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
-from pipeline.data import dataset, labels, ledger, replay, splits, twins, wishes
+from pipeline.data import dataset, labels, ledger, replay, splits, wishes
 from pipeline.data.dataset import Dataset
 from pipeline.data.delta import Delta
 from pipeline.data.settings import Prepare
 from pipeline.data.splits import SPLITS, Split
 from pipeline.data.store import Store
-from pipeline.images import pixels
-from pipeline.images.decoding import THUMBNAIL, View
-from pipeline.images.pixels import Kept, Thumbnails
+from pipeline.images import likeness, pixels
+from pipeline.images.likeness import Images
+from pipeline.images.pixels import Kept
 from pipeline.images.settings import DecodingLimits
-from pipeline.images.workers import Limits
 from pipeline.judging import reach
 from pipeline.judging.settings import Bound
 from pipeline.learning import ladder
@@ -34,13 +33,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-MANY = 0.2
-"""Share of the new images, 0 to 1; so many near-duplicates are more likely different pictures that look alike."""
-
-SHOWN = 5
-"""Pairs of near-duplicates under two labels that are named on the screen."""
-
-
 class Settings(Excerpt):
     """What prepare reads of params.yaml."""
 
@@ -50,26 +42,6 @@ class Settings(Excerpt):
     train: Start
     evaluate: Bound
     """Only to say what the holdout can tell: a change of it reruns nothing."""
-
-
-class Images(NamedTuple):
-    """Where the pixels of a cycle come from: what is kept in the scratch folder, else the store."""
-
-    store: Store
-    limits: Limits
-    views: tuple[View, ...]
-    """What the model sees; and what the champion sees, where that is of another shape."""
-    scratch: Path
-
-    def kept(self, view: View) -> Kept:
-        """Pixels that were decoded already."""
-        return Kept(self.scratch / "pixels", view)
-
-    def thumbnails(self, rows: "pl.DataFrame") -> Thumbnails:
-        """Thumbnails of images; columns digest and path."""
-        kept = [self.kept(view) for view in (THUMBNAIL, *self.views)]
-        out = self.scratch / "thumbnails.npy"
-        return pixels.thumbnails(self.store, rows, self.limits, kept, out, "prepare: near-duplicates")
 
 
 def run(paths: Paths) -> None:
@@ -84,12 +56,12 @@ def run(paths: Paths) -> None:
     views = pixels.views(settings.prepare, champion)
     images = Images(Store(Path()), pixels.limits(settings.validate_), views, paths.scratch)
 
-    pairs = _pairs(images, before, accepted, settings.prepare.near_duplicates)
-    groups = _groups(before, pairs)
+    pairs = likeness.pairs(images, before, accepted, settings.prepare.near_duplicates)
+    groups = likeness.groups(before, pairs)
     sources = Sources.read(paths.sources)
     wished = _wished(images.store, sources, before, accepted)
     rows = _extend(before, accepted, groups, set_aside, wished, sources.digest, settings.prepare)
-    _say_twins(pairs, rows, len(rows) - len(before))
+    likeness.say(pairs, rows, len(rows) - len(before))
     _say_wished(wished, rows)
     outputs = _outputs(parent, rows, settings.prepare)
     unlearned = _unlearned(rows, parents, accepted, settings.prepare)
@@ -138,99 +110,6 @@ def _say_written(written: Dataset, parts: "dict[Split, pl.DataFrame]", store: St
     )
     if store.fetched.num_objects:
         print(f"prepare: {store.fetched}")
-
-
-def _groups(before: "pl.DataFrame", pairs: list[tuple[str, str]]) -> "pl.DataFrame":
-    """The group of each new image that looks like another, as columns digest, group and is_bridge.
-
-    Args:
-        before: the ledger before this cycle.
-        pairs: of `_pairs`.
-    """
-    import polars as pl
-
-    old_twins = pl.DataFrame({"digest": [twin for _, twin in pairs]}, schema={"digest": pl.String}).unique()
-    rows = before.join(old_twins, on="digest", how="semi", maintain_order="left")
-    groups, bridges = twins.groups(pairs, dict(rows.select("digest", "group").iter_rows()))
-    return pl.DataFrame(
-        {"digest": list(groups), "group": list(groups.values()), "is_bridge": [name in bridges for name in groups]},
-        schema={"digest": pl.String, "group": pl.String, "is_bridge": pl.Boolean},
-    )
-
-
-def _say_twins(pairs: list[tuple[str, str]], rows: "pl.DataFrame", num_new: int) -> None:
-    """What there is to say of near-duplicates, as they are now: of one that is gone nothing can be mended.
-
-    Args:
-        pairs: of `_pairs`.
-        rows: the ledger of this cycle.
-        num_new: images that it has and the one before had not.
-    """
-    import polars as pl
-
-    if not pairs:
-        return
-    digests = {digest for pair in pairs for digest in pair}
-    here = ledger.present(rows.filter(pl.col("digest").is_in(list(digests))))
-    places = {row[0]: row[1:] for row in here.select("digest", "label", "path").iter_rows()}
-    count = len(digests & set(rows["digest"].tail(num_new)))
-    gone = {one for one, _ in pairs} - {one for one, two in pairs if two in places}
-    print(
-        f"prepare: {count} new images have near-duplicates, which share one split"
-        + (f"; those of {len(gone)} are gone or set aside" if gone else "")
-    )
-    if count > MANY * num_new:
-        print(
-            f"prepare: warning: that is {count / num_new:.0%} of the new images; if they are different pictures that "
-            "look alike, raise prepare.near_duplicates in params.yaml, or set it to null"
-        )
-    shown = [(places[one], places[two]) for one, two in pairs if one in places and two in places]
-    torn = [(one, two) for one, two in shown if one[0] != two[0]]
-    for (label, path), (other_label, other_path) in torn[:SHOWN]:
-        print(
-            f"prepare: warning: {path!r} is labelled {label}; its near-duplicate {other_path!r} is labelled "
-            f"{other_label}"
-        )
-    if len(torn) > SHOWN:
-        print(f"prepare: warning: and {len(torn) - SHOWN} more pairs of near-duplicates under two labels")
-
-
-def _pairs(images: Images, before: "pl.DataFrame", accepted: Delta, similarity: float | None) -> list[tuple[str, str]]:
-    """New images with what they are near-duplicates of: candidates by hash, confirmed on thumbnails.
-
-    Args:
-        images: where pixels come from.
-        before: the ledger before this cycle; images that are gone since share their split still.
-        accepted: the delta that validation accepted.
-        similarity: `prepare.near_duplicates` of params.yaml; None: no image is compared with others.
-    """
-    import numpy as np
-    import polars as pl
-
-    if similarity is None:
-        return []
-    new = ledger.newcomers(before, accepted)
-    columns = ["digest", "path", *ledger.HASHES]
-    every = pl.concat([before.select(columns), new.select(columns)])
-    hashes = every.select(ledger.HASHES).to_numpy()
-    pairs = twins.candidates(hashes[len(before) :], hashes[: len(before)])
-    # What is removed may be deleted for good.
-    gone = pl.concat([before.filter("removed")["digest"], accepted.removed["digest"]])
-    removed = every[np.unique(pairs[:, 1])].filter(pl.col("digest").is_in(gone.implode()))
-    lost = images.store.lost(removed.select("digest", "path").rows(), "prepare: near-duplicates: fetch")
-    pairs = pairs[~every["digest"].is_in(list(lost)).to_numpy()[pairs[:, 1]]]
-    if not len(pairs):
-        return []
-    asked = np.unique(pairs)
-    thumbnails = images.thumbnails(every[asked])
-
-    def are_twins(one: int, two: int) -> bool:
-        min_side = min(thumbnails.sides[one], thumbnails.sides[two])
-        return twins.are_twins(thumbnails.pixels[one], thumbnails.pixels[two], similarity, min_side)
-
-    digests = every["digest"][asked]
-    places = np.searchsorted(asked, pairs)
-    return [(digests[one], digests[two]) for one, two in places.tolist() if are_twins(one, two)]
 
 
 def _wished(store: Store, sources: Sources, before: "pl.DataFrame", accepted: Delta) -> "pl.DataFrame":
