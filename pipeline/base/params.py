@@ -132,9 +132,26 @@ def _read(path: Path, kind: type[Section]) -> dict[str, Any]:
         raise ParamsError(
             f"{path}: not valid YAML ({reason}); mend it, or restore it with `git checkout {path}`"
         ) from None
+    if twice := _twice(path):
+        raise ParamsError(f"{path}: {twice} is there twice; expected each setting once; delete one of the two")
     if not isinstance(content, dict):
         raise ParamsError(f"{path}: expected the sections {', '.join(_fields(kind))}; found {type(content).__name__}")
     return content
+
+
+def _twice(path: Path) -> str:
+    """A section or a setting that stands in the file twice, of which YAML would take the last; empty if none does."""
+    tree = yaml.compose(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    waiting = [("", tree)]
+    while waiting:
+        above, node = waiting.pop()
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        names = [f"{above}{key.value}" for key, _ in node.value]
+        if repeated := [name for name in names if names.count(name) > 1]:
+            return repeated[0]
+        waiting += [(f"{name}.", value) for name, (_, value) in zip(names, node.value, strict=True)]
+    return ""
 
 
 def _wanted(value: Any, section: Any) -> Any:

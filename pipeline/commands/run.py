@@ -46,6 +46,7 @@ def run(force: bool, arguments: list[str], from_epoch: str | None = None, finish
         _go_back(from_epoch, finish, Paths())
     elif finish:
         raise PipelineError("--finish says that an epoch is the result; say which one with --from-epoch EPOCH")
+    params.load(Paths().params, Params)  # DVC reads it first, and has words of its own for what is wrong in it
     conflicts.refuse(Paths().images)
     dvc = Path(sys.executable).with_name("dvc")
     # For `python` in dvc.yaml: cron and systemd activate no environment.

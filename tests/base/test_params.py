@@ -388,3 +388,18 @@ def test_no_words_of_the_settings_library_reach_people(edited, name, wrong):
     with pytest.raises(ParamsError) as caught:
         edited({name: wrong})
     assert not re.search("valid |pattern|validation|Input|String|Tuple|Value error|None|True", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ("  batch_size: 32", "  batch_size: 16\n  batch_size: 32", "train.batch_size"),
+        ("evaluate:\n", "evaluate: {}\nevaluate:\n", "evaluate"),
+        ("renamed_labels: {}", "renamed_labels: {cat: a, cat: b}", "prepare.renamed_labels.cat"),
+    ],
+)
+def test_what_is_there_twice_is_named(tmp_path, old, new, name):
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT.replace(old, new))
+    with pytest.raises(ParamsError, match=f"{name} is there twice; expected each setting once; delete one of the two"):
+        params.load(path, Params)

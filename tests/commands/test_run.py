@@ -89,6 +89,15 @@ def test_run_gives_dvcs_exit_code(project: Project) -> None:
     assert "no-such-stage" in done.err
 
 
+def test_a_fault_in_the_settings_is_told_in_our_words_before_dvc_reads_them(project: Project) -> None:
+    path = project.root / "params.yaml"
+    path.write_text(path.read_text().replace("seed: 7", "seed: 7\n\tthreads: 2", 1))
+    done = pipeline(project, "run")
+    assert done.code == 3
+    assert done.err.startswith("run: error: params.yaml: not valid YAML (")
+    assert done.err.endswith("mend it, or restore it with `git checkout params.yaml`\n")
+
+
 @pytest.mark.parametrize("force", [False, True])
 def test_force_reaches_resolve_and_nothing_else_does(monkeypatch: pytest.MonkeyPatch, force: bool) -> None:
     seen: dict[str, object] = {}
