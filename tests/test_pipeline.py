@@ -368,7 +368,7 @@ def test_a_registry_that_does_not_answer_is_an_error(undisturbed: Story) -> None
 def test_a_parent_of_another_input_size_is_refused(undisturbed: Story) -> None:
     space = undisturbed.space
     space.params(prepare={"image_size": 16})
-    refused(space.repro(quiet=True), "train", "(32, 32, 3)", "(16, 16, 3)", "train.start: cold")
+    refused(space.repro(quiet=True), "resolve", "(32, 32, 3)", "(16, 16, 3)", "train.start: cold")
 
 
 def test_a_misspelt_parameter_is_refused(undisturbed: Story) -> None:

@@ -132,13 +132,14 @@ def outlive_dvc() -> None:
 
 
 def _end_with_dvc() -> None:
-    caller = _dvc()
-    if caller is None and not _has_lost_dvc():
-        return
-    while _lives(caller):
-        time.sleep(POLL)
-    if not _outlives_dvc.is_set():
-        os._exit(EXIT_ORPHANED)
+    with suppress(ModuleNotFoundError):  # another Python than that of the project; the stage says so itself
+        caller = _dvc()
+        if caller is None and not _has_lost_dvc():
+            return
+        while _lives(caller):
+            time.sleep(POLL)
+        if not _outlives_dvc.is_set():
+            os._exit(EXIT_ORPHANED)
 
 
 @contextmanager

@@ -178,6 +178,7 @@ class Origins:
 
     def _output(self, pointer: str, content: bytes) -> Any:
         """DVC's `Output` of a pointer; None if it is none."""
+        import yaml
         from dvc.dvcfile import SingleStageFile
         from dvc.exceptions import DvcException
         from dvc.stage.loader import SingleStageLoader
@@ -185,8 +186,8 @@ class Origins:
         place = SingleStageFile(self._repo, f"{self._top}/{pointer}")
         try:
             (out,) = SingleStageLoader.load_stage(place, files.parse_yaml(content), None).outs
-        except (DvcException, ValueError, TypeError, KeyError, AttributeError):
-            return None
+        except (DvcException, yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError):
+            return None  # as one that a merge left in conflict
         return out
 
     def _of(self, out: Any) -> Iterator[Origin]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artifacts.lineage import LEDGER, Lineage
 from pipeline.artifacts.parent import Champion, Parent
 from pipeline.base import files, process
-from pipeline.base.errors import DataError, RegistryError
+from pipeline.base.errors import RegistryError, UnreadableError
 from pipeline.data import ledger
 from pipeline.registry.connection import Connection, tracking_uri
 from pipeline.registry.memory import Memory
@@ -113,8 +113,8 @@ class Registry:
         path = self.download(version.run_id, LINEAGE, version.lineage_digest, objects)
         try:
             return Lineage.read(path)
-        except DataError as error:
-            what = str(error).removeprefix(f"{path}: ").rpartition("; ")[0]
+        except UnreadableError as error:
+            what = error.what.removeprefix(f"{path}: ")
             raise RegistryError(
                 f"the lineage of {self.name} v{version.number} is {what}; use the version of Evergreen that registered "
                 f"it, or a newer one, or move the alias {self.alias} to a version that this one registered"
@@ -133,7 +133,6 @@ class Registry:
 
         # Else MLflow makes an empty database of its own where it stands, whatever it is told below.
         mlflow.set_tracking_uri(self.uri)
-        mlflow.set_registry_uri(self.uri)
         with tempfile.TemporaryDirectory() as folder, self._connection.reach():
             path = mlflow.artifacts.download_artifacts(
                 run_id=run_id, artifact_path=artifact, dst_path=folder, tracking_uri=self.uri

@@ -77,7 +77,6 @@ class Run:
         from mlflow.types import ColSpec, Schema
 
         mlflow.set_tracking_uri(self._connection.uri)
-        mlflow.set_registry_uri(self._connection.uri)
         with mlflow.start_run(run_id=self.run_id):
             info = mlflow.pyfunc.log_model(
                 name="model",

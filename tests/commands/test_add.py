@@ -418,19 +418,19 @@ def test_what_systems_leave_in_folders_is_not_taken(clean: Project, tmp_path: Pa
 
 def test_a_label_that_is_nearly_a_known_one_is_asked_about(clean: Project, tmp_path: Path) -> None:
     clean.space.params(validate={"new_labels": "allow"})
-    folder = lay(tmp_path / "june", pictures(range(100, 112), "Cat", "dogs", "owl", "dog2"))
+    folder = lay(tmp_path / "june", pictures(range(100, 112), "catt", "dogs", "owl", "dog2"))
     done = clean.call("add", str(folder), "--dry-run")
     assert done.code == 0, done.err
-    assert "warning: the label 'Cat' is new; if 'cat' is meant, name it so and run this again" in done.out
+    assert "warning: the label 'catt' is new; if 'cat' is meant, name it so and run this again" in done.out
     assert "warning: the label 'dogs' is new; if 'dog' is meant, name it so" in done.out
     assert "label 'owl'" not in done.out
     assert "label 'dog2'" not in done.out, "numbers tell labels apart"
-    clean.space.params(validate={"labels": ["Cat"]})
-    assert "label 'Cat'" not in clean.call("add", str(folder), "--dry-run").out, "it is listed, and so is meant"
+    clean.space.params(validate={"labels": ["catt"]})
+    assert "label 'catt'" not in clean.call("add", str(folder), "--dry-run").out, "it is listed, and so is meant"
     clean.space.params(validate={"new_labels": "listed", "labels": []})
     refused = clean.call("add", str(folder))
     assert refused.code == 4
-    assert "the label 'Cat' is new; if 'cat' is meant" in refused.out
+    assert "the label 'catt' is new; if 'cat' is meant" in refused.out
 
 
 def test_one_is_not_called_many(clean: Project, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ AT = {
     "judging": "pipeline.checking.inspection:inspect",
     "copying": "shutil:copyfile",
     "moving": "pipeline.data.placing:Placing.move",
-    "at dvc add": "pipeline.data.store:track",
+    "at dvc add": "pipeline.data.tracking:track",
     "in dvc add": "dvc.repo.add:_add",
     "as dvc add ends": "after dvc.repo.add:_add",
     "unpacking": "pipeline.data.archives:_take",
@@ -137,7 +137,7 @@ def test_one_pointer_of_all_images_is_put_back(project: Project, photos: Path) -
     project.space.dvc("add", "--quiet", "data/images")
     project.space.commit("Images")
     before = everything(project.root)
-    for place in ("after pipeline.data.store:track", AT["as dvc add ends"]):
+    for place in ("after pipeline.data.tracking:track", AT["as dvc add ends"]):
         done = ended_at(project, place, photos, signal.SIGINT)
         assert (done.returncode, done.stderr) == (130, LINE), done.stdout
         assert everything(project.root) == before

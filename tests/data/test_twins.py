@@ -105,9 +105,10 @@ def accept(root: Path, contents: list[bytes], settings) -> pl.DataFrame:
 def prepared(root: Path, before: pl.DataFrame, rows: pl.DataFrame, settings) -> pl.DataFrame:
     """The ledger, as `prepare` extends it."""
     accepted = Delta(rows.with_columns(was=pl.lit("")))
-    images = prepare.Images(Store(root), pixels.limits(settings.validate_), (View(8),), root)
-    groups = prepare._groups(before, prepare._pairs(images, before, accepted, settings.prepare.near_duplicates))
-    return prepare._extend(before, accepted, groups, quarantine.table([]), "c", settings.prepare)
+    images = likeness.Images(Store(root), pixels.limits(settings.validate_), (View(8),), root)
+    groups = likeness.groups(before, likeness.pairs(images, before, accepted, settings.prepare.near_duplicates))
+    nobody = pl.DataFrame(schema={"digest": pl.String, "split": pl.String})
+    return prepare._extend(before, accepted, groups, quarantine.table([]), nobody, "c", settings.prepare)
 
 
 @pytest.mark.project

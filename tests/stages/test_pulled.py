@@ -121,4 +121,6 @@ def test_no_database_of_mlflows_own_is_left_behind(grown: Project) -> None:
     env = {name: value for name, value in grown.space.env.items() if name != "MLFLOW_TRACKING_URI"}
     done = subprocess.run(words, cwd=grown.root, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert not Path(grown.root / "mlflow.db").exists()
+    link = grown.root / "mlflow.db"
+    assert link.is_symlink(), "a way to the registry, and no other database"
+    assert link.readlink() == Path("store/mlflow.db")
