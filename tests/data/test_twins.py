@@ -15,7 +15,7 @@ from pipeline.checking import facts, quarantine
 from pipeline.data import ledger, neighbours, twins
 from pipeline.data.delta import Delta
 from pipeline.data.store import Store
-from pipeline.images import decoding, pixels
+from pipeline.images import decoding, likeness, pixels
 from pipeline.images.decoding import THUMBNAIL, View
 from pipeline.stages import prepare
 
