@@ -132,7 +132,10 @@ def outlive_dvc() -> None:
 
 
 def _end_with_dvc() -> None:
-    caller = _dvc()
+    try:
+        caller = _dvc()
+    except ModuleNotFoundError:  # of a Python without our libraries, as the main thread is about to say
+        return
     if caller is None and not _has_lost_dvc():
         return
     while _lives(caller):
