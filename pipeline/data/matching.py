@@ -70,10 +70,11 @@ def _refuse_contradiction(folder: str, matched: Matched, again: str) -> None:
     for path, row in matched.rows.items():
         parent = PurePosixPath(path).parent.name
         if parent in said and parent != row.label:
+            take = "save it as CSV by the name" if matched.of.name.lower().endswith(".json") else "name it"
             raise DataError(
                 f"{folder}: {matched.of.name} line {row.line} says that {path!r} is {row.label!r}, its folder says "
-                f"{parent!r}; expected one of them to say the labels; name the list {labels.CSV} to take it, or move "
-                f"it away to take the folders, and {again}"
+                f"{parent!r}; expected one of them to say the labels; to take the list, {take} {labels.CSV}; to take "
+                f"the folders, move it away; then {again}"
             )
 
 

@@ -267,7 +267,12 @@ REFUSED = {
     ),
     "against the folders": (
         {"train_csv": "file,label\nb/1.jpg,c\nb/2.jpg,b\n"},
-        r"train\.csv line 2 says that 'b/1\.jpg' is 'c', its folder says 'b'; expected one of them",
+        r"train\.csv line 2 says that 'b/1\.jpg' is 'c', its folder says 'b'; expected one of them to say the labels; "
+        r"to take the list, name it labels\.csv; to take the folders, move it away; then ",
+    ),
+    "as JSON": (
+        {"train_json": '[{"file": "b/1.jpg", "label": "c"}, {"file": "b/2.jpg", "label": "b"}]'},
+        r"train\.json line 1 says .*; to take the list, save it as CSV by the name labels\.csv; to take the folders, ",
     ),
     "names without endings": (
         {"train_csv": "id,label\n1,cat\n2,dog\n"},
