@@ -7,7 +7,6 @@ sections that it needs, and for no more of each than it needs: what it does not 
 import difflib
 import json
 import re
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -35,7 +34,7 @@ def fits(pattern: str, words: str) -> BeforeValidator:
     def check(value: Any) -> Any:
         if isinstance(value, str) and re.fullmatch(pattern, value):
             return value
-        raise PydanticCustomError("text", "{words}", {"words": words})
+        raise PydanticCustomError("text", "{words}", {"words": words, "pattern": pattern})
 
     return BeforeValidator(check)
 
@@ -99,7 +98,7 @@ def load(path: Path, kind: type[Settings]) -> Settings:
         faults = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         place = _place(faults[0])
         same = [fault for fault in faults if _place(fault) == place]  # one per choice of a union
-        written = _written(path, same[0]["loc"])
+        written = _written(path, same[0])
         first, *others = dict.fromkeys(_sentence(fault, kind, written) for fault in same)
         choices = [first, *(other.partition("; expected ")[2] for other in others)]
         raise ParamsError(f"{path}: {' or '.join(choices)}") from None
@@ -111,13 +110,16 @@ def _place(error: Any) -> tuple[str | int, ...]:
     return (*section_and_key, *(part for part in inside if isinstance(part, int)))
 
 
-def _written(path: Path, loc: Sequence[str | int]) -> str:
+def _written(path: Path, error: Any) -> str:
     """How a value stands in the file, before YAML made something else of it; empty where it is no single word."""
     value: Any = yaml.load(path.read_bytes(), Loader=yaml.BaseLoader)  # noqa: S506 - it makes texts only
-    for part in loc:
+    *parts, last = error["loc"]
+    for part in parts[:-1] if last == "[key]" else error["loc"]:
         with suppress(KeyError, IndexError, TypeError):  # the choice of a union is no part of the file
             value = value[part]
-    return value if isinstance(value, str) and loc[-1] != "[key]" else ""
+    if last == "[key]":
+        value = next((key for key in value if yaml.safe_load(key) == error["input"]), "")
+    return value if isinstance(value, str) else ""
 
 
 def _read(path: Path, kind: type[Section]) -> dict[str, Any]:
@@ -125,7 +127,7 @@ def _read(path: Path, kind: type[Section]) -> dict[str, Any]:
         content = files.parse_yaml(path.read_bytes())
     except FileNotFoundError:
         raise ParamsError(
-            f"{path}: no such file; run this in the folder that holds params.yaml, or give --params"
+            f"{path}: no such file; restore it with `git checkout {path}`, or run this in the folder that holds it"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
@@ -135,7 +137,11 @@ def _read(path: Path, kind: type[Section]) -> dict[str, Any]:
     if twice := _twice(path):
         raise ParamsError(f"{path}: {twice} is there twice; expected each setting once; delete one of the two")
     if not isinstance(content, dict):
-        raise ParamsError(f"{path}: expected the sections {', '.join(_fields(kind))}; found {type(content).__name__}")
+        found = "nothing" if content is None else type(content).__name__
+        raise ParamsError(
+            f"{path}: expected the sections {', '.join(_fields(kind))}; found {found}; restore it with `git checkout "
+            f"{path}`"
+        )
     return content
 
 
@@ -191,7 +197,8 @@ def _sentence(error: Any, kind: type[Section], written: str) -> str:
         return f"{key}: {error['ctx']['error']!s}"
     if error["type"] == "model_type":
         return f"{key} is {error['input']!r}; expected its settings, one on each line below it"
-    if error["type"] == "string_type" and not isinstance(error["input"], str) and written:
+    is_text = error["type"] == "string_type" or re.fullmatch(error.get("ctx", {}).get("pattern", "$."), written)
+    if is_text and not isinstance(error["input"], str) and written:
         made = READ_AS.get(type(error["input"]), "a date")
         return f'{key} has {written}, which YAML reads as {made}; expected a text; write it in quotes: "{written}"'
     return f"{key} is {_shown(error['input'])}; expected {_words(error)}"

@@ -132,14 +132,16 @@ def outlive_dvc() -> None:
 
 
 def _end_with_dvc() -> None:
-    with suppress(ModuleNotFoundError):  # another Python than that of the project; the stage says so itself
+    try:
         caller = _dvc()
-        if caller is None and not _has_lost_dvc():
-            return
-        while _lives(caller):
-            time.sleep(POLL)
-        if not _outlives_dvc.is_set():
-            os._exit(EXIT_ORPHANED)
+    except ModuleNotFoundError:  # of a Python without our libraries, as the main thread is about to say
+        return
+    if caller is None and not _has_lost_dvc():
+        return
+    while _lives(caller):
+        time.sleep(POLL)
+    if not _outlives_dvc.is_set():
+        os._exit(EXIT_ORPHANED)
 
 
 @contextmanager

@@ -57,6 +57,8 @@ CONTRADICTED = Remedy("keep the copy with the right label, remove the others", i
 
 _TRUE = {"value_set": [True]}
 _LOOK = Remedy("look at it")
+_RENAMED = "say so in prepare.renamed_labels, and give the older images that name too (`dvc add` their batches)"
+"""What to do about a label that has another name now."""
 
 
 def of_images(validate: Validate) -> list[Expectation]:
@@ -172,10 +174,10 @@ def of_labels(validate: Validate, known_labels: Sequence[str]) -> list[Expectati
             "stop",
             "no new label looks like another",
             Remedy(
-                "give both folders one name",
+                "give both folders one name, or both labels in labels.csv",
                 is_on_batch=True,
                 alternative="; or list the new label in validate.labels in params.yaml if both are meant; if a known "
-                "label is written in another way now, say so in prepare.renamed_labels",
+                f"label is written in another way now, {_RENAMED}",
             ),
             {"value_set": [""]},
         ),
@@ -192,10 +194,10 @@ def _listed(allowed: list[str]) -> Expectation:
         "stop",
         f"labels are known to the parent or listed in validate.labels: {', '.join(allowed)}",
         Remedy(
-            "rename the folder",
+            "rename the folder, or the label in labels.csv",
             is_on_batch=True,
             alternative="; or list the new label in validate.labels in params.yaml (or set validate.new_labels: allow);"
-            " the model then gets an output for it; if a known label got this name, say so in prepare.renamed_labels",
+            f" the model then gets an output for it; if a known label got this name, {_RENAMED}",
         ),
         {"value_set": allowed},
     )

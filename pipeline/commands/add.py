@@ -311,6 +311,7 @@ def _inspect(new: "pl.DataFrame", held: "pl.DataFrame", given: _Given, validate:
     import polars as pl
 
     images, added = delta.once(new), delta.of_added(new)
+    held = held.filter(pl.col("label") != "")  # what a labels.csv there does not name has no label to be judged
     jobs = [
         Job(digest, (str(given.folder / given.below(path)),))
         for digest, path in images.select("digest", "path").iter_rows()

@@ -98,7 +98,7 @@ def join(pointer: Path, versions: Mapping[int, str], images: Path, store: Store)
     if OURS not in versions or THEIRS not in versions:
         raise DataError(
             f"{pointer}: one side of the merge changed it and the other removed it; `git add {pointer}` keeps the "
-            f"batch, `git rm --cached {pointer}` removes it; then run this again"
+            f"batch, `git rm {pointer}` removes it; then run this again"
         )
     batches = {stage: sources.parse(git.content(name), pointer, images) for stage, name in versions.items()}
     ours = batches[OURS]

@@ -96,7 +96,8 @@ def refuse(parent_labels: Sequence[str], present: Mapping[str, int], label_chang
         if present.get(label):
             raise DataError(
                 f"{present[label]} images are labelled {label}, which is called {now} now (prepare.renamed_labels); "
-                f"move them to a folder named {now} and `dvc add` the batch, or take {label} out of the setting"
+                f"move them to a folder named {now}, or name them so in labels.csv, and `dvc add` the batch; or take "
+                f"{label} out of the setting"
             )
     twice = sorted({label for label in parent_labels if list(parent_labels).count(label) > 1})
     if twice:
@@ -148,7 +149,10 @@ def of_folders(files: "pl.DataFrame", images: str, again: str = "`dvc add` again
     for name in folders:
         if name == images:
             path = rows.filter(pl.col("folder") == name)["path"].sort()[0]
-            raise DataError(f"{path!r}: lies in no label folder; move it to {images}/<batch>/<label>/ and {again}")
+            raise DataError(
+                f"{path!r}: lies in no label folder; move it to {images}/<batch>/<label>/ and {again}; if it has a "
+                f"pointer of its own, run `dvc remove {f'{path}.dvc'!r}` too"
+            )
         if not is_label(PurePosixPath(name).name):
             raise no_label(name, again)
     return rows.select("digest", pl.col("folder").str.extract(r"([^/]*)$").alias("label"), "path")

@@ -70,18 +70,23 @@ def _refuse_contradiction(folder: str, matched: Matched, again: str) -> None:
     for path, row in matched.rows.items():
         parent = PurePosixPath(path).parent.name
         if parent in said and parent != row.label:
+            take = "save it as CSV by the name" if matched.of.name.lower().endswith(".json") else "name it"
             raise DataError(
                 f"{folder}: {matched.of.name} line {row.line} says that {path!r} is {row.label!r}, its folder says "
-                f"{parent!r}; expected one of them to say the labels; name the list {labels.CSV} to take it, or move "
-                f"it away to take the folders, and {again}"
+                f"{parent!r}; expected one of them to say the labels; to take the list, {take} {labels.CSV}; to take "
+                f"the folders, move it away; then {again}"
             )
 
 
 def _matched(folder: str, here: Set[str], listed: LabelList, again: str) -> Matched:
-    """Find the file that each row means: by its path, else by the longest end of it that only one file has."""
+    """Find the file that each row means: by its path, else by the longest end of it that only one file has.
+
+    Kaggle's ids are names without the ending.
+    """
     by_name: dict[str, list[str]] = {}
     for path in here:
-        by_name.setdefault(PurePosixPath(path).name, []).append(path)
+        for name in {PurePosixPath(path).name, PurePosixPath(path).stem}:
+            by_name.setdefault(name, []).append(path)
     rows: dict[str, Row] = {}
     missing: list[str] = []
     for row in listed.rows:
@@ -95,8 +100,6 @@ def _matched(folder: str, here: Set[str], listed: LabelList, again: str) -> Matc
             )
         else:
             rows[path] = row
-    if listed.rows and not rows and listed.name != labels.CSV:
-        _refuse_bare_names(folder, listed, here, again)
     return Matched(listed, rows, missing)
 
 
@@ -129,14 +132,3 @@ def _shared_end(one: Sequence[str], other: Sequence[str]) -> int:
             break
         count += 1
     return count
-
-
-def _refuse_bare_names(folder: str, listed: LabelList, here: Set[str], again: str) -> None:
-    """Refuse a list that names images by what is before the ending, as Kaggle's `id` does."""
-    stems = {PurePosixPath(path).stem: path for path in here}
-    for row in listed.rows[:100]:
-        if row.file in stems:
-            raise DataError(
-                f"{folder}/{listed.name}: line {row.line}: {row.file!r} is no file, {stems[row.file]!r} is; expected "
-                f"names with their endings in column {listed.columns[0]!r}; add them and {again}"
-            )

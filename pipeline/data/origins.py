@@ -95,7 +95,10 @@ class Origins:
         try:
             self._repo = Repo(top)
         except NotDvcRepoError as error:
-            raise DataError(f"{top}: not a DVC project ({one_line(error)}); run this where dvc.yaml is") from None
+            raise DataError(
+                f"{top}: not a DVC project ({one_line(error)}); restore its folder .dvc with `git checkout HEAD -- "
+                ".dvc`, or run this where dvc.yaml is"
+            ) from None
         except DvcException as error:
             raise DataError(f"{top}: DVC fails: {one_line(error)}; mend that until `dvc status` works") from None
         self.cache = self._repo.cache.local
@@ -235,7 +238,7 @@ class Origins:
 
         named = out.remote if out else None
         name = f"the DVC remote {named}" if named else "the DVC remote"
-        remedy = _remedy(out, pointer)
+        remedy = _remedy(out, pointer, named or self._repo.config["core"].get("remote", "NAME"))
         try:
             remote = self._repo.cloud.get_remote(named)
         except DvcException as error:
@@ -252,15 +255,15 @@ class Origins:
         return Origin(name, remedy, storage=storage, tree=out.get_obj if out.files else None, versions=versions)
 
 
-def _remedy(out: Any, pointer: str) -> str:
-    """What to do about an object that is not in the remote."""
+def _remedy(out: Any, pointer: str, name: str) -> str:
+    """What to do about an object that is not in the remote of this name."""
     if out and not out.can_push:
         return (
             f"it is not pushed (`push: false` in {pointer}); take that line out, then run `dvc push` where it was added"
         )
     if out and out.stage.is_import:
         return f"run `dvc push` where it was imported, or `dvc update {pointer}` to import it again"
-    modify = f"dvc remote modify {out.remote} url URL" if out and out.remote else "dvc remote modify"
+    modify = f"dvc remote modify --local {name} url URL"
     return f"run `dvc push` where it was added, or set the remote with `{modify}`"
 
 

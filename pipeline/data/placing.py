@@ -7,6 +7,7 @@ call what one that was killed had begun.
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -183,11 +184,13 @@ def recover(images: Path, scratch: Path) -> list[str]:
 
 
 def _stage(batch: NewBatch) -> None:
+    paths = [str(path) for path in (batch.pointer, batch.ignored) if path.is_file()]
     try:
-        git.says("add", "--", *(str(path) for path in (batch.pointer, batch.ignored) if path.is_file()))
+        git.says("add", "--", *paths)
     except GitError as error:
         raise GitError(
-            f"{batch.target} is added, and its pointer {batch.pointer} is not staged: {error}; then `git add` it"
+            f"{batch.target} is added, and its pointer {batch.pointer} is not staged: {error}; then `git add "
+            f"{shlex.join(paths)}`"
         ) from None
 
 

@@ -38,7 +38,8 @@ class LabelChanges(Section, part=True):
             if (*new, *old, *self.removed_labels).count(label) > 1:
                 raise ValueError(
                     f"renamed_labels and removed_labels name {label} twice; expected each old and new name once (of "
-                    "two labels that become one, move one's images to the other's folder, then remove it)"
+                    "two labels that become one, move one's images to the other's folder, and put that one into "
+                    "removed_labels)"
                 )
         return self
 

@@ -99,8 +99,11 @@ def nothing_learned(training: Training) -> str | None:
             "nothing was learned: on the validation images no epoch is better than fresh weights; look at the labels, "
             "or try another train.learning_rate"
         )
-    what = "the parent's weights" if training.start == "warm" else "the shrunk weights of the parent"
-    sentence = f"nothing was learned: on the validation images {what} are best as they were before the first step"
+    if training.best_epoch:
+        why = "what the parent serves is better than any mixture with the result"
+    else:
+        why = "no epoch is better than the weights that training began with"
+    sentence = f"nothing was learned: on the validation images {why}"
     if training.audit:
         return f"{sentence}, and the audit's model from scratch is not better either; look at the labels"
     return (

@@ -327,8 +327,9 @@ class _Loop:
         best = stopping.standing(history, self.train).best_epoch
         if best is None and not math.isfinite(history[0]["val_loss"]):
             raise ModelError(
-                f"training gave no finite {self.train.monitor} in {len(history) - 1} epochs; lower "
-                "train.learning_rate, or set train.start: cold if the parent itself is broken"
+                f"training gave no finite {self.train.monitor} in {len(history) - 1} epochs, nor before the first "
+                "step; set train.start: cold if the parent itself is broken, else look at train.architecture and "
+                "train.precision"
             )
         return best or 0
 

@@ -29,6 +29,12 @@ OWN = "small_cnn"
 LONGEST = 300
 """Characters of a library's error that are shown."""
 
+CHANGED = (
+    "; if train.architecture is your own function and was changed, put it back as it was, and name the new one "
+    "otherwise, with train.start: cold"
+)
+"""What to do where weights do not fit: a version is built by the function that its name says."""
+
 MOMENTUM = 0.9
 """Of the moving averages of batch normalisation: they follow within some ten steps."""
 
@@ -238,25 +244,26 @@ def arrays(variables: list[Any]) -> "dict[str, np.ndarray]":
     return {f"{number:04d}": np.array(convert(variable)) for number, variable in enumerate(variables)}
 
 
-def fill(variables: list[Any], values: "Mapping[str, np.ndarray]", whose: str) -> None:
+def fill(variables: list[Any], values: "Mapping[str, np.ndarray]", whose: str, remedy: str = CHANGED) -> None:
     """Set variables from arrays; the inverse of `arrays`.
 
     Args:
         variables: of Keras.
         values: by position.
         whose: says in an error what the values are of.
+        remedy: says in an error what to do.
 
     Raises:
         ModelError: their number or shapes differ; the variables stay as they were.
     """
     if len(variables) != len(values):
-        raise ModelError(f"{whose}: {len(values)} arrays for {len(variables)} variables; it is of another kind")
+        raise ModelError(f"{whose}: {len(values)} arrays for {len(variables)} variables; it is of another kind{remedy}")
     pairs = [(variable, values[name]) for variable, name in zip(variables, sorted(values), strict=True)]
     for variable, value in pairs:
         if tuple(variable.shape) != value.shape:
             raise ModelError(
                 f"{whose}: {variable.path} has shape {value.shape}, expected {tuple(variable.shape)}; it is of "
-                "another kind"
+                f"another kind{remedy}"
             )
     for variable, value in pairs:
         variable.assign(value)
@@ -280,7 +287,7 @@ def fill_optimizer(optimizer: Any, values: "Mapping[str, np.ndarray]", restore: 
         if ("learning_rate" if optimizer.variables[int(name)] is optimizer.learning_rate else "optimizer")
         not in restore
     }
-    fill(optimizer.variables, {**values, **kept}, f"optimizer of {whose}")
+    fill(optimizer.variables, {**values, **kept}, f"optimizer of {whose}", remedy="")
 
 
 def for_labels(

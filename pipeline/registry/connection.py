@@ -94,5 +94,5 @@ class Connection:
             is_silent = getattr(error, "error_code", SILENT[0]) in SILENT
             raise RegistryError(
                 f"the MLflow registry at {shown(self.uri)} {'does not answer' if is_silent else 'refused'}: {reason}; "
-                "nothing was changed; check MLFLOW_TRACKING_URI and that the server runs, then run `dvc repro` again"
+                "nothing was changed; check MLFLOW_TRACKING_URI and that the server runs, then run the same again"
             ) from None

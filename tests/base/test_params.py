@@ -317,13 +317,15 @@ def test_bad_yaml_is_one_line_with_the_remedy(tmp_path, content):
 def test_a_file_without_sections_is_refused(tmp_path, content):
     path = tmp_path / "params.yaml"
     path.write_text(content)
-    with pytest.raises(ParamsError, match=r"expected the sections resolve, detect, .*, promote; found"):
+    with pytest.raises(
+        ParamsError, match=r"expected the sections resolve, .*; found .*; restore it with `git checkout \S+`$"
+    ):
         params.load(path, Params)
 
 
 def test_a_missing_file_is_named_with_the_remedy(tmp_path):
     with pytest.raises(
-        ParamsError, match=r"params\.yaml: no such file; run this in the folder that holds params\.yaml"
+        ParamsError, match=r"params\.yaml: no such file; restore it with `git checkout \S+params\.yaml`, or run this"
     ):
         params.load(tmp_path / "params.yaml", Params)
 
@@ -376,6 +378,19 @@ def test_a_label_that_yaml_takes_for_something_else_has_to_be_quoted(tmp_path, w
     with pytest.raises(ParamsError) as caught:
         params.load(path, Params)
     assert str(caught.value) == f'{expected}write it in quotes: "{written}"'
+
+
+def test_so_does_a_name_that_yaml_takes_for_something_else_and_no_text_that_would_not_do_in_quotes(tmp_path):
+    path = tmp_path / "params.yaml"
+    for setting, written in (("registered_model: evergreen", "2026-11-27"), ("renamed_labels: {}", "no")):
+        name = setting.partition(":")[0]
+        changed = f"{name}: {{{written}: nix}}" if name == "renamed_labels" else f"{name}: {written}"
+        path.write_text(TEXT.replace(f"  {setting} ", f"  {changed} "))
+        with pytest.raises(ParamsError, match=rf'{name} has {written}, which .*; write it in quotes: "{written}"$'):
+            params.load(path, Params)
+    path.write_text(TEXT.replace("  from_epoch: null", "  from_epoch: 7"))
+    with pytest.raises(ParamsError, match=r"train\.from_epoch is 7; expected null, or TRAINING/EPOCH as"):
+        params.load(path, Params)
     path.write_text(TEXT.replace("  labels: [] #", f'  labels: [cat, "{written}", "7"] #'))
     assert params.load(path, Params).validate_.labels == ("cat", written, "7")
 

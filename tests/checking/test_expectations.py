@@ -14,8 +14,9 @@ SOUND = {"named": True, "labelled": True, "readable": True, "width": 40, "height
 FAIR = {"extension": True, "brightness": 0.5, "contrast": 0.2, "sharpness": 0.1, "aspect": 1.5}
 UNKNOWN = {"readable": False, "width": None, "height": None, "mode": None}
 LISTED = (
-    f"rename the folder{AGAIN}; or list the new label in validate.labels in params.yaml (or set validate.new_labels: "
-    "allow); the model then gets an output for it; if a known label got this name, say so in prepare.renamed_labels"
+    f"rename the folder, or the label in labels.csv{AGAIN}; or list the new label in validate.labels in params.yaml "
+    "(or set validate.new_labels: allow); the model then gets an output for it; if a known label got this name, say so "
+    "in prepare.renamed_labels, and give the older images that name too (`dvc add` their batches)"
 )
 LOOK = "look at it"
 
@@ -130,9 +131,9 @@ CASES = [
          "a known label keeps at least 10 images (validate.min_images_per_label)",
          "add images of it; the model goes on knowing it"),
     Case("labels", "looks_like", [""], ["'Cat' beside 'cat'"], "stop", "no new label looks like another",
-         "give both folders one name, `dvc add` the batch and `dvc repro`; or list the new label in validate.labels in "
-         "params.yaml if both are meant; if a known label is written in another way now, say so in "
-         "prepare.renamed_labels", IN_SET),
+         f"give both folders one name, or both labels in labels.csv{AGAIN}; or list the new label in validate.labels "
+         "in params.yaml if both are meant; if a known label is written in another way now, say so in "
+         "prepare.renamed_labels, and give the older images that name too (`dvc add` their batches)", IN_SET),
     Case("labels", "label", ["cat", "dog", "owl"], ["fox"], "stop",
          "labels are known to the parent or listed in validate.labels: cat, dog, owl", LISTED, IN_SET),
     Case("drift", "distance", [0.0, 0.25], [0.251], "warn",

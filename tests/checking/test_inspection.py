@@ -179,7 +179,7 @@ def test_a_label_that_looks_like_another_stops_the_cycle_unless_it_is_listed(ins
     (obstacle,) = inspect(delta, known=past).obstacles
     assert "expected that no new label looks like another" in obstacle
     assert "'C\u0430t' ('C\\u0430t') beside 'cat'" in obstacle
-    assert "give both folders one name, `dvc add` the batch and `dvc repro`; or list the new label" in obstacle
+    assert "give both folders one name, or both labels in labels.csv, `dvc add` the batch and `dvc repro`" in obstacle
     listed = ("C\u0430t",) if known else ("C\u0430t", "cat")
     assert inspect(delta, known=past, labels=listed).obstacles == []
 

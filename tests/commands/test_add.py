@@ -163,6 +163,15 @@ def test_labels_csv_comes_along_with_the_lines_of_what_is_taken(clean: Project, 
     assert {f"june/shots/{number}.png" for number in range(200, 212)} <= clean.delta("added")
 
 
+def test_an_image_there_that_its_labels_csv_does_not_name_is_no_label(clean: Project, tmp_path: Path) -> None:
+    clean.write("listed/1.png", picture(300))
+    clean.write("listed/unnamed.png", picture(301))
+    clean.write("listed/labels.csv", b"file,label\n1.png,cat\n")
+    clean.track("listed")
+    done = clean.call("add", str(lay(tmp_path / "june", pictures(range(310, 313), "cat"))), "--dry-run")
+    assert done.code == 0, done.err
+
+
 def test_too_many_faults_and_an_unlisted_label_add_nothing(clean: Project, tmp_path: Path) -> None:
     before = everything(clean.root / "data")
     folder = lay(tmp_path / "bad", {"cat": {f"{number}.png": picture(number)[:200] for number in range(100, 130)}})

@@ -141,7 +141,7 @@ def test_a_file_that_both_sides_changed_is_for_a_person_to_decide(branched: Proj
     branched.space.git("commit", "--no-edit")
 
 
-@pytest.mark.parametrize("command", ["git add", "git rm --cached"])
+@pytest.mark.parametrize("command", ["git add", "git rm"])
 def test_a_batch_that_one_side_removed_is_for_a_person_to_decide(branched: Project, command: str) -> None:
     branched.space.git("switch", "--quiet", "main")
     branched.space.git("rm", "--quiet", POINTER)
@@ -150,9 +150,10 @@ def test_a_batch_that_one_side_removed_is_for_a_person_to_decide(branched: Proje
     merge(branched)
     assert branched.call("merge").error == (
         f"merge: error: {POINTER}: one side of the merge changed it and the other removed it; `git add {POINTER}` "
-        f"keeps the batch, `git rm --cached {POINTER}` removes it; then run this again"
+        f"keeps the batch, `git rm {POINTER}` removes it; then run this again"
     )
     branched.space.git(*command.split()[1:], POINTER)
+    assert (branched.root / POINTER).exists() is (command == "git add")
     assert branched.call("merge").code == 0
     branched.space.git("commit", "--no-edit")
 

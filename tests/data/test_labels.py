@@ -108,7 +108,8 @@ def test_one_bad_folder_is_found_among_many():
 def test_an_image_in_no_label_folder_is_refused():
     with pytest.raises(
         DataError,
-        match=r"images/1\.png': lies in no label folder; move it to data/images/<batch>/<label>/ and `dvc add` again",
+        match=r"images/1\.png': lies in no label folder; move it to data/images/<batch>/<label>/ and `dvc add` again; "
+        r"if it has a pointer of its own, run `dvc remove 'data/images/1\.png\.dvc'` too$",
     ):
         labels.of_folders(files(f"{IMAGES}/2.png", f"{IMAGES}/1.png"), IMAGES)
 
@@ -278,7 +279,10 @@ def test_a_label_goes_only_by_name_and_without_images():
 def test_a_label_that_is_called_otherwise_has_no_images_of_the_old_name():
     renamed = changes({"cat": "lynx"})
     assert labels.outputs(["dog", "lynx"], {"lynx": 3}, renamed) == ["dog", "lynx"]
-    with pytest.raises(DataError, match=r"3 images are labelled cat, which is called lynx now .*folder named lynx"):
+    with pytest.raises(
+        DataError,
+        match=r"3 images are labelled cat, which is called lynx .*named lynx, or name them so in labels\.csv, and",
+    ):
         labels.outputs(["dog", "lynx"], {"cat": 3}, renamed)
 
 

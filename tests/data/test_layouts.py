@@ -255,6 +255,11 @@ def test_a_list_that_says_what_the_folders_say_is_left_alone() -> None:
     assert [file.path for file in layout.others] == ["birds.csv"]
 
 
+def test_ids_are_names_without_their_endings() -> None:
+    layout = read("train/1.jpg", "train/2.v1.png", train_csv="id,breed,label\n1,x,cat\n2.v1,y,dog\n9,z,cat\n")
+    assert {(file.path, file.label) for file in layout.images} == {("train/1.jpg", "cat"), ("train/2.v1.png", "dog")}
+
+
 def test_a_list_of_other_things_is_left_alone() -> None:
     layout = read("cat/1.jpg", "dog/2.jpg", names_csv="number,name\n0,cat\n", empty_json="[]", torn_json="{")
     assert {file.path for file in layout.others} == {"names.csv", "empty.json", "torn.json"}
@@ -267,11 +272,16 @@ REFUSED = {
     ),
     "against the folders": (
         {"train_csv": "file,label\nb/1.jpg,c\nb/2.jpg,b\n"},
-        r"train\.csv line 2 says that 'b/1\.jpg' is 'c', its folder says 'b'; expected one of them",
+        r"train\.csv line 2 says that 'b/1\.jpg' is 'c', its folder says 'b'; expected one of them to say the labels; "
+        r"to take the list, name it labels\.csv; to take the folders, move it away; then ",
     ),
-    "names without endings": (
-        {"train_csv": "id,label\n1,cat\n2,dog\n"},
-        r"line 2: '1' is no file, 'b/1\.jpg' is; expected names with their endings in column 'id'",
+    "as JSON": (
+        {"train_json": '[{"file": "b/1.jpg", "label": "c"}, {"file": "b/2.jpg", "label": "b"}]'},
+        r"train\.json line 1 says .*; to take the list, save it as CSV by the name labels\.csv; to take the folders, ",
+    ),
+    "two files of one id": (
+        {"train_csv": "id,label\n3,cat\n"},
+        r"line 2: '3' may be 'b/3\.jpg' or 'c/3\.jpg'; expected paths below photos",
     ),
     "two meanings": (
         {"train_csv": "file,label\n3.jpg,cat\n"},

@@ -215,7 +215,7 @@ def test_what_the_named_remote_does_not_have_names_it(here: Here) -> None:
         DataError,
         match=r"^the listing of data/images/monday: not in the workspace, the DVC cache or the DVC remote second "
         r"\(\S+ is not in the remote\); run `dvc push` where it was added, or set the remote with `dvc remote modify "
-        r"second url URL`; its pointer is of commit ",
+        r"--local second url URL`; its pointer is of commit ",
     ):
         Store(Path()).listing(only())
 

@@ -235,7 +235,7 @@ def test_an_image_that_is_nowhere_names_the_remedy(project):
     kept(project.with_name("remote"), DIGEST[CAT]).unlink()
     message = (
         rf"^{CAT}: not in the workspace, the DVC cache or the DVC remote \({DIGEST[CAT]} is not in the remote\); "
-        "run `dvc push` where it was added, or set the remote with `dvc remote modify`"
+        "run `dvc push` where it was added, or set the remote with `dvc remote modify --local store url URL`"
     )
     with pytest.raises(DataError, match=message):
         Store(project).read(DIGEST[CAT], CAT)
@@ -350,7 +350,7 @@ def test_a_damaged_image_in_the_remote_is_never_returned(project, monkeypatch):
 
 @pytest.mark.project
 def test_a_folder_that_is_no_dvc_project_is_told_so(tmp_path):
-    with pytest.raises(DataError, match=r"not a DVC project \(.*\); run this where dvc\.yaml is"):
+    with pytest.raises(DataError, match=r"not a DVC project \(.*\); .*`git checkout HEAD -- \.dvc`, or run this"):
         Store(tmp_path).read(DIGEST[CAT], CAT)
 
 
@@ -414,8 +414,8 @@ def test_what_the_remote_does_not_have_is_not_asked_for_again(project, http):
     assert str(error.value) == (
         "data/images/gone/cat/0.png, data/images/gone/cat/1.png, data/images/gone/cat/2.png and 2 more: not in the "
         f"workspace, the DVC cache or the DVC remote ({gone[0][0]} is not in the remote); run `dvc push` where it was "
-        "added, or set the remote with `dvc remote modify`; if that finds nothing to push, delete the listing of the "
-        "batch from the remote, and push again"
+        "added, or set the remote with `dvc remote modify --local store url URL`; if that finds nothing to push, "
+        "delete the listing of the batch from the remote, and push again"
     )
     assert set(http.asked.values()) == {1}
     assert cached(project) == {*DIGEST.values()}

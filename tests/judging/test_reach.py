@@ -72,10 +72,9 @@ AUDIT = Audit(
         ({}, None),
         ({"epochs": 0, "best_epoch": 0, "stop_reason": "nothing new to learn"}, None),
         ({"share": 0.25}, None),
-        ({"share": 0.0}, f"the parent's weights are best as they were before the first step; {COLD}"),
-        ({"best_epoch": 0}, f"the parent's weights are best as they were before the first step; {COLD}"),
-        ({"start": "shrink", "best_epoch": 0}, f"the shrunk weights of the parent are best as they were before the "
-         f"first step; {COLD}"),
+        ({"share": 0.0}, f"what the parent serves is better than any mixture with the result; {COLD}"),
+        ({"best_epoch": 0}, f"no epoch is better than the weights that training began with; {COLD}"),
+        ({"start": "shrink", "best_epoch": 0}, f"no epoch is better than the weights that training began with; {COLD}"),
         ({"share": 0.0, "audit": AUDIT}, "and the audit's model from scratch is not better either; look at the labels"),
         ({"start": "cold", "best_epoch": 0}, "no epoch is better than fresh weights; look at the labels, or try another"
          " train.learning_rate"),

@@ -118,6 +118,7 @@ def test_add_says_if_git_does_not_stage_the_pointer(shared: Project, tmp_path: P
     done = project.call("add", str(photos))
     assert done.code == 7
     assert "data/images/photos is added, and its pointer data/images/photos.dvc is not staged: `git add`" in done.error
+    assert done.error.endswith("; then `git add data/images/photos.dvc data/images/.gitignore`")
     assert "staged data" not in done.out
     (project.root / ".git/info/attributes").unlink()
     project.space.git("add", "data/images/photos.dvc", "data/images/.gitignore")
