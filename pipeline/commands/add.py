@@ -151,7 +151,7 @@ def _add(
     _place(Placing(batch), given.folder, rows, layout.is_listed, ending)
     message = shlex.quote(f"Add {batch.target.name}")
     print(
-        f"add: staged {batch.pointer}; next: git commit -m {message}; then "
+        f"add: staged {batch.pointer}; next: git commit -am {message}; then "
         "`dvc repro` trains on it, and `dvc push && git push` shares it"
     )
     return 0

@@ -268,7 +268,7 @@ def test_where_one_pointer_tracks_all_images_that_one_is_staged(project: Project
     project.space.commit("Images")
     done = project.call("add", str(lay(tmp_path / "june", pictures(range(50, 60), "cat", "dog"))))
     assert done.code == 0, done.err
-    assert "add: staged data/images.dvc; next: git commit -m 'Add june'; then" in done.out
+    assert "add: staged data/images.dvc; next: git commit -am 'Add june'; then" in done.out
     assert project.space.git("diff", "--cached", "--name-only").split() == ["data/images.dvc"]
     assert "80 files" in project.run("resolve").out
 
