@@ -60,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return process.EXIT_INTERRUPTED
+    if command in STAGES and code:
+        _report(command)
     return int(code or 0)
 
 
@@ -69,13 +71,13 @@ def _forget_reports() -> None:
         told.unlink(missing_ok=True)
 
 
-def _report(stage: str, error: str) -> None:
-    """Tell in the cycle's report, too, that it ended here."""
+def _report(stage: str, error: str = "") -> None:
+    """Tell in the cycle's report, too, that it ended here: by an error, or to go on later."""
     from pipeline.showing import card
 
     report = Paths().report
     if report.parent.is_dir():
-        files.write(report, card.stopped(stage, error).encode())
+        files.write(report, (card.stopped(stage, error) if error else card.interrupted(stage)).encode())
 
 
 def _module(command: str) -> Any:

@@ -48,6 +48,12 @@ def stopped(stage: str, error: str) -> str:
     return f"## The cycle stopped in {stage}\n\n- {escape(error)}\n- {outcome}\n"
 
 
+def interrupted(stage: str) -> str:
+    """The card of a cycle that a stage left before its end, to go on later."""
+    saved = f"{stage} saved its state; `dvc repro` goes on from it"
+    return f"## The cycle is not at its end\n\n- {saved}\n- nothing was promoted\n"
+
+
 def card(review: Review, promotion: str) -> str:
     """One screen: the verdict and why, the numbers, what was new, how training went.
 

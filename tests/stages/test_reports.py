@@ -45,6 +45,13 @@ def test_while_a_cycle_goes_on_there_is_no_report_of_another(trained: Project) -
     assert not (trained.root / PROMOTION).exists()
 
 
+def test_a_cycle_that_is_paused_says_so(trained: Project) -> None:
+    trained.space.params(budget={"max_steps": 1}, train={"seed": 8})
+    assert trained.upto("train").code == 75
+    report = (trained.root / REPORT).read_text()
+    assert report.startswith("## The cycle is not at its end\n\n- train saved its state; `dvc repro` goes on from it\n")
+
+
 def test_a_cycle_with_nothing_to_do_tells_of_the_version_that_is_there(trained: Project) -> None:
     assert trained.run("resolve", "promote").code == 0
     assert "Verdict: promote" in (trained.root / REPORT).read_text()
