@@ -7,6 +7,8 @@ import os
 import shlex
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -69,6 +71,20 @@ class Done:
         (line,) = [line for line in self.err.splitlines() if ": error: " in line]
         assert "Traceback" not in self.err
         return line
+
+
+def pipeline(project: "Project", *words: str) -> Done:
+    """`python -m pipeline` in a process of its own, for it may start DVC."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", *words],
+        cwd=project.root, env=dict(project.space.env), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def ran(output: str) -> set[str]:
+    """The stages that DVC says it ran."""
+    return {stage for stage in STAGES if f"Running stage '{stage}'" in output}
 
 
 def relocate(database: Path, old: str, new: str) -> None:

@@ -119,7 +119,7 @@ RERUNS = {
         "base/process.py data/ledger.py registry/client.py registry/connection.py registry/memory.py "
         "registry/run.py registry/settings.py registry/version.py "
     ),
-    (D, V, P): ("base/git.py data/labels.py data/origins.py data/store.py "),
+    (D, V, P): ("base/git.py base/words.py data/labels.py data/origins.py data/store.py "),
     (P, T, E): ("artifacts/dataset.py data/dataset.py judging/paired.py learning/settings.py "),
     (P, E): ("judging/reach.py judging/settings.py "),
     (P, T): ("data/replay.py learning/ladder.py "),
@@ -142,7 +142,7 @@ RERUNS = {
         "stages/validate.py "
     ),
     (): (
-        "__main__.py artifacts/promotion.py artifacts/snapshot.py base/project.py base/words.py commands/add.py "
+        "__main__.py artifacts/promotion.py artifacts/snapshot.py base/project.py commands/add.py "
         "commands/checkpoints.py commands/merge.py commands/run.py commands/trace.py commands/ui.py "
         "data/archives.py data/conflicts.py data/exports.py data/layouts.py data/matching.py data/placing.py "
         "data/scan.py data/tracking.py data/trigger.py data/versions.py data/worktree.py learning/architecture.py "

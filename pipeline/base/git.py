@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.base.errors import GitError
+from pipeline.base.words import readable
 
 LONGEST = 400
 """Characters of what Git says that an error repeats."""
@@ -223,5 +224,4 @@ def _refusal(words: Sequence[str], done: "subprocess.CompletedProcess[bytes]", a
     mend = "do what it says, or mend the repository"
     if index and head and index.returncode and not head.returncode:
         mend = "if its index is damaged, delete that file and run `git reset`, or mend it otherwise"
-    shown = said if said.isprintable() else repr(said)
-    return GitError(f"`git {words[0]}` fails: {shown}; expected an answer; {mend}, until `git status` works")
+    return GitError(f"`git {words[0]}` fails: {readable(said)}; expected an answer; {mend}, until `git status` works")

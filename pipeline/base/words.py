@@ -1,4 +1,4 @@
-"""Words for people: numbers with their nouns. Pure."""
+"""Words for people: numbers with their nouns, and texts from outside. Pure."""
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
@@ -10,3 +10,8 @@ def counted(number: int, noun: str, plural: str = "") -> str:
         plural: where it is not the singular and an s.
     """
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def readable(text: str) -> str:
+    """A text as it is, or with escapes and in quotes where it holds what cannot be seen."""
+    return text if text.isprintable() else repr(text)

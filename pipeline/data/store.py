@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from pipeline.artifacts.sources import Source
 from pipeline.base import files, git
 from pipeline.base.errors import DataError, PipelineError, one_line
+from pipeline.base.words import readable
 from pipeline.data.origins import Origin, Origins, Parts
 
 if TYPE_CHECKING:
@@ -426,7 +427,7 @@ def _refuse_silent(paths: Sequence[str], failure: _Failure) -> NoReturn:
 
 
 def _few(paths: Sequence[str]) -> str:
-    shown = ", ".join(path if path.isprintable() else repr(path) for path in paths[:FEW])
+    shown = ", ".join(map(readable, paths[:FEW]))
     return f"{shown} and {len(paths) - FEW} more" if len(paths) > FEW else shown
 
 

@@ -21,6 +21,7 @@ from typing import NoReturn
 from pipeline.artifacts.sources import Source
 from pipeline.base import files, git
 from pipeline.base.errors import DataError, GitError
+from pipeline.base.words import readable
 from pipeline.data import scan, sources, versions
 from pipeline.data.scan import FileStatus, Mark, Tree
 from pipeline.data.store import Store
@@ -331,7 +332,7 @@ def _few(paths: Sequence[str]) -> str:
 def _quoted(*names: str) -> str:
     """Names for a shell, on one line of any terminal."""
     plain = (f"'{name}'" if "'" not in name else shlex.quote(name) for name in names)
-    return " ".join(name if name.isprintable() else repr(name) for name in plain)
+    return " ".join(map(readable, plain))
 
 
 def _linked_elsewhere(tracked: _Tracked, untracked: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from project import Done, MadeOnce, Project, pictures
+from project import MadeOnce, Project, pictures, pipeline, ran
 
-from benchmarks import workspace
 from benchmarks.workspace import CHECKOUT
 from pipeline.learning import checkpoint
 
@@ -36,19 +35,6 @@ def kept(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Project:
         project.space.commit("First cycle")
 
     return made_once("kept cycle", make).copy(tmp_path / "clone")
-
-
-def pipeline(project: Project, *words: str) -> Done:
-    """`python -m pipeline` in a process of its own, for it starts DVC."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline", *words],
-        cwd=project.root, env=dict(project.space.env), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return Done(done.returncode, done.stdout, done.stderr)
-
-
-def ran(output: str) -> set[str]:
-    return {stage for stage in workspace.STAGES if f"Running stage '{stage}'" in output}
 
 
 def setting(project: Project) -> Any:

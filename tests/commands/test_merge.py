@@ -2,11 +2,10 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from project import Done, MadeOnce, Project, pictures
+from project import MadeOnce, Project, pictures, pipeline
 
 from benchmarks import workspace
 
@@ -47,15 +46,6 @@ def names(project: Project) -> set[str]:
 
 def digest(project: Project) -> str:
     return (project.root / POINTER).read_text().partition("md5: ")[2].split()[0]
-
-
-def pipeline(project: Project, *words: str) -> Done:
-    """`python -m pipeline` in a process of its own, for it may start DVC."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline", *words],
-        cwd=project.root, env=dict(project.space.env), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return Done(done.returncode, done.stdout, done.stderr)
 
 
 BOTH = {f"dog/{n}.png" for n in range(4)} | {f"cat/{n}.png" for n in (0, 1, 2, 10, 11, 12, 20, 21)}

@@ -13,24 +13,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from project import Done, Project, pictures
+from project import Project, pictures, pipeline, ran
 
 from benchmarks import workspace
 from pipeline import __main__ as command
 from pipeline.base import process
-
-
-def pipeline(project: Project, *words: str) -> Done:
-    """`python -m pipeline` in a process of its own, for it starts DVC."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline", *words],
-        cwd=project.root, env=dict(project.space.env), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return Done(done.returncode, done.stdout, done.stderr)
-
-
-def ran(output: str) -> set[str]:
-    return {stage for stage in workspace.STAGES if f"Running stage '{stage}'" in output}
 
 
 def test_run_waits_as_the_trigger_says_force_does_not_and_then_nothing_is_left_to_do(project: Project) -> None:

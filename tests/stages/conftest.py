@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from project import MadeOnce, Project, pictures
 
 from benchmarks import workspace
 from benchmarks.workspace import STAGES, Workspace
@@ -56,3 +57,15 @@ def error(capsys: pytest.CaptureFixture[str]) -> Callable[[str], str]:
         return found
 
     return line
+
+
+@pytest.fixture
+def trained(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Project:
+    """A project with one cycle behind it."""
+
+    def make(folder: Path) -> None:
+        project = Project.create(folder, empty_database)
+        project.add("first", pictures(range(30), "cat", "dog"))
+        project.cycle()
+
+    return made_once("after a cycle", make).copy(tmp_path / "trained")

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from project import MadeOnce, Project, pictures
+from project import Project
 
 from pipeline.base import files
 
@@ -17,18 +17,6 @@ FOLDERS = {
     "model": "train",
     "evaluation": "evaluate",
 }
-
-
-@pytest.fixture
-def done(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Project:
-    """A project after its first cycle."""
-
-    def make(root: Path) -> None:
-        project = Project.create(root, empty_database)
-        project.add("first", pictures(range(30), "cat", "dog"))
-        project.cycle()
-
-    return made_once("done", make).copy(tmp_path / "clone")
 
 
 def killed_while_writing(path: Path) -> set[Path]:
@@ -43,11 +31,11 @@ def killed_while_writing(path: Path) -> set[Path]:
 
 
 @pytest.mark.parametrize(("folder", "stage"), FOLDERS.items())
-def test_the_leftovers_of_a_killed_call_are_gone_after_the_next(done: Project, folder: str, stage: str) -> None:
-    place = done.root / "data/cycle" / folder
+def test_the_leftovers_of_a_killed_call_are_gone_after_the_next(trained: Project, folder: str, stage: str) -> None:
+    place = trained.root / "data/cycle" / folder
     before = {path.name for path in place.iterdir()}
     (left,) = killed_while_writing(place / "thing.json")
     assert left.name.startswith(".thing.json.")
-    again = done.run(stage)
+    again = trained.run(stage)
     assert again.code == 0, again.err
     assert {path.name for path in place.iterdir()} == before

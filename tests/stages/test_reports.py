@@ -1,24 +1,9 @@
 """The report is that of the last cycle, however it ended; nothing tells of a cycle before as if it were this one."""
 
-from pathlib import Path
-
-import pytest
-from project import MadeOnce, Project, pictures
+from project import Project, pictures
 
 REPORT = "data/cycle/report.md"
 PROMOTION = "data/cycle/promotion.json"
-
-
-@pytest.fixture
-def trained(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Project:
-    """A project with one cycle behind it."""
-
-    def make(folder: Path) -> None:
-        project = Project.create(folder, empty_database)
-        project.add("first", pictures(range(30), "cat", "dog"))
-        project.cycle()
-
-    return made_once("with one report", make).copy(tmp_path / "trained")
 
 
 def test_a_cycle_that_an_error_ends_has_a_report_that_says_so(trained: Project) -> None:
