@@ -31,6 +31,7 @@ def tracking_uri() -> str:
 def link_local() -> None:
     """Let MLflow's own commands find the default registry: `mlflow models serve` in the project's folder."""
     LOCAL_STORE.mkdir(exist_ok=True)
+    # Where no link can be made, a cycle needs none; what is there already is looked at below.
     with contextlib.suppress(FileExistsError, PermissionError, NotImplementedError):
         MLFLOWS_OWN.symlink_to(LOCAL_STORE / "mlflow.db")
     if not MLFLOWS_OWN.is_symlink() and MLFLOWS_OWN.exists():
