@@ -27,6 +27,10 @@ LEDGER = "ledger/ledger.parquet"
 """Run artifact: see `data.ledger`."""
 
 
+FEATURES = "features/index.parquet"
+"""Run artifact: see `artifacts.features`."""
+
+
 class Lineage(Artifact):
     """What a version was made from. The keys with a default came later than the first versions."""
 

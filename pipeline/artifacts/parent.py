@@ -26,6 +26,8 @@ class Elder(Artifact):
     run_id: str
     ledger: str
     """SHA-256 of its ledger."""
+    features: str | None = None
+    """SHA-256 of its index of features; None where it has none."""
 
 
 class Champion(Artifact):

@@ -1,14 +1,15 @@
-"""The dataset of a cycle: canonical pixels of what was picked, on disk, read by memory map."""
+"""The dataset of a cycle: what the model sees of the images that were picked, on disk, read by memory map."""
 
 import itertools
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts.dataset import Contents
+from pipeline.artifacts.model import Fit
 from pipeline.base import files
 from pipeline.base.errors import DataError
 from pipeline.data.splits import SPLITS, Split
@@ -22,10 +23,12 @@ INDEX = "dataset.json"
 
 @dataclass(frozen=True)
 class Part:
-    """One split: pixels uint8 of shape (images, size, size, channels), labels int64 (images,)."""
+    """One split."""
 
-    pixels: "np.ndarray"
+    inputs: "np.ndarray"
+    """What the model sees: pixels, uint8 (images, size, size, channels), or features, float16 (images, ...)."""
     labels: "np.ndarray"
+    """int64 (images,)"""
     digests: tuple[str, ...]
     is_new: "np.ndarray | None" = None
     """bool (images,): which ones are new to the champion: its cycle did not have them under this label. They judge
@@ -36,8 +39,12 @@ class Part:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def showing(self, inputs: "np.ndarray") -> "Part":
+        """The same images, of which the model sees something else."""
+        return replace(self, inputs=inputs)
+
     def take(self, rows: "np.ndarray | slice") -> "np.ndarray":
-        """Pixels of some images, in memory of their own: uint8 (rows, size, size, channels).
+        """Inputs of some images, in memory of their own.
 
         They are read, not mapped: pages of a map count as memory of this process once they are touched, and a map of
         a file that is cut off kills it.
@@ -50,17 +57,17 @@ class Part:
         """
         import numpy as np
 
-        if not isinstance(self.pixels, np.memmap):
-            return np.asarray(self.pixels[rows])
+        if not isinstance(self.inputs, np.memmap):
+            return np.asarray(self.inputs[rows])
         numbers = np.arange(len(self))[rows]
-        taken = np.empty((len(numbers), *self.pixels.shape[1:]), np.uint8)
-        size = math.prod(self.pixels.shape[1:])
-        with open(str(self.pixels.filename), "rb", buffering=0) as file:
+        taken = np.empty((len(numbers), *self.inputs.shape[1:]), self.inputs.dtype)
+        size = math.prod(self.inputs.shape[1:]) * self.inputs.itemsize
+        with open(str(self.inputs.filename), "rb", buffering=0) as file:
             # Neighbours at once.
             edges = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1), len(numbers)]
             for start, stop in itertools.pairwise(edges) if len(numbers) else ():
-                place = self.pixels.offset + int(numbers[start]) * size
-                if os.preadv(file.fileno(), [taken[start:stop].data], place) != (stop - start) * size:
+                place = self.inputs.offset + int(numbers[start]) * size
+                if os.preadv(file.fileno(), [taken[start:stop].view(np.uint8).data], place) != (stop - start) * size:
                     raise DataError(f"{file.name}: cut off; delete {Path(file.name).parent} and run `dvc repro`")
         return taken
 
@@ -83,29 +90,37 @@ class Dataset:
         return self.contents.image_shape
 
     @property
+    def fit(self) -> Fit:
+        """How pictures became squares."""
+        return self.contents.fit
+
+    @property
     def digest(self) -> str:
         """Of everything in it."""
         return self.contents.digest
 
-    def part(self, split: Split, size: int | None = None, channels: int | None = None) -> Part:
-        """Read a split; the pixels stay on disk until used.
+    def shows(self, split: Split, inputs: str) -> bool:
+        """Whether it has these inputs of a split."""
+        return file(self.folder, split, inputs).is_file()
+
+    def part(self, split: Split, inputs: str | None = None) -> Part:
+        """Read a split; what the model sees stays on disk until used.
 
         Args:
             split: which.
-            size, channels: for a model that sees images of another shape; only the holdout has one.
+            inputs: what the model sees, see `Description.inputs`; None: what the model of the cycle does.
         """
         import numpy as np
 
-        shape = (size or self.image_shape[0], channels or self.image_shape[2])
-        path = file(self.folder, split, *shape)
+        path = file(self.folder, split, inputs or self.contents.inputs)
         index = files.read_table(self.folder / f"{split}.parquet")
         try:
-            pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+            shown = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: cannot be read ({error}); delete {self.folder} and run `dvc repro`") from None
         labels = index["label"].to_numpy().astype(np.int64)
         is_new, is_unlearned = (index[name].to_numpy().astype(bool) for name in ("is_new", "is_unlearned"))
-        return Part(pixels, labels, tuple(index["digest"]), is_new, is_unlearned)
+        return Part(shown, labels, tuple(index["digest"]), is_new, is_unlearned)
 
     def index(self) -> "pl.DataFrame":
         """Every image of it: columns digest, split, is_unlearned."""
@@ -121,9 +136,9 @@ class Dataset:
         )
 
 
-def file(folder: Path, split: Split, size: int, channels: int) -> Path:
-    """Where the pixels of a split lie: a .npy of uint8 (images, size, size, channels)."""
-    return folder / f"{split}-{size}x{size}x{channels}.npy"
+def file(folder: Path, split: Split, inputs: str) -> Path:
+    """Where what a model sees of a split lies: a .npy; see `Part.inputs` and, for the name, `Description.inputs`."""
+    return folder / f"{split}-{inputs}.npy"
 
 
 def write(
@@ -132,28 +147,35 @@ def write(
     *,
     labels: Sequence[str],
     image_shape: tuple[int, int, int],
+    fit: Fit,
+    inputs: Mapping[str, str | None],
     num_images: int,
     num_added: int,
     num_unlearned: int,
     num_known: int,
+    num_computed: int,
     is_unchanged: bool,
 ) -> Dataset:
-    """Describe the pixels that lie in `folder`; `dataset.json` comes last: a dataset that has one is whole.
+    """Describe the arrays that lie in `folder`; `dataset.json` comes last: a dataset that has one is whole.
 
     Args:
-        folder: where; holds each split's pixels already.
-        parts: for each split, in the order of its pixels: columns digest, label (number), is_new and is_unlearned (see
+        folder: where; holds what the models see of each split already.
+        parts: for each split, in the order of its arrays: columns digest, label (number), is_new and is_unlearned (see
             `Part`).
         labels: the label map.
-        image_shape: (height, width, channels) that the model will see.
-        num_images, num_added, num_unlearned, num_known, is_unchanged: see `artifacts.dataset.Contents`.
+        image_shape: (height, width, channels) of the pixels.
+        fit: how pictures became squares.
+        inputs: what the trainings of the cycle see, the first the one that goes on; with the key of features, which
+            tells them to the last bit that matters. What only the champion sees does not make this model another.
+        num_images, num_added, num_unlearned, num_known, num_computed, is_unchanged: see `artifacts.dataset.Contents`.
     """
-    size, _, channels = image_shape
     for split, rows in parts.items():
         files.write_table(folder / f"{split}.parquet", rows.select("digest", "label", "is_new", "is_unlearned"))
     facts = {
         "labels": list(labels),
         "image_shape": list(image_shape),
+        "fit": fit,
+        "inputs": next(iter(inputs)),
         "num_images": num_images,
         "num_added": num_added,
         "num_unlearned": num_unlearned,
@@ -163,9 +185,12 @@ def write(
     }
     columns = ("digest", "label", "is_unlearned")  # in training, what is unlearned counts for more
     listed = {split: [rows[name].to_list() for name in columns] for split, rows in parts.items()}
-    # What the champion sees besides, if it sees another shape, does not make this model another.
-    made = {split: files.sha256_file(file(folder, split, size, channels)) for split in parts}
-    files.write_json(folder / INDEX, facts | {"digest": files.sha256_json([facts, listed, made])})
+    made = {
+        name: key or {split: files.sha256_file(file(folder, split, name)) for split in parts}
+        for name, key in inputs.items()
+    }
+    digest = files.sha256_json([facts, listed, made])
+    files.write_json(folder / INDEX, facts | {"num_computed": num_computed, "digest": digest})
     return read(folder)
 
 

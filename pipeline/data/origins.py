@@ -7,7 +7,7 @@ goes.
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -137,6 +137,22 @@ class Origins:
                     return None
                 found.setdefault(origin.key, origin)
             return [*found.values()][turn], PurePosixPath(path).relative_to(batch).parts
+
+    def push(self, digests: Iterable[str]) -> int:
+        """Send objects of the cache to the default remote; gives how many it did not have.
+
+        Raises:
+            DataError: there is no remote, or it does not take them.
+        """
+        from dvc_data.hashfile.hash_info import HashInfo
+
+        try:
+            sent = self._repo.cloud.push([HashInfo("md5", digest) for digest in digests])
+        except Exception as error:  # noqa: BLE001 - each remote client has exceptions of its own
+            raise DataError(f"the DVC remote takes nothing: {one_line(error)}") from None
+        if sent.failed:
+            raise DataError(f"the DVC remote did not take {len(sent.failed)} of {len(sent.failed | sent.transferred)}")
+        return len(sent.transferred)
 
     def _batch(self, path: str, is_listing: bool) -> str:
         """What a pointer tracks or, in an earlier commit, tracked; where there is none, the folder of the file."""

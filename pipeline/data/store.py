@@ -209,6 +209,14 @@ class Store:
         self._cache.add(tree.path, tree.fs, tree.oid)
         return str(tree.oid)
 
+    def push(self, digests: Iterable[str]) -> int:
+        """Send objects of the cache to the default remote; gives how many it did not have.
+
+        Raises:
+            DataError: see `Origins.push`.
+        """
+        return self._open().push(digests)
+
     def has_whole(self, digest: str) -> bool:
         """Whether the cache has an object with the bytes that its hash says; one with others is deleted.
 

@@ -78,14 +78,18 @@ def look(store: Store, rows: "pl.DataFrame", limits: Limits, outs: Mapping[View,
     return [fact for fact in facts if fact is not None]
 
 
+def decoder() -> str:
+    """Short digest of how images are decoded: of our code and of Pillow's version."""
+    return files.sha256_json([code.digest("pipeline.images.decoding"), metadata.version("pillow")])[:12]
+
+
 class Kept:
     """Pixels of one view in a scratch folder, by the images' digests."""
 
     def __init__(self, folder: Path, view: View) -> None:
-        decoder = files.sha256_json([code.digest("pipeline.images.decoding"), metadata.version("pillow")])[:12]
         shape = f"{view.size}x{view.size}x{view.channels}{'-whole' if view.whole else ''}"
         self.view = view
-        self._folder = folder / f"{shape}-{decoder}"
+        self._folder = folder / f"{shape}-{decoder()}"
 
     def path(self, name: str) -> Path:
         """Where pixels of this name lie: .npy, uint8 (images, size, size, channels)."""

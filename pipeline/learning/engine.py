@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.model import Description
-from pipeline.learning import model
+from pipeline.learning import cut, model
 from pipeline.learning.checkpoint import Values
 from pipeline.learning.settings import Train
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.data.dataset import Part
+
+    Arrays = Mapping[str, np.ndarray]
 
 MANY = 1_000_000
 """Steps. An average adapts fast at first and slows down with its steps; after so many it has the speed it keeps."""
@@ -75,9 +77,20 @@ def versions() -> dict[str, str]:
 
 
 class Engine:
-    """A network in training: the compiled step, the compiled scoring, and all the values that they change."""
+    """A network in training: the compiled step, the compiled scoring, and all the values that they change.
 
-    def __init__(self, network: Any, optimizer: Any, train: Train, shared: Any = None) -> None:
+    Where a part of the network is frozen, `network` is the other part: it is fed features, and knows nothing of pixels.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        optimizer: Any,
+        train: Train,
+        shared: Any = None,
+        frozen_at: str | None = None,
+        has_features: bool = False,
+    ) -> None:
         """Take a network and an optimizer with the values to start from.
 
         Args:
@@ -85,10 +98,19 @@ class Engine:
             optimizer: of Keras, made in that scope too.
             train: section `train` of params.yaml.
             shared: a `tf.distribute.Strategy`; None: the default one.
+            frozen_at: where the frozen part ends, see `cut.split`; None: all of the network is trained.
+            has_features: whether the network as a whole is fed features.
+
+        Raises:
+            ModelError: see `cut.split`.
         """
         tf = _tensorflow()
-        self.network, self.optimizer = network, optimizer
+        self.outer, self.optimizer = network, optimizer
+        self.network = cut.split(network, frozen_at).tuned if frozen_at else network
+        self._has_features = has_features or frozen_at is not None
+        network = self.network
         self.shared = shared or tf.distribute.get_strategy()
+        self._positions = cut.positions(self.outer, self.network)
         self.is_averaged = train.average > 0
         self.num_labels = int(network.output_shape[-1])
         with self.shared.scope():
@@ -105,7 +127,8 @@ class Engine:
         tf = _tensorflow()
         network, optimizer, replicas = self.network, self.optimizer, self.shared.num_replicas_in_sync
         loss_of = model.keras().losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
-        pixels_spec = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)
+        kind = tf.float16 if self._has_features else tf.uint8
+        pixels_spec = tf.TensorSpec((None, *network.input_shape[1:]), kind)
         batch_spec = (pixels_spec, tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None,), tf.float32))
 
         def scored(training: bool, pixels: Any, labels: Any, counts: Any) -> tuple[Any, Any]:
@@ -206,6 +229,14 @@ class Engine:
             loss, right = loss + batch_loss, right + batch_right
         return loss / len(rows), right / len(rows)
 
+    def tuned(self, whole: "Arrays") -> "Arrays":
+        """Of the weights of the whole network those that are trained, by position among these."""
+        return cut.tuned(whole, self._positions)
+
+    def whole(self, around: "Arrays", tuned: "Arrays") -> "Arrays":
+        """Weights of the whole network: the inverse of `tuned`, with what is frozen taken from `around`."""
+        return cut.whole(around, tuned, self._positions)
+
     def served(self) -> "dict[str, np.ndarray]":
         """The weights that are scored and kept: the averages where `train.average` asks for them."""
         return model.arrays(self.average if self.is_averaged else self.network.weights)
@@ -275,4 +306,4 @@ def create(description: Description, train: Train, pretrained: str | None = None
         model.use(train.precision)
         network = model.build(description, pretrained)
         optimizer = model.optimizer(train)
-    return Engine(network, optimizer, train, shared)
+        return Engine(network, optimizer, train, shared, description.frozen.cut if description.frozen else None)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inheritance:
-    """What a cycle takes over; arrays are by position."""
+    """What a cycle takes over; arrays are by position, of the whole network but for the optimizer's."""
 
     version: int
     """Number of the parent."""
@@ -51,9 +51,9 @@ class Inheritance:
         Raises:
             ModelError: the optimizer is of another precision.
         """
-        weights = self.served if is_idle else self.last
+        weights = engine.tuned(self.served if is_idle else self.last)
         if self.kind == "shrink" and not is_idle:
-            weights = starts.shrunk(weights, self.fresh, engine.network)
+            weights = starts.shrunk(weights, engine.tuned(self.fresh), engine.network)
         elif self.restore:
             try:
                 model.fill_optimizer(engine.optimizer, self.optimizer, self.restore, f"v{self.version}")
@@ -100,8 +100,9 @@ def _restored(pin: Pin, task: Task) -> tuple[str, ...]:
     Raises:
         ModelError: the parent's optimizer is another.
     """
-    # With other labels the optimizer's moments would be those of other outputs.
-    if task.plan.kind != "warm" or pin.lineage.model.labels != task.description.labels:
+    # With other labels the optimizer's moments would be those of other outputs, with another cut those of other layers.
+    before_, now_ = pin.lineage.model, task.description
+    if task.plan.kind != "warm" or before_.labels != now_.labels or before_.frozen != now_.frozen:
         return ()
     restore, before, now = task.train.restore, pin.lineage.optimizer, task.train.optimizer
     if restore and before != now:

@@ -63,7 +63,8 @@ class KeptTraining:
 
 
 def trainings(folder: Path) -> list[KeptTraining]:
-    """The trainings below a folder, the newest first; an audit is none, for nobody goes back to its epochs.
+    """The trainings below a folder, the newest first; those of an audit or of a head alone are none, for
+    nobody goes back to their epochs.
 
     Damaged states are passed over.
     """
@@ -104,7 +105,7 @@ def _look(folder: Path) -> KeptTraining | None:
             state, inputs = checkpoint.read(path)
         except DamagedError:
             continue
-        if inputs.get("audit") or "train.monitor" not in inputs.get("params", ()):
+        if inputs.get("audit") or inputs.get("head") or "train.monitor" not in inputs.get("params", ()):
             return None
         # What is newer than the newest whole one is damaged.
         whole = {epoch: path for epoch, path in checkpoint.ends(folder).items() if epoch <= state.epoch}

@@ -349,8 +349,19 @@ def logits(network: Any, pixels: "np.ndarray", batch_size: int) -> "np.ndarray":
     """
     import numpy as np
 
-    batches = [
-        np.asarray(network.predict_on_batch(pixels[start : start + batch_size]))
-        for start in range(0, len(pixels), batch_size)
-    ]
+    batches = [predicted(network, pixels[start : start + batch_size]) for start in range(0, len(pixels), batch_size)]
     return np.concatenate(batches)
+
+
+def predicted(network: Any, batch: "np.ndarray") -> "np.ndarray":
+    """What a `keras.Model` gives for one batch."""
+    import numpy as np
+
+    return np.asarray(network.predict_on_batch(batch))
+
+
+def predicted_padded(network: Any, batch: "np.ndarray", size: int) -> "np.ndarray":
+    """The same with batches of one size: for each other size a network is compiled anew."""
+    import numpy as np
+
+    return predicted(network, np.resize(batch, (size, *batch.shape[1:])))[: len(batch)]

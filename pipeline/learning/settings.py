@@ -38,16 +38,28 @@ class Repeatable(Section, part=True):
     seed: Annotated[int, Field(ge=0)]
 
 
-class Train(Start, Repeatable):
+class Backbone(Section, part=True):
+    """Which network it is, where its weights come from, and which part of it is trained."""
+
+    architecture: Annotated[
+        str, fits(r"[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?", "small_cnn, a keras.applications name or module:function")
+    ]
+    pretrained: Literal["imagenet"] | None
+    tune: Annotated[str, fits(r"head|all|first|last [1-9]\d* blocks?", "head, last N blocks, all or first")]
+
+
+class Embedding(Start, Backbone, Repeatable, part=True):
+    """What features depend on, and which of them a cycle needs."""
+
+
+class Train(Start, Backbone, Repeatable):
     """How training starts, goes on and stops; the words are Keras' own."""
 
     warm_from: Literal["last", "served"]
     restore: tuple[Literal["optimizer", "learning_rate"], ...]
     from_epoch: KeptEpoch | None
-    architecture: Annotated[
-        str, fits(r"[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?", "small_cnn, a keras.applications name or module:function")
-    ]
-    pretrained: Literal["imagenet"] | None
+    head_rate: Annotated[float, Field(gt=0, le=10)]
+    head_epochs: Count
     passes_per_new: Annotated[float, Field(gt=0)] | None
     warm_epochs: Count | None
     max_epochs: Count

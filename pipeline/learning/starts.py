@@ -40,6 +40,22 @@ def warmed(train: Train, part: "Part") -> Train:
     return train.model_copy(update={"max_epochs": min(limits), "learning_rate": rate})
 
 
+def for_head(train: Train) -> Train:
+    """Settings of a training of the head alone, on features.
+
+    Its loss is convex, so nothing that a warm start takes over can be in the way; and its passes cost next to nothing,
+    so it may train on all images until early stopping. Features know no augmentation.
+    """
+    alone = {
+        "learning_rate": train.head_rate,
+        "max_epochs": train.head_epochs,
+        "replay": "all",
+        "flip": False,
+        "shift": 0.0,
+    }
+    return train.model_copy(update=alone)
+
+
 def shrunk(
     start: "Mapping[str, np.ndarray]", fresh: "Mapping[str, np.ndarray]", network: Any
 ) -> "dict[str, np.ndarray]":

@@ -7,11 +7,12 @@ from typing import Any, Literal
 from pipeline.artifacts.lineage import WEIGHTS
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Parent
+from pipeline.artifacts.training import StartKind
 from pipeline.base import code, files
 from pipeline.base.paths import Paths
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
-from pipeline.learning import ladder, rewind, starts
+from pipeline.learning import freezing, ladder, pretrained, rewind, starts
 from pipeline.learning.fit import Parts
 from pipeline.learning.ladder import Growth, Plan
 from pipeline.learning.settings import Train
@@ -46,16 +47,41 @@ class Task:
         return rewind.Target.of(self.train.from_epoch)
 
     @cached_property
+    def pretrained(self) -> str:
+        """Digest of the weights that a cold start begins with."""
+        return pretrained.identity(self.train.pretrained)
+
+    @cached_property
     def description(self) -> Description:
-        """Of the model."""
-        return Description(
-            architecture=self.train.architecture, image_shape=self.images.image_shape, labels=self.images.labels
+        """Of the model that the cycle goes on with."""
+        return self._described(self.plan.kind)
+
+    @cached_property
+    def description_afresh(self) -> Description:
+        """Of the model that an audit trains from scratch."""
+        return self._described("cold")
+
+    def _described(self, kind: StartKind) -> Description:
+        plain = Description(
+            architecture=self.train.architecture,
+            image_shape=self.images.image_shape,
+            fit=self.images.fit,
+            labels=self.images.labels,
         )
+        return freezing.described(plain, self.train.tune, kind, self.parent, lambda: self.pretrained)
 
     @cached_property
     def parts(self) -> Parts:
         """The images that train, and those that stop training and choose the epoch."""
-        return Parts(self.images.part("train"), self.images.part("val"))
+        return self._parts(self.description)
+
+    @cached_property
+    def parts_afresh(self) -> Parts:
+        """The same for an audit: all of them count as new."""
+        return self._parts(self.description_afresh).unlearned
+
+    def _parts(self, description: Description) -> Parts:
+        return Parts(*(self.images.part(split, description.inputs) for split in ("train", "val")))
 
     @cached_property
     def inputs(self) -> dict[str, Any]:
@@ -71,6 +97,7 @@ class Task:
             "params": params,
             "code": code.digest("pipeline.stages.train"),
             "own code": code.digest(*own) if own else None,
+            "pretrained": self.pretrained if self.plan.needs_all else None,
         }
 
     @cached_property
@@ -98,6 +125,8 @@ class Task:
             # The score before the first step has no metrics of training images.
             nothing = {"max_epochs": 0, "monitor": "val_loss", "mode": "auto", "target": None}
             return self.train.model_copy(update=nothing)
+        if self.description.is_head_only:
+            return starts.for_head(self.train)
         if self.plan.kind != "warm":
             return self.train_on_all
         train = self.train
@@ -109,6 +138,8 @@ class Task:
     @property
     def train_on_all(self) -> Train:
         """The settings of a training on all images until early stopping, such as an audit."""
+        if self.description_afresh.is_head_only:
+            return starts.for_head(self.train)
         return self.train.model_copy(update={"replay": "all"})
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts.lineage import LEDGER, Lineage
+from pipeline.artifacts.features import FeatureIndex
+from pipeline.artifacts.lineage import FEATURES, LEDGER, Lineage
 from pipeline.artifacts.parent import Champion, Parent
 from pipeline.base import files, process
 from pipeline.base.errors import RegistryError, UnreadableError
@@ -158,6 +159,15 @@ class Registry:
         if parent.elder is None:
             return ledger.empty()
         return files.read_table(self.download(parent.elder.run_id, LEDGER, parent.elder.ledger, objects))
+
+    def feature_index(self, parent: Parent, champion: Champion, objects: Path) -> FeatureIndex:
+        """Where features of images are, as far as the versions know it that a cycle has to do with."""
+        pins = [pinned.pin for pinned in (parent, champion) if pinned.pin]
+        listed = {pin.run_id: pin.lineage.files.get(FEATURES) for pin in pins}
+        if parent.elder:
+            listed[parent.elder.run_id] = parent.elder.features
+        paths = [self.download(run_id, FEATURES, sha256, objects) for run_id, sha256 in listed.items() if sha256]
+        return FeatureIndex.of([FeatureIndex.read(path) for path in paths])
 
     def run(self, run_key: str, title: str) -> Run:
         """The run of this key, or a new one of this title: the same inputs never make two."""

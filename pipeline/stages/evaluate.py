@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from pipeline.artifacts import artifact
 from pipeline.artifacts.evaluation import ChallengerScores, ChampionScores, Doubt, Evaluation, Judgement
 from pipeline.artifacts.lineage import WEIGHTS
@@ -21,12 +23,17 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.delta import once
 from pipeline.data.settings import Holdout
 from pipeline.data.splits import SPLITS
+from pipeline.data.store import Store
+from pipeline.images import pixels
+from pipeline.images.decoding import View
+from pipeline.images.pixels import Kept
+from pipeline.images.settings import DecodingLimits
 from pipeline.judging import gate, metrics, reach
 from pipeline.judging.gate import Hits, Verdict
 from pipeline.judging.metrics import Scores
 from pipeline.judging.paired import Counts
 from pipeline.judging.settings import Evaluate
-from pipeline.learning import engine, model
+from pipeline.learning import cut, engine, model
 from pipeline.learning.settings import Repeatable
 from pipeline.registry.client import Registry
 from pipeline.registry.settings import RegisteredModel
@@ -45,6 +52,9 @@ SHOWN = 5
 TILES = 60
 """Suspicious labels on the sheet."""
 
+TILE = View(128, 3, "pad")
+"""What the sheet shows of an image: all of it, whatever a model sees."""
+
 UNKNOWN = -1e9
 """Logit of a label that a model has no output for."""
 
@@ -53,6 +63,7 @@ class Settings(Excerpt):
     """What evaluate reads of params.yaml."""
 
     resolve: RegisteredModel
+    validate_: DecodingLimits = Field(alias="validate")  # BaseModel has a method of that name
     prepare: Holdout
     evaluate: Evaluate
     train: Repeatable
@@ -85,7 +96,7 @@ def run(paths: Paths) -> None:
     _evaluation(answers, ours, champion, images.labels).write(paths.scores)
     artifact.write_list(paths.evaluation / "suspicious.json", [doubt for doubt, _ in doubted])
     if doubted:
-        files.write(paths.evaluation / "suspicious.png", sheet.draw([_panel(doubted)]))
+        files.write(paths.evaluation / "suspicious.png", sheet.draw([_panel(doubted, settings, paths.scratch)]))
     _say(judgement, [doubt for doubt, _ in doubted], paths.evaluation)
 
 
@@ -94,28 +105,33 @@ class _Model:
 
     def __init__(self, description: Description, network: Any, labels: Sequence[str], batch_size: int) -> None:
         self.description = description
-        self._network, self._labels, self._batch_size = network, labels, batch_size
+        frozen = description.frozen
+        self._network = cut.split(network, frozen.cut).tuned if frozen else network
+        self._labels, self._batch_size = labels, batch_size
 
     def knows(self, label: str) -> bool:
         """Whether it has an output for a label."""
         return label in self.description.labels
 
-    def logits(self, pixels: "np.ndarray") -> "np.ndarray":
-        """float32 (images, labels of today); UNKNOWN for a label that it does not know."""
+    def logits(self, inputs: "np.ndarray") -> "np.ndarray":
+        """float32 (images, labels of today); UNKNOWN for a label that it does not know.
+
+        Args:
+            inputs: what it sees of the images, see `dataset.Part`.
+        """
         import numpy as np
 
-        placed = np.full((len(pixels), len(self._labels)), UNKNOWN, np.float32)
-        if len(pixels):
-            own = model.logits(self._network, pixels, self._batch_size)
+        placed = np.full((len(inputs), len(self._labels)), UNKNOWN, np.float32)
+        if len(inputs):
+            own = model.logits(self._network, inputs, self._batch_size)
             for position, label in enumerate(self.description.labels):
                 if label in self._labels:
                     placed[:, self._labels.index(label)] = own[:, position]
         return placed
 
     def on_holdout(self, images: Dataset) -> "np.ndarray":
-        """Of the holdout images, in the shape that it sees them in."""
-        size, _, channels = self.description.image_shape
-        return self.logits(images.part("holdout", size, channels).pixels)
+        """Of the holdout images, as it sees them."""
+        return self.logits(images.part("holdout", self.description.inputs).inputs)
 
 
 def _challenger(folder: Path, images: Dataset, settings: Settings) -> _Model:
@@ -225,12 +241,10 @@ class _Suspect:
     label: str
     predicted: str
     probability: float
-    pixels: "np.ndarray"
-    """uint8 (size, size, channels)"""
 
 
 def _doubts(champion: _Model, images: Dataset, suspicious: float) -> list[_Suspect]:
-    """New images of whose label the champion doubts. None if it sees other pixels than the dataset has.
+    """New images of whose label the champion doubts. None if the dataset does not have what it sees of them.
 
     Args:
         champion: its opinion counts.
@@ -239,26 +253,25 @@ def _doubts(champion: _Model, images: Dataset, suspicious: float) -> list[_Suspe
     """
     import numpy as np
 
-    if champion.description.image_shape != images.image_shape:
-        return []
     suspects = []
     for split in SPLITS:
-        part = images.part(split)
+        if not images.shows(split, champion.description.inputs):
+            continue
+        part = images.part(split, champion.description.inputs)
         new = np.arange(0) if part.is_new is None else np.flatnonzero(part.is_new)
         for start in range(0, len(new), AT_ONCE):
             rows = new[start : start + AT_ONCE]
-            odds = metrics.probabilities(champion.logits(part.pixels[rows]))
+            odds = metrics.probabilities(champion.logits(part.inputs[rows]))
             for row, odd in zip(rows, odds, strict=True):
                 label, other = images.labels[part.labels[row]], images.labels[int(odd.argmax())]
                 # Of a label that it does not know the champion can have no opinion.
                 if other != label and champion.knows(label) and odd.max() >= suspicious:
-                    pixels = np.array(part.pixels[row])
-                    suspects.append(_Suspect(part.digests[row], label, other, float(odd.max()), pixels))
+                    suspects.append(_Suspect(part.digests[row], label, other, float(odd.max())))
     return suspects
 
 
-def _named(suspects: Sequence[_Suspect], accepted: "pl.DataFrame") -> "list[tuple[Doubt, np.ndarray]]":
-    """The doubts with their images' paths and pixels, the most confident first.
+def _named(suspects: Sequence[_Suspect], accepted: "pl.DataFrame") -> list[tuple[Doubt, str]]:
+    """The doubts with their images' paths and digests, the most confident first.
 
     Args:
         suspects: the images.
@@ -273,24 +286,32 @@ def _named(suspects: Sequence[_Suspect], accepted: "pl.DataFrame") -> "list[tupl
                 predicted=one.predicted,
                 probability=one.probability,
             ),
-            one.pixels,
+            one.digest,
         )
         for one in suspects
     ]
     return sorted(named, key=lambda pair: (-pair[0].probability, pair[0].path))
 
 
-def _panel(doubted: "Sequence[tuple[Doubt, np.ndarray]]") -> sheet.Panel:
+def _panel(doubted: Sequence[tuple[Doubt, str]], settings: Settings, scratch: Path) -> sheet.Panel:
     """The most doubtful as thumbnails."""
     import numpy as np
+    import polars as pl
 
+    shown = doubted[:TILES]
+    rows = pl.DataFrame({"digest": [digest for _, digest in shown], "path": [doubt.path for doubt, _ in shown]})
+    out = scratch / "suspicious.npy"
+    limits = pixels.limits(settings.validate_)
+    pixels.collect(Store(Path()), rows, limits, {Kept(scratch / "pixels", TILE): out}, "evaluate: suspicious labels")
+    pictures = np.load(out, allow_pickle=False)
+    out.unlink()
     tiles = tuple(
         sheet.Tile(
-            np.broadcast_to(pixels, (*pixels.shape[:2], 3)),
+            picture,
             f"{doubt.predicted}? (labelled {doubt.label}, {doubt.probability:.2f}) {Path(doubt.path).name}",
             "warning",
         )
-        for doubt, pixels in doubted[:TILES]
+        for (doubt, _), picture in zip(shown, pictures, strict=True)
     )
     return sheet.Panel("suspicious labels", "the champion doubts them", tiles, len(doubted) - len(tiles))
 

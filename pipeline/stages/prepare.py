@@ -1,22 +1,33 @@
 """Choose and decode: split the new images, pick old ones to replay, write canonical pixels once."""
 
+import itertools
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from pipeline.artifacts.features import FeatureIndex
+from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Champion, Parent
 from pipeline.artifacts.sources import Sources
 from pipeline.base import files, params
 from pipeline.base.errors import DataError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
+from pipeline.base.words import counted
 from pipeline.data import dataset, labels, ledger, replay, splits, wishes
 from pipeline.data.dataset import Dataset
 from pipeline.data.delta import Delta
 from pipeline.data.settings import Prepare
 from pipeline.data.splits import SPLITS, Split
 from pipeline.data.store import Store
+from pipeline.features import extraction, inputs
+from pipeline.features.inputs import Input
+from pipeline.features.shards import Shards
+from pipeline.features.shards import write as shards_of
 from pipeline.images import likeness, pixels
 from pipeline.images.likeness import Images
 from pipeline.images.pixels import Kept
@@ -25,12 +36,15 @@ from pipeline.judging import reach
 from pipeline.judging.settings import Bound
 from pipeline.learning import ladder
 from pipeline.learning.ladder import Growth
-from pipeline.learning.settings import Start
+from pipeline.learning.settings import Embedding
 from pipeline.registry.client import Registry
 from pipeline.registry.settings import RegisteredModel
 
 if TYPE_CHECKING:
     import polars as pl
+
+FEATURE_INDEX = "features.parquet"
+"""In the scratch folder: where the features are that this machine knows of."""
 
 
 class Settings(Excerpt):
@@ -39,7 +53,7 @@ class Settings(Excerpt):
     resolve: RegisteredModel
     validate_: DecodingLimits = Field(alias="validate")  # BaseModel has a method of that name
     prepare: Prepare
-    train: Start
+    train: Embedding
     evaluate: Bound
     """Only to say what the holdout can tell: a change of it reruns nothing."""
 
@@ -72,11 +86,18 @@ def run(paths: Paths) -> None:
     parts = _pick(rows, unlearned, per_new, settings.prepare)
     _refuse_too_few(rows, outputs, settings.prepare)
 
+    size, channels, fit = settings.prepare.image_size, settings.prepare.channels, settings.prepare.fit
+    plain = Description(
+        architecture=settings.train.architecture, image_shape=(size, size, channels), fit=fit, labels=tuple(outputs)
+    )
+    seen = inputs.of_cycle(plain, settings.train, plan, parent, champion, inputs.fetched(registry, objects))
+    shards = Shards(images.store, _feature_index(registry, parent, champion, paths), paths.features)
+
     files.write_table(paths.ledger, rows)
     files.sweep(paths.dataset)
-    _decode(images, parts, paths.dataset)
+    num_computed = _embed(images, parts, seen, shards, unlearned["digest"], paths)
+    _decode(images, parts, seen, paths.dataset)
     champions = parents if champion.version == parent.version else registry.pinned_ledger(champion, objects)
-    size, channels = settings.prepare.image_size, settings.prepare.channels
     num_added = len(unlearned.join(ledger.present(parents), on="digest", how="anti"))
     written = dataset.write(
         paths.dataset,
@@ -85,11 +106,14 @@ def run(paths: Paths) -> None:
             for split, part in parts.items()
         },
         labels=outputs,
-        image_shape=(size, size, channels),
+        image_shape=plain.image_shape,
+        fit=fit,
+        inputs={one.name: one.extractor.key if one.extractor else None for one in seen if one.is_trained_on},
         num_images=num_images,
         num_added=num_added,
         num_unlearned=len(unlearned),
         num_known=num_known,
+        num_computed=num_computed,
         # Also where images only went, or all that came choose or judge: there is nothing to fit.
         is_unchanged=parts["train"].is_empty() or (unlearned.is_empty() and num_images == num_known),
     )
@@ -250,16 +274,83 @@ def _enough(prepare: Prepare) -> int:
     return int(1.5 * prepare.min_split / smallest) + 1
 
 
-def _decode(images: Images, parts: "dict[Split, pl.DataFrame]", folder: Path) -> None:
-    """Write the pixels of each split; the holdout's also as the champion sees them, if that is another shape."""
-    views = {split: images.views if split == "holdout" else images.views[:1] for split in parts}
+def _feature_index(registry: Registry, parent: Parent, champion: Champion, paths: Paths) -> FeatureIndex:
+    """Where features are, as far as the registry and this machine know."""
+    indices = [registry.feature_index(parent, champion, paths.scratch / "objects")]
+    with suppress(DataError):  # there is none, or it is damaged: it only saves work
+        indices.append(FeatureIndex.read(paths.scratch / FEATURE_INDEX))
+    return FeatureIndex.of(indices)
+
+
+def _embed(
+    images: Images,
+    parts: "dict[Split, pl.DataFrame]",
+    seen: Sequence[Input],
+    shards: Shards,
+    new: "pl.Series",
+    paths: Paths,
+) -> int:
+    """Write the features of each split where a model sees these; gives how many images they were computed of.
+
+    What was not kept yet becomes new shards. The index names these, and of the others those that are of use.
+    """
+    import numpy as np
+    import polars as pl
+
+    files.sweep(paths.features)
+    made, num_computed = [], 0
+    extractors = {one.name: one.extractor for one in seen if one.extractor}
+    for one in seen:
+        if one.extractor is None:
+            continue
+        key = one.extractor.key
+        rows, kept = pl.concat([parts[split] for split in one.splits]), images.kept(one.view)
+        say = partial(_say_computed, one.description, shards.index.rows, key, new)
+        found = extraction.collect(one.extractor, rows, shards, kept, images.limits, images.scratch, say)
+        _refuse_faults(found.faults)
+        edges = np.cumsum([0, *(len(parts[split]) for split in one.splits)])
+        for split, (start, stop) in zip(one.splits, itertools.pairwise(edges), strict=True):
+            np.save(dataset.file(paths.dataset, split, one.name), found.values[start:stop], allow_pickle=False)
+        digests = rows["digest"].filter(found.is_computed)
+        made.append(shards_of(paths.features, key, digests, found.values[found.is_computed]))
+        num_computed += len(digests)
+    every = FeatureIndex.of([*made, shards.index])
+    every.write(paths.scratch / FEATURE_INDEX)
+    every.under([extractor.key for extractor in extractors.values()]).write(paths.features / "index.parquet")
+    return num_computed
+
+
+def _say_computed(
+    described: Description, index: "pl.DataFrame", key: str, new: "pl.Series", digests: "pl.Series"
+) -> None:
+    """Which features have to be computed; of known images also why."""
+    known = digests.filter(~digests.is_in(new.implode()))
+    print(f"prepare: features: {counted(len(digests), 'image')} to go through {described.architecture}", end="")
+    if len(known):
+        others = index.filter(index["digest"].is_in(known.implode()))["key"].unique()
+        why = "those that were kept are nowhere any more" if key in others else "none were kept"
+        if key not in others and any(other.rpartition(" ")[0] == key.rpartition(" ")[0] for other in others):
+            why = "images are decoded otherwise now"
+        elif key not in others and len(others):
+            why = "those that are kept are of another network, size, cut or weights"
+        print(f"; {len(known)} of them are known: {why}", end="")
+    print(flush=True)
+
+
+def _decode(images: Images, parts: "dict[Split, pl.DataFrame]", seen: Sequence[Input], folder: Path) -> None:
+    """Write the pixels of each split where a model sees these; of the holdout also what only the champion does."""
     targets: dict[Split, dict[Kept, Path]] = {
-        split: {images.kept(view): dataset.file(folder, split, view.size, view.channels) for view in views[split]}
+        split: {
+            images.kept(one.view): dataset.file(folder, split, one.name)
+            for one in seen
+            if one.extractor is None and split in one.splits
+        }
         for split in parts
     }
     faults: dict[str, str] = {}
     for split, rows in parts.items():
-        faults |= pixels.collect(images.store, rows, images.limits, targets[split], f"prepare: {split}")
+        if targets[split]:
+            faults |= pixels.collect(images.store, rows, images.limits, targets[split], f"prepare: {split}")
     _refuse_faults(faults)
     # Validation images and holdout stay nearly the same: the next cycle takes them from here. All else has been used.
     images.kept(images.views[0]).clear()

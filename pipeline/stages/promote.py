@@ -7,7 +7,7 @@ from pipeline.artifacts import artifact
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.changes import Changes
 from pipeline.artifacts.evaluation import Doubt, Evaluation, Judgement
-from pipeline.artifacts.lineage import LEDGER, Lineage
+from pipeline.artifacts.lineage import FEATURES, LEDGER, Lineage
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Parent
 from pipeline.artifacts.promotion import Promotion
@@ -19,6 +19,8 @@ from pipeline.artifacts.training import Training
 from pipeline.base import files, git, params, process
 from pipeline.base.paths import Paths
 from pipeline.data import ledger
+from pipeline.data.store import Store
+from pipeline.features import shards
 from pipeline.registry import promotion
 from pipeline.registry.client import Registry
 from pipeline.registry.promotion import Package
@@ -48,6 +50,8 @@ def run(paths: Paths) -> None:
             promoted=registered.promoted,
         )
     else:
+        if said := shards.push(Store(Path()), paths.features):
+            print(f"promote: {said}", flush=True)
         package = _package(paths, settings, review, snapshot.recipe)
         review = Review(**vars(review) | {"lineage": package.lineage})
         process.outlive_dvc()
@@ -84,6 +88,7 @@ def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Pac
     uploads = {
         **{f"model/{path.name}": path for path in sorted(paths.model.iterdir())},
         LEDGER: paths.ledger,
+        FEATURES: paths.features / "index.parquet",
         "data/images.parquet": paths.delta / "images.parquet",
         **{f"data/{path.name}": path for path in sorted(paths.validation.iterdir())},
         **{f"plots/{path.name}": path for path in sorted(paths.evaluation.glob("*.png"))},

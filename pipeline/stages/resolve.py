@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import recipe
-from pipeline.artifacts.lineage import LEDGER, Lineage
+from pipeline.artifacts.lineage import FEATURES, LEDGER, Lineage
 from pipeline.artifacts.parent import Champion, Elder, Parent, Pin
 from pipeline.artifacts.snapshot import Registered, Snapshot
 from pipeline.artifacts.sources import Source, Sources
@@ -246,7 +246,10 @@ def _elder(here: _World, cycle: _Cycle) -> Elder | None:
     version = here.version(here.lineage(on_data).elder) if on_data and is_as_then else here.registry.newest_whole()
     if version is None or start == version.number:
         return None
-    return Elder(version=version.number, run_id=version.run_id, ledger=here.lineage(version).files[LEDGER])
+    listed = here.lineage(version).files
+    return Elder(
+        version=version.number, run_id=version.run_id, ledger=listed[LEDGER], features=listed.get(FEATURES)
+    )
 
 
 def _place(here: _World, on_data: Version | None) -> Place:

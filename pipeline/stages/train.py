@@ -9,7 +9,9 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Parent
 from pipeline.artifacts.training import IDLE, Audit, Mixture, Places, Training
 from pipeline.base import files, params, process
@@ -18,17 +20,36 @@ from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
 from pipeline.data import dataset
 from pipeline.data.settings import Replay
-from pipeline.learning import audit, checkpoint, engine, inheritance, ladder, model, rewind, starts, stopping
-from pipeline.learning.checkpoint import Folder, State, Values
+from pipeline.learning import (
+    audit,
+    checkpoint,
+    engine,
+    headstart,
+    inheritance,
+    ladder,
+    model,
+    rewind,
+    starts,
+    stopping,
+)
+from pipeline.learning.checkpoint import Folder, State
 from pipeline.learning.engine import Engine
-from pipeline.learning.fit import Outcome, PausedError, Session, fit
+from pipeline.learning.fit import Outcome, Parts, PausedError, Session, fit
 from pipeline.learning.inheritance import Inheritance
 from pipeline.learning.progress import Progress, duration, ended
 from pipeline.learning.settings import NEWEST, Budget, Checkpoint, Train
 from pipeline.learning.task import Task
+from pipeline.learning.trained import Trained
 from pipeline.registry.client import Registry
 from pipeline.registry.run import Run
 from pipeline.registry.settings import RegisteredModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    Arrays = Mapping[str, np.ndarray]
 
 CODES = {"SIGINT": 130, "SIGTERM": 143}
 """Exit codes, as a shell has them."""
@@ -101,8 +122,8 @@ class _Call:
     asked: Callable[[], str | None]
     """Gives the reason why training is to stop at once, if there is one."""
     engine: Engine
-    fresh: Values
-    """Of the engine when it was new."""
+    fresh: "Arrays"
+    """Weights of the whole network when it was new."""
     inherited: Inheritance | None
     """None for a cold start."""
     states: Folder
@@ -114,12 +135,12 @@ class _Call:
 def _train(task: Task, registry: Registry, settings: Settings, paths: Paths, asked: Callable[[], str | None]) -> None:
     """Train, audit if that is due, and write the model."""
     call = _begin(task, registry, settings, paths, asked)
-    outcome: Outcome | None = None
+    trained: Trained | None = None
     try:
-        outcome, reason = _learn(call)
-        kept, audited = _audit(call, outcome)
+        trained, reason = _learn(call)
+        kept, audited = _audit(call, trained)
     except PausedError as paused:
-        raise _paused(call.run, paused, task.train, is_audit=outcome is not None) from None
+        raise _paused(call.run, paused, task.train, is_audit=trained is not None) from None
     except OSError as error:
         call.run.end("FAILED")
         raise _unsaved(error) from None
@@ -130,18 +151,21 @@ def _train(task: Task, registry: Registry, settings: Settings, paths: Paths, ask
     _write(paths.model, task, kept)
     _record(task, kept, reason, audited).write(paths.model / "training.json")
     call.run.end()
-    call.states.finish(outcome.history)  # only now: the outcome is on disk
-    shutil.rmtree(audit.beside(call.states.path), ignore_errors=True)
+    call.states.finish(trained.outcome.history)  # only now: the outcome is on disk
+    for path in (audit.beside(call.states.path), call.states.path):
+        shutil.rmtree(audit.beside(path), ignore_errors=True)
+        shutil.rmtree(headstart.beside(path), ignore_errors=True)
 
 
 def _begin(task: Task, registry: Registry, settings: Settings, paths: Paths, asked: Callable[[], str | None]) -> _Call:
     """Load the state or what is inherited, tell which, and open the run."""
     states, state = _states(task, settings.checkpoint, paths.scratch / "training")
-    made = _engine(task, is_resumed=state is not None)
-    fresh, inherited = made.values(), None
+    # What a state or a parent has need not be pretrained; what is frozen from the beginning is in no state.
+    is_fresh = task.plan.kind != "warm" and (state is None or task.description.frozen is not None)
+    made = _engine(task, task.description, task.train_now, is_fresh)
+    fresh, inherited = model.arrays(made.outer.weights), None
     if task.parent.pin and task.plan.kind != "cold":
-        weights = model.arrays(made.network.weights)
-        inherited = inheritance.fetch(task.parent.pin, task, weights, registry, paths.scratch / "objects")
+        inherited = inheritance.fetch(task.parent.pin, task, fresh, registry, paths.scratch / "objects")
     _say_start(task, states, state)
     if inherited and state is None:
         inherited.begin(made, task.is_idle)
@@ -178,40 +202,73 @@ def _unsaved(error: OSError) -> PipelineError:
     return PipelineError(f"the state of training cannot be saved: {error}; free space or make it writable")
 
 
-def _engine(task: Task, is_resumed: bool) -> Engine:
-    """The network that learns; with pretrained weights, if those are wanted, where something begins from fresh ones."""
+def _engine(task: Task, description: Description, train: Train, is_fresh: bool) -> Engine:
+    """A network that learns; with pretrained weights, if those are wanted, where something begins from fresh ones."""
     engine.make_repeatable(task.train.seed, task.train.threads)
-    is_fresh = task.plan.is_audited or (task.plan.needs_all and not is_resumed)
-    return engine.create(task.description, task.train_now, task.train.pretrained if is_fresh else None)
+    return engine.create(description, train, task.train.pretrained if is_fresh else None)
 
 
-def _learn(call: _Call) -> tuple[Outcome, str]:
-    """Train, and mix the result with what the parent serves; the outcome, and why training stopped."""
+def _learn(call: _Call) -> tuple[Trained, str]:
+    """Train, and mix the result with what the parent serves; what came of it, and why training stopped."""
     task, train, inherited = call.task, call.task.train_now, call.inherited
+    around = inherited.served if inherited else call.fresh
+
+    def trained(outcome: Outcome, num_forward: int = 0) -> Trained:
+        num_computed = task.images.contents.num_computed
+        return Trained(task.description, call.engine, around, task.parts, outcome, num_computed + num_forward)
+
     if call.state and task.target and task.target.is_result:
         outcome = rewind.result(call.engine, call.state)
         print(f"train: {ended(outcome.reason, outcome.best_epoch, outcome.spent)}", flush=True)
-        return outcome, outcome.reason
+        return trained(outcome), outcome.reason
     parts = task.parts if task.plan.kind == "warm" else task.parts.unlearned
+    num_forward = 0
+    if task.plan.kind == "cold" and not task.is_idle:
+        num_forward = _head_first(call, task.description, call.engine, parts, call.states, call.state)
     watcher = Progress(train, call.run)
     with closing(watcher):
         session = Session(call.states, watcher, call.state, call.settings.budget, call.asked)
         outcome = fit(call.engine, parts, train, session)
     if inherited and task.is_idle:
-        outcome = replace(outcome, last=inherited.last)
+        outcome = replace(outcome, last=call.engine.tuned(inherited.last))
     elif inherited and task.plan.kind == "warm":
-        outcome = starts.blend(call.engine, inherited.served, outcome, task.parts.val, task.train)
+        served = call.engine.tuned(inherited.served)
+        outcome = starts.blend(call.engine, served, outcome, task.parts.val, task.train)
         _say_blend(outcome)
     reason = _stop_reason(outcome, task)
     print(f"train: {ended(reason, outcome.best_epoch, outcome.spent)}", flush=True)
-    return outcome, reason
+    return trained(outcome, num_forward), reason
 
 
-def _audit(call: _Call, outcome: Outcome) -> tuple[Outcome, Audit | None]:
-    """Where an audit is due, train from scratch too, with states and curves of its own; see `audit.run`."""
-    task, settings = call.task, call.settings
+def _head_first(
+    call: _Call, description: Description, made: Engine, parts: Parts, states: Folder, state: State | None
+) -> int:
+    """Before a pretrained network is trained as a whole, train its head; gives how many images passed forward."""
+    task = call.task
+    if task.train.pretrained is None or description.is_head_only:
+        return 0
+    if state is None:
+        print("train: the head first, on the features that the pretrained network gives", flush=True)
+        folder = headstart.beside(states.path)
+        heads = Folder(folder, {**states.inputs, "head": True}, _unseen(call.settings.checkpoint), _warn)
+        watcher = Progress(starts.for_head(task.train), call.run, name="head")
+        with closing(watcher):
+            session = Session(heads, watcher, heads.load(), call.settings.budget, call.asked)
+            outcome = headstart.train_head(made, parts, task.train, session, folder / "features")
+        print(f"train: head: {ended(outcome.reason, outcome.best_epoch, outcome.spent)}", flush=True)
+    return len(parts.train) + len(parts.val)
+
+
+def _unseen(every: Checkpoint) -> Checkpoint:
+    """What to keep of a training to whose epochs nobody goes back."""
+    return every.model_copy(update={"keep": NEWEST})
+
+
+def _audit(call: _Call, going_on: Trained) -> tuple[Trained, Audit | None]:
+    """Where an audit is due, train from scratch too, with states and curves of its own; see `audit.compare`."""
+    task, settings, outcome = call.task, call.settings, going_on.outcome
     if not task.plan.is_audited or (task.is_idle and not outcome.is_cut):
-        return outcome, None
+        return going_on, None
     if outcome.is_cut:
         if outcome.reason.startswith("budget."):
             why = "no budget is left for it"
@@ -219,26 +276,33 @@ def _audit(call: _Call, outcome: Outcome) -> tuple[Outcome, Audit | None]:
             why = "an epoch that a person chose gets none"
         due = "" if task.plan.growth else f"; the next is due in {task.train.audit_every} cycles"
         print(f"train: audit: {why}{due}")
-        return outcome, None
-    inputs = {**call.states.inputs, "audit": True}
-    every = settings.checkpoint.model_copy(update={"keep": NEWEST})  # nobody goes back to an epoch of an audit
-    states = Folder(audit.beside(call.states.path), inputs, every, _warn)
-    watcher = Progress(task.train_on_all, call.run, name="audit")
+        return going_on, None
+    print("train: audit: from scratch on all images, to see whether going on is still as good", flush=True)
+    states = Folder(
+        audit.beside(call.states.path), {**call.states.inputs, "audit": True}, _unseen(settings.checkpoint), _warn
+    )
+    state, parts, train = states.load(), task.parts_afresh, task.train_on_all
+    made = _engine(task, task.description_afresh, train, is_fresh=True)
+    fresh = model.arrays(made.outer.weights)
+    num_forward = _head_first(call, task.description_afresh, made, parts, states, state)
+    left = settings.budget and stopping.left(settings.budget, outcome.spent_now)
+    watcher = Progress(train, call.run, name="audit")
     with closing(watcher):
-        session = Session(states, watcher, states.load(), settings.budget, call.asked)
-        return audit.run(task, call.engine, call.fresh, outcome, session)
+        result = fit(made, parts, train, Session(states, watcher, state, left, call.asked))
+    print(f"train: audit: {ended(result.reason, result.best_epoch, result.spent)}", flush=True)
+    return audit.compare(task, going_on, Trained(task.description_afresh, made, fresh, parts, result, num_forward))
 
 
-def _record(task: Task, outcome: Outcome, reason: str, audited: Audit | None) -> Training:
+def _record(task: Task, kept: Trained, reason: str, audited: Audit | None) -> Training:
     """How training went.
 
     Args:
         task: what it was to learn.
-        outcome: what it gave.
+        kept: what it gave.
         reason: why it stopped.
         audited: what an audit found.
     """
-    is_scratch_better = audited.is_scratch_better if audited else None
+    outcome, is_scratch_better = kept.outcome, audited.is_scratch_better if audited else None
     is_scratch = bool(is_scratch_better)
     after = ladder.after(task.plan, is_scratch_better, is_cut=outcome.is_cut or audited is not None)
     return Training(
@@ -251,12 +315,12 @@ def _record(task: Task, outcome: Outcome, reason: str, audited: Audit | None) ->
         best_epoch=outcome.best_epoch,
         is_chosen=task.target is not None and task.target.is_result,
         epochs=len(outcome.history) - 1,
-        max_epochs=task.train.max_epochs if is_scratch else task.train_now.max_epochs,
+        max_epochs=task.train_on_all.max_epochs if is_scratch else task.train_now.max_epochs,
         retries=tuple(outcome.retries),
         stop_reason=outcome.reason if is_scratch else reason,
         share=outcome.share,
         blended=tuple(Mixture(share=share, **row) for share, row in sorted(outcome.blended.items())),
-        passes=audited.passes if audited else outcome.passes(len(task.parts.val)),
+        passes=audited.passes if audited else kept.passes,
         audit=audited,
         # Before: as it was pinned, not as it is now, for the same data must give the same bytes later.
         ladder=Places(before=task.parent.ladder, after=after),
@@ -268,13 +332,13 @@ def _record(task: Task, outcome: Outcome, reason: str, audited: Audit | None) ->
     )
 
 
-def _write(out: Path, task: Task, outcome: Outcome) -> None:
+def _write(out: Path, task: Task, kept: Trained) -> None:
     """The model, and what the next warm start needs of it."""
-    task.description.write(out / "model.json")
+    kept.description.write(out / "model.json")
     files.write_table(out / "images.parquet", task.images.index())
-    files.write_arrays(out / "weights.npz", outcome.weights)
-    files.write_arrays(out / "last.npz", outcome.last)
-    files.write_arrays(out / "state.npz", outcome.optimizer)
+    files.write_arrays(out / "weights.npz", kept.weights)
+    files.write_arrays(out / "last.npz", kept.last)
+    files.write_arrays(out / "state.npz", kept.outcome.optimizer)
 
 
 def _say_start(task: Task, states: Folder, state: State | None) -> None:

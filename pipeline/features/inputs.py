@@ -1,0 +1,119 @@
+"""Inputs: what the models of a cycle see of its images, pixels or features, and what gives these."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts.lineage import WEIGHTS
+from pipeline.artifacts.model import Description, Frozen
+from pipeline.artifacts.parent import Champion, Parent, Pin
+from pipeline.data.splits import SPLITS, Split
+from pipeline.features.extraction import Extractor
+from pipeline.images.decoding import View
+from pipeline.learning import cut, engine, freezing, model, pretrained
+from pipeline.learning.ladder import Plan
+from pipeline.learning.settings import Embedding
+from pipeline.registry.client import Registry
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a model sees."""
+
+    description: Description
+    """Of the model."""
+    splits: tuple[Split, ...]
+    """Of whose images it is wanted."""
+    is_trained_on: bool
+    extractor: Extractor | None
+    """What gives it, where it is features."""
+
+    @property
+    def name(self) -> str:
+        """See `Description.inputs`."""
+        return self.description.inputs
+
+    @property
+    def view(self) -> View:
+        """The pixels that it is, or is computed from."""
+        size, _, channels = self.description.image_shape
+        return View(size, channels, self.description.fit)
+
+
+def of_cycle(
+    plain: Description,
+    train: Embedding,
+    plan: Plan,
+    parent: Parent,
+    champion: Champion,
+    fetch: Callable[[Pin], Path],
+) -> tuple[Input, ...]:
+    """What has to be there for a cycle: what its trainings see of all images, and the champion of the holdout's.
+
+    Args:
+        plain: the model of the cycle, without a frozen part.
+        train: part of section `train` of params.yaml.
+        plan: how the cycle starts.
+        parent: the version to start from.
+        champion: the version to beat.
+        fetch: gives the file with a version's weights.
+
+    Returns:
+        The first is that of the training that goes on.
+    """
+
+    def fresh() -> str:
+        return pretrained.identity(train.pretrained)
+
+    def built() -> Any:
+        return model.build(plain, train.pretrained)
+
+    wanted = []
+    for kind in dict.fromkeys((plan.kind, "cold") if plan.is_audited else (plan.kind,)):
+        description = freezing.described(plain, train.tune, kind, parent, fresh)
+        of_parent = partial(_loaded, parent.pin, fetch) if parent.pin and kind != "cold" else built
+        wanted.append(Input(description, SPLITS, True, _extractor(description, of_parent, train)))
+    if champion.pin:
+        description = champion.pin.lineage.model
+        gives = _extractor(description, partial(_loaded, champion.pin, fetch), train)
+        wanted.append(Input(description, ("holdout",), False, gives))
+    first: dict[str, Input] = {}
+    for one in wanted:
+        first.setdefault(one.name, one)
+    return tuple(first.values())
+
+
+def _extractor(description: Description, whole: Callable[[], Any], train: Embedding) -> Extractor | None:
+    """What gives a model's features; None where it sees pixels.
+
+    Args:
+        description: of the model.
+        whole: builds a network with the frozen part's weights in it.
+        train: part of section `train` of params.yaml.
+    """
+    if description.frozen is None:
+        return None
+    return Extractor(description, partial(_frozen, whole, description.frozen, train))
+
+
+def _frozen(whole: Callable[[], Any], frozen: Frozen, train: Embedding) -> Any:
+    print("prepare: loading TensorFlow", flush=True)
+    engine.make_repeatable(train.seed, train.threads)
+    return cut.split(whole(), frozen.cut).frozen
+
+
+def _loaded(pin: Pin, fetch: Callable[[Pin], Path]) -> Any:
+    return model.load(pin.lineage.model, fetch(pin), f"v{pin.version}")
+
+
+def fetched(registry: Registry, objects: Path) -> Callable[[Pin], Path]:
+    """Gives the file with a version's weights.
+
+    Args:
+        registry: that the versions are in.
+        objects: keeps downloads.
+    """
+    return lambda pin: registry.download(pin.run_id, WEIGHTS, pin.lineage.files[WEIGHTS], objects)
+
