@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.model import Fit
 
 
 class Contents(Artifact):
@@ -12,6 +13,8 @@ class Contents(Artifact):
     """The label map: position is the model's output; it only ever grows at the end."""
     image_shape: tuple[int, int, int]
     """Height and width in pixels, and channels, as the model sees them."""
+    fit: Fit
+    """How the pictures became squares."""
     num_images: int
     """In the data as a whole, of which the dataset holds the new and the picked."""
     num_added: int

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts.dataset import Contents
+from pipeline.artifacts.model import Fit
 from pipeline.base import files
 from pipeline.base.errors import DataError
 from pipeline.data.splits import SPLITS, Split
@@ -83,21 +84,26 @@ class Dataset:
         return self.contents.image_shape
 
     @property
+    def fit(self) -> Fit:
+        """How the pictures became squares."""
+        return self.contents.fit
+
+    @property
     def digest(self) -> str:
         """Of everything in it."""
         return self.contents.digest
 
-    def part(self, split: Split, size: int | None = None, channels: int | None = None) -> Part:
+    def part(self, split: Split, size: int | None = None, channels: int | None = None, fit: Fit | None = None) -> Part:
         """Read a split; the pixels stay on disk until used.
 
         Args:
             split: which.
-            size, channels: for a model that sees images of another shape; only the holdout has one.
+            size, channels, fit: for a model that sees other pixels of the images; only the holdout has them.
         """
         import numpy as np
 
         shape = (size or self.image_shape[0], channels or self.image_shape[2])
-        path = file(self.folder, split, *shape)
+        path = file(self.folder, split, *shape, fit or self.fit)
         index = files.read_table(self.folder / f"{split}.parquet")
         try:
             pixels = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -121,9 +127,9 @@ class Dataset:
         )
 
 
-def file(folder: Path, split: Split, size: int, channels: int) -> Path:
+def file(folder: Path, split: Split, size: int, channels: int, fit: Fit = "crop") -> Path:
     """Where the pixels of a split lie: a .npy of uint8 (images, size, size, channels)."""
-    return folder / f"{split}-{size}x{size}x{channels}.npy"
+    return folder / f"{split}-{size}x{size}x{channels}{'' if fit == 'crop' else f'-{fit}'}.npy"
 
 
 def write(
@@ -132,6 +138,7 @@ def write(
     *,
     labels: Sequence[str],
     image_shape: tuple[int, int, int],
+    fit: Fit = "crop",
     num_images: int,
     num_added: int,
     num_unlearned: int,
@@ -146,6 +153,7 @@ def write(
             `Part`).
         labels: the label map.
         image_shape: (height, width, channels) that the model will see.
+        fit: how the pictures became squares.
         num_images, num_added, num_unlearned, num_known, is_unchanged: see `artifacts.dataset.Contents`.
     """
     size, _, channels = image_shape
@@ -154,6 +162,7 @@ def write(
     facts = {
         "labels": list(labels),
         "image_shape": list(image_shape),
+        "fit": fit,
         "num_images": num_images,
         "num_added": num_added,
         "num_unlearned": num_unlearned,
@@ -163,8 +172,8 @@ def write(
     }
     columns = ("digest", "label", "is_unlearned")  # in training, what is unlearned counts for more
     listed = {split: [rows[name].to_list() for name in columns] for split, rows in parts.items()}
-    # What the champion sees besides, if it sees another shape, does not make this model another.
-    made = {split: files.sha256_file(file(folder, split, size, channels)) for split in parts}
+    # What the champion sees besides, if it sees other pixels, does not make this model another.
+    made = {split: files.sha256_file(file(folder, split, size, channels, fit)) for split in parts}
     files.write_json(folder / INDEX, facts | {"digest": files.sha256_json([facts, listed, made])})
     return read(folder)
 

@@ -49,7 +49,10 @@ class Task:
     def description(self) -> Description:
         """Of the model."""
         return Description(
-            architecture=self.train.architecture, image_shape=self.images.image_shape, labels=self.images.labels
+            architecture=self.train.architecture,
+            image_shape=self.images.image_shape,
+            fit=self.images.fit,
+            labels=self.images.labels,
         )
 
     @cached_property

@@ -113,9 +113,9 @@ class _Model:
         return placed
 
     def on_holdout(self, images: Dataset) -> "np.ndarray":
-        """Of the holdout images, in the shape that it sees them in."""
+        """Of the holdout images, in the pixels that it sees of them."""
         size, _, channels = self.description.image_shape
-        return self.logits(images.part("holdout", size, channels).pixels)
+        return self.logits(images.part("holdout", size, channels, self.description.fit).pixels)
 
 
 def _challenger(folder: Path, images: Dataset, settings: Settings) -> _Model:
@@ -239,7 +239,8 @@ def _doubts(champion: _Model, images: Dataset, suspicious: float) -> list[_Suspe
     """
     import numpy as np
 
-    if champion.description.image_shape != images.image_shape:
+    theirs = champion.description
+    if (theirs.image_shape, theirs.fit) != (images.image_shape, images.fit):
         return []
     suspects = []
     for split in SPLITS:

@@ -18,6 +18,7 @@ from pipeline.data.settings import Prepare
 from pipeline.data.splits import SPLITS, Split
 from pipeline.data.store import Store
 from pipeline.images import likeness, pixels
+from pipeline.images.decoding import View
 from pipeline.images.likeness import Images
 from pipeline.images.pixels import Kept
 from pipeline.images.settings import DecodingLimits
@@ -86,6 +87,7 @@ def run(paths: Paths) -> None:
         },
         labels=outputs,
         image_shape=(size, size, channels),
+        fit=settings.prepare.fit,
         num_images=num_images,
         num_added=num_added,
         num_unlearned=len(unlearned),
@@ -251,11 +253,14 @@ def _enough(prepare: Prepare) -> int:
 
 
 def _decode(images: Images, parts: "dict[Split, pl.DataFrame]", folder: Path) -> None:
-    """Write the pixels of each split; the holdout's also as the champion sees them, if that is another shape."""
+    """Write the pixels of each split; the holdout's also as the champion sees them, if those are others."""
     views = {split: images.views if split == "holdout" else images.views[:1] for split in parts}
+
+    def target(split: Split, view: View) -> Path:
+        return dataset.file(folder, split, view.size, view.channels, view.fit)
+
     targets: dict[Split, dict[Kept, Path]] = {
-        split: {images.kept(view): dataset.file(folder, split, view.size, view.channels) for view in views[split]}
-        for split in parts
+        split: {images.kept(view): target(split, view) for view in views[split]} for split in parts
     }
     faults: dict[str, str] = {}
     for split, rows in parts.items():
