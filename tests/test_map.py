@@ -114,44 +114,24 @@ RERUNS = {
         "artifacts/reference.py artifacts/sources.py artifacts/table.py artifacts/training.py base/errors.py "
         "base/files.py base/params.py base/paths.py data/delta.py data/settings.py data/splits.py "
     ),
-    (D, V, P, T): (
-        "base/code.py "
-    ),
+    (D, V, P, T): ("base/code.py "),
     (V, P, T, E): (
         "base/process.py data/ledger.py registry/client.py registry/connection.py registry/memory.py "
         "registry/run.py registry/settings.py registry/version.py "
     ),
-    (D, V, P): (
-        "base/git.py base/words.py data/labels.py data/origins.py data/store.py "
-    ),
-    (P, T, E): (
-        "artifacts/dataset.py data/dataset.py judging/paired.py learning/settings.py "
-    ),
-    (P, E): (
-        "judging/reach.py judging/settings.py "
-    ),
-    (P, T): (
-        "data/replay.py learning/ladder.py "
-    ),
-    (T, E): (
-        "judging/metrics.py learning/checkpoint.py learning/engine.py learning/model.py learning/stopping.py "
-    ),
-    (V, E): (
-        "showing/sheet.py showing/text.py "
-    ),
+    (D, V, P): ("base/git.py base/words.py data/labels.py data/origins.py data/store.py "),
+    (P, T, E): ("artifacts/dataset.py data/dataset.py judging/paired.py learning/settings.py "),
+    (P, E): ("judging/reach.py judging/settings.py "),
+    (P, T): ("data/replay.py learning/ladder.py "),
+    (T, E): ("judging/metrics.py learning/checkpoint.py learning/engine.py learning/model.py learning/stopping.py "),
+    (V, E): ("showing/sheet.py showing/text.py "),
     (V, P): (
         "images/damage.py images/decoding.py images/jpeg.py images/pixels.py images/settings.py "
         "images/sniffing.py images/statistics.py images/workers.py "
     ),
-    (D,): (
-        "data/comparison.py data/inventory.py data/removals.py data/sources.py stages/detect.py "
-    ),
-    (E,): (
-        "artifacts/evaluation.py judging/gate.py showing/plots.py stages/evaluate.py "
-    ),
-    (P,): (
-        "data/neighbours.py data/twins.py data/wishes.py images/likeness.py stages/prepare.py "
-    ),
+    (D,): ("data/comparison.py data/inventory.py data/removals.py data/sources.py stages/detect.py "),
+    (E,): ("artifacts/evaluation.py judging/gate.py showing/plots.py stages/evaluate.py "),
+    (P,): ("data/neighbours.py data/twins.py data/wishes.py images/likeness.py stages/prepare.py "),
     (T,): (
         "learning/audit.py learning/augment.py learning/fit.py learning/inheritance.py learning/kept.py "
         "learning/progress.py learning/rewind.py learning/starts.py learning/task.py stages/train.py "
