@@ -55,13 +55,13 @@ class Classifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         Raises:
             ValueError: an image cannot be decoded; names the rows.
         """
-        size, _, channels = self._description.image_shape
+        (size, _, channels), fit = self._description.image_shape, self._description.fit
         contents = [_bytes(value) for value in model_input["image"]]
         facts = [images.inspect(content) for content in contents]
         faults = [f"row {row}: {fact.error}" for row, fact in enumerate(facts) if fact.error]
         if faults:
             raise ValueError(f"{len(faults)} of {len(contents)} images cannot be decoded: {'; '.join(faults[:3])}")
-        pixels = np.stack([images.decode(content, size, channels) for content in contents])
+        pixels = np.stack([images.decode(content, size, channels, fit) for content in contents])
         probabilities = metrics.probabilities(model.logits(self._network, pixels, 256))
         best = probabilities.argmax(axis=1)
         return pd.DataFrame(

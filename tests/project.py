@@ -185,7 +185,8 @@ class Project:
             for digest, pixels in zip(part.digests, part.pixels, strict=True):
                 content = contents[digest].read_bytes()
                 assert hashlib.md5(content, usedforsecurity=False).hexdigest() == digest
-                assert (images.decode(content, pixels.shape[0], pixels.shape[2]) == pixels).all(), contents[digest]
+                size, _, channels = pixels.shape
+                assert (images.decode(content, size, channels, found.fit) == pixels).all(), contents[digest]
 
     @property
     def mlflow(self) -> "MlflowClient":

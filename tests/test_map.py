@@ -202,6 +202,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "validate.max_memory": (V, P),
     "prepare": (P,),
     "prepare.image_size": (V, P),
+    "prepare.fit": (V, P),
     "prepare.channels": (V, P),
     "prepare.renamed_labels": (V, P),
     "prepare.removed_labels": (V, P),

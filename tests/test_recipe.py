@@ -16,6 +16,7 @@ def changed(settings: Params, section: str, **values: object) -> Params:
     ("section", "values"),
     [
         ("prepare", {"image_size": 64}),
+        ("prepare", {"fit": "pad"}),
         ("prepare", {"replay": "all"}),
         ("prepare", {"seed": 8}),
         ("train", {"architecture": "MobileNetV3Small"}),

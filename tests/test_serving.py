@@ -1,8 +1,12 @@
 """The model as MLflow serves it; that it classifies is told in `registry/test_client.py`."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import samples
 
@@ -22,15 +26,39 @@ def package(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def load(package: Path) -> None:
+def loaded(package: Path) -> Any:
     from pipeline.serving import Classifier
 
     places = {"model": str(package / "model.json"), "weights": str(package / "weights.npz")}
-    Classifier().load_context(SimpleNamespace(artifacts=places))
+    served = Classifier()
+    served.load_context(SimpleNamespace(artifacts=places))
+    return served
 
 
 def test_a_whole_package_is_loaded(package: Path) -> None:
-    load(package)
+    assert loaded(package)
+
+
+@pytest.mark.parametrize("fit", [None, "crop", "pad", "stretch"])
+def test_pictures_are_fitted_as_the_version_was_trained(package: Path, draw: Callable[..., bytes], fit: str) -> None:
+    """An earlier version does not say how: it saw the centre."""
+    import pandas as pd
+
+    from pipeline.images import decoding
+    from pipeline.judging import metrics
+    from pipeline.learning import model
+
+    changes = {"fit": fit} if fit else {}
+    description = samples.description("cat", "dog", image_shape=(16, 16, 3), **changes)
+    description.write(package / "model.json")
+    assert ("fit" in json.loads((package / "model.json").read_text())) is (fit is not None)
+    pictures = [draw(size=(160, 16)), draw(size=(30, 40))]
+    seen = np.stack([decoding.decode(picture, 16, 3, description.fit) for picture in pictures])
+    with model.standard():
+        network = model.load(description, package / "weights.npz", "test")
+    expected = metrics.probabilities(model.logits(network, seen, 2)).max(axis=1)
+    found = loaded(package).predict(None, pd.DataFrame({"image": pictures}))
+    np.testing.assert_allclose(found["probability"], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["model.json", "weights.npz"])
@@ -41,5 +69,5 @@ def test_a_damaged_file_is_named_and_nobody_is_told_to_run_a_cycle_for_it(packag
     with pytest.raises(
         ValueError, match=rf"^a file of this model version is damaged: \S+{name}: .*; {remedy}$"
     ) as told:
-        load(package)
+        loaded(package)
     assert "dvc repro" not in str(told.value)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipeline.artifacts.model import Fit
 from pipeline.base.params import Count, OpenShare, Section, Share, fits
 
 
@@ -22,6 +23,7 @@ class Canvas(Section, part=True):
     """The pixels that the model sees."""
 
     image_size: Annotated[int, Field(ge=8, le=2048)]
+    fit: Fit
     channels: Literal[1, 3]
 
 

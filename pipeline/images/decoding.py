@@ -13,6 +13,8 @@ from pipeline.images.statistics import FINE_SIDE, Sketch
 if TYPE_CHECKING:
     import numpy as np
 
+    from pipeline.artifacts.model import Fit
+
 EXPECTED = f"expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 
 MAX_PIXELS = 64_000_000
@@ -30,6 +32,10 @@ OUT_OF_MEMORY = "needs more memory than there is"
 REDUCING_GAP = 3.0
 """A large picture is first averaged down by a whole number, to no less than so many times the wanted side; from 3 on
 the result can hardly be told from one without it (Pillow's documentation of `Image.resize`)."""
+
+GREY_FILL = 128
+"""What is put beside a picture that is padded: the middle of the range, which networks see as next to nothing once they
+have scaled their pixels; the same for all pictures, so that it tells nothing of them."""
 
 SHARPNESS_SIDE = 64
 """Pixels; sharpness is measured on a centre square of at most this side, so that its cost is bounded."""
@@ -50,11 +56,11 @@ class View:
 
     size: int
     channels: int = 3
-    whole: bool = False
-    """The full picture, squeezed to a square; else its centre square."""
+    fit: "Fit" = "crop"
+    """Its centre square; or the whole picture: padded to a square, or stretched to one."""
 
 
-THUMBNAIL = View(48, 3, whole=True)
+THUMBNAIL = View(48, 3, "stretch")
 """For telling near-duplicates apart."""
 
 
@@ -147,16 +153,16 @@ def inspect(content: bytes) -> Facts:
     return look(content, THUMBNAIL)[0]
 
 
-def decode(content: bytes, size: int, channels: int) -> "np.ndarray":
+def decode(content: bytes, size: int, channels: int, fit: "Fit" = "crop") -> "np.ndarray":
     """Decode to canonical pixels: uint8, shape (size, size, channels), those of `look`.
 
     Rules: EXIF orientation is applied; transparency is laid over white; 16-bit grey is scaled, not
-    cut off; the centre square is taken and resized with antialiasing. Only after `inspect`.
+    cut off; the picture is fitted to a square (see `View`) and resized with antialiasing. Only after `inspect`.
 
     Raises:
         ValueError: the image cannot be decoded.
     """
-    facts, pixels = look(content, View(size, channels))
+    facts, pixels = look(content, View(size, channels, fit))
     if pixels is None:
         raise ValueError(facts.error)
     return pixels
@@ -268,16 +274,27 @@ def _eight_bit(image: Any) -> Any:
 
 
 def _pixels(picture: Any, view: View) -> "np.ndarray":
-    from PIL.Image import Resampling
+    from PIL import Image
 
     mode = "RGB" if view.channels == 3 else "L"
     picture = picture if picture.mode == mode else picture.convert(mode)
     width, height = picture.size
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
-    box = (0, 0, width, height) if view.whole else (left, top, left + side, top + side)
-    resized = picture.resize((view.size, view.size), Resampling.BILINEAR, box, reducing_gap=REDUCING_GAP)
+    box = (left, top, left + side, top + side) if view.fit == "crop" else (0, 0, width, height)
+    target = _padded(width, height, view.size) if view.fit == "pad" else (view.size, view.size)
+    resized = picture.resize(target, Image.Resampling.BILINEAR, box, reducing_gap=REDUCING_GAP)
+    if target != (view.size, view.size):
+        square = Image.new(mode, (view.size, view.size), (GREY_FILL,) * len(mode))
+        square.paste(resized, ((view.size - resized.width) // 2, (view.size - resized.height) // 2))
+        resized = square
     return _array(resized).reshape(view.size, view.size, view.channels)
+
+
+def _padded(width: int, height: int, size: int) -> tuple[int, int]:
+    """Width and height of a picture whose longer side is made to fit; a pixel at least."""
+    longer = max(width, height)
+    return max(1, round(width * size / longer)), max(1, round(height * size / longer))
 
 
 def _array(picture: Any) -> "np.ndarray":

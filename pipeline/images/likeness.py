@@ -32,7 +32,7 @@ class Images(NamedTuple):
     store: Store
     limits: Limits
     views: tuple[View, ...]
-    """What the model sees; and what the champion sees, where that is of another shape."""
+    """What the model sees; and what the champion sees, where that is of another shape or fit."""
     scratch: Path
 
     def kept(self, view: View) -> Kept:

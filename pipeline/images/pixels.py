@@ -36,13 +36,13 @@ def views(canvas: Canvas, version: Champion) -> tuple[View, ...]:
 
     Args:
         canvas: the pixels that its model sees: the first view.
-        version: one that sees the same images; where its pixels have another shape they are the second view.
+        version: one that sees the same images; where its pixels have another shape or fit they are the second view.
     """
-    ours = View(canvas.image_size, canvas.channels)
+    ours = View(canvas.image_size, canvas.channels, canvas.fit)
     if version.lineage is None:
         return (ours,)
     size, _, channels = version.lineage.model.image_shape
-    return tuple(dict.fromkeys((ours, View(size, channels))))
+    return tuple(dict.fromkeys((ours, View(size, channels, version.lineage.model.fit))))
 
 
 def look(store: Store, rows: "pl.DataFrame", limits: Limits, outs: Mapping[View, Path], title: str) -> list[Facts]:
@@ -87,9 +87,8 @@ class Kept:
     """Pixels of one view in a scratch folder, by the images' digests."""
 
     def __init__(self, folder: Path, view: View) -> None:
-        shape = f"{view.size}x{view.size}x{view.channels}{'-whole' if view.whole else ''}"
         self.view = view
-        self._folder = folder / f"{shape}-{decoder()}"
+        self._folder = folder / f"{view.size}x{view.size}x{view.channels}-{view.fit}-{decoder()}"
 
     def path(self, name: str) -> Path:
         """Where pixels of this name lie: .npy, uint8 (images, size, size, channels)."""

@@ -5,7 +5,7 @@ DVC deletes the outputs of a stage before it runs it. What only train would refu
 
 from pathlib import Path
 
-from pipeline.artifacts.model import Description
+from pipeline.artifacts.model import Description, Fit
 from pipeline.artifacts.parent import Parent
 from pipeline.base import code, files
 from pipeline.learning import ladder, model
@@ -47,7 +47,7 @@ def refuse_unbuildable(description: Description, memory: Path) -> None:
     files.write(memory, tried.encode())
 
 
-def described(train: Train, image_shape: tuple[int, int, int], parent: Parent) -> Description:
+def described(train: Train, image_shape: tuple[int, int, int], fit: Fit, parent: Parent) -> Description:
     """The network that a cycle is to train, with the parent's labels."""
     labels = parent.lineage.model.labels if parent.lineage else SOME_LABELS
-    return Description(architecture=train.architecture, image_shape=image_shape, labels=labels)
+    return Description(architecture=train.architecture, image_shape=image_shape, fit=fit, labels=labels)

@@ -328,6 +328,8 @@ def refuse_misfit(pin: Pin, now: Description) -> None:
     before, why = pin.lineage.model, ""
     if before.image_shape != now.image_shape:
         why = f"it sees images of shape {before.image_shape}, params.yaml asks for {now.image_shape}"
+    elif before.fit != now.fit:
+        why = f"it sees images by prepare.fit: {before.fit}, params.yaml asks for {now.fit}"
     elif before.architecture != now.architecture:
         why = f"it is a {before.architecture}, params.yaml asks for a {now.architecture}"
     if why:

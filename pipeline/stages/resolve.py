@@ -274,7 +274,7 @@ def _refuse_unfit(parent: Parent, settings: Params, scratch: Path) -> None:
     from pipeline.learning import architecture
 
     size, channels = settings.prepare.image_size, settings.prepare.channels
-    network = architecture.described(settings.train, (size, size, channels), parent)
+    network = architecture.described(settings.train, (size, size, channels), settings.prepare.fit, parent)
     architecture.refuse_misfit(parent, settings.train, network)
     architecture.refuse_unbuildable(network, scratch / "architecture")
 

@@ -115,7 +115,7 @@ def _facts(
     import numpy as np
 
     images = once(delta.new)
-    views = (*pixels.views(settings.prepare, Parent.read(paths.parent)), THUMBNAIL)
+    views = dict.fromkeys((*pixels.views(settings.prepare, Parent.read(paths.parent)), THUMBNAIL))
     kept = [pixels.Kept(paths.scratch / "pixels", view) for view in views]
     decoded = pixels.keep(store, images, pixels.limits(settings.validate_), kept, "new", "validate")
     seen = tables.table(decoded).with_columns(images["digest"]).with_row_index("place")

@@ -5,6 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.artifacts.model import Fit
 from pipeline.base.errors import DataError
 from pipeline.data import dataset
 from pipeline.data.dataset import Part
@@ -30,10 +31,10 @@ def pixels(split: str, size: int = 8, channels: int = 3, seed: int = 7) -> np.nd
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
 
 
-def lay(folder: Path, split: str, array: np.ndarray) -> None:
+def lay(folder: Path, split: str, array: np.ndarray, fit: Fit = "crop") -> None:
     """Pixels where `prepare` leaves them."""
     folder.mkdir(exist_ok=True)
-    np.save(dataset.file(folder, split, *array.shape[2:]), array)
+    np.save(dataset.file(folder, split, *array.shape[2:], fit), array)
 
 
 def index(rows: Any) -> pl.DataFrame:
@@ -154,6 +155,23 @@ def test_a_dataset_is_whole_only_when_its_description_is_there(tmp_path):
 def test_a_dataset_in_another_shape_is_another(write):
     small = {split: pixels(split, 4) for split in PARTS}
     assert write("one").digest != write("two", arrays=small, image_shape=(4, 4, 3)).digest
+
+
+def test_a_dataset_of_another_fit_is_another_even_of_square_pictures(write, tmp_path):
+    for split in PARTS:
+        lay(tmp_path / "two", split, pixels(split), "pad")
+    padded = write("two", fit="pad")
+    assert (padded.fit, dataset.read(padded.folder).fit, write("one").fit) == ("pad", "pad", "crop")
+    assert padded.digest != write("one").digest
+
+
+def test_the_holdout_as_a_champion_of_another_fit_sees_it_has_its_own_file(write, tmp_path):
+    written, other = write(), pixels("holdout", seed=8)
+    lay(tmp_path / "one", "holdout", other, "stretch")
+    np.testing.assert_array_equal(written.part("holdout", 8, 3, "stretch").pixels, other)
+    np.testing.assert_array_equal(written.part("holdout", 8, 3, "crop").pixels, pixels("holdout"))
+    with pytest.raises(DataError, match=r"holdout-8x8x3-pad\.npy: cannot be read"):
+        written.part("holdout", 8, 3, "pad")
 
 
 def test_missing_pixels_are_named_with_the_remedy(write):

@@ -307,13 +307,64 @@ def test_a_sliver_of_an_image_can_be_decoded(draw, size):
     assert decoding.decode(draw(size=size), 8, 3).shape == (8, 8, 3)
 
 
-def test_the_whole_picture_or_its_centre(encode):
+def test_a_picture_is_stretched_to_a_square_or_its_centre_is_taken(encode):
     stripes = np.zeros((8, 24, 3), np.uint8)
     stripes[:, 8:16] = 200
     content = encode(stripes)
-    whole = decoding.look(content, decoding.View(24, 1, whole=True))[1]
-    assert whole[:, [4, 12, 20], 0].tolist() == [[0, 200, 0]] * 24
-    assert set(decoding.look(content, decoding.View(8, 1))[1].flat) == {200}
+    stretched = decoding.look(content, decoding.View(24, 1, "stretch"))[1]
+    assert stretched[:, [4, 12, 20], 0].tolist() == [[0, 200, 0]] * 24
+    assert set(decoding.look(content, decoding.View(8, 1, "crop"))[1].flat) == {200}
+    np.testing.assert_array_equal(decoding.decode(content, 8, 1), decoding.decode(content, 8, 1, "crop"))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_padded_picture_is_all_there_with_grey_beside_it(encode, channels):
+    scene = np.random.default_rng(7).integers(0, 256, (8, 24, 3), np.uint8)
+    for turned_scene in (scene, scene.swapaxes(0, 1)):
+        content = encode(turned_scene)
+        pixels = decoding.decode(content, 24, channels, "pad")
+        exact = np.asarray(Image.fromarray(turned_scene).convert("RGB" if channels == 3 else "L"))
+        middle = (slice(8, 16), slice(None)) if turned_scene is scene else (slice(None), slice(8, 16))
+        np.testing.assert_array_equal(pixels[middle], exact.reshape(*turned_scene.shape[:2], channels))
+        beside = np.ones((24, 24), bool)
+        beside[middle] = False
+        assert set(pixels[beside].flat) == {128}
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_of_a_square_picture_every_fit_gives_the_same(encode, photograph, fit):
+    content = encode(photograph(np.random.default_rng(7), 300, 300))
+    np.testing.assert_array_equal(decoding.decode(content, 32, 3, fit), decoding.decode(content, 32, 3))
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_fit_is_of_the_upright_picture(encode, orientation, fit):
+    scene = np.random.default_rng(7).integers(0, 256, (30, 60, 3), np.uint8)
+    stored = encode(UPRIGHT[orientation - 1](scene), exif=turned(orientation))
+    np.testing.assert_array_equal(decoding.decode(stored, 20, 3, fit), decoding.decode(encode(scene), 20, 3, fit))
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])
+@pytest.mark.parametrize("size", [(400, 40), (40, 400), (300, 200), (500, 1), (1, 500), (3, 2)], ids=str)
+def test_every_fit_of_every_aspect_is_a_square(draw, kind, size, fit):
+    """And the same whether it is decoded alone or with others."""
+    content, view = draw(kind, size=size), decoding.View(32, 3, fit)
+    facts, pixels = decoding.look(content, view)
+    assert (facts.error, facts.width, facts.height) == ("", *size)
+    assert (pixels.shape, pixels.dtype) == ((32, 32, 3), np.uint8)
+    np.testing.assert_array_equal(decoding.see(content, [decoding.THUMBNAIL, view]).pixels[1], pixels)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (400, 40)], ids=str)
+def test_a_padded_photograph_is_what_pillow_makes_of_it(encode, photograph, size):
+    """Up to rounding; see the test of the centre."""
+    scene = photograph(np.random.default_rng(7), *size)
+    exact = ImageOps.pad(scene, (64, 64), Image.Resampling.BILINEAR, color=(128, 128, 128))
+    difference = decoding.decode(encode(scene), 64, 3, "pad").astype(int) - np.asarray(exact)
+    assert np.abs(difference).mean() < 0.5
+    assert np.percentile(np.abs(difference), 99) <= 4
 
 
 @pytest.mark.parametrize(("kind", "mode"), FILES)

@@ -236,7 +236,7 @@ def test_the_digest_of_the_decoder_is_of_all_that_pixels_depend_on():
 
 def test_a_thumbnail_and_a_canvas_of_its_size_are_kept_apart(tmp_path):
     folder = tmp_path / "kept"
-    square = View(THUMBNAIL.size, THUMBNAIL.channels)
+    square = View(THUMBNAIL.size, THUMBNAIL.channels, "crop")
     assert Kept(folder, THUMBNAIL).path("new") != Kept(folder, square).path("new")
 
 
@@ -317,6 +317,23 @@ def test_the_views_of_a_cycle_are_the_models_and_where_it_is_another_the_champio
     assert pixels.views(canvas, samples.champion()) == (View(8),)
     other = samples.champion(model=samples.description(image_shape=(4, 4, 1)))
     assert pixels.views(canvas, other) == (View(8), View(4, 1))
+
+
+def test_a_champion_that_was_trained_on_another_fit_has_a_view_of_its_own(settings):
+    canvas = settings.prepare.model_copy(update={"image_size": 8, "channels": 3, "fit": "pad"})
+    earlier = samples.champion()  # its description does not say how, as those of before
+    assert pixels.views(canvas, earlier) == (View(8, 3, "pad"), View(8, 3, "crop"))
+    assert pixels.views(canvas, samples.champion(model=samples.description(fit="pad"))) == (View(8, 3, "pad"),)
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch"])
+def test_pixels_of_one_fit_are_not_taken_for_those_of_another(tmp_path, put, limits, fit):
+    rows, store = put(1, 2), Store(tmp_path)
+    kept = [Kept(tmp_path / "kept", View(VIEW.size, VIEW.channels, one)) for one in ("crop", fit)]
+    pixels.keep(store, rows, limits, kept[:1], "new", "test")
+    assert not kept[1].take(rows["digest"], np.zeros((2, 4, 4, 3), np.uint8)).any()
+    pixels.collect(store, rows, limits, {kept[1]: tmp_path / "target.npy"}, "test")
+    np.testing.assert_array_equal(np.load(tmp_path / "target.npy"), expected(tmp_path, rows, kept[1].view))
 
 
 def test_pixels_have_their_room_on_the_disk_before_they_are_written(tmp_path):

@@ -173,9 +173,10 @@ def test_restore_takes_over_what_it_names(settings: Params, restore: tuple[str, 
     ("changes", "words"),
     [
         ({"image_shape": (16, 16, 3)}, "(32, 32, 3), params.yaml asks for (16, 16, 3)"),
+        ({"fit": "pad"}, "by prepare.fit: crop, params.yaml asks for pad"),
         ({"architecture": "MobileNetV2"}, "a small_cnn, params.yaml asks for a MobileNetV2"),
     ],
-    ids=["image size", "architecture"],
+    ids=["image size", "fit", "architecture"],
 )
 def test_misfit_names_both_sides(changes: dict[str, object], words: str) -> None:
     with pytest.raises(ModelError) as caught:

@@ -14,6 +14,7 @@ from project import Project, encoded, picture, pictures
 from pipeline.artifacts.sources import Source, Sources
 from pipeline.data import dataset, ledger, sources
 from pipeline.images import decoding, workers
+from pipeline.images.decoding import THUMBNAIL
 from pipeline.registry.client import Registry
 
 LABELS = ("cat", "dog")
@@ -118,6 +119,22 @@ def test_nor_where_the_champion_sees_pixels_of_another_shape(project, second, de
     for digest, pixels in zip(part.digests, part.pixels, strict=True):
         content = (project.root / paths[digest]).read_bytes()
         np.testing.assert_array_equal(decoding.decode(content, 8, 3), pixels)
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch"])
+def test_nor_where_the_champion_sees_the_pictures_in_another_fit(project, second, decoded, ledgers, fit):
+    """Also not if what the model sees are the thumbnails themselves."""
+    size = THUMBNAIL.size if fit == THUMBNAIL.fit else 8
+    wide = {label: encoded(Image.open(io.BytesIO(picture(99, label))).resize((30, 9))) for label in LABELS}
+    project.add("wide", {label: {"wide.png": content} for label, content in wide.items()})
+    project.space.params(prepare={"fit": fit, "image_size": size})
+    cycle(project, second)
+    check(project, decoded, ledgers[-1])
+    images = dataset.read(project.root / "data/cycle/dataset")
+    part = images.part("holdout", 8, 3, "crop")
+    paths = dict(project.table("ledger.parquet").select("digest", "path").iter_rows())
+    for digest, pixels in zip(part.digests, part.pixels, strict=True):
+        np.testing.assert_array_equal(decoding.decode((project.root / paths[digest]).read_bytes(), 8, 3), pixels)
 
 
 def test_without_the_scratch_folder_the_pixels_are_the_same(project, second, ledgers):

@@ -40,6 +40,11 @@ def trained(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Projec
             "mean MobileNetV3Small?) or module:function",
         ),
         ({"prepare": {"image_size": 16}}, "cannot start from v1: it sees images of shape (8, 8, 3), params.yaml asks"),
+        (
+            {"prepare": {"fit": "pad"}},
+            "cannot start from v1: it sees images by prepare.fit: crop, params.yaml asks for pad; set params.yaml "
+            "back, or set train.start: cold to train afresh",
+        ),
         ({"train": {"architecture": "MobileNetV2"}}, "cannot start from v1: it is a small_cnn, params.yaml asks for a"),
         (
             {"train": {"architecture": "InceptionV3", "start": "cold"}},
@@ -48,7 +53,7 @@ def trained(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Projec
         ({"train": {"architecture": "nets:net", "start": "cold"}}, "train.architecture nets:net ends in a softmax"),
         ({"train": {"architecture": "net:net", "start": "cold"}}, "train.architecture net:net failed: ModuleNotFound"),
     ],
-    ids=["misspelt", "image size", "other than the parent's", "too small images", "own, with softmax", "own, absent"],
+    ids=["misspelt", "size", "fit", "other than the parent's", "too small images", "own, with softmax", "own, absent"],
 )
 def test_it_is_refused_by_resolve(trained: Project, settings: dict[str, dict[str, object]], message: str) -> None:
     (trained.root / "nets.py").write_text(OWN.replace("{end}", ", activation='softmax'"))
