@@ -18,7 +18,7 @@ NAMES = [path.relative_to(PACKAGE).as_posix() for path in MODULES]
 
 HOMES = {
     "tensorflow": {"learning/engine.py"},
-    "keras": {"learning/model.py"},
+    "keras": {"learning/backend.py"},
     "mlflow": {"registry/client.py", "registry/connection.py", "registry/run.py", "serving.py"},
     "great_expectations": {"checking/findings.py"},
     "dvc": {"data/origins.py", "data/tracking.py"},

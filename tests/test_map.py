@@ -123,7 +123,10 @@ RERUNS = {
     (P, T, E): ("artifacts/dataset.py data/dataset.py judging/paired.py learning/settings.py "),
     (P, E): ("judging/reach.py judging/settings.py "),
     (P, T): ("data/replay.py learning/ladder.py "),
-    (T, E): ("judging/metrics.py learning/checkpoint.py learning/engine.py learning/model.py learning/stopping.py "),
+    (T, E): (
+        "judging/metrics.py learning/backend.py learning/checkpoint.py learning/engine.py learning/model.py "
+        "learning/networks.py learning/stopping.py "
+    ),
     (V, E): ("showing/sheet.py showing/text.py "),
     (V, P): (
         "images/damage.py images/decoding.py images/jpeg.py images/pixels.py images/settings.py "

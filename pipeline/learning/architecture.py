@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.artifacts.model import Description, Fit
 from pipeline.artifacts.parent import Parent
 from pipeline.base import code, files
-from pipeline.learning import ladder, model
+from pipeline.learning import ladder, model, networks
 from pipeline.learning.ladder import Growth
 from pipeline.learning.settings import Train
 
@@ -36,7 +36,7 @@ def refuse_unbuildable(description: Description, memory: Path) -> None:
     Raises:
         ModelError: see `model.build`.
     """
-    if description.architecture == model.OWN:
+    if description.architecture == networks.SMALL_CNN:
         return
     own = code.of_architecture(description.architecture)
     tried = files.sha256_json([description.model_dump(mode="json"), code.digest(*own) if own else ""])

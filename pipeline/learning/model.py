@@ -1,109 +1,32 @@
-"""Models and their optimizers: built in code from a description, filled from plain arrays. Home of Keras.
+"""Models and their optimizers: built in code from a description, filled from plain arrays.
 
 No model is loaded from a `.keras` or `.h5` file: such files have carried code again and again (CVE-2024-3660,
 CVE-2025-1550 and their successors).
 """
 
-import contextlib
-import importlib
-import os
-import sys
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Pin
 from pipeline.base import files
-from pipeline.base.errors import ModelError, one_line
+from pipeline.base.errors import ModelError
+from pipeline.learning import backend, networks
 from pipeline.learning.settings import Train
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-OWN = "small_cnn"
-"""The architecture that is built here; all others are Keras' or a user's."""
-
-LONGEST = 300
-"""Characters of a library's error that are shown."""
+keras, standard, use = backend.keras, backend.standard, backend.use
+"""Of the library, for whoever has a model in hand."""
 
 CHANGED = (
     "; if train.architecture is your own function and was changed, put it back as it was, and name the new one "
     "otherwise, with train.start: cold"
 )
 """What to do where weights do not fit: a version is built by the function that its name says."""
-
-MOMENTUM = 0.9
-"""Of the moving averages of batch normalisation: they follow within some ten steps."""
-
-
-ENVIRONMENT = {
-    "KERAS_BACKEND": "tensorflow",
-    "TF_ENABLE_ONEDNN_OPTS": "0",  # oneDNN's sums depend on the machine
-    "TF_XLA_FLAGS": "",  # may compile all functions, which changes the last bits
-    "TF_FUNCTION_JIT_COMPILE_DEFAULT": "",  # the same
-}
-"""What must be so when the libraries load, whatever the user's account says."""
-
-
-def keras() -> Any:
-    """Keras on TensorFlow; its import takes seconds, so it is done only where a model is needed.
-
-    Raises:
-        ModelError: the program that this runs in has Keras on something else already.
-    """
-    if "keras" not in sys.modules:
-        os.environ.update(ENVIRONMENT)
-        with contextlib.nullcontext() if "TF_CPP_MIN_LOG_LEVEL" in os.environ else _quiet():
-            import keras
-        _standardise(keras)
-    if (backend := sys.modules["keras"].config.backend()) != "tensorflow":
-        raise ModelError(
-            f"Keras runs on {backend} in this process; expected tensorflow; set KERAS_BACKEND=tensorflow before "
-            "anything imports Keras"
-        )
-    return sys.modules["keras"]
-
-
-def _standardise(library: Any) -> None:
-    """Keras' own defaults, whatever `~/.keras/keras.json` says: another project may need that."""
-    library.config.set_floatx("float32")
-    library.config.set_epsilon(1e-7)
-    library.config.set_image_data_format("channels_last")
-    library.config.set_dtype_policy("float32")
-
-
-@contextlib.contextmanager
-def standard() -> Iterator[None]:
-    """Keras' own defaults for a while: to build a model in a program that may have set others."""
-    config = keras().config
-    before = config.floatx(), config.epsilon(), config.image_data_format(), config.dtype_policy()
-    _standardise(keras())
-    try:
-        yield
-    finally:
-        config.set_floatx(before[0])
-        config.set_epsilon(before[1])
-        config.set_image_data_format(before[2])
-        config.set_dtype_policy(before[3])
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Drop what TensorFlow's C++ prints before its log level can be set; errors of Python are still raised."""
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def build(description: Description, pretrained: str | None = None) -> Any:
@@ -119,12 +42,15 @@ def build(description: Description, pretrained: str | None = None) -> Any:
     Raises:
         ModelError: the architecture is unknown, does not fit the images, or gives no logits.
     """
-    name = description.architecture
-    if name == OWN:
-        return _small_cnn(description)
-    if ":" in name:
-        return _custom(description)
-    return _application(description, pretrained)
+    network = networks.build(description)
+    if (
+        pretrained == "imagenet"
+        and description.architecture not in networks.OWN
+        and ":" not in description.architecture
+    ):
+        for variable, value in zip(network.weights, networks.imagenet(description), strict=False):
+            variable.assign(value)
+    return network
 
 
 def load(description: Description, weights: "Path | Mapping[str, np.ndarray]", whose: str) -> Any:
@@ -142,87 +68,6 @@ def load(description: Description, weights: "Path | Mapping[str, np.ndarray]", w
     network = build(description)
     fill(network.weights, files.read_arrays(weights) if isinstance(weights, Path) else weights, whose)
     return network
-
-
-def _small_cnn(description: Description) -> Any:
-    """Three conv-BN-ReLU blocks and global average pooling: 55,000 weights, trains on a CPU."""
-    layers = keras().layers
-    inputs = layers.Input(description.image_shape, name="pixels")
-    x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(inputs)
-    for number, filters in enumerate((24, 48, 96)):
-        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv{number}")(x)
-        x = layers.BatchNormalization(momentum=MOMENTUM, name=f"norm{number}")(x)
-        x = layers.ReLU(name=f"relu{number}")(x)
-        if number < 2:
-            x = layers.MaxPooling2D(name=f"pool{number}")(x)
-    x = layers.GlobalAveragePooling2D(name="average")(x)
-    outputs = layers.Dense(len(description.labels), name="logits")(x)
-    return keras().Model(inputs, outputs, name="small_cnn")
-
-
-def _application(description: Description, pretrained: str | None) -> Any:
-    """A `keras.applications` network without its head, with its own preprocessing, and a new head."""
-    applications, layers = keras().applications, keras().layers
-    name = description.architecture
-    names = sorted(n for n in dir(applications) if n[0].isupper())
-    if name not in names:
-        import difflib
-
-        near = difflib.get_close_matches(name, [*names, OWN], n=1, cutoff=0.0)[0]
-        raise ModelError(
-            f"train.architecture {name} is unknown; expected small_cnn, a keras.applications name (did you mean "
-            f"{near}?) or module:function"
-        )
-    constructor = getattr(applications, name)
-    inputs = layers.Input(description.image_shape, name="pixels")
-    try:
-        preprocess = sys.modules[constructor.__module__].preprocess_input
-        with warnings.catch_warnings(action="ignore"):  # weights that were made at another image size are wanted
-            network = constructor(
-                include_top=False, weights=pretrained, input_shape=description.image_shape, pooling="avg"
-            )
-    except Exception as error:  # noqa: BLE001 - Keras raises many kinds, a failed download others
-        with_what = f" with pretrained {pretrained} weights" if pretrained else ""
-        remedy = "change prepare.image_size or prepare.channels"
-        if "URL fetch failure" in str(error):
-            remedy = "run it once with network, which keeps them in ~/.keras, or set train.pretrained: null"
-        raise ModelError(
-            f"train.architecture {name} cannot be built for images of shape {description.image_shape}{with_what}: "
-            f"{one_line(error)[:LONGEST]}; {remedy}"
-        ) from None
-    for layer in network.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            # Keras' momentum, up to 0.999, is made for a million steps; in a few hundred the averages never arrive.
-            layer.momentum = min(layer.momentum, MOMENTUM)
-    outputs = layers.Dense(len(description.labels), name="logits")(network(preprocess(inputs)))
-    return keras().Model(inputs, outputs, name=name)
-
-
-def _custom(description: Description) -> Any:
-    """A user's `module:function(image_shape, num_labels)`, which returns a model that gives logits."""
-    module, function = description.architecture.split(":")
-    what = f"train.architecture {description.architecture}"
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        model = getattr(importlib.import_module(module), function)(description.image_shape, len(description.labels))
-    except Exception as error:  # noqa: BLE001 - a user's code raises anything
-        raise ModelError(
-            f"{what} failed: {type(error).__name__}: {one_line(error)[:LONGEST]}; expected a function (image_shape, "
-            "num_labels) that returns a keras.Model"
-        ) from None
-    wanted = (None, len(description.labels))
-    if not isinstance(model, keras().Model) or model.output_shape != wanted:
-        given = getattr(model, "output_shape", type(model).__name__)
-        raise ModelError(f"{what} gave {given}; expected a keras.Model with output shape {wanted}")
-    if getattr(model.layers[-1], "activation", None) is keras().activations.softmax:
-        raise ModelError(f"{what} ends in a softmax; expected logits, so remove the last activation")
-    return model
-
-
-def use(precision: str) -> None:
-    """Let models that are built from now on compute in this precision; their weights stay float32."""
-    keras().config.set_dtype_policy(precision)
 
 
 def optimizer(train: Train) -> Any:

@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,91 +34,6 @@ def test_small_cnn_takes_raw_pixels_and_gives_logits() -> None:
     assert logits.shape == (5, 3)
     assert (logits[:, 0] < 0).all(), "logits, not probabilities"
     assert (logits[:, 2] > 1).all(), "logits, not probabilities"
-
-
-@pytest.mark.parametrize("name", ["MobileNetV3Small", "MobileNetV2", "ResNet50V2"])
-def test_keras_applications_are_built_and_predict(name: str) -> None:
-    network = model.build(other(architecture=name, image_shape=(64, 64, 3)))
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
-    logits = model.logits(network, pixels, 1)
-    assert logits.shape == (2, 3)
-    assert np.isfinite(logits).all()
-    assert not np.array_equal(logits[0], logits[1])
-
-
-def test_moving_averages_of_an_application_arrive_within_a_small_cycle() -> None:
-    """MobileNetV3's own 0.999 leaves predictions at chance after a cycle of a few hundred steps."""
-    network = model.build(other(architecture="MobileNetV3Small", image_shape=(64, 64, 3)))
-    inner = next(layer for layer in network.layers if layer.name.startswith("MobileNet"))
-    momenta = {layer.momentum for layer in inner.layers if type(layer).__name__ == "BatchNormalization"}
-    assert momenta == {0.9}
-
-
-def test_an_unknown_architecture_names_the_nearest() -> None:
-    with pytest.raises(ModelError, match=r"MobilNetV3Small is unknown; .*did you mean MobileNetV3Small"):
-        model.build(other(architecture="MobilNetV3Small"))
-
-
-def test_an_architecture_that_does_not_fit_the_images_says_so() -> None:
-    with pytest.raises(
-        ModelError, match=r"VGG16 cannot be built for images of shape \(16, 16, 3\).*prepare.image_size"
-    ):
-        model.build(other(architecture="VGG16", image_shape=(16, 16, 3)))
-
-
-def test_pretrained_weights_that_cannot_be_fetched_are_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(*_: object, **__: object) -> None:
-        raise OSError("URL fetch failure: no route\nto host")
-
-    application = sys.modules[model.keras().applications.MobileNetV3Small.__module__]
-    monkeypatch.setattr(application.file_utils, "get_file", offline)
-    with pytest.raises(
-        ModelError, match=r"with pretrained imagenet weights: URL fetch failure: no route to host; run it once"
-    ):
-        model.build(other(architecture="MobileNetV3Small"), "imagenet")
-
-
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    for name in ("fine", "soft", "broken", "narrow"):
-        monkeypatch.delitem(sys.modules, f"mynet_{name}", raising=False)
-    return tmp_path
-
-
-def write(folder: Path, name: str, last: str) -> str:
-    (folder / f"mynet_{name}.py").write_text(
-        "import keras\n"
-        "def net(image_shape, num_labels):\n"
-        "    inputs = keras.Input(image_shape)\n"
-        "    x = keras.layers.Flatten()(inputs)\n"
-        f"    return {last}\n"
-    )
-    return f"mynet_{name}:net"
-
-
-def test_a_users_own_function_builds_the_model(own: Path) -> None:
-    name = write(own, "fine", "keras.Model(inputs, keras.layers.Dense(num_labels)(x))")
-    assert model.build(other(architecture=name)).output_shape == (None, 3)
-
-
-@pytest.mark.parametrize(
-    ("name", "last", "message"),
-    [
-        ("soft", "keras.Model(inputs, keras.layers.Dense(num_labels, activation='softmax')(x))", "ends in a softmax"),
-        ("narrow", "keras.Model(inputs, keras.layers.Dense(1)(x))", r"expected a keras.Model .*\(None, 3\)"),
-        ("broken", "1 / 0", r"failed: ZeroDivisionError.*expected a function \(image_shape, num_labels\)"),
-    ],
-)  # fmt: skip
-def test_a_users_function_that_does_not_do_says_why(own: Path, name: str, last: str, message: str) -> None:
-    with pytest.raises(ModelError, match=message):
-        model.build(other(architecture=write(own, name, last)))
-
-
-def test_a_users_function_that_is_not_there_says_so() -> None:
-    with pytest.raises(ModelError, match=r"nowhere:net failed: ModuleNotFoundError"):
-        model.build(other(architecture="nowhere:net"))
 
 
 def test_weights_move_between_two_builds_of_one_description() -> None:

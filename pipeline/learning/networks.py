@@ -1,0 +1,227 @@
+"""Networks: what `train.architecture` names, built in code as one flat graph from pixels to logits."""
+
+import importlib
+import sys
+import warnings
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.artifacts.model import Description
+from pipeline.base.errors import ModelError, one_line
+from pipeline.learning.backend import keras
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SMALL_CNN, LITE0 = "small_cnn", "EfficientNetLite0"
+OWN = (SMALL_CNN, LITE0)
+"""The architectures that are built here; all others are Keras' or a user's."""
+
+HEAD = "logits"
+"""Name of the last layer of all networks but a user's."""
+
+LONGEST = 300
+"""Characters of a library's error that are shown."""
+
+MOMENTUM = 0.9
+"""Of the moving averages of batch normalisation: they follow within some ten steps."""
+
+BLOCKS = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+"""Of EfficientNet-B0: repeats, kernel, stride of the first, expansion, filters."""
+
+
+def build(description: Description) -> Any:
+    """Build a `keras.Model` with fresh weights.
+
+    Raises:
+        ModelError: the architecture is unknown, does not fit the images, or gives no logits.
+    """
+    name = description.architecture
+    if name == SMALL_CNN:
+        return _small_cnn(description)
+    if name == LITE0:
+        return _lite0(description)
+    return _custom(description) if ":" in name else _application(description)
+
+
+def head(network: Any) -> Any:
+    """The `keras.layers.Dense` that gives a network's logits.
+
+    Raises:
+        ModelError: a user's network ends in another layer.
+    """
+    layers = keras().layers
+    (output,) = getattr(network, "outputs", None) or (None,)
+    last = [layer for layer in network.layers if isinstance(layer, layers.Dense) and layer.output is output]
+    if not last:
+        ends = type(network.layers[-1]).__name__ if network.layers else "nothing"
+        raise ModelError(
+            f"train.architecture: {network.name} ends in {ends}; expected a keras.layers.Dense that gives the logits "
+            "as last layer of a functional model; end it so, or set train.tune: all"
+        )
+    return last[0]
+
+
+def _small_cnn(description: Description) -> Any:
+    """Three conv-BN-ReLU blocks and global average pooling: 55,000 weights, trains on a CPU."""
+    layers = keras().layers
+    inputs = layers.Input(description.image_shape, name="pixels")
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(inputs)
+    for number, filters in enumerate((24, 48, 96)):
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv{number}")(x)
+        x = layers.BatchNormalization(momentum=MOMENTUM, name=f"norm{number}")(x)
+        x = layers.ReLU(name=f"relu{number}")(x)
+        if number < 2:
+            x = layers.MaxPooling2D(name=f"pool{number}")(x)
+    return _ended(inputs, layers.GlobalAveragePooling2D(name="average")(x), description)
+
+
+def _lite0(description: Description) -> Any:
+    """EfficientNet-Lite0: 3.4 million weights, about 0.4 billion multiplications at 224 pixels.
+
+    Tan and Le, ICML 2019, arXiv:1905.11946, in the form for small devices of tensorflow/tpu (efficientnet/lite):
+    ReLU6, no squeeze and excitation, pixels as (x - 127) / 128. Layers are named as in the PyTorch conversions of it.
+    """
+    layers = keras().layers
+    if description.image_shape[2] != 3:
+        raise ModelError(
+            f"train.architecture {LITE0} cannot be built for images of shape {description.image_shape}; expected "
+            "colours; set prepare.channels: 3, which takes grey images too"
+        )
+
+    def norm(x: Any, name: str, is_activated: bool = True) -> Any:
+        x = layers.BatchNormalization(momentum=MOMENTUM, epsilon=1e-3, name=name)(x)
+        return layers.ReLU(6.0, name=f"{name}.relu")(x) if is_activated else x
+
+    def conv(x: Any, filters: int, name: str, kernel: int = 1, stride: int = 1) -> Any:
+        return layers.Conv2D(filters, kernel, stride, padding="same", use_bias=False, name=name)(x)
+
+    inputs = layers.Input(description.image_shape, name="pixels")
+    x = layers.Rescaling(1 / 128, offset=-127 / 128, name="scale")(inputs)
+    x = norm(conv(x, 32, "conv_stem", 3, 2), "bn0")
+    repeated = [(kind, repeat) for kind in BLOCKS for repeat in range(kind[0])]
+    for number, ((_, kernel, stride, expansion, filters), repeat) in enumerate(repeated):
+        name, before, width = f"blocks.{number}", x, int(x.shape[-1])
+        if expansion != 1:
+            x = norm(conv(x, width * expansion, f"{name}.expand_conv"), f"{name}.bn0")
+        x = layers.DepthwiseConv2D(
+            kernel, 1 if repeat else stride, padding="same", use_bias=False, name=f"{name}.depthwise_conv"
+        )(x)
+        x = norm(x, f"{name}.bn1")
+        x = norm(conv(x, filters, f"{name}.project_conv"), f"{name}.bn2", is_activated=False)
+        if repeat:
+            x = layers.Add(name=f"{name}.add")([before, x])
+    x = norm(conv(x, 1280, "conv_head"), "bn1")
+    return _ended(inputs, layers.GlobalAveragePooling2D(name="average")(x), description)
+
+
+def _ended(inputs: Any, features: Any, description: Description) -> Any:
+    """A network from its backbone: pooled features, then a fresh head."""
+    outputs = keras().layers.Dense(len(description.labels), name=HEAD)(features)
+    return keras().Model(inputs, outputs, name=description.architecture)
+
+
+def _application(description: Description) -> Any:
+    """A `keras.applications` network without its head, with its own preprocessing, and a new head.
+
+    Weights have the positions that they have in the network of Keras alone: what was registered is filled by them.
+    """
+    layers = keras().layers
+    constructor = _constructor(description.architecture)
+    inputs = layers.Input(description.image_shape, name="pixels")
+    try:
+        preprocess = sys.modules[constructor.__module__].preprocess_input
+        backbone = constructor(include_top=False, weights=None, input_tensor=preprocess(inputs), pooling="avg")
+    except Exception as error:  # noqa: BLE001 - Keras raises many kinds
+        raise _unfit(description, error) from None
+    for layer in backbone.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            # Keras' momentum, up to 0.999, is made for a million steps; in a few hundred the averages never arrive.
+            layer.momentum = min(layer.momentum, MOMENTUM)
+        if isinstance(layer, layers.Normalization) and layer.weights:
+            # Keras copies these weights when it loads a file of its own; here they are filled from arrays.
+            layer.mean, layer.variance = layer.adapt_mean, layer.adapt_variance
+    return _ended(inputs, backbone.output, description)
+
+
+def _constructor(name: str) -> Any:
+    """Of a `keras.applications` network.
+
+    Raises:
+        ModelError: there is none of that name; names the nearest.
+    """
+    names = sorted(n for n in dir(keras().applications) if n[0].isupper())
+    if name not in names:
+        import difflib
+
+        near = difflib.get_close_matches(name, [*names, *OWN], n=1, cutoff=0.0)[0]
+        raise ModelError(
+            f"train.architecture {name} is unknown; expected {' or '.join(OWN)}, a keras.applications name (did you "
+            f"mean {near}?) or module:function"
+        )
+    return getattr(keras().applications, name)
+
+
+def imagenet(description: Description) -> "list[np.ndarray]":
+    """ImageNet weights of a `keras.applications` network without its head, which Keras downloads once.
+
+    Raises:
+        ModelError: it is unknown, does not fit the images, or cannot be downloaded.
+    """
+    import numpy as np
+
+    layers, constructor = keras().layers, _constructor(description.architecture)
+    try:
+        with warnings.catch_warnings(action="ignore"):  # weights that were made at another image size are wanted
+            backbone = constructor(include_top=False, weights="imagenet", input_shape=description.image_shape)
+    except Exception as error:  # noqa: BLE001 - Keras raises many kinds, a failed download others
+        raise _unfit(description, error, " with pretrained imagenet weights") from None
+    for layer, then in pairwise(backbone.layers):
+        if isinstance(layer, layers.Normalization) and isinstance(then, layers.Rescaling):
+            # Only with these weights Keras' EfficientNet multiplies after the normalisation: here a part of it.
+            layer.adapt_variance.assign(layer.adapt_variance / np.square(np.asarray(then.scale)))
+    return [np.asarray(keras().ops.convert_to_numpy(variable)) for variable in backbone.weights]
+
+
+def _unfit(description: Description, error: Exception, with_what: str = "") -> ModelError:
+    remedy = "change prepare.image_size or prepare.channels"
+    if "URL fetch failure" in str(error):
+        remedy = (
+            "run it once with network, which keeps them in ~/.keras, or set train.pretrained: null, or to a file that "
+            f"`python -m pipeline weights {description.architecture}` made on another machine"
+        )
+    return ModelError(
+        f"train.architecture {description.architecture} cannot be built for images of shape "
+        f"{description.image_shape}{with_what}: {one_line(error)[:LONGEST]}; {remedy}"
+    )
+
+
+def _custom(description: Description) -> Any:
+    """A user's `module:function(image_shape, num_labels)`, which returns a model that gives logits."""
+    module, function = description.architecture.split(":")
+    what = f"train.architecture {description.architecture}"
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        model = getattr(importlib.import_module(module), function)(description.image_shape, len(description.labels))
+    except Exception as error:  # noqa: BLE001 - a user's code raises anything
+        raise ModelError(
+            f"{what} failed: {type(error).__name__}: {one_line(error)[:LONGEST]}; expected a function (image_shape, "
+            "num_labels) that returns a keras.Model"
+        ) from None
+    wanted = (None, len(description.labels))
+    if not isinstance(model, keras().Model) or model.output_shape != wanted:
+        given = getattr(model, "output_shape", type(model).__name__)
+        raise ModelError(f"{what} gave {given}; expected a keras.Model with output shape {wanted}")
+    if getattr(model.layers[-1], "activation", None) is keras().activations.softmax:
+        raise ModelError(f"{what} ends in a softmax; expected logits, so remove the last activation")
+    return model
