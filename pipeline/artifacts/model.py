@@ -1,7 +1,12 @@
 """`model.json`: all that is needed to build a model again, and to show it images as it knows them."""
 
+from typing import Literal
+
 from pipeline.artifacts.artifact import Artifact
 
+Fit = Literal["crop", "pad", "stretch"]
+"""How a picture becomes a square: its centre is taken, the longer side is made to fit and the rest is filled, or both
+sides are made to fit."""
 
 HEAD = "head"
 """The cut between the backbone and the layer that gives the logits."""
@@ -42,4 +47,6 @@ class Description(Artifact):
         pixels = f"{height}x{width}x{channels}{'' if self.fit == 'crop' else f'-{self.fit}'}"
         if self.frozen is None:
             return pixels
-        return f"{pixels}-{self.architecture}-{self.frozen.cut}-{self.frozen.weights[:12]}".replace(" ", "-").replace(":", ".")
+        return f"{pixels}-{self.architecture}-{self.frozen.cut}-{self.frozen.weights[:12]}".replace(" ", "-").replace(
+            ":", "."
+        )

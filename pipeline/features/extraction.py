@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.model import Description
-from pipeline.base import code, files
+from pipeline.base import code
 from pipeline.base.errors import ModelError
 from pipeline.features.shards import Shards
 from pipeline.images import pixels

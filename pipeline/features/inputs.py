@@ -116,4 +116,3 @@ def fetched(registry: Registry, objects: Path) -> Callable[[Pin], Path]:
         objects: keeps downloads.
     """
     return lambda pin: registry.download(pin.run_id, WEIGHTS, pin.lineage.files[WEIGHTS], objects)
-

@@ -114,5 +114,7 @@ def push(store: Store, folder: Path) -> str:
     try:
         sent = store.push(names)
     except DataError as error:
-        return f"warning: features stay on this machine, others compute them anew ({error}); `dvc push` sends them later"
+        return (
+            f"warning: features stay on this machine, others compute them anew ({error}); `dvc push` sends them later"
+        )
     return f"features of new images are in the DVC remote ({counted(sent, 'file')})" if sent else ""

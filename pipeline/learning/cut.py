@@ -22,10 +22,10 @@ class Split(NamedTuple):
 
 
 def split(network: Any, at: str) -> Split:
-    from pipeline.learning import model
+    from pipeline.learning import backend
 
     assert at == "head"
-    keras = model.keras()
+    keras = backend.keras()
     features = network.layers[-1].input
     entry = keras.layers.Input(features.shape[1:], name="features")
     tuned = keras.Model(entry, network.layers[-1](entry))

@@ -10,6 +10,7 @@ from pipeline.artifacts.model import HEAD, Description, Frozen
 from pipeline.artifacts.parent import Parent
 from pipeline.artifacts.training import StartKind
 
+
 def cut_at(tune: str, kind: StartKind) -> str | None:
     """Where a network is cut; None where all of it is trained.
 

@@ -7,13 +7,12 @@ al., ICLR 2022, arXiv:2202.10054). The features are computed once, so this costs
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.learning import cut, model, starts
+from pipeline.learning import backend, cut, model, starts
 from pipeline.learning.engine import Engine
 from pipeline.learning.fit import Outcome, Parts, Session, fit
 from pipeline.learning.settings import Train
 
 if TYPE_CHECKING:
-    import numpy as np
 
     from pipeline.data.dataset import Part
 
@@ -55,9 +54,9 @@ def train_head(engine: Engine, parts: Parts, train: Train, session: Session, fol
 
 def _alone(head: Any) -> Any:
     """A network like the head, with variables of its own: the other's may be spread over devices."""
-    layers = model.keras().layers
+    layers = backend.keras().layers
     features = layers.Input(head.input_shape[1:], name="features")
-    return model.keras().Model(features, layers.Dense(head.output_shape[-1], name="logits")(features), name="head")
+    return backend.keras().Model(features, layers.Dense(head.output_shape[-1], name="logits")(features), name="head")
 
 
 def _featured(body: Any, part: "Part", path: Path) -> "Part":
@@ -68,6 +67,8 @@ def _featured(body: Any, part: "Part", path: Path) -> "Part":
     shape = (len(part), *body.output_shape[1:])
     features = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
     for start in range(0, len(part), AT_ONCE):
-        features[start : start + AT_ONCE] = model.predicted_padded(body, part.take(slice(start, start + AT_ONCE)), AT_ONCE)
+        features[start : start + AT_ONCE] = model.predicted_padded(
+            body, part.take(slice(start, start + AT_ONCE)), AT_ONCE
+        )
     features.flush()
     return part.showing(np.load(path, mmap_mode="r", allow_pickle=False))

@@ -1,6 +1,5 @@
 """Pretrained weights."""
 
-from pathlib import Path
 
 from pipeline.base import files
 

@@ -247,9 +247,7 @@ def _elder(here: _World, cycle: _Cycle) -> Elder | None:
     if version is None or start == version.number:
         return None
     listed = here.lineage(version).files
-    return Elder(
-        version=version.number, run_id=version.run_id, ledger=listed[LEDGER], features=listed.get(FEATURES)
-    )
+    return Elder(version=version.number, run_id=version.run_id, ledger=listed[LEDGER], features=listed.get(FEATURES))
 
 
 def _place(here: _World, on_data: Version | None) -> Place:
