@@ -231,11 +231,11 @@ class Engine:
 
     def tuned(self, whole: "Arrays") -> "Arrays":
         """Of the weights of the whole network those that are trained, by position among these."""
-        return cut.tuned(whole, self._positions)
+        return cut.taken(whole, self._positions)
 
     def whole(self, around: "Arrays", tuned: "Arrays") -> "Arrays":
         """Weights of the whole network: the inverse of `tuned`, with what is frozen taken from `around`."""
-        return cut.whole(around, tuned, self._positions)
+        return cut.joined(around, tuned, self._positions)
 
     def served(self) -> "dict[str, np.ndarray]":
         """The weights that are scored and kept: the averages where `train.average` asks for them."""

@@ -7,6 +7,7 @@ al., ICLR 2022, arXiv:2202.10054). The features are computed once, so this costs
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.artifacts.model import HEAD
 from pipeline.learning import backend, cut, model, starts
 from pipeline.learning.engine import Engine
 from pipeline.learning.fit import Outcome, Parts, Session, fit
@@ -41,7 +42,8 @@ def train_head(engine: Engine, parts: Parts, train: Train, session: Session, fol
     Raises:
         PausedError, ModelError, OSError: see `fit`.
     """
-    body, head = cut.split(engine.network, cut.HEAD)
+    parted = cut.split(engine.network, HEAD)
+    body, head = parted.frozen, parted.tuned
     told = starts.for_head(train)
     alone = Engine(_alone(head), model.optimizer(told), told, has_features=True)
     alone.begin(model.arrays(head.weights), model.arrays(alone.optimizer.variables))

@@ -50,6 +50,10 @@ def build(description: Description, pretrained: str | None = None) -> Any:
     ):
         for variable, value in zip(network.weights, networks.imagenet(description), strict=False):
             variable.assign(value)
+    elif pretrained and pretrained != "imagenet":
+        from pipeline.learning import pretrained as files_of
+
+        files_of.fill(network, pretrained)
     return network
 
 

@@ -44,7 +44,7 @@ class Backbone(Section, part=True):
     architecture: Annotated[
         str, fits(r"[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?", "small_cnn, a keras.applications name or module:function")
     ]
-    pretrained: Literal["imagenet"] | None
+    pretrained: str | None
     tune: Annotated[str, fits(r"head|all|first|last [1-9]\d* blocks?", "head, last N blocks, all or first")]
 
 
