@@ -298,6 +298,7 @@ def _embed(
     import polars as pl
 
     files.sweep(paths.features)
+    paths.dataset.mkdir(parents=True, exist_ok=True)
     made, num_computed = [], 0
     extractors = {one.name: one.extractor for one in seen if one.extractor}
     for one in seen:
