@@ -22,7 +22,7 @@ HOMES = {
     "mlflow": {"registry/client.py", "registry/connection.py", "registry/run.py", "serving.py"},
     "great_expectations": {"checking/findings.py"},
     "dvc": {"data/origins.py", "data/tracking.py"},
-    "PIL": {"images/decoding.py", "showing/sheet.py"},
+    "PIL": {"images/decoding.py", "learning/distortions.py", "showing/sheet.py"},  # one decodes, the others draw
     "matplotlib": {"showing/plots.py", "showing/sheet.py"},  # the sheet takes its font from there
     "filelock": {"base/process.py"},
     "pebble": {"images/workers.py"},
@@ -36,6 +36,7 @@ TABLES = ("polars", "pandas", "numpy", "pyarrow")
 
 PURE = (
     "learning/augment.py",
+    "learning/distortions.py",
     "showing/card.py",
     "data/delta.py",
     "checking/drift.py",

@@ -136,8 +136,9 @@ RERUNS = {
     (E,): ("artifacts/evaluation.py judging/gate.py showing/plots.py stages/evaluate.py "),
     (P,): ("data/neighbours.py data/twins.py data/wishes.py images/likeness.py stages/prepare.py "),
     (T,): (
-        "learning/audit.py learning/augment.py learning/fit.py learning/inheritance.py learning/kept.py "
-        "learning/progress.py learning/rewind.py learning/starts.py learning/task.py stages/train.py "
+        "learning/audit.py learning/augment.py learning/distortions.py learning/fit.py learning/inheritance.py "
+        "learning/kept.py learning/progress.py learning/rewind.py learning/starts.py learning/task.py "
+        "stages/train.py "
     ),
     (V,): (
         "artifacts/report.py checking/drift.py checking/expectations.py checking/facts.py checking/findings.py "

@@ -64,6 +64,7 @@ def strategy(devices: str) -> Any:
 def versions() -> dict[str, str]:
     """Versions of the libraries that compute, and the kind of machine: the last bits of a model depend on them."""
     import platform
+    from importlib import metadata
 
     import numpy as np
 
@@ -72,6 +73,7 @@ def versions() -> dict[str, str]:
         "keras": model.keras().__version__,
         "tensorflow": tf.__version__,
         "numpy": np.__version__,
+        "pillow": metadata.version("pillow"),
         "machine": platform.machine(),
     }
 
@@ -111,7 +113,7 @@ class Engine:
         network = self.network
         self.shared = shared or tf.distribute.get_strategy()
         self._positions = cut.positions(self.outer, self.network)
-        self.is_averaged = train.average > 0
+        self.is_averaged, self.is_mixing = train.average > 0, train.is_mixing
         self.num_labels = int(network.output_shape[-1])
         with self.shared.scope():
             optimizer.build(network.trainable_variables)
@@ -129,16 +131,22 @@ class Engine:
         loss_of = model.keras().losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
         kind = tf.float16 if self._has_features else tf.uint8
         pixels_spec = tf.TensorSpec((None, *network.input_shape[1:]), kind)
-        batch_spec = (pixels_spec, tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None,), tf.float32))
+        labels_spec, shares_spec = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None,), tf.float32)
+        scored_spec = (pixels_spec, labels_spec, shares_spec)
+        batch_spec = (*scored_spec, labels_spec, shares_spec) if self.is_mixing else scored_spec
 
-        def scored(training: bool, pixels: Any, labels: Any, counts: Any) -> tuple[Any, Any]:
+        def scored(training: bool, pixels: Any, labels: Any, counts: Any, *mixture: Any) -> tuple[Any, Any]:
             logits = tf.cast(network(tf.cast(pixels, tf.float32), training=training), tf.float32)
             right = tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32)
-            return tf.reduce_sum(loss_of(labels, logits) * counts), tf.reduce_sum(right * counts)
+            losses = loss_of(labels, logits)
+            if mixture:
+                partners, shares = mixture
+                losses = shares * losses + (1 - shares) * loss_of(partners, logits)
+            return tf.reduce_sum(losses * counts), tf.reduce_sum(right * counts)
 
-        def step_of_device(pixels: Any, labels: Any, counts: Any, total: Any) -> tuple[Any, Any]:
+        def step_of_device(total: Any, *batch: Any) -> tuple[Any, Any]:
             with tf.GradientTape() as tape:
-                loss, right = scored(True, pixels, labels, counts)
+                loss, right = scored(True, *batch)
                 # The optimizer sums the gradients of all devices.
                 objective = optimizer.scale_loss(loss / total + sum(network.losses) / replicas)
             variables = network.trainable_variables
@@ -146,7 +154,7 @@ class Engine:
             return loss, right
 
         def step(batch: Any, total: Any, decay: Any) -> tuple[Any, Any]:
-            by_device = self.shared.run(step_of_device, args=(*batch, total))
+            by_device = self.shared.run(step_of_device, args=(total, *batch))
             loss, right = (self.shared.reduce("SUM", values, axis=None) for values in by_device)
             if self.is_averaged:
                 updates = tf.cast(self._updates.assign_add(1), tf.float32)
@@ -162,26 +170,35 @@ class Engine:
         signature = [batch_spec, scalar, scalar] if replicas == 1 else None
         return (
             tf.function(step, input_signature=signature),
-            tf.function(functools.partial(scored, False), input_signature=batch_spec),
+            tf.function(functools.partial(scored, False), input_signature=scored_spec),
         )
 
-    def feed(self, pixels: "np.ndarray", labels: "np.ndarray") -> Any:
+    def feed(
+        self,
+        pixels: "np.ndarray",
+        labels: "np.ndarray",
+        partners: "np.ndarray | None" = None,
+        shares: "np.ndarray | None" = None,
+    ) -> Any:
         """A batch as `step` takes it: an equal part for each device, padded with images that do not count.
 
         Args:
             pixels: uint8 (images, height, width, channels).
             labels: int64 (images,).
+            partners, shares: see `augment.Batch`; both, where `train` mixes images, else none.
         """
         import numpy as np
 
         tf = _tensorflow()
         counts = np.ones(len(labels), np.float32)
+        mixture = () if partners is None or shares is None else (partners, shares)
         replicas = self.shared.num_replicas_in_sync
         if replicas == 1:
-            return tuple(tf.convert_to_tensor(values) for values in (pixels, labels, counts))
+            return tuple(tf.convert_to_tensor(values) for values in (pixels, labels, counts, *mixture))
         missing = -len(labels) % replicas
-        filled = np.resize(pixels, (len(pixels) + missing, *pixels.shape[1:])), np.resize(labels, len(labels) + missing)
-        columns = (*filled, np.pad(counts, (0, missing)))
+        size = len(labels) + missing
+        filled = [np.resize(values, (size, *values.shape[1:])) for values in (pixels, labels, *mixture)]
+        columns = (*filled[:2], np.pad(counts, (0, missing)), *filled[2:])
 
         def part(context: Any) -> Any:
             return tuple(
@@ -200,7 +217,8 @@ class Engine:
             decay: share of the average that is kept, 0 to 1.
 
         Returns:
-            Sum of the images' losses before the step, and how many of them were classified right.
+            Sum of the images' losses before the step, and how many of them were classified right: a mixed image as its
+            own label, whatever its share.
         """
         loss, right = self._step(batch, float(count), decay)
         return float(loss), int(right)

@@ -267,9 +267,9 @@ class _Loop:
 
         def read(step: int) -> tuple[Any, int]:
             rows = np.sort(order[step * size : (step + 1) * size])
-            rng = np.random.default_rng([train.seed, epoch, step + 1])
-            moved = augment.move(part.take(rows), train.flip, train.shift, rng)
-            return self.engine.feed(moved, part.labels[rows]), len(rows)
+            digests = [part.digests[row] for row in rows]
+            batch = augment.augmented(part.take(rows), part.labels[rows], digests, train, train.seed, epoch, step)
+            return self.engine.feed(*batch), len(rows)
 
         steps = range(first, math.ceil(len(order) / size))
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as reader:

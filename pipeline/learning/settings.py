@@ -31,6 +31,28 @@ class Start(Section, part=True):
     audit_above: Annotated[float, Field(gt=0)] | None
 
 
+class Augmentation(Section, part=True):
+    """How training images are changed at random, anew in each epoch."""
+
+    flip: bool
+    shift: Annotated[float, Field(ge=0, le=0.5)]
+    crop: Literal[0] | Annotated[float, Field(ge=0.01, le=1)]
+    colour: Share
+    rand_augment: Annotated[int, Field(ge=0, le=8)]
+    mixup: Annotated[float, Field(ge=0)]
+    cutmix: Annotated[float, Field(ge=0)]
+
+    @property
+    def is_distorting(self) -> bool:
+        """Whether images are cropped, recoloured or distorted, each by itself."""
+        return bool(self.crop or self.colour or self.rand_augment)
+
+    @property
+    def is_mixing(self) -> bool:
+        """Whether images are mixed with others; an image then has two labels."""
+        return bool(self.mixup or self.cutmix)
+
+
 class Repeatable(Section, part=True):
     """What makes a result the same each time."""
 
@@ -52,7 +74,7 @@ class Embedding(Start, Backbone, Repeatable, part=True):
     """What features depend on, and which of them a cycle needs."""
 
 
-class Train(Start, Backbone, Repeatable):
+class Train(Start, Backbone, Augmentation, Repeatable):
     """How training starts, goes on and stops; the words are Keras' own."""
 
     warm_from: Literal["last", "served"]
@@ -65,8 +87,6 @@ class Train(Start, Backbone, Repeatable):
     max_epochs: Count
     replay: Literal["all"] | Annotated[int, Field(ge=0)]
     batch_size: Count
-    flip: bool
-    shift: Annotated[float, Field(ge=0, le=0.5)]
     optimizer: Literal["adamw", "adam", "sgd"]
     learning_rate: Annotated[float, Field(gt=0, le=10)]
     warm_rate: Annotated[float, Field(gt=0, le=100)]

@@ -73,8 +73,8 @@ def test_a_misspelt_key_is_named_with_the_nearest(edited, name):
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_a_key_of_no_section_is_refused(edited, section):
-    with pytest.raises(ParamsError, match=rf"params\.yaml: {section}\.colour is not a setting"):
-        edited({f"{section}.colour": "blue"})
+    with pytest.raises(ParamsError, match=rf"params\.yaml: {section}\.flavour is not a setting"):
+        edited({f"{section}.flavour": "sweet"})
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -205,6 +205,14 @@ def test_a_section_that_is_none_is_named(edited, section, value):
         ("train.warm_from", "best", "'best'; expected 'last' or 'served'"),
         ("train.shift", 0.6, "0.6; expected less than or equal to 0.5"),
         ("train.flip", "yes", "'yes'; expected true or false, without quotes"),
+        ("train.crop", 0.001, "0.001; expected 0 or greater than or equal to 0.01"),
+        ("train.crop", 1.5, "1.5; expected 0 or less than or equal to 1"),
+        ("train.crop", None, "null; expected 0 or a number"),
+        ("train.colour", 1.5, "1.5; expected less than or equal to 1"),
+        ("train.rand_augment", 2.5, "2.5; expected a whole number"),
+        ("train.rand_augment", 9, "9; expected less than or equal to 8"),
+        ("train.mixup", -0.2, "-0.2; expected greater than or equal to 0"),
+        ("train.cutmix", True, "true; expected a number"),
         ("evaluate.margin", 1.5, "1.5; expected less than or equal to 1"),
         ("evaluate.confidence", 0.5, "0.5; expected greater than 0.5"),
         ("evaluate.confidence", 1, "1; expected less than 1"),
@@ -246,6 +254,10 @@ def test_a_value_out_of_range_is_named_with_what_was_expected(edited, name, valu
         ("train.passes_per_new", None),
         ("train.replay", 5),
         ("train.blend", []),
+        ("train.crop", 0.0),
+        ("train.crop", 0.5),
+        ("train.crop", 1),
+        ("train.mixup", 1),
         ("train.from_epoch", "0123456789abcdef/7"),
         ("train.from_epoch", "0123456789abcdef/0 finish"),
         ("checkpoint.keep", 7),

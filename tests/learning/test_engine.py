@@ -28,8 +28,8 @@ from pipeline.learning import engine
 from pipeline.learning.checkpoint import Folder
 from pipeline.learning.fit import Session, fit
 from trainings import DESCRIPTION, NEVER, Notes, squares
-precision, scratch = sys.argv[2], Path(sys.argv[3])
-changes = {{"max_epochs": 3, "batch_size": 16, "devices": "all", "precision": precision}}
+precision, scratch, mixing = sys.argv[2], Path(sys.argv[3]), json.loads(sys.argv[4])
+changes = {{"max_epochs": 3, "batch_size": 16, "devices": "all", "precision": precision, **mixing}}
 train = params.load(Path({params!r}), Params).train.model_copy(update=changes)
 engine.make_repeatable(7, 1)
 made = engine.create(DESCRIPTION, train)
@@ -85,12 +85,40 @@ def test_a_good_start_is_not_forgotten_at_once(parts, train, is_good, kept):
         np.testing.assert_allclose(mean, kept * before[name] + (1 - kept) * now[name], atol=1e-5)
 
 
-def shared(tmp_path: Path, devices: int, precision: str) -> list[Any]:
+def test_a_mixed_image_has_a_share_of_the_loss_of_each_label(parts, train):
+    """With whole shares it is as if each image had one label; what is right is right by the image's own."""
+    made = engine(train.model_copy(update={"mixup": 0.4, "optimizer": "sgd"}))
+    start = made.values()
+    labels = parts.train.labels[:16]
+
+    def stepped(own: np.ndarray, others: np.ndarray, *shares: float) -> tuple[float, int, np.ndarray]:
+        """Loss, images classified right, and all weights after the step."""
+        made.fill(start)
+        batch = made.feed(parts.train.pixels[:16], own, others, np.resize(shares, 16).astype(np.float32))
+        loss, right = made.step(batch, 16, 0.99)
+        return loss, right, np.concatenate([*map(np.ravel, model.arrays(made.network.weights).values())])
+
+    loss, right, weights = stepped(labels, labels, 0.3)
+    other_loss, other_right, other_weights = stepped(labels, 1 - labels, 0)
+    assert (right, other_right) == (right, right)
+    assert abs(loss - other_loss) > 0.1
+    for share in (0.25, 0.7):
+        mixed = stepped(labels, 1 - labels, share)
+        assert mixed[0] == pytest.approx(share * loss + (1 - share) * other_loss, rel=1e-5)
+        assert mixed[1] == right
+        np.testing.assert_allclose(mixed[2], share * weights + (1 - share) * other_weights, atol=1e-6)
+    every_second = np.where(np.arange(16) % 2, labels, 1 - labels)
+    np.testing.assert_allclose(
+        stepped(labels, 1 - labels, 0, 1)[2], stepped(every_second, every_second, 0.5)[2], atol=1e-6
+    )
+
+
+def shared(tmp_path: Path, devices: int, precision: str, **mixing: float) -> list[Any]:
     script = SHARED.format(
         tests=[str(CHECKOUT / "tests/learning"), str(CHECKOUT / "tests")], params=str(CHECKOUT / "params.yaml")
     )
     scratch = str(tmp_path / f"{devices}{precision}")
-    words = [sys.executable, "-c", script, str(devices), precision, scratch]
+    words = [sys.executable, "-c", script, str(devices), precision, scratch, json.dumps(mixing)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=CHECKOUT)
     assert done.returncode == 0, done.stderr[-2000:]
     printed: list[Any] = json.loads(done.stdout.splitlines()[-1])
@@ -104,8 +132,12 @@ def test_several_devices_give_what_one_gives(tmp_path):
     np.testing.assert_allclose(one[1], two[1], rtol=1e-4)
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("mixed_bfloat16", "bfloat16"), ("mixed_float16", "float16")])
-def test_mixed_precision_learns_as_float32_does(tmp_path, precision, dtype):
-    exact, mixed = shared(tmp_path, 1, "float32"), shared(tmp_path, 2, precision)
+@pytest.mark.parametrize(
+    ("precision", "dtype", "mixing"),
+    [("mixed_bfloat16", "bfloat16", {"mixup": 0.4, "cutmix": 1.0}), ("mixed_float16", "float16", {})],
+    ids=["mixed images", "plain"],
+)
+def test_mixed_precision_learns_as_float32_does(tmp_path, precision, dtype, mixing):
+    exact, mixed = shared(tmp_path, 1, "float32", **mixing), shared(tmp_path, 2, precision, **mixing)
     assert (exact[2], mixed[2]) == ("float32", dtype)
     np.testing.assert_allclose(exact[1][:8], mixed[1][:8], atol=0.05)

@@ -10,8 +10,9 @@ import pytest
 from trainings import DESCRIPTION, EACH_STEP, NEVER, Notes, Quiet, accuracy, budget, engine, equal, same, trained
 
 from pipeline.base.errors import ModelError
+from pipeline.data import replay
 from pipeline.data.dataset import Part
-from pipeline.learning import model, stopping
+from pipeline.learning import augment, model, stopping
 from pipeline.learning.checkpoint import Folder, State
 from pipeline.learning.engine import Engine, make_repeatable
 from pipeline.learning.fit import Outcome, Parts, PausedError, Session, fit
@@ -98,6 +99,40 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(parts, train, tmp_path,
     assert notes.epochs[0] == place[0] - 1
     assert notes.steps[0] == (place[0], again + 1)
     assert equal(whole, resumed)
+
+
+STRONG = {"flip": True, "shift": 0.125, "crop": 0.5, "colour": 0.4, "rand_augment": 2, "mixup": 0.4, "cutmix": 1.0}
+
+
+def test_a_killed_training_with_all_augmentation_goes_on_as_if_it_had_not_been(parts, train, tmp_path):
+    train = train.model_copy(update={**STRONG, "max_epochs": 2, "average": 1})
+    whole = trained(parts, train, tmp_path / "whole")
+
+    def kill(epoch: int, step: int) -> None:
+        if (epoch, step) == (2, 3):
+            raise Killed
+
+    with pytest.raises(Killed):
+        trained(parts, train, tmp_path / "cut", Notes(kill), EACH_STEP)
+    assert equal(whole, trained(parts, train, tmp_path / "cut", Notes(), EACH_STEP))
+
+
+def test_each_step_is_fed_what_is_drawn_for_its_images(parts, train, tmp_path, monkeypatch):
+    train = train.model_copy(update={**STRONG, "max_epochs": 2})
+    fed: list[Any] = []
+    feed = Engine.feed
+
+    def note(self: Any, *batch: Any) -> Any:
+        fed.append(batch)
+        return feed(self, *batch)
+
+    monkeypatch.setattr(Engine, "feed", note)
+    trained(parts, train, tmp_path)
+    part = parts.train
+    rows = np.sort(replay.order(np.ones(70, bool), train.replay, train.seed, 2)[16:32])
+    digests = [part.digests[row] for row in rows]
+    drawn = augment.augmented(part.pixels[rows], part.labels[rows], digests, train, train.seed, epoch=2, step=1)
+    assert all(np.array_equal(one, other) for one, other in zip(fed[6], drawn, strict=True))
 
 
 def test_states_are_saved_as_often_as_asked(parts, train, tmp_path):
