@@ -45,7 +45,7 @@ def augmented(
     is interrupted, and these are read already.
 
     Args:
-        pixels: uint8 (images, height, width, channels); they stay as they are.
+        pixels: uint8 (images, height, width, channels); they stay as they are. Features, where nothing is asked for.
         labels: int64 (images,).
         digests: of the images, hexadecimal.
         settings: of augmentation.
@@ -55,6 +55,8 @@ def augmented(
     """
     import numpy as np
 
+    if settings.is_off:
+        return Batch(pixels, labels)
     if not (settings.is_distorting or settings.is_mixing):
         return Batch(
             move(pixels, settings.flip, settings.shift, np.random.default_rng([seed, epoch, step + 1])), labels

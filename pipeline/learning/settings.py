@@ -43,6 +43,11 @@ class Augmentation(Section, part=True):
     cutmix: Annotated[float, Field(ge=0)]
 
     @property
+    def is_off(self) -> bool:
+        """Whether they stay as they are."""
+        return not (self.flip or self.shift or self.is_distorting or self.is_mixing)
+
+    @property
     def is_distorting(self) -> bool:
         """Whether images are cropped, recoloured or distorted, each by itself."""
         return bool(self.crop or self.colour or self.rand_augment)

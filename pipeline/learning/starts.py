@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pipeline.data.dataset import Part
     from pipeline.learning.engine import Engine
 
+UNCHANGED = {"flip": False, "shift": 0.0, "crop": 0, "colour": 0.0, "rand_augment": 0, "mixup": 0.0, "cutmix": 0.0}
+"""Settings of augmentation with which an image stays as it is."""
+
 LEARNED_SHARE, FRESH_SHARE = 0.4, 0.1
 """Factors of shrink and perturb, as in the code of Ash and Adams."""
 
@@ -46,14 +49,8 @@ def for_head(train: Train) -> Train:
     Its loss is convex, so nothing that a warm start takes over can be in the way; and its passes cost next to nothing,
     so it may train on all images until early stopping. Features know no augmentation.
     """
-    alone = {
-        "learning_rate": train.head_rate,
-        "max_epochs": train.head_epochs,
-        "replay": "all",
-        "flip": False,
-        "shift": 0.0,
-    }
-    return train.model_copy(update=alone)
+    alone = {"learning_rate": train.head_rate, "max_epochs": train.head_epochs, "replay": "all"}
+    return train.model_copy(update=alone | UNCHANGED)
 
 
 def shrunk(
