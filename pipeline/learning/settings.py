@@ -38,16 +38,21 @@ class Repeatable(Section, part=True):
     seed: Annotated[int, Field(ge=0)]
 
 
-class Train(Start, Repeatable):
+class Network(Section, part=True):
+    """What is trained; what `auto` stands for follows from it (`base.auto`)."""
+
+    architecture: Annotated[
+        str, fits(r"[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?", "small_cnn, a keras.applications name or module:function")
+    ]
+    pretrained: Literal["imagenet"] | None
+
+
+class Train(Start, Repeatable, Network):
     """How training starts, goes on and stops; the words are Keras' own."""
 
     warm_from: Literal["last", "served"]
     restore: tuple[Literal["optimizer", "learning_rate"], ...]
     from_epoch: KeptEpoch | None
-    architecture: Annotated[
-        str, fits(r"[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?", "small_cnn, a keras.applications name or module:function")
-    ]
-    pretrained: Literal["imagenet"] | None
     passes_per_new: Annotated[float, Field(gt=0)] | None
     warm_epochs: Count | None
     max_epochs: Count

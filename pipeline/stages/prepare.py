@@ -26,12 +26,16 @@ from pipeline.judging import reach
 from pipeline.judging.settings import Bound
 from pipeline.learning import ladder
 from pipeline.learning.ladder import Growth
-from pipeline.learning.settings import Start
+from pipeline.learning.settings import Network, Start
 from pipeline.registry.client import Registry
 from pipeline.registry.settings import RegisteredModel
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+class TrainKeys(Start, Network, part=True):
+    """How the cycle starts, and what `auto` for the size of the pixels depends on."""
 
 
 class Settings(Excerpt):
@@ -40,7 +44,7 @@ class Settings(Excerpt):
     resolve: RegisteredModel
     validate_: DecodingLimits = Field(alias="validate")  # BaseModel has a method of that name
     prepare: Prepare
-    train: Start
+    train: TrainKeys
     evaluate: Bound
     """Only to say what the holdout can tell: a change of it reruns nothing."""
 
