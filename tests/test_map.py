@@ -111,16 +111,16 @@ def test_a_stage_gets_exactly_the_settings_that_the_map_declares(stage: str) -> 
 RERUNS = {
     (D, V, P, T, E): (
         "artifacts/artifact.py artifacts/changes.py artifacts/lineage.py artifacts/model.py artifacts/parent.py "
-        "artifacts/reference.py artifacts/sources.py artifacts/table.py artifacts/training.py base/errors.py "
-        "base/files.py base/params.py base/paths.py data/delta.py data/settings.py data/splits.py "
+        "artifacts/reference.py artifacts/sources.py artifacts/table.py artifacts/training.py base/auto.py "
+        "base/errors.py base/files.py base/params.py base/paths.py data/delta.py data/settings.py data/splits.py "
     ),
     (D, V, P, T): ("base/code.py "),
     (V, P, T, E): (
-        "base/process.py data/ledger.py registry/client.py registry/connection.py registry/memory.py "
-        "registry/run.py registry/settings.py registry/version.py "
+        "base/process.py data/ledger.py learning/settings.py registry/client.py registry/connection.py "
+        "registry/memory.py registry/run.py registry/settings.py registry/version.py "
     ),
     (D, V, P): ("base/git.py base/words.py data/labels.py data/origins.py data/store.py "),
-    (P, T, E): ("artifacts/dataset.py data/dataset.py judging/paired.py learning/settings.py "),
+    (P, T, E): ("artifacts/dataset.py data/dataset.py judging/paired.py "),
     (P, E): ("judging/reach.py judging/settings.py "),
     (P, T): ("data/replay.py learning/ladder.py "),
     (T, E): (
@@ -215,6 +215,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "prepare.replay": (P, T),
     "train": (T,),
     "train.start": (P, T),
+    "train.architecture": (V, P, T),
+    "train.pretrained": (V, P, T),
     "train.audit_every": (P, T),
     "train.audit_above": (P, T),
     "train.seed": (T, E),

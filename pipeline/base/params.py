@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from pipeline.base import files
+from pipeline.base import auto, files
 from pipeline.base.errors import ParamsError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -78,7 +78,7 @@ Settings = TypeVar("Settings", bound=Section)
 
 
 def load(path: Path, kind: type[Settings]) -> Settings:
-    """Read params.yaml.
+    """Read params.yaml, with numbers for each `auto`.
 
     Args:
         path: of the file.
@@ -88,7 +88,7 @@ def load(path: Path, kind: type[Settings]) -> Settings:
         ParamsError: one line that names the key, what was given, what was expected, and the
             nearest valid key where one is close.
     """
-    content = _read(path, kind)
+    content = auto.filled(_read(path, kind))
     if issubclass(kind, Excerpt):
         content = {name: _wanted(content[name], section) for name, section in _fields(kind).items() if name in content}
     try:
@@ -101,7 +101,21 @@ def load(path: Path, kind: type[Settings]) -> Settings:
         written = _written(path, same[0])
         first, *others = dict.fromkeys(_sentence(fault, kind, written) for fault in same)
         choices = [first, *(other.partition("; expected ")[2] for other in others)]
-        raise ParamsError(f"{path}: {' or '.join(choices)}") from None
+        raise ParamsError(f"{path}: {' or '.join(choices)}{_of_auto(same[0])}") from None
+
+
+def differing(path: Path) -> dict[str, float | None]:
+    """What `auto` stands for in the file, by setting, where that is another value than for small_cnn."""
+    return auto.differing(_read(path, Excerpt))
+
+
+def _of_auto(error: Any) -> str:
+    """What is to be said of `auto` to someone who wrote it, or may write it: the end of a sentence."""
+    if error["type"] in ("extra_forbidden", "missing", "model_type"):
+        return ""
+    if ".".join(map(str, error["loc"][:2])) in auto.VALUES:
+        return " or auto"
+    return f"; only these may be auto: {', '.join(auto.VALUES)}" if error["input"] == auto.AUTO else ""
 
 
 def _place(error: Any) -> tuple[str | int, ...]:

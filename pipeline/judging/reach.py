@@ -131,7 +131,7 @@ def for_a_first(training: Training, accuracy: float, architecture: str, num_labe
     if architecture == "small_cnn":
         helps.append(
             "for photographs so does a model that has seen others (train.architecture: MobileNetV3Small, "
-            "train.pretrained: imagenet, prepare.image_size: 96 or more)"
+            "train.pretrained: imagenet, prepare.image_size: auto)"
         )
     if accuracy >= 1 / num_labels:  # else it is worse than guessing, which the gate never takes
         helps.append("if it is good enough as it is, lower evaluate.min_accuracy")

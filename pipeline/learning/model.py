@@ -175,12 +175,12 @@ def refuse_misfit(pin: Pin, now: Description) -> None:
         ModelError: says what differs.
     """
     before, why = pin.lineage.model, ""
-    if before.image_shape != now.image_shape:
+    if before.architecture != now.architecture:
+        why = f"it is a {before.architecture}, params.yaml asks for a {now.architecture}"
+    elif before.image_shape != now.image_shape:
         why = f"it sees images of shape {before.image_shape}, params.yaml asks for {now.image_shape}"
     elif before.fit != now.fit:
         why = f"it sees images by prepare.fit: {before.fit}, params.yaml asks for {now.fit}"
-    elif before.architecture != now.architecture:
-        why = f"it is a {before.architecture}, params.yaml asks for a {now.architecture}"
     if why:
         raise ModelError(
             f"cannot start from v{pin.version}: {why}; set params.yaml back, or set train.start: cold to train afresh"

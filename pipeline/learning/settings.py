@@ -65,13 +65,18 @@ class Repeatable(Section, part=True):
     seed: Annotated[int, Field(ge=0)]
 
 
-class Backbone(Section, part=True):
-    """Which network it is, where its weights come from, and which part of it is trained."""
+class Network(Section, part=True):
+    """What is trained; what `auto` stands for follows from it (`base.auto`)."""
 
     architecture: Annotated[
         str, fits(r"[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?", "small_cnn, a keras.applications name or module:function")
     ]
     pretrained: str | None
+
+
+class Backbone(Network, part=True):
+    """What is trained, and which part of it."""
+
     tune: Annotated[str, fits(r"head|all|first|last [1-9]\d* blocks?", "head, last N blocks, all or first")]
 
 

@@ -62,6 +62,11 @@ def run(paths: Paths) -> None:
         files.write(paths.code / stage, f"{digest}\n".encode())
     Snapshot(recipe=cycle.recipe, registered=_registered(here.registry, cycle.data)).write(paths.snapshot)
     _say(batches, champion, cycle)
+    stands = params.differing(paths.params)
+    if stands and cycle.on_recipe is None:
+        network = f"{settings.train.architecture}{' with pretrained weights' if settings.train.pretrained else ''}"
+        values = ", ".join(f"{key} {'null' if value is None else value}" for key, value in stands.items())
+        print(f"resolve: auto stands for what suits {network}: {values}")
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from pipeline.data.settings import AfterRemoval, Canvas, LabelChanges
 from pipeline.data.store import Store
 from pipeline.images import pixels
 from pipeline.images.decoding import THUMBNAIL
+from pipeline.learning.settings import Network
 from pipeline.registry.client import Registry
 from pipeline.registry.settings import RegisteredModel
 from pipeline.showing import page, sheet
@@ -56,6 +57,8 @@ class Settings(Excerpt):
     resolve: ResolveKeys
     validate_: Validate = Field(alias="validate")  # BaseModel has a method of that name
     prepare: PrepareKeys
+    train: Network
+    """What `auto` for the size of the pixels depends on."""
 
 
 def run(paths: Paths) -> None:

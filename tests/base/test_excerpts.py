@@ -60,9 +60,9 @@ def test_other_sections_are_not_looked_at(tmp_path: Path) -> None:
     ("old", "new", "said"),
     [
         ("patience:", "patiance:", "train.patiance is not a setting; did you mean train.patience?"),
-        ("image_size: 32", "image_size: big", "prepare.image_size is 'big'; expected a whole number"),
-        ("image_size: 32", "image_siz: 32", "prepare.image_size is missing; every setting has to be there"),
-        ("image_size: 32", "image_size: 3", "prepare.image_size is 3; expected greater than or equal to 8"),
+        ("image_size: auto", "image_size: big", "prepare.image_size is 'big'; expected a whole number"),
+        ("image_size: auto", "image_siz: 8", "prepare.image_size is missing; every setting has to be there"),
+        ("image_size: auto", "image_size: 3", "prepare.image_size is 3; expected greater than or equal to 8"),
     ],
 )
 def test_faults_of_what_it_reads_are_told_as_ever(tmp_path: Path, old: str, new: str, said: str) -> None:

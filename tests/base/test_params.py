@@ -7,7 +7,7 @@ import pydantic
 import pytest
 import yaml
 
-from pipeline.base import params
+from pipeline.base import auto, params
 from pipeline.base.errors import ParamsError
 from pipeline.settings import Params
 
@@ -39,7 +39,7 @@ def edited(tmp_path: Path) -> Callable[[dict[str, object]], Params]:
 
 
 def test_what_the_file_says_is_what_is_loaded(settings):
-    assert settings.model_dump(mode="json", by_alias=True) == yaml.safe_load(TEXT)
+    assert settings.model_dump(mode="json", by_alias=True) == auto.filled(yaml.safe_load(TEXT))
 
 
 def test_settings_cannot_be_changed(settings):

@@ -22,9 +22,9 @@ def kept(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Project:
         project = Project.create(root, empty_database)
         text = (CHECKOUT / "params.yaml").read_text()
         for old, new in {
-            "max_epochs: 60": "max_epochs: 4", "batch_size: 32": "batch_size: 16", "image_size: 32": "image_size: 8",
-            "min_split: 10": "min_split: 3", "keep: 2": "keep: all", "min_accuracy: 0.5": "min_accuracy: 0.0",
-            "margin: 0.01": "margin: 0.99",
+            "max_epochs: auto": "max_epochs: 4", "batch_size: 32": "batch_size: 16",
+            "image_size: auto": "image_size: 8", "min_split: 10": "min_split: 3", "keep: 2": "keep: all",
+            "min_accuracy: 0.5": "min_accuracy: 0.0", "margin: 0.01": "margin: 0.99",
         }.items():  # fmt: skip
             assert text.count(old) == 1, old
             text = text.replace(old, new)

@@ -92,7 +92,7 @@ def test_what_would_help_a_first_challenger_is_told():
     assert reach.for_a_first(made, 0.3, "small_cnn", 4, 84) == (
         "more images help most: 84 of 120 train, for 4 labels (the others choose and judge); so may more epochs: "
         "training was stopped by max_epochs; for photographs so does a model that has seen others (train.architecture: "
-        "MobileNetV3Small, train.pretrained: imagenet, prepare.image_size: 96 or more); if it is good enough as it is, "
+        "MobileNetV3Small, train.pretrained: imagenet, prepare.image_size: auto); if it is good enough as it is, "
         "lower evaluate.min_accuracy"
     )
     others = reach.for_a_first(training(num_images=120), 0.25, "own:build", 4, 84)

@@ -83,3 +83,33 @@ def test_a_network_of_ones_own_is_tried_once_and_again_when_its_code_changes(
     assert tries not in trained.run("resolve").out
     (trained.root / "mine.py").write_text(OWN.replace("{end}", ", use_bias=False"))
     assert tries in trained.run("resolve").out
+
+
+def test_what_auto_stands_for_is_said_once_where_it_is_not_the_default(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the network that is tried, and the pixels that are made, are of that size."""
+    monkeypatch.setattr(code, "ROOT", trained.root)
+    (trained.root / "mine.py").write_text(OWN.replace("{end}", ""))
+    trained.space.params(prepare={"image_size": "auto"}, train={"architecture": "mine:net", "start": "cold"})
+    done = trained.run("resolve", "detect", "validate", "prepare")
+    assert done.code == 0, done.err
+    assert done.out.count("auto stands for") == 1
+    assert "resolve: auto stands for what suits mine:net: prepare.image_size 96\n" in done.out
+    assert trained.space.read("dataset/dataset.json")["image_shape"] == [96, 96, 3]
+    trained.space.params(train={"architecture": "small_cnn"})
+    assert "auto stands for" not in trained.run("resolve").out
+
+
+def test_auto_and_the_same_number_written_out_make_no_other_model(trained: Project) -> None:
+    """DVC runs the stages again, for params.yaml has another text; the registry knows what they make."""
+    trained.space.params(prepare={"image_size": 32}, train={"start": "cold"})
+    first = trained.cycle()
+    assert "registered" in first.out
+    trained.space.params(prepare={"image_size": "auto"}, train={"learning_rate": 0.002})
+    again = trained.cycle()
+    assert "this data is known, v2 was trained on it" in again.out
+    assert "promote: nothing to do: v2" in again.out or "promote: nothing to do: this is v2" in again.out
+    assert len(trained.mlflow.search_model_versions("name='evergreen'")) == 2
+    (version,) = [one for one in trained.mlflow.search_model_versions("name='evergreen'") if one.version == 2]
+    assert trained.mlflow.get_run(version.run_id).data.params["prepare.image_size"] == "32"

@@ -1,0 +1,69 @@
+"""What `auto` in params.yaml stands for, by architecture. Pure.
+
+Where params.yaml has a number instead, that number counts, whatever the network.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+AUTO = "auto"
+
+
+class Defaults(NamedTuple):
+    """What `auto` stands for, by the kind of network."""
+
+    small_cnn: float | None
+    """For `train.architecture: small_cnn`."""
+    fresh: float | None
+    """For other networks that start cold from random weights."""
+    pretrained: float | None
+    """For those that start cold from pretrained weights (`train.pretrained`)."""
+
+
+VALUES: Mapping[str, Defaults] = {
+    "prepare.image_size": Defaults(32, 96, 160),
+    "train.passes_per_new": Defaults(150, 150, None),
+    "train.warm_epochs": Defaults(10, 10, 2),
+    "train.max_epochs": Defaults(60, 60, 12),
+    "train.shift": Defaults(0.125, 0.125, 0.125),
+    "train.learning_rate": Defaults(0.002, 0.002, 0.0003),
+    "train.warm_rate": Defaults(2.5, 2.5, 0.5),
+    "train.patience": Defaults(6, 6, 3),
+}
+"""By the name of the setting; no other setting may be `auto`."""
+
+
+def standing_for(content: Mapping[str, Any]) -> dict[str, float | None]:
+    """What each `auto` stands for, by the name of the setting.
+
+    Args:
+        content: of params.yaml, all of it, as YAML has it; it may be faulty.
+    """
+    return {name: getattr(VALUES[name], _kind(content)) for name in VALUES if _value(content, name) == AUTO}
+
+
+def filled(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The same content with numbers in the place of each `auto`; see `standing_for`."""
+    changed = dict(content)
+    for name, value in standing_for(content).items():
+        section, key = name.split(".")
+        changed[section] = {**changed[section], key: value}
+    return changed
+
+
+def differing(content: Mapping[str, Any]) -> dict[str, float | None]:
+    """What of `standing_for` is another value than for small_cnn, the default."""
+    return {name: value for name, value in standing_for(content).items() if value != VALUES[name].small_cnn}
+
+
+def _kind(content: Mapping[str, Any]) -> str:
+    """A field of `Defaults`. A file that does not name the network is refused for that, whatever stands for `auto`."""
+    if _value(content, "train.architecture") in (None, "small_cnn"):
+        return "small_cnn"
+    return "fresh" if _value(content, "train.pretrained") is None else "pretrained"
+
+
+def _value(content: Mapping[str, Any], name: str) -> Any:
+    section, key = name.split(".")
+    keys = content.get(section)
+    return keys.get(key) if isinstance(keys, dict) else None
