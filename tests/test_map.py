@@ -150,7 +150,7 @@ RERUNS = {
         "commands/checkpoints.py commands/merge.py commands/run.py commands/trace.py commands/ui.py "
         "data/archives.py data/conflicts.py data/exports.py data/layouts.py data/matching.py data/placing.py "
         "data/scan.py data/tracking.py data/trigger.py data/versions.py data/worktree.py learning/architecture.py "
-        "recipe.py registry/promotion.py registry/uses.py serving.py settings.py showing/card.py "
+        "learning/cut.py recipe.py registry/promotion.py registry/uses.py serving.py settings.py showing/card.py "
         "stages/promote.py stages/resolve.py "
     ),
 }

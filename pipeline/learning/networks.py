@@ -59,9 +59,8 @@ def head(network: Any) -> Any:
     Raises:
         ModelError: a user's network ends in another layer.
     """
-    layers = keras().layers
-    (output,) = getattr(network, "outputs", None) or (None,)
-    last = [layer for layer in network.layers if isinstance(layer, layers.Dense) and layer.output is output]
+    dense, outputs = keras().layers.Dense, getattr(network, "outputs", None)  # a user's own class of models has none
+    last = [layer for layer in network.layers if outputs and isinstance(layer, dense) and layer.output is outputs[0]]
     if not last:
         ends = type(network.layers[-1]).__name__ if network.layers else "nothing"
         raise ModelError(

@@ -17,6 +17,20 @@ KeptEpoch = Annotated[
 ]
 """The end of an epoch of a training, by the name of its folder; with `finish` it is the result."""
 
+Pretrained = Annotated[
+    str,
+    fits(
+        r"imagenet|(?!/)(?!(?:.*/)?\.\.?/)[^\\\x00-\x1f]+\.(?:safetensors|npz)",
+        "null, imagenet, or a file below the project that ends in .safetensors or .npz",
+    ),
+]
+"""What a backbone starts cold from: ImageNet weights, or a file of weights; see `learning.pretrained`."""
+
+Tune = Annotated[
+    str, fits(r"head|last [1-9]\d{0,3} blocks?|all|first", "head, last N blocks (e.g. last 2 blocks), all or first")
+]
+"""Which part of the network learns; see `learning.cut`."""
+
 Best = Annotated[str, fits(r"best [1-9]\d{0,8}", "best and a number of epochs, e.g. best 3")]
 
 NEWEST = 2
@@ -71,13 +85,13 @@ class Network(Section, part=True):
     architecture: Annotated[
         str, fits(r"[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?", "small_cnn, a keras.applications name or module:function")
     ]
-    pretrained: str | None
+    pretrained: Pretrained | None
 
 
 class Backbone(Network, part=True):
     """What is trained, and which part of it."""
 
-    tune: Annotated[str, fits(r"head|all|first|last [1-9]\d* blocks?", "head, last N blocks, all or first")]
+    tune: Tune
 
 
 class Embedding(Start, Backbone, Repeatable, part=True):
