@@ -182,7 +182,7 @@ class Project:
         found = dataset.read(self.root / "data/cycle/dataset")
         for split in dataset.SPLITS:
             part = found.part(split)
-            for digest, pixels in zip(part.digests, part.pixels, strict=True):
+            for digest, pixels in zip(part.digests, part.inputs, strict=True):
                 content = contents[digest].read_bytes()
                 assert hashlib.md5(content, usedforsecurity=False).hexdigest() == digest
                 size, _, channels = pixels.shape

@@ -121,7 +121,7 @@ def test_validation_loss_before_the_first_step_is_the_champions(story: Story) ->
     stored = root / "data/scratch/objects" / pinned["lineage"]["files"]["model/weights.npz"]
     network = model.load(description, stored, "v1")
     val = images.part("val")
-    champions = metrics.scores(val.labels, model.logits(network, val.pixels, 64)).loss
+    champions = metrics.scores(val.labels, model.logits(network, val.inputs, 64)).loss
     history = story.facts["second"]["model/training"]["history"]
     fresh = story.facts["first"]["model/training"]["history"][0]["val_loss"]
     assert history[0]["val_loss"] == pytest.approx(champions, rel=1e-3)

@@ -103,18 +103,17 @@ def write(folder: Path, key: str, digests: "pl.Series", features: "np.ndarray") 
     return FeatureIndex.of(written)
 
 
-def push(store: Store, folder: Path) -> str:
-    """Send this cycle's shards to the DVC remote, where other machines look for them; what was done, in words.
+def push(store: Store, index: FeatureIndex) -> str:
+    """Send shards to the DVC remote, where other machines look for them; what was done, in words.
 
-    It is no error where that fails: what is not there is computed anew.
+    All that are here are sent, for an earlier cycle may have failed to. It is no error where that fails: what is not
+    there is computed anew.
     """
-    names = [path.stem for path in sorted(folder.glob("*.npy"))]
+    names = [name for name in index.rows["shard"].unique(maintain_order=True) if store.has(name)]
     if not names:
         return ""
     try:
         sent = store.push(names)
     except DataError as error:
-        return (
-            f"warning: features stay on this machine, others compute them anew ({error}); `dvc push` sends them later"
-        )
-    return f"features of new images are in the DVC remote ({counted(sent, 'file')})" if sent else ""
+        return f"warning: features stay on this machine, others compute them anew: {error}"
+    return f"features are in the DVC remote ({counted(sent, 'new file')})" if sent else ""

@@ -114,6 +114,8 @@ class Engine:
         self.shared = shared or tf.distribute.get_strategy()
         self._positions = cut.positions(self.outer, self.network)
         self.is_averaged, self.is_mixing = train.average > 0, train.is_mixing
+        # Statistics of batch normalisation that come from millions of pictures are better than those of a few batches.
+        self._learns_statistics = train.pretrained is None
         self.num_labels = int(network.output_shape[-1])
         with self.shared.scope():
             optimizer.build(network.trainable_variables)
@@ -146,7 +148,7 @@ class Engine:
 
         def step_of_device(total: Any, *batch: Any) -> tuple[Any, Any]:
             with tf.GradientTape() as tape:
-                loss, right = scored(True, *batch)
+                loss, right = scored(self._learns_statistics, *batch)
                 # The optimizer sums the gradients of all devices.
                 objective = optimizer.scale_loss(loss / total + sum(network.losses) / replicas)
             variables = network.trainable_variables

@@ -2,8 +2,9 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ from pipeline.judging.gate import Hits, Verdict
 from pipeline.judging.metrics import Scores
 from pipeline.judging.paired import Counts
 from pipeline.judging.settings import Evaluate
-from pipeline.learning import cut, engine, model
+from pipeline.learning import cut, engine, head, model
 from pipeline.learning.settings import Repeatable
 from pipeline.registry.client import Registry
 from pipeline.registry.settings import RegisteredModel
@@ -59,6 +60,10 @@ UNKNOWN = -1e9
 """Logit of a label that a model has no output for."""
 
 
+Answer = Callable[["np.ndarray"], "np.ndarray"]
+"""Gives logits, float32 (images, labels of the model), for what a model sees of images."""
+
+
 class Settings(Excerpt):
     """What evaluate reads of params.yaml."""
 
@@ -74,7 +79,6 @@ def run(paths: Paths) -> None:
     settings = params.load(paths.params, Settings)
     images, trained = dataset.read(paths.dataset), Training.read(paths.model / "training.json")
     pin = Champion.read(paths.champion).pin
-    print("evaluate: loading TensorFlow", flush=True)
     challenger = _challenger(paths.model, images, settings)
     champion = _champion(pin, images, settings, paths.scratch) if pin else None
 
@@ -103,11 +107,9 @@ def run(paths: Paths) -> None:
 class _Model:
     """A model with its outputs at the places of today's label map."""
 
-    def __init__(self, description: Description, network: Any, labels: Sequence[str], batch_size: int) -> None:
+    def __init__(self, description: Description, answer: Answer, labels: Sequence[str]) -> None:
         self.description = description
-        frozen = description.frozen
-        self._network = cut.split(network, frozen.cut).tuned if frozen else network
-        self._labels, self._batch_size = labels, batch_size
+        self._answer, self._labels = answer, labels
 
     def knows(self, label: str) -> bool:
         """Whether it has an output for a label."""
@@ -123,7 +125,7 @@ class _Model:
 
         placed = np.full((len(inputs), len(self._labels)), UNKNOWN, np.float32)
         if len(inputs):
-            own = model.logits(self._network, inputs, self._batch_size)
+            own = self._answer(inputs)
             for position, label in enumerate(self.description.labels):
                 if label in self._labels:
                     placed[:, self._labels.index(label)] = own[:, position]
@@ -145,9 +147,19 @@ def _champion(pin: Pin, images: Dataset, settings: Settings, scratch: Path) -> _
 
 
 def _loaded(description: Description, weights: Path, images: Dataset, settings: Settings) -> _Model:
+    return _Model(description, _answer(description, weights, settings), images.labels)
+
+
+def _answer(description: Description, weights: Path, settings: Settings) -> Answer:
+    """What gives a model's logits for what it sees."""
+    if description.is_head_only:
+        return partial(head.logits, head.of(files.read_arrays(weights)))
+    print("evaluate: loading TensorFlow", flush=True)
     engine.make_repeatable(settings.train.seed, settings.train.threads)
     network = model.load(description, weights, str(weights))
-    return _Model(description, network, images.labels, settings.evaluate.batch_size)
+    if description.frozen:
+        network = cut.split(network, description.frozen.cut).tuned
+    return lambda inputs: model.logits(network, inputs, settings.evaluate.batch_size)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pipeline.artifacts import artifact
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.changes import Changes
 from pipeline.artifacts.evaluation import Doubt, Evaluation, Judgement
+from pipeline.artifacts.features import FeatureIndex
 from pipeline.artifacts.lineage import FEATURES, LEDGER, Lineage
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Parent
@@ -50,7 +51,7 @@ def run(paths: Paths) -> None:
             promoted=registered.promoted,
         )
     else:
-        if said := shards.push(Store(Path()), paths.features):
+        if said := shards.push(Store(Path()), FeatureIndex.read(paths.features / "index.parquet")):
             print(f"promote: {said}", flush=True)
         package = _package(paths, settings, review, snapshot.recipe)
         review = Review(**vars(review) | {"lineage": package.lineage})

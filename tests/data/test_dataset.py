@@ -68,7 +68,7 @@ def test_a_dataset_reads_as_it_was_written(write):
 @pytest.mark.parametrize("split", PARTS)
 def test_a_part_holds_its_pixels_labels_and_digests_in_order(write, split):
     part = write().part(split)
-    np.testing.assert_array_equal(part.pixels, pixels(split))
+    np.testing.assert_array_equal(part.inputs, pixels(split))
     assert part.labels.tolist() == PARTS[split][1]
     assert part.labels.dtype == np.int64
     assert part.digests == tuple(PARTS[split][0])
@@ -101,15 +101,15 @@ def test_the_index_tells_the_split_of_every_image(write):
 
 def test_pixels_stay_on_disk_until_used_and_cannot_be_written(write):
     part = write().part("train")
-    assert isinstance(part.pixels, np.memmap)
+    assert isinstance(part.inputs, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
-        part.pixels[0, 0, 0, 0] = 1
+        part.inputs[0, 0, 0, 0] = 1
 
 
 def test_the_holdout_may_have_a_second_shape_for_a_champion_that_sees_another(write, tmp_path):
     lay(tmp_path / "one", "holdout", second := pixels("holdout", 4, 1))
     written = write()
-    np.testing.assert_array_equal(written.part("holdout").pixels, pixels("holdout"))
+    np.testing.assert_array_equal(written.part("holdout").inputs, pixels("holdout"))
     np.testing.assert_array_equal(written.part("holdout", 4, 1).pixels, second)
 
 

@@ -116,7 +116,7 @@ def test_nor_where_the_champion_sees_pixels_of_another_shape(project, second, de
     images = dataset.read(project.root / "data/cycle/dataset")
     part = images.part("holdout", 8, 3)
     paths = dict(project.table("ledger.parquet").select("digest", "path").iter_rows())
-    for digest, pixels in zip(part.digests, part.pixels, strict=True):
+    for digest, pixels in zip(part.digests, part.inputs, strict=True):
         content = (project.root / paths[digest]).read_bytes()
         np.testing.assert_array_equal(decoding.decode(content, 8, 3), pixels)
 
@@ -133,7 +133,7 @@ def test_nor_where_the_champion_sees_the_pictures_in_another_fit(project, second
     images = dataset.read(project.root / "data/cycle/dataset")
     part = images.part("holdout", 8, 3, "crop")
     paths = dict(project.table("ledger.parquet").select("digest", "path").iter_rows())
-    for digest, pixels in zip(part.digests, part.pixels, strict=True):
+    for digest, pixels in zip(part.digests, part.inputs, strict=True):
         np.testing.assert_array_equal(decoding.decode((project.root / paths[digest]).read_bytes(), 8, 3), pixels)
 
 

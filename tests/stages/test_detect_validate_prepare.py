@@ -37,7 +37,7 @@ def test_two_batches_become_one_dataset_with_every_image_once(space: Workspace, 
     digests = [digest for split in dataset.SPLITS for digest in images.part(split).digests]
     assert len(digests) == len(set(digests)) == 300
     assert images.labels == tuple("0123456789")
-    assert images.part("train").pixels.shape[1:] == (32, 32, 3)
+    assert images.part("train").inputs.shape[1:] == (32, 32, 3)
     ledger = pl.read_parquet(space.root / "data/cycle/ledger.parquet")
     assert sorted(ledger["digest"]) == sorted(digests)
 
@@ -141,4 +141,4 @@ def test_a_grey_dataset_is_written_grey(space: Workspace, upto: Upto) -> None:
     space.put("first", digits.batch(0, 300))
     space.push("first", "First")
     assert upto("prepare") == 0
-    assert dataset.read(space.root / "data/cycle/dataset").part("val").pixels.shape[1:] == (8, 8, 1)
+    assert dataset.read(space.root / "data/cycle/dataset").part("val").inputs.shape[1:] == (8, 8, 1)

@@ -202,7 +202,7 @@ def test_an_image_is_turned_as_its_exif_says_before_it_is_learned(project: Proje
     for name in TURNED:
         row = ledger[f"odd/cat/{name}"]
         part = images.part(row["split"])
-        pixels[name] = part.pixels[list(part.digests).index(row["digest"])]
+        pixels[name] = part.inputs[list(part.digests).index(row["digest"])]
     one, six = pixels.values()
     assert np.abs(np.rot90(one, -1).astype(int) - six).mean() < 3
 

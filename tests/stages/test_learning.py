@@ -71,7 +71,7 @@ def loss(project: Project, weights: dict[str, np.ndarray], part: dataset.Part) -
     from pipeline.learning import model
 
     network = model.load(Description.read(project.root / "data/cycle/model/model.json"), weights, "test")
-    return metrics.scores(part.labels, model.logits(network, part.pixels, 64)).loss
+    return metrics.scores(part.labels, model.logits(network, part.inputs, 64)).loss
 
 
 @pytest.mark.parametrize(
