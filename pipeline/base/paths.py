@@ -27,6 +27,8 @@ class Paths:
     """What the registry held when resolve looked."""
     code: Path = CYCLE / "code"
     """A file for each stage, with the digest of its code."""
+    pretrained: Path = CYCLE / "pretrained"
+    """Digest of the weights that a cold start begins with."""
     delta: Path = CYCLE / "delta"
     """What changed since the parent."""
     accepted: Path = CYCLE / "accepted"

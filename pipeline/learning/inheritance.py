@@ -1,7 +1,7 @@
 """What a cycle takes over from the version that it goes on from: weights and optimizer, for the labels of today."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,14 @@ from pipeline.artifacts.parent import Pin
 from pipeline.artifacts.training import StartKind
 from pipeline.base import files
 from pipeline.base.errors import ModelError
-from pipeline.learning import model, starts
+from pipeline.learning import model, newcomers, starts
 from pipeline.learning.task import Task
 from pipeline.registry.client import Registry
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from pipeline.data.dataset import Part
     from pipeline.learning.engine import Engine
 
     Arrays = Mapping[str, np.ndarray]
@@ -62,6 +63,27 @@ class Inheritance:
         engine.begin(weights, model.arrays(engine.optimizer.variables), is_good=self.kind == "warm")
 
 
+    def welcoming(self, engine: "Engine", part: "Part", new: list[int]) -> "tuple[Inheritance, int]":
+        """The same with outputs of new labels that begin with the mean features of their images, see `newcomers`.
+
+        Args:
+            engine: new; its weights are lost.
+            part: the training images.
+            new: numbers of the labels.
+
+        Returns:
+            It, and how many images passed forward for it.
+        """
+        kinds: dict[str, Arrays] = {}
+        num_forward = 0
+        for kind in ("served", "last"):
+            whole = getattr(self, kind)
+            model.fill(engine.network.weights, engine.tuned(whole), f"v{self.version}")
+            num_forward += newcomers.begin(engine.network, part, new)
+            kinds[kind] = engine.whole(whole, model.arrays(engine.network.weights))
+        return replace(self, **kinds), num_forward
+
+
 def fetch(pin: Pin, task: Task, fresh: "Arrays", registry: Registry, objects: Path) -> Inheritance:
     """Fetch what a cycle takes over.
 
@@ -101,8 +123,8 @@ def _restored(pin: Pin, task: Task) -> tuple[str, ...]:
         ModelError: the parent's optimizer is another.
     """
     # With other labels the optimizer's moments would be those of other outputs, with another cut those of other layers.
-    before_, now_ = pin.lineage.model, task.description
-    if task.plan.kind != "warm" or before_.labels != now_.labels or before_.frozen != now_.frozen:
+    theirs, ours = pin.lineage.model, task.description
+    if task.plan.kind != "warm" or theirs.labels != ours.labels or theirs.frozen != ours.frozen:
         return ()
     restore, before, now = task.train.restore, pin.lineage.optimizer, task.train.optimizer
     if restore and before != now:

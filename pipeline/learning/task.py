@@ -70,6 +70,14 @@ class Task:
         )
         return freezing.described(plain, self.train.tune, kind, self.parent, lambda: self.pretrained)
 
+    @property
+    def new_labels(self) -> list[int]:
+        """Numbers of the labels whose outputs can begin with features that mean something already."""
+        known = self.parent.lineage.model.labels if self.parent.lineage else ()
+        if self.train.pretrained is None or self.plan.kind != "warm":
+            return []
+        return [number for number, label in enumerate(self.images.labels) if label not in known]
+
     @cached_property
     def parts(self) -> Parts:
         """The images that train, and those that stop training and choose the epoch."""

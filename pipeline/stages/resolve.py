@@ -26,6 +26,7 @@ from pipeline.data import conflicts, labels, sources, trigger, worktree
 from pipeline.data.inventory import Inventory
 from pipeline.data.store import Store
 from pipeline.data.trigger import Change
+from pipeline.learning import pretrained
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import shown
 from pipeline.registry.version import FORMAT, Version, name
@@ -49,8 +50,9 @@ def run(paths: Paths) -> None:
     if champion is None:
         _refuse_empty(here.registry)
     batches = _due(here)
+    weights = pretrained.identity(settings.train.pretrained)
     digests = code.of_stages(STAGES, settings.train.architecture, paths.scratch / "code.json")
-    cycle = _Cycle.of(here, batches, recipe.digest(settings, digests), champion)
+    cycle = _Cycle.of(here, batches, recipe.digest(settings, digests, weights), champion)
 
     parent = _parent(here, cycle)
     if cycle.on_recipe is None:
@@ -60,6 +62,7 @@ def run(paths: Paths) -> None:
     Champion(pin=_pin(here, cycle.champion)).write(paths.champion)
     for stage, digest in digests.items():
         files.write(paths.code / stage, f"{digest}\n".encode())
+    files.write(paths.pretrained, f"{weights}\n".encode())
     Snapshot(recipe=cycle.recipe, registered=_registered(here.registry, cycle.data)).write(paths.snapshot)
     _say(batches, champion, cycle)
     stands = params.differing(paths.params)

@@ -126,6 +126,8 @@ class _Call:
     """Weights of the whole network when it was new."""
     inherited: Inheritance | None
     """None for a cold start."""
+    num_forward: int
+    """Images that passed forward for what new labels begin with."""
     states: Folder
     state: State | None
     """To go on from."""
@@ -166,13 +168,16 @@ def _begin(task: Task, registry: Registry, settings: Settings, paths: Paths, ask
     fresh, inherited = model.arrays(made.outer.weights), None
     if task.parent.pin and task.plan.kind != "cold":
         inherited = inheritance.fetch(task.parent.pin, task, fresh, registry, paths.scratch / "objects")
+    num_forward = 0
+    if inherited and (new := task.new_labels):
+        inherited, num_forward = inherited.welcoming(made, task.parts.train, new)
     _say_start(task, states, state)
     if inherited and state is None:
         inherited.begin(made, task.is_idle)
 
     registry.reap()
     run = registry.run(task.key, f"cycle {task.images.digest[:8]}")
-    return _Call(task, settings, asked, made, fresh, inherited, states, state, run)
+    return _Call(task, settings, asked, made, fresh, inherited, num_forward, states, state, run)
 
 
 def _states(task: Task, every: Checkpoint, folder: Path) -> tuple[Folder, State | None]:
@@ -214,8 +219,8 @@ def _learn(call: _Call) -> tuple[Trained, str]:
     around = inherited.served if inherited else call.fresh
 
     def trained(outcome: Outcome, num_forward: int = 0) -> Trained:
-        num_computed = task.images.contents.num_computed
-        return Trained(task.description, call.engine, around, task.parts, outcome, num_computed + num_forward)
+        num_forward += task.images.contents.num_computed + call.num_forward
+        return Trained(task.description, call.engine, around, task.parts, outcome, num_forward)
 
     if call.state and task.target and task.target.is_result:
         outcome = rewind.result(call.engine, call.state)
