@@ -30,7 +30,7 @@ def changed(settings: Params, section: str, **values: object) -> Params:
     ids=str,
 )
 def test_a_setting_that_makes_another_model_is_another_recipe(settings, section, values):
-    assert recipe.digest(changed(settings, section, **values), CODE) != recipe.digest(settings, CODE)
+    assert recipe.digest(changed(settings, section, **values), CODE, "none") != recipe.digest(settings, CODE, "none")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_setting_that_makes_another_model_is_another_recipe(settings, section,
     ids=str,
 )
 def test_a_setting_that_only_judges_is_the_same_recipe(settings, section, values):
-    assert recipe.digest(changed(settings, section, **values), CODE) == recipe.digest(settings, CODE)
+    assert recipe.digest(changed(settings, section, **values), CODE, "none") == recipe.digest(settings, CODE, "none")
 
 
 @pytest.mark.parametrize("form", ["CRLF", "BOM"])
@@ -52,7 +52,9 @@ def test_line_ends_and_a_byte_order_mark_are_no_other_recipe(settings, tmp_path,
     content = (CHECKOUT / "params.yaml").read_bytes()
     changed = content.replace(b"\n", b"\r\n") if form == "CRLF" else b"\xef\xbb\xbf" + content
     (tmp_path / "params.yaml").write_bytes(changed)
-    assert recipe.digest(params.load(tmp_path / "params.yaml", Params), CODE) == recipe.digest(settings, CODE)
+    assert recipe.digest(params.load(tmp_path / "params.yaml", Params), CODE, "none") == recipe.digest(
+        settings, CODE, "none"
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,4 +62,6 @@ def test_line_ends_and_a_byte_order_mark_are_no_other_recipe(settings, tmp_path,
     [("detect", True), ("validate", True), ("prepare", True), ("train", True), ("evaluate", False)],
 )
 def test_code_that_makes_another_model_is_another_recipe(settings, stage, matters):
-    assert (recipe.digest(settings, CODE | {stage: "other"}) != recipe.digest(settings, CODE)) is matters
+    assert (
+        recipe.digest(settings, CODE | {stage: "other"}, "none") != recipe.digest(settings, CODE, "none")
+    ) is matters

@@ -140,7 +140,7 @@ class Lab:
         from pipeline.data.dataset import Part
 
         rows = np.asarray(rows)
-        return Part(self.images.train[rows], labels[rows], (), None, is_unlearned)
+        return Part(self.images.train[rows], labels[rows], tuple(f"{row:x}" for row in rows), None, is_unlearned)
 
     def _engine(self, train: "Train", num_labels: int) -> tuple[Any, Any]:
         """A compiled engine for settings like these, and the values of its fresh optimizer."""

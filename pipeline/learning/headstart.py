@@ -14,7 +14,6 @@ from pipeline.learning.fit import Outcome, Parts, Session, fit
 from pipeline.learning.settings import Train
 
 if TYPE_CHECKING:
-
     from pipeline.data.dataset import Part
 
 AT_ONCE = 64

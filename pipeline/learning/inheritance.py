@@ -62,7 +62,6 @@ class Inheritance:
                 raise ModelError(f"{error}; set train.precision back, or set train.restore: []") from None
         engine.begin(weights, model.arrays(engine.optimizer.variables), is_good=self.kind == "warm")
 
-
     def welcoming(self, engine: "Engine", part: "Part", new: list[int]) -> "tuple[Inheritance, int]":
         """The same with outputs of new labels that begin with the mean features of their images, see `newcomers`.
 
@@ -74,14 +73,15 @@ class Inheritance:
         Returns:
             It, and how many images passed forward for it.
         """
-        kinds: dict[str, Arrays] = {}
         num_forward = 0
-        for kind in ("served", "last"):
-            whole = getattr(self, kind)
+
+        def begun(whole: "Arrays") -> "Arrays":
+            nonlocal num_forward
             model.fill(engine.network.weights, engine.tuned(whole), f"v{self.version}")
             num_forward += newcomers.begin(engine.network, part, new)
-            kinds[kind] = engine.whole(whole, model.arrays(engine.network.weights))
-        return replace(self, **kinds), num_forward
+            return engine.whole(whole, model.arrays(engine.network.weights))
+
+        return replace(self, served=begun(self.served), last=begun(self.last)), num_forward
 
 
 def fetch(pin: Pin, task: Task, fresh: "Arrays", registry: Registry, objects: Path) -> Inheritance:

@@ -1,6 +1,5 @@
 """Pretrained weights."""
 
-
 from pipeline.base import files
 
 
@@ -12,6 +11,7 @@ def identity(pretrained: str | None) -> str:
 
 def fill(network, path):
     import numpy as np
+
     z = np.load(path, allow_pickle=False)
     for layer in network.layers:
         kind, name = type(layer).__name__, layer.name

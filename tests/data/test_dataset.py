@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import samples
 
 from pipeline.artifacts.model import Fit
 from pipeline.base.errors import DataError
@@ -18,10 +19,13 @@ PARTS = {
 FACTS = {
     "labels": ["cat", "dog"],
     "image_shape": (8, 8, 3),
+    "fit": "crop",
+    "inputs": {"8x8x3": None},
     "num_images": 9,
     "num_added": 4,
     "num_unlearned": 5,
     "num_known": 5,
+    "num_computed": 0,
     "is_unchanged": False,
 }
 
@@ -31,10 +35,16 @@ def pixels(split: str, size: int = 8, channels: int = 3, seed: int = 7) -> np.nd
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
 
 
+def name(array: np.ndarray, fit: Fit = "crop") -> str:
+    """Of what a model sees, as `Description.inputs` has it."""
+    _, height, width, channels = array.shape
+    return samples.description(image_shape=(height, width, channels), fit=fit).inputs
+
+
 def lay(folder: Path, split: str, array: np.ndarray, fit: Fit = "crop") -> None:
     """Pixels where `prepare` leaves them."""
     folder.mkdir(exist_ok=True)
-    np.save(dataset.file(folder, split, *array.shape[2:], fit), array)
+    np.save(dataset.file(folder, split, name(array, fit)), array)
 
 
 def index(rows: Any) -> pl.DataFrame:
@@ -110,7 +120,7 @@ def test_the_holdout_may_have_a_second_shape_for_a_champion_that_sees_another(wr
     lay(tmp_path / "one", "holdout", second := pixels("holdout", 4, 1))
     written = write()
     np.testing.assert_array_equal(written.part("holdout").inputs, pixels("holdout"))
-    np.testing.assert_array_equal(written.part("holdout", 4, 1).pixels, second)
+    np.testing.assert_array_equal(written.part("holdout", "4x4x1").inputs, second)
 
 
 def test_the_digest_does_not_depend_on_where_or_when_it_was_written(write):
@@ -168,10 +178,10 @@ def test_a_dataset_of_another_fit_is_another_even_of_square_pictures(write, tmp_
 def test_the_holdout_as_a_champion_of_another_fit_sees_it_has_its_own_file(write, tmp_path):
     written, other = write(), pixels("holdout", seed=8)
     lay(tmp_path / "one", "holdout", other, "stretch")
-    np.testing.assert_array_equal(written.part("holdout", 8, 3, "stretch").pixels, other)
-    np.testing.assert_array_equal(written.part("holdout", 8, 3, "crop").pixels, pixels("holdout"))
+    np.testing.assert_array_equal(written.part("holdout", "8x8x3-stretch").inputs, other)
+    np.testing.assert_array_equal(written.part("holdout", "8x8x3").inputs, pixels("holdout"))
     with pytest.raises(DataError, match=r"holdout-8x8x3-pad\.npy: cannot be read"):
-        written.part("holdout", 8, 3, "pad")
+        written.part("holdout", "8x8x3-pad")
 
 
 def test_missing_pixels_are_named_with_the_remedy(write):
@@ -183,7 +193,7 @@ def test_missing_pixels_are_named_with_the_remedy(write):
 
 def test_a_shape_that_was_not_written_is_named(write):
     with pytest.raises(DataError, match=r"holdout-64x64x1\.npy: cannot be read"):
-        write().part("holdout", 64, 1)
+        write().part("holdout", "64x64x1")
 
 
 def test_torn_pixels_are_named(write):

@@ -131,7 +131,7 @@ def test_each_step_is_fed_what_is_drawn_for_its_images(parts, train, tmp_path, m
     part = parts.train
     rows = np.sort(replay.order(np.ones(70, bool), train.replay, train.seed, 2)[16:32])
     digests = [part.digests[row] for row in rows]
-    drawn = augment.augmented(part.pixels[rows], part.labels[rows], digests, train, train.seed, epoch=2, step=1)
+    drawn = augment.augmented(part.inputs[rows], part.labels[rows], digests, train, train.seed, epoch=2, step=1)
     assert all(np.array_equal(one, other) for one, other in zip(fed[6], drawn, strict=True))
 
 
@@ -378,7 +378,7 @@ def test_batches_are_read_ahead_of_the_step(parts, train, tmp_path):
             read.append(threading.current_thread().name)
             return super().take(rows)
 
-    part = Slow(parts.train.pixels, parts.train.labels, parts.train.digests)
+    part = Slow(parts.train.inputs, parts.train.labels, parts.train.digests)
     counts: list[int] = []
     notes = Notes(lambda *_: counts.append(len(read)))
     trained(Parts(part, parts.val), train.model_copy(update={"max_epochs": 1}), tmp_path, notes)
@@ -395,7 +395,7 @@ def test_an_epoch_trains_on_the_new_and_some_old_images_and_no_others(parts, tra
             taken.extend(np.arange(len(self))[rows].tolist())
             return super().take(rows)
 
-    part = Noted(parts.train.pixels, parts.train.labels, parts.train.digests, None, np.arange(70) < 8)
+    part = Noted(parts.train.inputs, parts.train.labels, parts.train.digests, None, np.arange(70) < 8)
     short = train.model_copy(update={"replay": 2, "max_epochs": 2})
     notes = Quiet()
     outcome = fit(engine(train), Parts(part, parts.val), short, Session(Folder(tmp_path, {}, NEVER), notes))

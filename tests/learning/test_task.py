@@ -30,7 +30,7 @@ def task(tmp_path: Path, settings: Params):
         folder = tmp_path / "dataset"
         folder.mkdir(exist_ok=True)
         for split, size in sizes.items():
-            np.save(dataset.file(folder, split, 8, 3), np.zeros((size, 8, 8, 3), np.uint8))
+            np.save(dataset.file(folder, split, "8x8x3"), np.zeros((size, 8, 8, 3), np.uint8))
         tables = {}
         for split, size in sizes.items():
             names = [f"{split}{at}" for at in range(size)]
@@ -39,7 +39,8 @@ def task(tmp_path: Path, settings: Params):
                 {"digest": names, "label": [0] * size, "is_new": is_new, "is_unlearned": is_new}
             )
         written = dataset.write(
-            folder, tables, labels=["cat"], image_shape=(8, 8, 3), num_images=9, num_added=new,
+            folder, tables, labels=["cat"], image_shape=(8, 8, 3), fit="crop", inputs={"8x8x3": None}, num_images=9,
+            num_added=new, num_computed=0,
             num_unlearned=new, num_known=100, is_unchanged=is_unchanged,
         )  # fmt: skip
         usual = {"train": {"audit_every": 3}, "prepare": {"replay": 20}}

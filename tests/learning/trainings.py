@@ -106,4 +106,4 @@ def equal(one: Outcome, two: Outcome) -> bool:
 
 def accuracy(outcome: Outcome, part: Part) -> float:
     network = model.load(DESCRIPTION, outcome.weights, "outcome")
-    return float((model.logits(network, part.pixels, 16).argmax(axis=1) == part.labels).mean())
+    return float((model.logits(network, part.inputs, 16).argmax(axis=1) == part.labels).mean())

@@ -114,7 +114,7 @@ def test_nor_where_the_champion_sees_pixels_of_another_shape(project, second, de
     cycle(project, second)
     check(project, decoded, ledgers[-1])
     images = dataset.read(project.root / "data/cycle/dataset")
-    part = images.part("holdout", 8, 3)
+    part = images.part("holdout", "8x8x3")
     paths = dict(project.table("ledger.parquet").select("digest", "path").iter_rows())
     for digest, pixels in zip(part.digests, part.inputs, strict=True):
         content = (project.root / paths[digest]).read_bytes()
@@ -131,7 +131,7 @@ def test_nor_where_the_champion_sees_the_pictures_in_another_fit(project, second
     cycle(project, second)
     check(project, decoded, ledgers[-1])
     images = dataset.read(project.root / "data/cycle/dataset")
-    part = images.part("holdout", 8, 3, "crop")
+    part = images.part("holdout", "8x8x3")
     paths = dict(project.table("ledger.parquet").select("digest", "path").iter_rows())
     for digest, pixels in zip(part.digests, part.inputs, strict=True):
         np.testing.assert_array_equal(decoding.decode((project.root / paths[digest]).read_bytes(), 8, 3), pixels)
