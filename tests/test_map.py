@@ -225,7 +225,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "train.tune": (P, T),
     "train.audit_every": (P, T),
     "train.audit_above": (P, T),
-    "train.seed": (P, T, E),
+    "train.seed": (T, E),
     "train.threads": (P, T, E),
     "budget": (),
     "checkpoint": (),

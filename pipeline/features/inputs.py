@@ -99,7 +99,7 @@ def _extractor(description: Description, whole: Callable[[], Any], train: Embedd
 
 def _frozen(whole: Callable[[], Any], frozen: Frozen, train: Embedding) -> Any:
     print("prepare: loading TensorFlow", flush=True)
-    engine.make_repeatable(train.seed, train.threads)
+    engine.make_repeatable(0, train.threads)  # nothing is drawn
     return cut.split(whole(), frozen.cut).frozen
 
 

@@ -72,10 +72,15 @@ class Augmentation(Section, part=True):
         return bool(self.mixup or self.cutmix)
 
 
-class Repeatable(Section, part=True):
-    """What makes a result the same each time."""
+class Threads(Section, part=True):
+    """How many of them compute; sums depend on it."""
 
     threads: Annotated[int, Field(ge=1, le=256)]
+
+
+class Repeatable(Threads, part=True):
+    """What makes a result the same each time."""
+
     seed: Annotated[int, Field(ge=0)]
 
 
@@ -94,7 +99,7 @@ class Backbone(Network, part=True):
     tune: Tune
 
 
-class Embedding(Start, Backbone, Repeatable, part=True):
+class Embedding(Start, Backbone, Threads, part=True):
     """What features depend on, and which of them a cycle needs."""
 
 
