@@ -125,7 +125,7 @@ RERUNS = {
     (P, T): ("data/replay.py learning/ladder.py "),
     (T, E): (
         "judging/metrics.py learning/backend.py learning/checkpoint.py learning/engine.py learning/model.py "
-        "learning/networks.py learning/stopping.py "
+        "learning/networks.py learning/pretrained.py learning/stopping.py "
     ),
     (V, E): ("showing/sheet.py showing/text.py "),
     (V, P): (
@@ -147,10 +147,10 @@ RERUNS = {
     (): (
         "__main__.py artifacts/promotion.py artifacts/snapshot.py base/project.py commands/add.py "
         "commands/checkpoints.py commands/merge.py commands/run.py commands/trace.py commands/ui.py "
-        "data/archives.py data/conflicts.py data/exports.py data/layouts.py data/matching.py data/placing.py "
-        "data/scan.py data/tracking.py data/trigger.py data/versions.py data/worktree.py learning/architecture.py "
-        "learning/cut.py recipe.py registry/promotion.py registry/uses.py serving.py settings.py showing/card.py "
-        "stages/promote.py stages/resolve.py "
+        "commands/weights.py data/archives.py data/conflicts.py data/exports.py data/layouts.py data/matching.py "
+        "data/placing.py data/scan.py data/tracking.py data/trigger.py data/versions.py data/worktree.py "
+        "learning/architecture.py learning/cut.py learning/torch_file.py recipe.py registry/promotion.py "
+        "registry/uses.py serving.py settings.py showing/card.py stages/promote.py stages/resolve.py "
     ),
 }
 """Which stages rerun when the code of a module changes."""
