@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.artifacts.model import Description, Fit
 from pipeline.artifacts.parent import Parent
 from pipeline.base import code, files
-from pipeline.learning import ladder, model, networks
+from pipeline.learning import ladder, model, networks, pretrained
 from pipeline.learning.ladder import Growth
 from pipeline.learning.settings import Train
 
@@ -26,24 +26,28 @@ def refuse_misfit(parent: Parent, train: Train, description: Description) -> Non
         model.refuse_misfit(parent.pin, description)
 
 
-def refuse_unbuildable(description: Description, memory: Path) -> None:
+def refuse_unbuildable(description: Description, memory: Path, start: str | None = None) -> None:
     """Refuse a network that cannot be built. To try it takes seconds, so what was tried once is remembered.
 
     Args:
         description: of the network.
         memory: a file for that; it may be deleted at any time.
+        start: `train.pretrained`; a file of weights has to fit.
 
     Raises:
         ModelError: see `model.build`.
+        DataError: see `model.build`.
     """
-    if description.architecture == networks.SMALL_CNN:
+    weights = pretrained.source(description.architecture, start)
+    if description.architecture == networks.SMALL_CNN and weights is None:
         return
     own = code.of_architecture(description.architecture)
-    tried = files.sha256_json([description.model_dump(mode="json"), code.digest(*own) if own else ""])
+    parts = [description.model_dump(mode="json"), code.digest(*own) if own else ""]
+    tried = files.sha256_json([*parts, pretrained.digest(weights)] if weights else parts)
     if memory.is_file() and memory.read_text() == tried:
         return
     print(f"resolve: trying to build {description.architecture}", flush=True)
-    model.build(description)
+    model.build(description, start if weights else None)  # what Keras downloads is asked for only where it is needed
     files.write(memory, tried.encode())
 
 

@@ -50,12 +50,13 @@ def run(paths: Paths) -> None:
     if champion is None:
         _refuse_empty(here.registry)
     batches = _due(here)
-    weights = pretrained.identity(settings.train.pretrained)
+    weights = pretrained.identity(settings.train.architecture, settings.train.pretrained)
     digests = code.of_stages(STAGES, settings.train.architecture, paths.scratch / "code.json")
     cycle = _Cycle.of(here, batches, recipe.digest(settings, digests, weights), champion)
 
     parent = _parent(here, cycle)
     if cycle.on_recipe is None:
+        _bring_weights(here)
         _refuse_unfit(parent, settings, paths.scratch)
     Sources(digest=cycle.data, sources=batches).write(paths.sources)
     parent.write(paths.parent)
@@ -273,6 +274,15 @@ def _pin(here: _World, version: Version | None) -> Pin | None:
     lineage = here.lineage(version)
     called = lineage.model.labels
     return Pin(version=version.number, run_id=version.run_id, lineage=here.today(lineage), called=called)
+
+
+def _bring_weights(here: _World) -> None:
+    """Bring a file of pretrained weights here that DVC tracks."""
+    train = here.settings.train
+    path = pretrained.source(train.architecture, train.pretrained)
+    if path and not path.exists() and (digest := pretrained.tracked(path)):
+        print(f"resolve: bringing {path}", flush=True)
+        files.write(path, here.store.read(digest, path.as_posix()))
 
 
 def _refuse_unfit(parent: Parent, settings: Params, scratch: Path) -> None:
