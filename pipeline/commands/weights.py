@@ -57,7 +57,7 @@ def run(name: str, out: Path | None, image_size: int, force: bool) -> int:
         raise DataError(f"{path}: it is there already; expected a new file; --force overwrites it, --out names another")
     values, note = _lite0() if name == networks.LITE0 else _application(name, image_size)
     pretrained.write(path, values, note)
-    print(f"weights: {path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 {pretrained.digest(path)}")
+    print(f"weights: {path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 {files.sha256_file(path)}")
     if path.is_absolute():
         print(f"weights: next: copy it below a project, e.g. to {pretrained.place(name)}")
     else:
