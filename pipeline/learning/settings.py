@@ -1,8 +1,8 @@
 """The settings of training: sections train, budget and checkpoint of params.yaml."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.base.params import Count, OpenShare, Section, Share, fits
 
@@ -97,6 +97,15 @@ class Backbone(Network, part=True):
     """What is trained, and which part of it."""
 
     tune: Tune
+
+    @model_validator(mode="after")
+    def _freezes_only_what_was_trained(self) -> Self:
+        if self.pretrained is None and self.tune not in ("all", "first"):
+            raise ValueError(
+                f"tune: {self.tune} with pretrained: null would freeze random weights; set train.pretrained to the file "
+                "that `python -m pipeline weights NAME` makes, or tune: all"
+            )
+        return self
 
 
 class Embedding(Start, Backbone, Threads, part=True):

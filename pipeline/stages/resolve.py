@@ -290,9 +290,9 @@ def _refuse_unfit(parent: Parent, settings: Params, scratch: Path) -> None:
     from pipeline.learning import architecture
 
     size, channels = settings.prepare.image_size, settings.prepare.channels
-    network = architecture.described(settings.train, (size, size, channels), settings.prepare.fit, parent)
+    network = architecture.described(settings.train, (size, size, channels), settings.prepare.fit)
     architecture.refuse_misfit(parent, settings.train, network)
-    architecture.refuse_unbuildable(network, scratch / "architecture")
+    architecture.refuse_unbuildable(network, scratch / "architecture", settings.train)
 
 
 def _registered(registry: Registry, data: str) -> dict[str, Registered]:
