@@ -167,7 +167,10 @@ def read(path: Path) -> "dict[str, np.ndarray]":
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
+                found = {name: archive[name] for name in archive.files}
+            if strange := [name for name, value in found.items() if not isinstance(value, np.ndarray)]:
+                raise ValueError(f"{strange[0]} is no array")
+            return found
         with safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
     except Exception as error:  # noqa: BLE001 - both libraries raise many kinds where a file is damaged
