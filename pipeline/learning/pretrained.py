@@ -234,8 +234,8 @@ def _by_position(given: "Mapping[str, np.ndarray]", wanted: Mapping[str, Any]) -
 def _refuse_missing(path: Path) -> None:
     if path.is_file():
         return
-    made = path.stem if path == place(path.stem) else f"NAME --out {shlex.quote(str(path))}"
-    remedy = _pull(path) or f"; `python -m pipeline weights {made}` makes ImageNet weights"
+    made = f"; `python -m pipeline weights {path.stem}` makes ImageNet weights"
+    remedy = _pull(path) or (made if path == place(path.stem) else "; put it there")
     raise DataError(f"{path}: no such file; expected the weights that train.pretrained asks for{remedy}")
 
 
