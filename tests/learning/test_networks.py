@@ -55,8 +55,8 @@ def test_an_application_is_flat_and_has_the_positions_and_logits_of_the_nested_o
     assert kinds(before) == kinds(now)
     assert not [layer for layer in now.layers if type(layer).__name__ == "Functional"]
     for old, new in zip(before.weights, now.weights, strict=True):
-        if old.path.endswith(("normalization/mean", "normalization/variance")):
-            old.assign([0.4, 0.5, 0.6])
+        if re.search(r"(?<!batch_)normalization\w*/(mean|variance)$", old.path):
+            old.assign([0.04, 0.05, 0.06])
         new.assign(old)
     for layer in before.layers[-2].layers:
         if type(layer).__name__ == "Normalization":
@@ -64,7 +64,7 @@ def test_an_application_is_flat_and_has_the_positions_and_logits_of_the_nested_o
     logits = called(now)
     assert np.isfinite(logits).all()
     assert not np.array_equal(logits[0], logits[1])
-    np.testing.assert_allclose(logits, called(before), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(logits, called(before), atol=1e-4 * np.ptp(logits, axis=0).max())  # fresh ones are tiny
 
 
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "EfficientNetLite0"])
