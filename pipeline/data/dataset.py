@@ -3,6 +3,7 @@
 import itertools
 import math
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -139,6 +140,12 @@ class Dataset:
 def file(folder: Path, split: Split, inputs: str) -> Path:
     """Where what a model sees of a split lies: a .npy; see `Part.inputs` and, for the name, `Description.inputs`."""
     return folder / f"{split}-{inputs}.npy"
+
+
+def clear(folder: Path) -> None:
+    """An empty folder for a new dataset: what only an earlier one had must not be taken for a part of this one."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
 
 
 def write(

@@ -209,6 +209,13 @@ class Store:
         self._cache.add(tree.path, tree.fs, tree.oid)
         return str(tree.oid)
 
+    def keep(self, path: Path, digest: str) -> None:
+        """Put a file into the DVC cache, as `dvc repro` does with what a stage writes once that is over."""
+        from dvc_objects.fs.local import localfs
+
+        self._open()
+        self._cache.add(str(path), localfs, digest, hardlink=True)
+
     def push(self, digests: Iterable[str]) -> int:
         """Send objects of the cache to the default remote; gives how many it did not have.
 

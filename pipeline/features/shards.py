@@ -55,6 +55,34 @@ class Shards:
             if features is not None and len(features) > int(rows["place"].to_numpy().max()):
                 yield rows["row"].to_numpy(), features[rows["place"].to_numpy()]
 
+    def write(self, key: str, digests: "pl.Series", features: "np.ndarray") -> FeatureIndex:
+        """Write features as shards, into the folder and DVC's cache.
+
+        Args:
+            key: what they depend on besides the image.
+            digests: of the images.
+            features: float16 (images, ...).
+
+        Returns:
+            Where they are.
+        """
+        import numpy as np
+        import polars as pl
+
+        written = []
+        for start in range(0, len(digests), ROWS):
+            some = digests[start : start + ROWS]
+            sink = io.BytesIO()
+            np.save(sink, features[start : start + ROWS], allow_pickle=False)
+            shard = files.md5(sink.getvalue())
+            path = self.folder / f"{shard}.npy"
+            files.write(path, sink.getvalue())
+            self.store.keep(path, shard)
+            places = pl.int_range(len(some), eager=True, dtype=pl.Int64)
+            table = pl.DataFrame({"digest": some}).with_columns(key=pl.lit(key), shard=pl.lit(shard), place=places)
+            written.append(FeatureIndex(table))
+        return FeatureIndex.of(written)
+
     def _lost(self, names: list[str]) -> set[str]:
         """Shards that are not to be had; the others are brought here. Whatever the reason, it is no error."""
         try:
@@ -73,34 +101,6 @@ class Shards:
 
     def _path(self, name: str) -> str:
         return f"{self.folder.as_posix()}/{name}.npy"
-
-
-def write(folder: Path, key: str, digests: "pl.Series", features: "np.ndarray") -> FeatureIndex:
-    """Write features as shards.
-
-    Args:
-        folder: for their files.
-        key: what they depend on besides the image.
-        digests: of the images.
-        features: float16 (images, ...).
-
-    Returns:
-        Where they are.
-    """
-    import numpy as np
-    import polars as pl
-
-    written = []
-    for start in range(0, len(digests), ROWS):
-        some = digests[start : start + ROWS]
-        sink = io.BytesIO()
-        np.save(sink, features[start : start + ROWS], allow_pickle=False)
-        shard = files.md5(sink.getvalue())
-        files.write(folder / f"{shard}.npy", sink.getvalue())
-        places = pl.int_range(len(some), eager=True, dtype=pl.Int64)
-        table = pl.DataFrame({"digest": some}).with_columns(key=pl.lit(key), shard=pl.lit(shard), place=places)
-        written.append(FeatureIndex(table))
-    return FeatureIndex.of(written)
 
 
 def push(store: Store, index: FeatureIndex) -> str:

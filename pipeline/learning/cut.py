@@ -33,6 +33,8 @@ class Split:
     """From pixels to features: a `keras.Model`."""
     tuned: Any
     """From features to logits: a `keras.Model`."""
+    features: Any
+    """The tensor between them, in the graph of the whole network."""
     positions: tuple[str, ...]
     """For each weight of the tuned part, its position in the whole network (see `model.arrays`)."""
 
@@ -58,7 +60,7 @@ def split(network: Any, cut: str) -> Split:
     shared = {id(variable) for variable in frozen.variables} & {id(variable) for variable in tuned.variables}
     if shared:  # a layer that is called on both sides would change the features while it is tuned
         raise _not_one(network.name, cut)
-    return Split(frozen, tuned, positions(network, tuned))
+    return Split(frozen, tuned, features, positions(network, tuned))
 
 
 def positions(network: Any, part: Any) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.model import Description
-from pipeline.learning import cut, model
+from pipeline.learning import cut, model, networks
 from pipeline.learning.checkpoint import Values
 from pipeline.learning.settings import Train
 
@@ -108,8 +108,9 @@ class Engine:
         """
         tf = _tensorflow()
         self.outer, self.optimizer = network, optimizer
-        self.network = cut.split(network, frozen_at).tuned if frozen_at else network
-        self._has_features = has_features or frozen_at is not None
+        parted = cut.split(network, frozen_at) if frozen_at else None
+        self.network, self._seen = (parted.tuned, parted.features) if parted else (network, network.input)
+        self._has_features = has_features or parted is not None
         network = self.network
         self.shared = shared or tf.distribute.get_strategy()
         self._positions = cut.positions(self.outer, self.network)
@@ -248,6 +249,16 @@ class Engine:
             batch_loss, batch_right = self.score(part.take(some), part.labels[some])
             loss, right = loss + batch_loss, right + batch_right
         return loss / len(rows), right / len(rows)
+
+    @property
+    def head(self) -> Any:
+        """The layer that gives the logits: see `networks.head`."""
+        return networks.head(self.outer)
+
+    @property
+    def body(self) -> Any:
+        """A `keras.Model` from what the network sees to what its head sees; None where the head alone is trained."""
+        return None if self._seen is self.head.input else model.keras().Model(self._seen, self.head.input)
 
     def tuned(self, whole: "Arrays") -> "Arrays":
         """Of the weights of the whole network those that are trained, by position among these."""

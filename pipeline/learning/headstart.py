@@ -7,8 +7,7 @@ al., ICLR 2022, arXiv:2202.10054). The features are computed once, so this costs
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts.model import HEAD
-from pipeline.learning import backend, cut, model, starts
+from pipeline.learning import backend, model, starts
 from pipeline.learning.engine import Engine
 from pipeline.learning.fit import Outcome, Parts, Session, fit
 from pipeline.learning.settings import Train
@@ -41,12 +40,10 @@ def train_head(engine: Engine, parts: Parts, train: Train, session: Session, fol
     Raises:
         PausedError, ModelError, OSError: see `fit`.
     """
-    parted = cut.split(engine.network, HEAD)
-    body, head = parted.frozen, parted.tuned
-    told = starts.for_head(train)
+    head, told = engine.head, starts.for_head(train)
     alone = Engine(_alone(head), model.optimizer(told), told, has_features=True)
     alone.begin(model.arrays(head.weights), model.arrays(alone.optimizer.variables))
-    features = Parts(*(_featured(body, part, folder / f"{name}.npy") for name, part in parts._asdict().items()))
+    features = Parts(*(_featured(engine.body, part, folder / f"{name}.npy") for name, part in parts._asdict().items()))
     outcome = fit(alone, features, told, session)
     model.fill(head.weights, outcome.weights, "head")
     engine.begin(model.arrays(engine.network.weights), model.arrays(engine.optimizer.variables))
@@ -56,8 +53,10 @@ def train_head(engine: Engine, parts: Parts, train: Train, session: Session, fol
 def _alone(head: Any) -> Any:
     """A network like the head, with variables of its own: the other's may be spread over devices."""
     layers = backend.keras().layers
-    features = layers.Input(head.input_shape[1:], name="features")
-    return backend.keras().Model(features, layers.Dense(head.output_shape[-1], name="logits")(features), name="head")
+    size, count = head.kernel.shape
+    features = layers.Input((size,), name="features")
+    outputs = layers.Dense(count, use_bias=head.use_bias, name="logits")(features)
+    return backend.keras().Model(features, outputs, name="head")
 
 
 def _featured(body: Any, part: "Part", path: Path) -> "Part":

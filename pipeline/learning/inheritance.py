@@ -78,7 +78,7 @@ class Inheritance:
         def begun(whole: "Arrays") -> "Arrays":
             nonlocal num_forward
             model.fill(engine.network.weights, engine.tuned(whole), f"v{self.version}")
-            num_forward += newcomers.begin(engine.network, part, new)
+            num_forward += newcomers.begin(engine, part, new)
             return engine.whole(whole, model.arrays(engine.network.weights))
 
         return replace(self, served=begun(self.served), last=begun(self.last)), num_forward

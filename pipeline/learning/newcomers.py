@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.learning import backend, model, networks
+from pipeline.learning import model
 
 if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.data.dataset import Part
+    from pipeline.learning.engine import Engine
 
 EACH = 200
 """Images of a label that are looked at, at most."""
@@ -16,16 +17,16 @@ AT_ONCE = 64
 """Images that go through the network together."""
 
 
-def begin(network: Any, part: "Part", new: "list[int]") -> int:
+def begin(engine: "Engine", part: "Part", new: "list[int]") -> int:
     """Let the outputs of new labels begin with the mean features of their images; the others stay as they are.
 
     A random output needs many steps to find its place, and disturbs the others meanwhile. The mean feature of a label
     is a good output after a single look (Qi et al., CVPR 2018, arXiv:1712.07136). Direction and size follow from two
-    wishes: images of a new label get on average the logit that others get for their own label, and images of the
-    others the one that they get for a wrong label.
+    wishes: images of a new label get on average the logit that others get for their own label, or what it takes to be
+    first; and images of the others get the one that they get for a wrong label.
 
     Args:
-        network: a `keras.Model`, fed with what the part shows; it ends in a Dense layer with a bias.
+        engine: with the weights that the others have.
         part: the training images.
         new: numbers of the labels.
 
@@ -37,13 +38,13 @@ def begin(network: Any, part: "Part", new: "list[int]") -> int:
     """
     import numpy as np
 
-    layer = networks.head(network)
+    layer = engine.head
     kernel, *bias = (np.array(value) for value in layer.get_weights())
     old = [label for label in np.unique(part.labels).tolist() if label not in new]
     here = [label for label in new if (part.labels == label).any()]
     if not (old and here and bias):
         return 0
-    body = backend.keras().Model(network.inputs, layer.input)
+    body = engine.body
     features = {label: _features(body, part, np.flatnonzero(part.labels == label)[:EACH]) for label in (*old, *here)}
     known = np.concatenate([features[label] for label in old])
     numbers = np.concatenate([np.full(len(features[label]), label) for label in old])
@@ -51,19 +52,26 @@ def begin(network: Any, part: "Part", new: "list[int]") -> int:
     is_own = numbers[:, None] == np.array(old)
     own, other = logits[is_own].mean(), logits[~is_own].mean() if len(old) > 1 else 0.0
     centre = known.mean(axis=0)
+    largest = 2 * np.linalg.norm(kernel[:, old], axis=0).max()
     for label in here:
-        away = features[label].mean(axis=0) - centre
-        scale = (own - other) / max(float(away @ away), 1e-12)
-        kernel[:, label] = scale * away
-        bias[0][label] = other - scale * float(away @ centre)
+        mean = features[label].mean(axis=0)
+        away = mean - centre
+        distance = max(float(np.linalg.norm(away)), 1e-12)
+        rivals = (features[label] @ kernel + bias[0])[:, old].max(axis=1).mean()
+        wanted = max(own, rivals + (own - other) / 2)
+        # Where a label lies amid the others, no output of a usual size tells it from them: it gets half of both wishes.
+        kernel[:, label] = away / distance * min((wanted - other) / distance, largest)
+        bias[0][label] = (wanted + other) / 2 - float((mean + centre) / 2 @ kernel[:, label])
     layer.set_weights([kernel, bias[0]])
     return sum(map(len, features.values()))
 
 
 def _features(body: Any, part: "Part", rows: "np.ndarray") -> "np.ndarray":
-    """float32 (rows, features)."""
+    """float32 (rows, features): what the head sees."""
     import numpy as np
 
+    if body is None:
+        return part.take(rows).astype(np.float32)
     starts = range(0, len(rows), AT_ONCE)
     batches = [model.predicted_padded(body, part.take(rows[start : start + AT_ONCE]), AT_ONCE) for start in starts]
     return np.concatenate(batches).astype(np.float32)

@@ -27,7 +27,6 @@ from pipeline.data.store import Store
 from pipeline.features import extraction, inputs
 from pipeline.features.inputs import Input
 from pipeline.features.shards import Shards
-from pipeline.features.shards import write as shards_of
 from pipeline.images import likeness, pixels
 from pipeline.images.likeness import Images
 from pipeline.images.pixels import Kept
@@ -95,7 +94,7 @@ def run(paths: Paths) -> None:
     shards = Shards(images.store, _feature_index(registry, parent, champion, paths), paths.features)
 
     files.write_table(paths.ledger, rows)
-    files.sweep(paths.dataset)
+    dataset.clear(paths.dataset)
     num_computed = _embed(images, parts, seen, shards, unlearned["digest"], paths)
     _decode(images, parts, seen, paths.dataset)
     champions = parents if champion.version == parent.version else registry.pinned_ledger(champion, objects)
@@ -299,7 +298,6 @@ def _embed(
     import polars as pl
 
     files.sweep(paths.features)
-    paths.dataset.mkdir(parents=True, exist_ok=True)
     made, num_computed = [], 0
     extractors = {one.name: one.extractor for one in seen if one.extractor}
     for one in seen:
@@ -314,7 +312,7 @@ def _embed(
         for split, (start, stop) in zip(one.splits, itertools.pairwise(edges), strict=True):
             np.save(dataset.file(paths.dataset, split, one.name), found.values[start:stop], allow_pickle=False)
         digests = rows["digest"].filter(found.is_computed)
-        made.append(shards_of(paths.features, key, digests, found.values[found.is_computed]))
+        made.append(shards.write(key, digests, found.values[found.is_computed]))
         num_computed += len(digests)
     every = FeatureIndex.of([*made, shards.index])
     every.write(paths.scratch / FEATURE_INDEX)
@@ -326,7 +324,7 @@ def _say_computed(
     described: Description, index: "pl.DataFrame", key: str, new: "pl.Series", digests: "pl.Series"
 ) -> None:
     """Which features have to be computed; of known images also why."""
-    known = digests.filter(~digests.is_in(new.implode()))
+    known = digests.filter(~digests.is_in(new.implode()) | digests.is_in(index["digest"].implode()))
     print(f"prepare: features: {counted(len(digests), 'image')} to go through {described.architecture}", end="")
     if len(known):
         others = index.filter(index["digest"].is_in(known.implode()))["key"].unique()

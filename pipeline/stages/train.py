@@ -381,6 +381,8 @@ def _stop_reason(outcome: Outcome, task: Task) -> str:
         return IDLE
     if not outcome.reason.startswith("max_epochs") or now.max_epochs == train.max_epochs:
         return outcome.reason
+    if task.description.is_head_only:
+        return f"head_epochs: {train.head_epochs}"
     if now.max_epochs == train.warm_epochs:
         return f"warm_epochs: {train.warm_epochs}"
     epochs = f"{now.max_epochs} epoch{'' if now.max_epochs == 1 else 's'}"
