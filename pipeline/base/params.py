@@ -149,10 +149,9 @@ def _by_name(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _places(text: str) -> dict[str, tuple[int, int]]:
     """Where in a text the value of each setting begins and ends."""
-    shift = 1 if text.startswith("\ufeff") else 0  # YAML does not count the byte order mark
-    tree = yaml.compose(text, Loader=yaml.SafeLoader)
+    tree: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     return {
-        f"{section.value}.{key.value}": (value.start_mark.index + shift, value.end_mark.index + shift)
+        f"{section.value}.{key.value}": (value.start_mark.index, value.end_mark.index)
         for section, keys in tree.value
         if isinstance(keys, yaml.MappingNode)
         for key, value in keys.value

@@ -88,13 +88,13 @@ def look(images: "pl.DataFrame", counts: Mapping[str, int], limits: Limits) -> T
         return None
     sizes = np.array([(fact.width, fact.height) for fact in facts if fact and not fact.error])
     pixels, labels = pixels[good], np.array(sample["label"].to_list())[good]
-    width, height = (int(round(side)) for side in np.median(sizes, axis=0))
+    width, height = (round(side) for side in np.median(sizes, axis=0))
     colours = pixels.astype(np.int16)
     return Traits(
         counts=dict(counts),
         width=width,
         height=height,
-        side=int(round(np.median(sizes.min(axis=1)))),
+        side=round(float(np.median(sizes.min(axis=1)))),
         long=float((sizes.max(axis=1) > LONG * sizes.min(axis=1)).mean()),
         grey=float(((colours.max(axis=3) - colours.min(axis=3)).max(axis=(1, 2)) <= GREY).mean()),
         handed=handed_by_name([*counts]) or handed_by_looks(pixels.mean(axis=3), labels),

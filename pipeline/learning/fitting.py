@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from pipeline.base import auto
 from pipeline.base.auto import AUTO, VALUES
 from pipeline.base.words import counted
 from pipeline.images.traits import Traits
@@ -68,7 +69,7 @@ class Suited:
     @property
     def text(self) -> str:
         """The value as YAML has it."""
-        return self.value if isinstance(self.value, str) else json.dumps(self.value)
+        return _text(self.value)
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,6 @@ class Fitting:
     is_photographs: bool
     lacks_weights: bool
     """Whether a network with weights would suit better, and none are at hand."""
-    is_misfit: bool
-    """Whether the settings there are will not do, even if a model was made with them."""
 
 
 def fitting(traits: Traits, written: Mapping[str, Any], weights: Sequence[str]) -> Fitting:
@@ -105,7 +104,6 @@ def fitting(traits: Traits, written: Mapping[str, Any], weights: Sequence[str]) 
         settings=tuple(one for one in wanted if written[one.name] != one.value),
         is_photographs=is_photographs,
         lacks_weights=is_photographs and pretrained is None and not is_chosen,
-        is_misfit=_is_misfit(traits, written),
     )
 
 
@@ -120,9 +118,38 @@ def described(traits: Traits, found: Fitting) -> str:
     )
 
 
-def listed(settings: Sequence[Suited]) -> str:
-    """Settings with their values and reasons, in a line."""
-    return ", ".join(f"{one.name}: {one.text}{f' ({one.why})' if one.why else ''}" for one in settings)
+def listed(settings: Sequence[Suited], before: Mapping[str, Any] | None = None) -> str:
+    """Settings with their values and reasons, in a line.
+
+    Args:
+        settings: to list.
+        before: what params.yaml had, by setting with its section, if that is to be told too.
+    """
+
+    def change(one: Suited) -> str:
+        was = "" if before is None else f"{_text(before[one.name])} -> "
+        return f"{one.name}: {was}{one.text}{f' ({one.why})' if one.why else ''}"
+
+    return ", ".join(change(one) for one in settings)
+
+
+def is_misfit(side: float, written: Mapping[str, Any]) -> bool:
+    """Whether the default network is shown photographs far too small.
+
+    Args:
+        side: median of the images' shorter sides, in pixels.
+        written: see `fitting`.
+    """
+    if written["train.architecture"] != DEFAULT:
+        return False
+    size = written["prepare.image_size"]
+    shown = auto.filled({"train": {}, "prepare": {"image_size": size}})["prepare"]["image_size"]
+    return bool(side >= max(PHOTOGRAPH, TOO_SMALL * shown))
+
+
+def _text(value: Any) -> str:
+    """As YAML has it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _network(traits: Traits, written: Mapping[str, Any], weights: Sequence[str]) -> list[Suited]:
@@ -138,18 +165,17 @@ def _network(traits: Traits, written: Mapping[str, Any], weights: Sequence[str])
     if name not in by_architecture:
         return [Suited("train.architecture", name)]
     is_few = traits.total <= FEW
-    tune = Suited("train.tune", "head", f"quick, for {traits.total} images") if is_few else None
     return [
-        Suited("train.architecture", name),
+        Suited("train.architecture", name, f"with {_size_with_weights(traits)} pixels"),
         Suited("train.pretrained", by_architecture[name]),
-        tune or Suited("train.tune", TUNE_OF_MANY),
+        Suited("train.tune", "head" if is_few else TUNE_OF_MANY, f"for {traits.total} images" if is_few else ""),
     ]
 
 
 def _image_size(traits: Traits, written: Mapping[str, Any], has_weights: bool) -> Suited:
     """Near the size of the pictures; `auto` where that stands for it."""
     if has_weights:
-        size = next((size for size in SIZES if size <= NEARLY * traits.side), SIZES[-1])
+        size = _size_with_weights(traits)
     elif traits.side >= PHOTOGRAPH:
         size = WITHOUT_WEIGHTS_SIZE
     else:
@@ -159,6 +185,10 @@ def _image_size(traits: Traits, written: Mapping[str, Any], has_weights: bool) -
     if not is_auto or written["prepare.image_size"] == size:
         return Suited("prepare.image_size", size)
     return Suited("prepare.image_size", AUTO, f"{size} pixels")
+
+
+def _size_with_weights(traits: Traits) -> int:
+    return next((size for size in SIZES if size <= NEARLY * traits.side), SIZES[-1])
 
 
 def _shape(traits: Traits, has_weights: bool) -> list[Suited]:
@@ -182,11 +212,3 @@ def _splits(traits: Traits, written: Mapping[str, Any]) -> list[Suited]:
     if traits.total * share >= needed:
         return shares
     return [*shares, Suited("prepare.min_split", max(1, int(traits.total * share / SPARE)), why)]
-
-
-def _is_misfit(traits: Traits, written: Mapping[str, Any]) -> bool:
-    if written["train.architecture"] != DEFAULT:
-        return False
-    size = written["prepare.image_size"]
-    shown = VALUES["prepare.image_size"].small_cnn if size == AUTO else size
-    return bool(traits.side >= max(PHOTOGRAPH, TOO_SMALL * shown))
