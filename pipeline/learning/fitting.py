@@ -7,13 +7,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.base import auto
 from pipeline.base.auto import AUTO, VALUES
 from pipeline.base.words import counted
-from pipeline.images.traits import Traits
 from pipeline.judging.reach import BACKBONE
+
+if TYPE_CHECKING:
+    from pipeline.images.traits import Traits
 
 PHOTOGRAPH = 64
 """Pixels; pictures whose shorter side is smaller are drawings, digits or icons, or as good as these to a network."""
@@ -81,7 +83,7 @@ class Fitting:
     """Whether a network with weights would suit better, and none are at hand."""
 
 
-def fitting(traits: Traits, written: Mapping[str, Any], weights: Sequence[str]) -> Fitting:
+def fitting(traits: "Traits", written: Mapping[str, Any], weights: Sequence[str]) -> Fitting:
     """Which settings suit.
 
     Args:
@@ -105,7 +107,7 @@ def fitting(traits: Traits, written: Mapping[str, Any], weights: Sequence[str]) 
     )
 
 
-def described(traits: Traits, found: Fitting) -> str:
+def described(traits: "Traits", found: Fitting) -> str:
     """What the images are."""
     counts = sorted(traits.counts.values())
     each = f"{counts[0]:,}" if counts[0] == counts[-1] else f"{counts[0]:,} to {counts[-1]:,}"
@@ -150,7 +152,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _network(traits: Traits, written: Mapping[str, Any], weights: Sequence[str]) -> list[Suited]:
+def _network(traits: "Traits", written: Mapping[str, Any], weights: Sequence[str]) -> list[Suited]:
     """The network for photographs; none where a person chose one for which there is nothing to begin with."""
     chosen = written["train.architecture"]
     by_architecture = {PurePosixPath(file).stem: file for file in sorted(weights, reverse=True)}
@@ -170,7 +172,7 @@ def _network(traits: Traits, written: Mapping[str, Any], weights: Sequence[str])
     ]
 
 
-def _image_size(traits: Traits, written: Mapping[str, Any], has_weights: bool) -> Suited:
+def _image_size(traits: "Traits", written: Mapping[str, Any], has_weights: bool) -> Suited:
     """Near the size of the pictures; `auto` where that stands for it."""
     if has_weights:
         size = _size_with_weights(traits)
@@ -185,11 +187,11 @@ def _image_size(traits: Traits, written: Mapping[str, Any], has_weights: bool) -
     return Suited("prepare.image_size", AUTO, f"{size} pixels")
 
 
-def _size_with_weights(traits: Traits) -> int:
+def _size_with_weights(traits: "Traits") -> int:
     return next((size for size in SIZES if size <= NEARLY * traits.side), SIZES[-1])
 
 
-def _shape(traits: Traits, has_weights: bool) -> list[Suited]:
+def _shape(traits: "Traits", has_weights: bool) -> list[Suited]:
     """Channels, and what becomes of long pictures. Weights are for colours, and take grey as such."""
     channels = 1 if traits.grey >= GREY and not has_weights else 3
     shape = [Suited("prepare.channels", channels, "they are grey" if channels == 1 else "")]
@@ -198,7 +200,7 @@ def _shape(traits: Traits, has_weights: bool) -> list[Suited]:
     return shape
 
 
-def _splits(traits: Traits, written: Mapping[str, Any]) -> list[Suited]:
+def _splits(traits: "Traits", written: Mapping[str, Any]) -> list[Suited]:
     """Shares of val and holdout that give each enough images; of very few images, less is enough."""
     names = ("prepare.val_fraction", "prepare.holdout_fraction")
     needed = SPARE * written["prepare.min_split"]
