@@ -48,6 +48,11 @@ def test_near_duplicates_tell_nothing_of_left_and_right() -> None:
     assert traits.handed_by_looks(pictures, np.repeat(np.arange(20) % 2, 6)) == ""
 
 
+def test_a_few_pictures_tell_nothing() -> None:
+    pictures, labels = drawn(5)
+    assert traits.handed_by_looks(pictures[:16], labels[:16]) == ""
+
+
 def test_a_single_picture_tells_nothing() -> None:
     assert traits.handed_by_looks(np.zeros((1, 32, 32)), np.array(["cat"])) == ""
 
