@@ -38,6 +38,7 @@ TABLES = ("polars", "pandas", "numpy", "pyarrow")
 PURE = (
     "learning/augment.py",
     "learning/distortions.py",
+    "learning/fitting.py",
     "showing/card.py",
     "data/delta.py",
     "checking/drift.py",

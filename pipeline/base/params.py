@@ -7,6 +7,7 @@ sections that it needs, and for no more of each than it needs: what it does not 
 import difflib
 import json
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -107,6 +108,54 @@ def load(path: Path, kind: type[Settings]) -> Settings:
 def differing(path: Path) -> dict[str, float | None]:
     """What `auto` stands for in the file, by setting, where that is another value than for small_cnn."""
     return auto.differing(_read(path, Excerpt))
+
+
+def written(path: Path) -> dict[str, Any]:
+    """What stands in the file, by setting with its section: `auto` as it is, and nothing checked."""
+    return _by_name(_read(path, Excerpt))
+
+
+def changed(path: Path, values: Mapping[str, str]) -> bytes:
+    """The file with other values, and all else as it is: order, comments, line ends.
+
+    Args:
+        path: of the file.
+        values: as YAML has them, by setting with its section.
+
+    Raises:
+        ParamsError: a setting cannot be changed alone; says which to change by hand.
+    """
+    before = _read(path, Excerpt)
+    text = path.read_bytes().decode("utf-8")
+    places = {name: place for name, place in _places(text).items() if name in values}
+    for name, (start, end) in sorted(places.items(), key=lambda item: item[1], reverse=True):
+        space = " " if text[start - 1 : start] == ":" else ""  # there was no value
+        text = f"{text[:start]}{space}{values[name]}{text[end:]}"
+    wanted = _by_name(before) | {name: yaml.safe_load(value) for name, value in values.items()}
+    try:
+        is_as_wanted = _by_name(files.parse_yaml(text)) == wanted
+    except yaml.YAMLError:
+        is_as_wanted = False
+    if not is_as_wanted:
+        settings = ", ".join(f"{name}: {value}" for name, value in values.items())
+        raise ParamsError(f"{path}: expected each setting as a plain `name: value`; set {settings} there yourself")
+    return text.encode()
+
+
+def _by_name(content: Mapping[str, Any]) -> dict[str, Any]:
+    sections = {section: keys for section, keys in content.items() if isinstance(keys, dict)}
+    return {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
+
+
+def _places(text: str) -> dict[str, tuple[int, int]]:
+    """Where in a text the value of each setting begins and ends."""
+    tree: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    return {
+        f"{section.value}.{key.value}": (value.start_mark.index, value.end_mark.index)
+        for section, keys in tree.value
+        if isinstance(keys, yaml.MappingNode)
+        for key, value in keys.value
+    }
 
 
 def _of_auto(error: Any) -> str:

@@ -32,6 +32,8 @@ from pipeline.data.store import Store
 from pipeline.images import pixels, sniffing, workers
 from pipeline.images.decoding import Facts
 from pipeline.images.workers import Job
+from pipeline.learning import advice
+from pipeline.learning.advice import Advice
 from pipeline.settings import Params
 
 if TYPE_CHECKING:
@@ -65,6 +67,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     splitting.add_argument(
         "--merge-splits", action="store_true", help="such folders, or a column `split`, are all new images alike"
+    )
+    parser.add_argument(
+        "--set",
+        dest="is_setting",
+        action="store_true",
+        help="write the settings that suit the images into params.yaml; also for images that are there already",
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would happen")
     parser.add_argument("--images", type=project.given, default=Path("data/images"), help="default: data/images")
@@ -101,6 +109,7 @@ def run(
     images: Path,
     params: Path,
     scratch: Path,
+    is_setting: bool = False,
 ) -> int:
     """Take new labelled images into a new batch, but for images that are faulty or there already."""
     sections = parameters.load(params, Params)
@@ -110,21 +119,28 @@ def run(
     with process.ending("add: interrupted; run it again") as ending:
         reads_only = dry_run and not archives.stem(folder) and not placing.is_left(images, scratch)
         with nullcontext() if reads_only else _alone(new_batch, ending):
-            _refuse_taken(new_batch)
+            if not is_setting:  # else it may be there already, whole
+                _refuse_taken(new_batch)
             with _unpacked(folder, new_batch) as given:
-                return _add(given, new_batch, splitting, dry_run, sections, ending)
+                options = _Options(splitting, dry_run, is_setting, params)
+                return _add(given, new_batch, options, sections, ending)
 
 
-def _add(
-    given: _Given,
-    batch: NewBatch,
-    splitting: Splitting | None,
-    dry_run: bool,
-    sections: Params,
-    ending: Ending,
-) -> int:
+@dataclass(frozen=True)
+class _Options:
+    """How it is to be added."""
+
+    splitting: Splitting | None
+    is_dry: bool
+    """Whether it is only said what would happen."""
+    is_setting: bool
+    """Whether settings that suit are written."""
+    params: Path
+
+
+def _add(given: _Given, batch: NewBatch, options: _Options, sections: Params, ending: Ending) -> int:
     held = _held(batch.images, sections.detect.ignore)
-    layout = _layout(given, sections.detect.ignore, splitting)
+    layout = _layout(given, sections.detect.ignore, options.splitting)
     here = _read(given, layout, sections.prepare)
     new = _new(here, held)
     print(
@@ -133,8 +149,10 @@ def _add(
     )
     if new.is_empty():
         print("add: nothing to add")
+        _tell(_advice(here, held, given, options, sections) if options.is_setting else None, options)
         return 0
 
+    _refuse_taken(batch)
     inspected = _inspect(new, held, given, sections)
     _say_not_taken(inspected)
     _say_near_labels(new["label"].unique().to_list(), held["label"].unique().to_list(), given, sections.validate_)
@@ -142,9 +160,15 @@ def _add(
         raise ExpectationError(f"{' | '.join(inspected.obstacles)}; nothing was added")
     wished = new.select("digest", "split").unique("digest")
     taken = inspected.kept.rows.join(wished, on="digest", how="left", maintain_order="left")
-    takes = f"{'would take' if dry_run else 'takes'} {counted(len(taken), 'image')}"
+    takes = f"{'would take' if options.is_dry else 'takes'} {counted(len(taken), 'image')}"
     print(f"add: {takes} into {batch.target} ({_counts(taken) or 'none'})")
-    if dry_run or taken.is_empty():
+    if taken.is_empty():
+        return 0
+    # Before anything is placed: what is refused, is refused before that.
+    is_due = options.is_setting or advice.is_due(options.params, _median_side(inspected.looks))
+    found = _advice(taken, held, given, options, sections) if is_due else None
+    if options.is_dry:
+        _tell(found, options)
         return 0
 
     rows = [(given.below(path), *rest) for path, *rest in taken.select("path", "label", "split").iter_rows()]
@@ -154,7 +178,35 @@ def _add(
         f"add: staged {batch.pointer}; next: git commit -am {message}; then "
         "`dvc repro` trains on it, and `dvc push && git push` shares it"
     )
+    _tell(found, options)
     return 0
+
+
+def _advice(
+    rows: "pl.DataFrame", held: "pl.DataFrame", given: _Given, options: _Options, sections: Params
+) -> Advice | None:
+    """What settings suit the images, those that are there already counted in."""
+    import polars as pl
+
+    pair = ["digest", "label"]
+    every = pl.concat([held.select(pair), rows.select(pair)]).filter(pl.col("label") != "").unique()
+    counts = dict(every.group_by("label").len().sort("label").iter_rows())
+    here = [str(given.folder / given.below(path)) for path in rows["path"]]
+    images = rows.select(*pair, path=pl.Series(here, dtype=pl.String))
+    is_asked = options.is_setting and not options.is_dry
+    return advice.advise(images, counts, pixels.limits(sections.validate_), options.params, is_asked)
+
+
+def _tell(found: Advice | None, options: _Options) -> None:
+    if found:
+        found.write(options.params)
+        print(f"add: {found.line}")
+
+
+def _median_side(looks: "pl.DataFrame") -> float:
+    import polars as pl
+
+    return float(looks.select(pl.min_horizontal("width", "height").median()).item() or 0)
 
 
 def _target(folder: Path, batch: str | None, images: Path) -> Path:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from pipeline.base import files, params, process
-from pipeline.base.errors import ParamsError, PipelineError
+from pipeline.base.errors import PipelineError
 from pipeline.base.paths import Paths
 from pipeline.base.process import PAUSE_NOTE
 from pipeline.data import conflicts
@@ -67,13 +67,7 @@ def _go_back(epoch: str, is_result: bool, paths: Paths) -> None:
 
     settings = params.load(paths.params, Params)
     setting = Target(*_chosen(epoch, settings, paths), is_result).setting
-    text = paths.params.read_text(encoding="utf-8")
-    changed, count = re.subn(r"(?m)^(  from_epoch:)[^#\n]*?(?=[ \t]*(#|$))", rf"\1 {setting}", text)
-    if count != 1:
-        raise ParamsError(
-            f"{paths.params}: expected one line `  from_epoch: ...`; set train.from_epoch: {setting} there"
-        )
-    files.write(paths.params, changed.encode())
+    files.write(paths.params, params.changed(paths.params, {"train.from_epoch": setting}))
     said = f"{paths.params} says train.from_epoch: {setting}; set it to null together with the next batch"
     print(f"run: {said}", flush=True)
 

@@ -2,13 +2,18 @@
 
 import math
 
+from pipeline.artifacts.model import Description
 from pipeline.artifacts.training import IDLE, Training
+from pipeline.base.auto import VALUES
 from pipeline.judging.paired import Counts, lower_bound
 from pipeline.judging.settings import Bound
 
 DIFFERING = 0.1
 """Share of the holdout images, at least, that only one of champion and challenger gets right. An assumption, made
 before there are answers: flips one way are 2 to 8 % of the images (`python -m benchmarks.learning`)."""
+
+BACKBONE = "EfficientNetLite0"
+"""The network for photographs that begins with weights which `python -m pipeline weights` gets."""
 
 AT_MOST = 2**30
 """Images; who would need more has no use for the number."""
@@ -112,27 +117,32 @@ def nothing_learned(training: Training) -> str | None:
     )
 
 
-def for_a_first(training: Training, accuracy: float, architecture: str, num_labels: int, num_trained: int) -> str:
+def for_a_first(training: Training, accuracy: float, made: Description, num_trained: int) -> str:
     """What would help a challenger that is not good enough to be the first champion.
 
     Args:
         training: how its training went.
         accuracy: of it on the holdout images, 0 to 1.
-        architecture: `train.architecture` of params.yaml.
-        num_labels: outputs of the model.
+        made: the challenger.
         num_trained: images that it was fitted to.
     """
+    num_labels = len(made.labels)
     helps = [
         f"more images help most: {num_trained} of {training.num_images} train, for {num_labels} labels (the others "
         "choose and judge)"
     ]
     if training.stop_reason.startswith(("max_epochs", "budget")):
         helps.append(f"so may more epochs: training was stopped by {training.stop_reason.partition(':')[0]}")
-    if architecture == "small_cnn":
+    if made.architecture == "small_cnn":
         helps.append(
-            "for photographs so does a model that has seen others (train.architecture: MobileNetV3Small, "
-            "train.pretrained: imagenet, prepare.image_size: auto)"
+            f"for photographs so does a network that has seen others: run `python -m pipeline weights {BACKBONE}`, "
+            f"then set train.architecture: {BACKBONE}, train.pretrained: data/weights/{BACKBONE}.safetensors, "
+            "train.tune: head, prepare.image_size: auto and prepare.channels: 3"
         )
+    if made.is_head_only:
+        if made.image_shape[0] < (VALUES["prepare.image_size"].pretrained or 0):
+            helps.append("so do larger pictures, if the images are as large (prepare.image_size: auto)")
+        helps.append("so may training the whole network, which takes longer (train.tune: all)")
     if accuracy >= 1 / num_labels:  # else it is worse than guessing, which the gate never takes
         helps.append("if it is good enough as it is, lower evaluate.min_accuracy")
     return "; ".join(helps)

@@ -1,4 +1,4 @@
 """How a model is trained: networks, starts, steps, stopping, checkpoints, audits.
 
-Imports base, artifacts, data, judging and registry.
+Imports base, artifacts, data, images, judging and registry.
 """

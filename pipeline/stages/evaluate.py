@@ -241,7 +241,7 @@ def _advice(
         advice.append(nothing)
     if counts is None:
         num_trained = images.contents.counts["train"]
-        advice.append(reach.for_a_first(trained, ours.accuracy, made.architecture, len(made.labels), num_trained))
+        advice.append(reach.for_a_first(trained, ours.accuracy, made, num_trained))
     return advice
 
 

@@ -441,3 +441,37 @@ def test_what_is_there_twice_is_named(tmp_path, old, new, name):
     path.write_text(TEXT.replace(old, new))
     with pytest.raises(ParamsError, match=f"{name} is there twice; expected each setting once; delete one of the two"):
         params.load(path, Params)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=["lf", "crlf"])
+def test_values_are_changed_and_order_and_comments_stay(tmp_path, mark, ends):
+    path = tmp_path / "params.yaml"
+    before = (mark + TEXT).replace("from_epoch: null", "from_epoch:").replace("\n", ends).encode()
+    path.write_bytes(before)
+    changed = {"train.from_epoch": "0123456789abcdef/3", "prepare.fit": "pad", "validate.labels": "[cat, dog]"}
+    now = params.changed(path, changed).splitlines()
+    different = {(was, line) for was, line in zip(before.splitlines(), now, strict=True) if was != line}
+    assert different == {
+        (b"  from_epoch:", b"  from_epoch: 0123456789abcdef/3"),
+        (b"  fit: crop", b"  fit: pad"),
+        (b"  labels: [] # labels that may be new", b"  labels: [cat, dog] # labels that may be new"),
+    }
+    assert path.read_bytes() == before, "it is given, not written"
+
+
+def test_settings_on_one_line_or_in_quotes_are_changed_too(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("{train: {'flip': true, seed: 7}, prepare: {fit: crop}}")
+    assert params.changed(path, {"train.flip": "false", "prepare.fit": "pad"}) == (
+        b"{train: {'flip': false, seed: 7}, prepare: {fit: pad}}"
+    )
+
+
+@pytest.mark.parametrize("text", ["a: &one\n  x: 1\nb: *one\n", "a: {x: &one 1, y: *one}\n", "b: {x: 1}\n"])
+def test_a_setting_that_cannot_be_changed_alone_is_left_to_the_person(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParamsError) as raised:
+        params.changed(path, {"a.x": "2"})
+    assert str(raised.value) == f"{path}: expected each setting as a plain `name: value`; set a.x: 2 there yourself"

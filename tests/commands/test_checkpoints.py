@@ -185,8 +185,9 @@ def test_what_cannot_be_gone_back_to_is_one_line_and_changes_nothing(
 
 def test_a_file_of_settings_that_is_written_otherwise_is_left_to_the_person(kept: Project) -> None:
     path = kept.root / "params.yaml"
-    path.write_text(path.read_text().replace("  from_epoch: null", "  'from_epoch': null"))
+    text = path.read_text().replace("start_at_drift: null", "start_at_drift: &none null")
+    path.write_text(text.replace("from_epoch: null", "from_epoch: *none"))
     error = kept.call("run", "--from-epoch", "1").error
-    expected = f"expected one line `  from_epoch: ...`; set train.from_epoch: {name(kept)}/1 there"
+    expected = f"expected each setting as a plain `name: value`; set train.from_epoch: {name(kept)}/1 there yourself"
     assert error == f"run: error: params.yaml: {expected}"
     assert setting(kept) is None

@@ -1,6 +1,7 @@
 import pytest
-from samples import training
+from samples import description, training
 
+from pipeline.artifacts.model import Frozen
 from pipeline.artifacts.training import Audit
 from pipeline.judging import gate, reach
 from pipeline.judging.paired import Counts
@@ -87,14 +88,38 @@ def test_a_cycle_that_learned_nothing_says_so_and_what_to_try(changes, words):
     assert words is None or words in str(said)
 
 
-def test_what_would_help_a_first_challenger_is_told():
-    made = training(num_images=120, stop_reason="max_epochs: 60", start="cold")
-    assert reach.for_a_first(made, 0.3, "small_cnn", 4, 84) == (
-        "more images help most: 84 of 120 train, for 4 labels (the others choose and judge); so may more epochs: "
-        "training was stopped by max_epochs; for photographs so does a model that has seen others (train.architecture: "
-        "MobileNetV3Small, train.pretrained: imagenet, prepare.image_size: auto); if it is good enough as it is, "
-        "lower evaluate.min_accuracy"
-    )
-    others = reach.for_a_first(training(num_images=120), 0.25, "own:build", 4, 84)
-    assert others.endswith("(the others choose and judge); if it is good enough as it is, lower evaluate.min_accuracy")
-    assert reach.for_a_first(training(), 0.24, "own:build", 4, 84).endswith("(the others choose and judge)")
+IMAGES = "more images help most: 84 of 120 train, for 4 labels (the others choose and judge)"
+LOWER = "if it is good enough as it is, lower evaluate.min_accuracy"
+HEAD = Frozen(cut="head", weights="digest")
+
+
+def made(architecture="own:build", **changes):
+    return description("cat", "dog", "owl", "fox", architecture=architecture, **changes)
+
+
+@pytest.mark.parametrize(
+    ("challenger", "stop_reason", "accuracy", "said"),
+    [
+        (made(), "patience", 0.25, [LOWER]),
+        (made(), "patience", 0.24, []),
+        (made(), "max_epochs: 60", 0.24, ["so may more epochs: training was stopped by max_epochs"]),
+        (made("small_cnn"), "patience", 0.3, [
+            "for photographs so does a network that has seen others: run `python -m pipeline weights EfficientNetLite0`"
+            ", then set train.architecture: EfficientNetLite0, train.pretrained: "
+            "data/weights/EfficientNetLite0.safetensors, train.tune: head, prepare.image_size: auto and "
+            "prepare.channels: 3",
+            LOWER,
+        ]),
+        (made(frozen=HEAD, image_shape=(96, 96, 3)), "patience", 0.1, [
+            "so do larger pictures, if the images are as large (prepare.image_size: auto)",
+            "so may training the whole network, which takes longer (train.tune: all)",
+        ]),
+        (made(frozen=HEAD, image_shape=(160, 160, 3)), "patience", 0.1, [
+            "so may training the whole network, which takes longer (train.tune: all)",
+        ]),
+    ],
+    ids=["own", "worse than guessing", "epochs", "small_cnn", "head of small pictures", "head"],
+)  # fmt: skip
+def test_what_would_help_a_first_challenger_is_told(challenger, stop_reason, accuracy, said):
+    went = training(num_images=120, stop_reason=stop_reason, start="cold")
+    assert reach.for_a_first(went, accuracy, challenger, 84) == "; ".join([IMAGES, *said])
