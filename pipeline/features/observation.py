@@ -1,5 +1,6 @@
 """Observation: what is new in the new images of a cycle, told by features that are computed once for each image."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pipeline.artifacts.lineage import STATISTICS
 from pipeline.artifacts.parent import Parent
 from pipeline.base import files
 from pipeline.base.errors import DataError, ModelError
+from pipeline.base.words import counted
 from pipeline.features import content, extraction, shards
 from pipeline.features.content import Moments, Standing
 from pipeline.features.inputs import Input
@@ -48,6 +50,11 @@ class Observed:
     """float16 (images, ...)."""
     index: FeatureIndex
     """Where those are that were not kept before."""
+
+    @property
+    def num_dimensions(self) -> int:
+        """Numbers that an image's features are."""
+        return math.prod(self.features.shape[1:])
 
     @property
     def num_computed(self) -> int:
@@ -105,11 +112,10 @@ def before(
     """
     import numpy as np
 
-    listed = parent.pin.lineage.files.get(STATISTICS) if parent.pin else None
-    if parent.pin and listed:
+    if parent.pin and (listed := parent.pin.lineage.files.get(STATISTICS)):
         left = content.of_arrays(files.read_arrays(registry.download(parent.pin.run_id, STATISTICS, listed, objects)))
-        if left and left.key == observed.key:
-            return left
+        if left and left.key == observed.key and len(left.squares) == observed.num_dimensions:
+            return content.renamed(left, dict(zip(parent.pin.called, parent.pin.lineage.model.labels, strict=True)))
     parts = list(kept.take(observed.key, old["digest"]))
     if not parts:
         return None
@@ -118,27 +124,19 @@ def before(
 
 
 def write(
-    observed: Observed,
-    then: Moments | None,
-    renamed_labels: Mapping[str, str],
-    present: set[str],
-    max_distance: float,
-    images: Images,
-    folder: Path,
+    observed: Observed, then: Moments | None, present: set[str], max_distance: float, images: Images, folder: Path
 ) -> None:
     """Write how far the new images are from those of before and which stand out; and the moments for the next cycle.
 
     Args:
         observed: the new images.
         then: of the images of before, if there are such.
-        renamed_labels: `prepare.renamed_labels` of params.yaml.
         present: labels that have images now.
         max_distance: `validate.max_content_drift` of params.yaml.
         images: where pixels for the sheet come from.
         folder: for the files.
     """
     labels = observed.rows["label"].to_list()
-    then = content.renamed(then, renamed_labels) if then else None
     new = content.moments(observed.key, observed.features, labels) if labels else None
     if new is None:
         if then:
@@ -159,6 +157,8 @@ def write(
         )
         told.write(folder / CONTENT)
         print(f"prepare: {'warning: ' if told.is_far else ''}content: {told.said}")
+    else:
+        print(f"prepare: content: {counted(len(labels), 'image')} looked at; there are none yet to compare with")
     if unusual:
         with suppress(DataError):  # an image whose features are kept may be nowhere any more
             files.write(folder / SHEET, sheet.draw(_panels(unusual, images)))

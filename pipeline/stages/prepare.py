@@ -105,8 +105,8 @@ def run(paths: Paths) -> None:
     if observed:
         old = ledger.without(pl.concat(parts.values()), unlearned["digest"])
         then = observation.before(observed, parent, registry, objects, _kept(images.store, paths), old)
-        called, present = settings.prepare.renamed_labels, set(ledger.present(rows)["label"])
-        observation.write(observed, then, called, present, settings.validate_.max_content_drift, images, paths.features)
+        present, limit = set(ledger.present(rows)["label"]), settings.validate_.max_content_drift
+        observation.write(observed, then, present, limit, images, paths.features)
     _decode(images, parts, seen, paths.dataset)
     champions = parents if champion.version == parent.version else registry.pinned_ledger(champion, objects)
     num_added = len(unlearned.join(ledger.present(parents), on="digest", how="anti"))
