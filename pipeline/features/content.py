@@ -161,7 +161,7 @@ def distance(before: Moments, new: Moments) -> float | None:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Placement:
     """How an image lies to the labels."""
 
     strangeness: float
@@ -172,9 +172,9 @@ class Standing:
     """Distance from its own label's mean, divided by that from `nearest`; below 1 its own is nearer."""
 
 
-def standings(
+def placements(
     whole: Moments, features: np.ndarray, labels: Sequence[str], present: Collection[str]
-) -> list[Standing | None]:
+) -> list[Placement | None]:
     """How each image lies to the labels: the Mahalanobis distance of Lee et al. 2018, arXiv:1807.03888, by dimension.
 
     Args:
@@ -192,23 +192,23 @@ def standings(
         return [None] * len(labels)
     scale = 1 / np.sqrt(_floored(whole.scatter_within / freedom) * len(whole.squares))
     means = np.stack([whole.sums[label] / whole.counts[label] for label in known]) * scale
-    found: list[Standing | None] = []
+    found: list[Placement | None] = []
     for start in range(0, len(features), _ROWS):
         some = _normalised(features[start : start + _ROWS]) * scale
         squared = (some**2).sum(axis=1)[:, None] - 2 * some @ means.T + (means**2).sum(axis=1)
         for label, far in zip(labels[start : start + _ROWS], np.sqrt(np.maximum(squared, 0)), strict=True):
-            found.append(_standing(label, known, far, whole.counts[label]) if label in known else None)
+            found.append(_placement(label, known, far, whole.counts[label]) if label in known else None)
     return found
 
 
-def _standing(label: str, known: list[str], far: np.ndarray, count: int) -> Standing:
+def _placement(label: str, known: list[str], far: np.ndarray, count: int) -> Placement:
     """Of one image, from its distance to the mean of each known label."""
     own = known.index(label)
     far[own] *= count / (count - 1)  # it draws the mean of its label towards itself
     others = np.where(np.arange(len(known)) == own, np.inf, far)
     nearest = int(others.argmin()) if len(known) > 1 else own
     astray = float(far[own] / max(far[nearest], 1e-12)) if nearest != own else 1.0
-    return Standing(round(float(far.min()), 4), known[nearest], round(astray, 4))
+    return Placement(round(float(far.min()), 4), known[nearest], round(astray, 4))
 
 
 def _normalised(features: np.ndarray) -> np.ndarray:

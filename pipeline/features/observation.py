@@ -16,7 +16,7 @@ from pipeline.base import files
 from pipeline.base.errors import DataError, ModelError
 from pipeline.base.words import counted
 from pipeline.features import content, extraction, shards
-from pipeline.features.content import Moments, Standing
+from pipeline.features.content import Moments, Placement
 from pipeline.features.inputs import Input
 from pipeline.features.shards import Shards
 from pipeline.images import pixels
@@ -144,7 +144,7 @@ def write(
         return
     whole = content.merge(then, new) if then else new
     files.write_arrays(folder / MOMENTS, content.arrays(whole))
-    found = content.standings(whole, observed.features, labels, present)
+    found = content.placements(whole, observed.features, labels, present)
     unusual = _unusual(observed.rows, found)
     artifact.write_list(folder / UNUSUAL, unusual)
     if then:
@@ -170,7 +170,7 @@ def write(
             print(f"prepare: unusual: and {len(of_kind) - SHOWN} more are {TITLES[kind]}; see {folder / UNUSUAL}")
 
 
-def _unusual(rows: "pl.DataFrame", found: Sequence[Standing | None]) -> dict[Unusual, str]:
+def _unusual(rows: "pl.DataFrame", found: Sequence[Placement | None]) -> dict[Unusual, str]:
     """The images that stand out most, with their digests: first the strange ones, then those that are astray."""
     listed: dict[Unusual, str] = {}
     placed = [(*row, one) for row, one in zip(rows.select("digest", "path", "label").iter_rows(), found, strict=True)]

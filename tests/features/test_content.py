@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from pipeline.features import content
-from pipeline.features.content import Moments, Standing
+from pipeline.features.content import Moments, Placement
 
 DIMENSIONS = 64
 PLACES = {label: np.random.default_rng(number).random(DIMENSIONS) for number, label in enumerate(("cat", "dog", "emu"))}
@@ -130,10 +130,10 @@ def test_between_too_few_images_there_is_no_distance() -> None:
     assert content.distance(enough, enough) == 0
 
 
-def looked_at(new: np.ndarray, labels: Sequence[str], old: Sequence[str]) -> list[Standing | None]:
+def looked_at(new: np.ndarray, labels: Sequence[str], old: Sequence[str]) -> list[Placement | None]:
     """How new images stand to the labels of old ones and of their own."""
     mine = content.moments("key", new, labels)
-    return content.standings(content.merge(of(77, *old), mine) if old else mine, new, labels, {*labels, *old})
+    return content.placements(content.merge(of(77, *old), mine) if old else mine, new, labels, {*labels, *old})
 
 
 @pytest.mark.parametrize("num_old", [0, 30, 300])
@@ -187,7 +187,7 @@ def test_of_a_label_with_few_images_nothing_is_told_and_it_is_nobodys_nearest() 
 def test_a_label_that_has_no_images_left_is_nobodys_nearest() -> None:
     labels = ["cat"] * 30 + ["dog"] * 30
     whole = content.merge(of(9, *["emu"] * 50), of(1, *labels))
-    found = content.standings(whole, drawn(4, *["emu"] * 3), ["cat"] * 3, {"cat", "dog"})
+    found = content.placements(whole, drawn(4, *["emu"] * 3), ["cat"] * 3, {"cat", "dog"})
     assert {one.nearest for one in found if one} == {"dog"}
 
 
@@ -201,7 +201,7 @@ def test_images_that_are_all_the_same_are_no_error() -> None:
     nothing = np.zeros((60, DIMENSIONS), np.float16)
     some = content.moments("key", nothing, ["cat"] * 60)
     assert content.distance(some, some) == 0
-    assert {one.strangeness for one in content.standings(some, nothing, ["cat"] * 60, {"cat"}) if one} == {0}
+    assert {one.strangeness for one in content.placements(some, nothing, ["cat"] * 60, {"cat"}) if one} == {0}
 
 
 def test_features_of_any_shape_are_looked_at() -> None:
@@ -209,6 +209,6 @@ def test_features_of_any_shape_are_looked_at() -> None:
     flat = drawn(1, *labels)
     maps = flat.reshape(60, 4, 4, 4)
     assert plain(content.moments("key", maps, labels)) == plain(content.moments("key", flat, labels))
-    assert content.standings(content.moments("key", maps, labels), maps, labels, {"cat", "dog"}) == looked_at(
+    assert content.placements(content.moments("key", maps, labels), maps, labels, {"cat", "dog"}) == looked_at(
         flat, labels, []
     )
