@@ -44,6 +44,7 @@ PURE = (
     "checking/drift.py",
     "checking/expectations.py",
     "checking/facts.py",
+    "features/content.py",
     "judging/gate.py",
     "data/exports.py",
     "data/labels.py",

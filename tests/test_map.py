@@ -128,17 +128,18 @@ RERUNS = {
     ),
     (V, P, E): (
         "images/damage.py images/decoding.py images/jpeg.py images/pixels.py images/settings.py "
-        "images/sniffing.py images/statistics.py images/workers.py "
+        "images/sniffing.py images/statistics.py images/workers.py showing/sheet.py showing/text.py "
     ),
     (P, E): ("judging/reach.py judging/settings.py "),
     (P, T): ("data/replay.py learning/freezing.py learning/ladder.py "),
     (T, E): ("judging/metrics.py "),
-    (V, E): ("showing/sheet.py showing/text.py "),
+    (V, P): ("checking/settings.py "),
     (D,): ("data/comparison.py data/inventory.py data/removals.py data/sources.py stages/detect.py "),
     (E,): ("artifacts/evaluation.py judging/gate.py learning/head.py showing/plots.py stages/evaluate.py "),
     (P,): (
-        "data/neighbours.py data/twins.py data/wishes.py features/extraction.py features/inputs.py "
-        "features/shards.py images/likeness.py stages/prepare.py "
+        "artifacts/content.py data/neighbours.py data/twins.py data/wishes.py features/content.py "
+        "features/extraction.py features/inputs.py features/observation.py features/shards.py images/likeness.py "
+        "stages/prepare.py "
     ),
     (T,): (
         "learning/audit.py learning/augment.py learning/distortions.py learning/fit.py learning/headstart.py "
@@ -147,16 +148,16 @@ RERUNS = {
     ),
     (V,): (
         "artifacts/report.py checking/drift.py checking/expectations.py checking/facts.py checking/findings.py "
-        "checking/inspection.py checking/quarantine.py checking/settings.py data/names.py showing/page.py "
-        "stages/validate.py "
+        "checking/inspection.py checking/quarantine.py data/names.py showing/page.py stages/validate.py "
     ),
     (): (
         "__main__.py artifacts/promotion.py artifacts/snapshot.py base/project.py commands/add.py "
         "commands/checkpoints.py commands/merge.py commands/run.py commands/trace.py commands/ui.py "
         "commands/weights.py data/archives.py data/conflicts.py data/exports.py data/layouts.py data/matching.py "
         "data/placing.py data/scan.py data/tracking.py data/trigger.py data/versions.py data/worktree.py "
-        "learning/architecture.py learning/torch_file.py recipe.py registry/promotion.py registry/uses.py "
-        "serving.py settings.py showing/card.py stages/promote.py stages/resolve.py "
+        "images/traits.py learning/advice.py learning/architecture.py learning/fitting.py learning/torch_file.py "
+        "recipe.py registry/promotion.py registry/uses.py serving.py settings.py showing/card.py "
+        "stages/promote.py stages/resolve.py "
     ),
 }
 """Which stages rerun when the code of a module changes."""

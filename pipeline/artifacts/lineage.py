@@ -30,6 +30,10 @@ LEDGER = "ledger/ledger.parquet"
 FEATURES = "features/index.parquet"
 """Run artifact: see `artifacts.features`."""
 
+STATISTICS = "features/statistics.npz"
+"""Run artifact: sums over the features of all its images, see `features.content`; not there where none were looked at.
+"""
+
 
 class Lineage(Artifact):
     """What a version was made from. The keys with a default came later than the first versions."""

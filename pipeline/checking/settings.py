@@ -11,7 +11,13 @@ Mode = Literal["1", "L", "LA", "I", "I;16", "I;16B", "P", "PA", "RGB", "RGBA", "
 """Pillow's names of the pixel modes that the decoded formats can have."""
 
 
-class Validate(DecodingLimits):
+class Watching(DecodingLimits, part=True):
+    """What preparing the images knows of it."""
+
+    max_content_drift: Share
+
+
+class Validate(Watching):
     """What the new images must satisfy."""
 
     min_side: Count

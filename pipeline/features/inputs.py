@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.lineage import WEIGHTS
-from pipeline.artifacts.model import Description, Frozen
+from pipeline.artifacts.model import HEAD, Description, Frozen
 from pipeline.artifacts.parent import Champion, Parent, Pin
 from pipeline.data.splits import SPLITS, Split
 from pipeline.features.extraction import Extractor
@@ -82,6 +82,28 @@ def of_cycle(
     for one in wanted:
         first.setdefault(one.name, one)
     return tuple(first.values())
+
+
+def observer(plain: Description, train: Embedding, own: Input, weights: str) -> Input | None:
+    """What the content of new images is told by (`features.observation`): no model of the cycle need see it.
+
+    Args:
+        plain: the model of the cycle, without a frozen part.
+        train: part of section `train` of params.yaml.
+        own: what the training sees that goes on.
+        weights: digest of the weights that a cold start begins with.
+
+    Returns:
+        Features at the head, of the cycle's own frozen part or else of the pretrained network; None where nothing was
+        pretrained.
+    """
+    if own.description.is_head_only:
+        return own
+    if train.pretrained is None:
+        return None
+    frozen = Frozen(cut=HEAD, weights=weights)
+    description = plain.model_copy(update={"frozen": frozen})
+    return Input(description, (), False, _extractor(description, partial(model.build, plain, train.pretrained), train))
 
 
 def _extractor(description: Description, whole: Callable[[], Any], train: Embedding) -> Extractor | None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.artifacts.changes import Changes
+from pipeline.artifacts.content import Content, Unusual
 from pipeline.artifacts.evaluation import Doubt, Evaluation, Judgement
 from pipeline.artifacts.lineage import Lineage
 from pipeline.artifacts.report import Report
@@ -32,6 +33,9 @@ class Review:
     report: Report
     """On the new images."""
     doubts: Sequence[Doubt]
+    content: Content | None = None
+    """Known where features of the new images were compared."""
+    unusual: Sequence[Unusual] = ()
     lineage: Lineage | None = None
     """Known once the challenger is to be registered."""
 
@@ -80,7 +84,8 @@ def card(review: Review, promotion: str) -> str:
             f"{changes.relabelled} relabelled, {changes.renamed} renamed.",
             "",
             *_labels(review.lineage),
-            *_remarks(review.report, review.doubts),
+            *_content(review),
+            *_remarks(review),
             _training(training),
             "",
             *_audit(training),
@@ -161,16 +166,31 @@ def _audit(training: Training) -> list[str]:
     return [f"**Audit against training from scratch**: {said}. The next cycle makes a {rung} start.", ""]
 
 
-def _remarks(report: Report, doubts: Sequence[Doubt]) -> list[str]:
-    """What was set aside, warned of or doubted: the first few, each list with its length."""
+def _content(review: Review) -> list[str]:
+    """How far the content of the new images is from that of before, if it was looked at; beside it the facts'."""
+    if review.content is None:
+        return []
+    facts = ", ".join(f"{escape(name)} {value:.2f}" for name, value in review.report.drift.items())
+    beside = f" By the facts (warning above {review.report.max_drift}): {facts}." if facts else ""
+    mark = "warning: " if review.content.is_far else ""
+    return [f"**Content**: {mark}{escape(review.content.said)}.{beside}", ""]
+
+
+def _remarks(review: Review) -> list[str]:
+    """What was set aside, warned of, doubted or stands out: the first few, each list with its length."""
     doubted = [
         f"{doubt.path}: labelled {doubt.label}, {doubt.predicted} says the champion ({doubt.probability:.3f})"
-        for doubt in doubts
+        for doubt in review.doubts
     ]
+    strange, astray = (
+        [f"{one.path}: {one.said}" for one in review.unusual if one.kind == kind] for kind in ("strange", "astray")
+    )
     parts = (
-        ("file{} set aside", [f"{image.path}: {image.reason}" for image in report.quarantined]),
-        ("warning{}", report.warnings),
+        ("file{} set aside", [f"{image.path}: {image.reason}" for image in review.report.quarantined]),
+        ("warning{}", review.report.warnings),
         ("suspicious label{}", doubted),
+        ("new image{} unlike any label", strange),
+        ("new image{} more like another label", astray),
     )
     lines = []
     for title, remarks in parts:

@@ -26,8 +26,6 @@ from pipeline.data.settings import Holdout
 from pipeline.data.splits import SPLITS
 from pipeline.data.store import Store
 from pipeline.images import pixels
-from pipeline.images.decoding import View
-from pipeline.images.pixels import Kept
 from pipeline.images.settings import DecodingLimits
 from pipeline.judging import gate, metrics, reach
 from pipeline.judging.gate import Hits, Verdict
@@ -52,9 +50,6 @@ SHOWN = 5
 
 TILES = 60
 """Suspicious labels on the sheet."""
-
-TILE = View(128, 3, "pad")
-"""What the sheet shows of an image: all of it, whatever a model sees."""
 
 UNKNOWN = -1e9
 """Logit of a label that a model has no output for."""
@@ -307,16 +302,12 @@ def _named(suspects: Sequence[_Suspect], accepted: "pl.DataFrame") -> list[tuple
 
 def _panel(doubted: Sequence[tuple[Doubt, str]], settings: Settings, scratch: Path) -> sheet.Panel:
     """The most doubtful as thumbnails."""
-    import numpy as np
     import polars as pl
 
     shown = doubted[:TILES]
     rows = pl.DataFrame({"digest": [digest for _, digest in shown], "path": [doubt.path for doubt, _ in shown]})
-    out = scratch / "suspicious.npy"
     limits = pixels.limits(settings.validate_)
-    pixels.collect(Store(Path()), rows, limits, {Kept(scratch / "pixels", TILE): out}, "evaluate: suspicious labels")
-    pictures = np.load(out, allow_pickle=False)
-    out.unlink()
+    pictures = pixels.pictures(Store(Path()), rows, limits, scratch, "evaluate: suspicious labels")
     tiles = tuple(
         sheet.Tile(
             picture,

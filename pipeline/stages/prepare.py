@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,19 +19,20 @@ from pipeline.base.errors import DataError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
 from pipeline.base.words import counted
+from pipeline.checking.settings import Watching
 from pipeline.data import dataset, labels, ledger, replay, splits, wishes
 from pipeline.data.dataset import Dataset
 from pipeline.data.delta import Delta
 from pipeline.data.settings import Prepare
 from pipeline.data.splits import SPLITS, Split
 from pipeline.data.store import Store
-from pipeline.features import extraction, inputs
+from pipeline.features import extraction, inputs, observation
 from pipeline.features.inputs import Input
+from pipeline.features.observation import Observed
 from pipeline.features.shards import Shards
 from pipeline.images import likeness, pixels
 from pipeline.images.likeness import Images
 from pipeline.images.pixels import Kept
-from pipeline.images.settings import DecodingLimits
 from pipeline.judging import reach
 from pipeline.judging.settings import Bound
 from pipeline.learning import ladder
@@ -50,7 +52,7 @@ class Settings(Excerpt):
     """What prepare reads of params.yaml."""
 
     resolve: RegisteredModel
-    validate_: DecodingLimits = Field(alias="validate")  # BaseModel has a method of that name
+    validate_: Watching = Field(alias="validate")  # BaseModel has a method of that name
     prepare: Prepare
     train: Embedding
     evaluate: Bound
@@ -59,6 +61,8 @@ class Settings(Excerpt):
 
 def run(paths: Paths) -> None:
     """Write the ledger and the dataset of this cycle."""
+    import polars as pl
+
     settings = params.load(paths.params, Settings)
     parent, champion = Parent.read(paths.parent), Champion.read(paths.champion)
     accepted = Delta.read(paths.accepted / "images.parquet")
@@ -95,7 +99,14 @@ def run(paths: Paths) -> None:
 
     files.write_table(paths.ledger, rows)
     dataset.clear(paths.dataset)
-    num_computed = _embed(images, parts, seen, shards, unlearned["digest"], paths)
+    observer = inputs.observer(plain, settings.train, seen[0], weights)
+    observed = _observed(observer, unlearned, shards, images)
+    num_computed = _embed(images, parts, seen, shards, unlearned["digest"], paths, observed)
+    if observed:
+        old = ledger.without(pl.concat(parts.values()), unlearned["digest"])
+        then = observation.before(observed, parent, registry, objects, _kept(images.store, paths), old)
+        present, limit = set(ledger.present(rows)["label"]), settings.validate_.max_content_drift
+        observation.write(observed, then, present, limit, images, paths.features)
     _decode(images, parts, seen, paths.dataset)
     champions = parents if champion.version == parent.version else registry.pinned_ledger(champion, objects)
     num_added = len(unlearned.join(ledger.present(parents), on="digest", how="anti"))
@@ -282,6 +293,13 @@ def _feature_index(registry: Registry, parent: Parent, champion: Champion, paths
     return FeatureIndex.of(indices)
 
 
+def _observed(observer: Input | None, new: "pl.DataFrame", shards: Shards, images: Images) -> Observed | None:
+    """The new images as the observer sees them, if there is one."""
+    key = observer.extractor.key if observer and observer.extractor else ""
+    say = partial(_say_computed, observer.description, shards.index.rows, key, new["digest"]) if observer else print
+    return observation.observe(observer, new, shards, images, say)
+
+
 def _embed(
     images: Images,
     parts: "dict[Split, pl.DataFrame]",
@@ -289,6 +307,7 @@ def _embed(
     shards: Shards,
     new: "pl.Series",
     paths: Paths,
+    observed: Observed | None,
 ) -> int:
     """Write the features of each split where a model sees these; gives how many images they were computed of.
 
@@ -298,7 +317,9 @@ def _embed(
     import polars as pl
 
     files.sweep(paths.features)
-    made, num_computed = [], 0
+    made, num_computed = [], observed.num_computed if observed else 0
+    if observed:
+        shards = replace(shards, index=FeatureIndex.of([observed.index, shards.index]))
     extractors = {one.name: one.extractor for one in seen if one.extractor}
     for one in seen:
         if one.extractor is None:
@@ -316,8 +337,14 @@ def _embed(
         num_computed += len(digests)
     every = FeatureIndex.of([*made, shards.index])
     every.write(paths.scratch / FEATURE_INDEX)
-    every.under([extractor.key for extractor in extractors.values()]).write(paths.features / "index.parquet")
+    keys = {*(extractor.key for extractor in extractors.values()), *([observed.key] if observed else [])}
+    every.under(sorted(keys)).write(paths.features / "index.parquet")
     return num_computed
+
+
+def _kept(store: Store, paths: Paths) -> Shards:
+    """All features that there are now."""
+    return Shards(store, FeatureIndex.read(paths.features / "index.parquet"), paths.features)
 
 
 def _say_computed(

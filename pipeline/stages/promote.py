@@ -6,9 +6,10 @@ from pathlib import Path
 from pipeline.artifacts import artifact
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.changes import Changes
+from pipeline.artifacts.content import CONTENT, MOMENTS, SHEET, UNUSUAL, Content, Unusual
 from pipeline.artifacts.evaluation import Doubt, Evaluation, Judgement
 from pipeline.artifacts.features import FeatureIndex
-from pipeline.artifacts.lineage import FEATURES, LEDGER, Lineage
+from pipeline.artifacts.lineage import FEATURES, LEDGER, STATISTICS, Lineage
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Parent
 from pipeline.artifacts.promotion import Promotion
@@ -65,6 +66,7 @@ def run(paths: Paths) -> None:
 
 def _review(paths: Paths) -> Review:
     """What the stages before said."""
+    content, unusual = paths.features / CONTENT, paths.features / UNUSUAL
     return Review(
         training=Training.read(paths.model / "training.json"),
         evaluation=Evaluation.read(paths.scores),
@@ -72,6 +74,8 @@ def _review(paths: Paths) -> Review:
         changes=Changes.read(paths.delta / "summary.json"),
         report=Report.read(paths.validation / "report.json"),
         doubts=artifact.read_list(paths.evaluation / "suspicious.json", Doubt),
+        content=Content.read(content) if content.is_file() else None,
+        unusual=artifact.read_list(unusual, Unusual) if unusual.is_file() else (),
     )
 
 
@@ -94,6 +98,7 @@ def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Pac
         **{f"data/{path.name}": path for path in sorted(paths.validation.iterdir())},
         **{f"plots/{path.name}": path for path in sorted(paths.evaluation.glob("*.png"))},
         "data/suspicious.json": paths.evaluation / "suspicious.json",
+        **{name: path for name, path in _of_content(paths).items() if path.is_file()},
     }
     return Package(
         lineage=_lineage(paths, settings, review, recipe, uploads),
@@ -101,6 +106,16 @@ def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Pac
         model=paths.model,
         requirements=[f"{package}=={metadata.version(package)}" for package in SERVING],
     )
+
+
+def _of_content(paths: Paths) -> dict[str, Path]:
+    """What was found in the features of new images, by run artifact: nothing where they were not looked at."""
+    return {
+        STATISTICS: paths.features / MOMENTS,
+        "data/content.json": paths.features / CONTENT,
+        "data/unusual.json": paths.features / UNUSUAL,
+        "plots/unusual.png": paths.features / SHEET,
+    }
 
 
 def _lineage(paths: Paths, settings: Params, review: Review, recipe: str, uploads: dict[str, Path]) -> Lineage:

@@ -8,6 +8,7 @@ import pytest
 import samples
 from hypothesis import strategies as st
 
+from pipeline.artifacts.content import Content, Unusual
 from pipeline.artifacts.evaluation import ChallengerScores, ChampionScores, Doubt
 from pipeline.artifacts.report import SetAside
 from pipeline.artifacts.training import Audit, Mixture, Place, Places
@@ -76,6 +77,11 @@ def drawn(label: str = "cat", reason: str = "it is better", champion: int | None
         "changes": samples.changes(added=12, removed=2, relabelled=1, renamed=3, added_by_label={label: 12}),
         "report": samples.report(quarantined=(aside(f"data/{label}/1.png", reason),), warnings=(reason,)),
         "doubts": [Doubt(path=f"data/{label}/2.png", label=label, predicted=label, probability=0.98765)],
+        "content": Content(distance=0.1234, num_new=100, num_before=1200, max_distance=0.1),
+        "unusual": [
+            Unusual(kind="strange", path=f"data/{label}/3.png", label=label, nearest=label, score=1.625),
+            Unusual(kind="astray", path=f"data/{label}/4.png", label=label, nearest=f"{label}2", score=1.125),
+        ],
     }
     return card(Review(**parts | changes), reason)
 
@@ -144,6 +150,27 @@ def test_the_data_and_the_training_are_told_in_numbers():
 def test_an_epoch_that_a_person_chose_is_not_called_the_best():
     text = drawn(training=samples.training(is_chosen=True))
     assert re.search(r"at the chosen epoch 1 of \d+ \(at most", text)
+
+
+def test_the_distance_of_the_content_is_told_beside_those_of_the_facts():
+    said = "100 new images are 0.12 away from 1200 of before, by what is in them; it warns above 0.1 (validate.max"
+    facts = samples.report(drift={"brightness": 0.25, "labels": 0.5})
+    (line,) = [line for line in drawn(report=facts).splitlines() if line.startswith("**Content**")]
+    assert shown(line).startswith(f"**Content**: warning: {said}_content_drift)")
+    assert line.endswith(" By the facts (warning above 0.3): brightness 0.25, labels 0.50.")
+    near = Content(distance=0.02, num_new=100, num_before=1200, max_distance=0.1)
+    assert "**Content**: 100 new images are 0.02 away" in drawn(content=near)
+    few = Content(distance=None, num_new=3, num_before=1200, max_distance=0.1)
+    assert "**Content**: too few images to compare, 3 new ones and 1200 of before" in shown(drawn(content=few))
+    assert "Content" not in drawn(content=None)
+
+
+def test_unusual_images_are_listed_by_kind():
+    lines = [shown(line) for line in drawn().splitlines()]
+    place = lines.index("**1 new image unlike any label**:")
+    assert lines[place + 2] == "- data/cat/3.png: labelled cat, unlike any label (1.62 times as far as is usual)"
+    place = lines.index("**1 new image more like another label**:")
+    assert lines[place + 2] == "- data/cat/4.png: labelled cat, more like cat2 (1.12 times as far from cat)"
 
 
 def test_the_three_weakest_labels_are_named_weakest_first():
