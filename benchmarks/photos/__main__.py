@@ -71,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         chosen.streams = [stream for stream in chosen.streams if stream in QUICK] or list(QUICK)
     if not chosen.weights.is_file():
         raise SystemExit(f"{chosen.weights}: not there; expected pretrained weights of {chosen.architecture}")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     chosen.work.mkdir(parents=True, exist_ok=True)
     folder = unpacked(chosen.images, chosen.work)
     there, source = listed(folder), Source(folder, chosen.weights.absolute(), chosen.architecture, chosen.size or 96)

@@ -1,6 +1,5 @@
 """The lab: plays the cycles of a stream with an arm, by the product's own training code."""
 
-import os
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ import numpy as np
 
 from benchmarks.learning.lab import Nowhere, Quiet
 from benchmarks.photos import photos
-from benchmarks.photos.arms import ARMS, Arm, Source, key, settings, size_of, train_of, val_fraction
+from benchmarks.photos.arms import ARMS, Arm, Source, code_of, key, settings, size_of, train_of, val_fraction
 from benchmarks.photos.photos import Photos
 from benchmarks.photos.streams import STREAMS, Cycle
 from benchmarks.trials import Trial
@@ -76,11 +75,10 @@ class Lab:
 
     def __init__(self, source: Source, work: Path) -> None:
         """List the photographs; all else is made when it is needed."""
-        begin_fast()
         from pipeline.learning.engine import make_repeatable
 
         make_repeatable(0, 1)
-        self._source, self._work = source, work
+        self._source, self._work, self._weights = source, work, code_of(source)[1]
         self._files = photos.listed(source.images)
         self._photos: dict[int, Photos] = {}
         self._engines: dict[Any, Any] = {}
@@ -157,7 +155,7 @@ class Lab:
         size = size_of(now.arm, source)
         labels = tuple(now.photos.names[label] for label in cycle.labels)
         plain = Description(architecture=train.architecture, image_shape=(size, size, 3), labels=labels)
-        description = freezing.described(plain, train.tune, kind, _as_parent(parent), source.weights.as_posix)
+        description = freezing.described(plain, train.tune, kind, _as_parent(parent), self._weights)
         fresh = self._fresh(plain, train, now.seed)
         inherited = _inherited(parent, description, train, fresh) if parent and kind == "warm" else None
         rows, val_rows, is_new = self._picked(now)
@@ -303,20 +301,6 @@ class Lab:
         if size not in self._photos:
             self._photos[size] = photos.load(self._files, size, val_fraction(self._source), self._work)
         return self._photos[size]
-
-
-def begin_fast() -> None:
-    """Import Keras so that TensorFlow uses oneDNN, half again as fast; sums then depend on the kind of machine.
-
-    The product switches it off, unless Keras is there already.
-    """
-    from pipeline.learning import backend
-
-    os.environ.update(backend.ENVIRONMENT | {"TF_ENABLE_ONEDNN_OPTS": "1"})
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
-
-    keras.config.set_image_data_format("channels_last")
 
 
 def _predicted(network: Any, pixels: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The trials of this benchmark, played side by side."""
 
+import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,11 +28,26 @@ def play(
     """
     return queue.play(
         {trial: place(trial, source, photos, work) for trial in trials},
-        partial(Lab, source, work),
+        partial(quick_lab, source, work),
         processes,
         first=lambda trial: (trial.stream, trial.seed, ARMS[trial.arm].first),
         is_long=lambda trial: not ARMS[trial.arm].plays_all,
     )
+
+
+def quick_lab(source: Source, work: Path) -> Lab:
+    """A lab in a process of its own, in which TensorFlow uses oneDNN: half again as fast.
+
+    Sums then depend on the kind of machine, as no number here has to. The product switches it off where it is the first
+    to import Keras.
+    """
+    from pipeline.learning import backend
+
+    os.environ.update(backend.ENVIRONMENT | {"TF_ENABLE_ONEDNN_OPTS": "1"})
+    import keras
+
+    keras.config.set_image_data_format("channels_last")
+    return Lab(source, work)
 
 
 def kept(trials: Sequence[Trial], source: Source, photos: str, work: Path) -> dict[Trial, dict[str, Any]]:
