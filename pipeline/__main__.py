@@ -15,7 +15,7 @@ from pipeline.base.errors import PipelineError
 from pipeline.base.paths import Paths
 
 STAGES = ("resolve", "detect", "validate", "prepare", "train", "evaluate", "promote")
-COMMANDS = ("add", "checkpoints", "merge", "run", "trace", "ui")
+COMMANDS = ("add", "checkpoints", "merge", "run", "trace", "ui", "weights")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -27,6 +27,7 @@ HOMES = {
     "filelock": {"base/process.py"},
     "pebble": {"images/workers.py"},
     "psutil": {"base/process.py"},
+    "safetensors": {"learning/pretrained.py"},
     "pyarrow": set(),
     "pandas": {"serving.py"},  # MLflow hands over what is asked as one
 }

@@ -112,33 +112,38 @@ RERUNS = {
     (D, V, P, T, E): (
         "artifacts/artifact.py artifacts/changes.py artifacts/lineage.py artifacts/model.py artifacts/parent.py "
         "artifacts/reference.py artifacts/sources.py artifacts/table.py artifacts/training.py base/auto.py "
-        "base/errors.py base/files.py base/params.py base/paths.py data/delta.py data/settings.py data/splits.py "
+        "base/code.py base/errors.py base/files.py base/params.py base/paths.py data/delta.py data/settings.py "
+        "data/splits.py "
     ),
-    (D, V, P, T): ("base/code.py "),
+    (D, V, P, E): ("base/git.py base/words.py data/origins.py data/store.py "),
     (V, P, T, E): (
-        "base/process.py data/ledger.py learning/settings.py registry/client.py registry/connection.py "
-        "registry/memory.py registry/run.py registry/settings.py registry/version.py "
+        "artifacts/features.py base/process.py data/ledger.py learning/settings.py registry/client.py "
+        "registry/connection.py registry/memory.py registry/run.py registry/settings.py registry/version.py "
     ),
-    (D, V, P): ("base/git.py base/words.py data/labels.py data/origins.py data/store.py "),
-    (P, T, E): ("artifacts/dataset.py data/dataset.py judging/paired.py "),
-    (P, E): ("judging/reach.py judging/settings.py "),
-    (P, T): ("data/replay.py learning/ladder.py "),
-    (T, E): (
-        "judging/metrics.py learning/backend.py learning/checkpoint.py learning/engine.py learning/model.py "
-        "learning/networks.py learning/stopping.py "
+    (D, V, P): ("data/labels.py "),
+    (P, T, E): (
+        "artifacts/dataset.py data/dataset.py judging/paired.py learning/backend.py learning/checkpoint.py "
+        "learning/cut.py learning/engine.py learning/model.py learning/networks.py learning/pretrained.py "
+        "learning/stopping.py "
     ),
-    (V, E): ("showing/sheet.py showing/text.py "),
-    (V, P): (
+    (V, P, E): (
         "images/damage.py images/decoding.py images/jpeg.py images/pixels.py images/settings.py "
         "images/sniffing.py images/statistics.py images/workers.py "
     ),
+    (P, E): ("judging/reach.py judging/settings.py "),
+    (P, T): ("data/replay.py learning/freezing.py learning/ladder.py "),
+    (T, E): ("judging/metrics.py "),
+    (V, E): ("showing/sheet.py showing/text.py "),
     (D,): ("data/comparison.py data/inventory.py data/removals.py data/sources.py stages/detect.py "),
-    (E,): ("artifacts/evaluation.py judging/gate.py showing/plots.py stages/evaluate.py "),
-    (P,): ("data/neighbours.py data/twins.py data/wishes.py images/likeness.py stages/prepare.py "),
+    (E,): ("artifacts/evaluation.py judging/gate.py learning/head.py showing/plots.py stages/evaluate.py "),
+    (P,): (
+        "data/neighbours.py data/twins.py data/wishes.py features/extraction.py features/inputs.py "
+        "features/shards.py images/likeness.py stages/prepare.py "
+    ),
     (T,): (
-        "learning/audit.py learning/augment.py learning/distortions.py learning/fit.py learning/inheritance.py "
-        "learning/kept.py learning/progress.py learning/rewind.py learning/starts.py learning/task.py "
-        "stages/train.py "
+        "learning/audit.py learning/augment.py learning/distortions.py learning/fit.py learning/headstart.py "
+        "learning/inheritance.py learning/kept.py learning/newcomers.py learning/progress.py learning/rewind.py "
+        "learning/starts.py learning/task.py learning/trained.py stages/train.py "
     ),
     (V,): (
         "artifacts/report.py checking/drift.py checking/expectations.py checking/facts.py checking/findings.py "
@@ -148,10 +153,10 @@ RERUNS = {
     (): (
         "__main__.py artifacts/promotion.py artifacts/snapshot.py base/project.py commands/add.py "
         "commands/checkpoints.py commands/merge.py commands/run.py commands/trace.py commands/ui.py "
-        "data/archives.py data/conflicts.py data/exports.py data/layouts.py data/matching.py data/placing.py "
-        "data/scan.py data/tracking.py data/trigger.py data/versions.py data/worktree.py learning/architecture.py "
-        "learning/cut.py recipe.py registry/promotion.py registry/uses.py serving.py settings.py showing/card.py "
-        "stages/promote.py stages/resolve.py "
+        "commands/weights.py data/archives.py data/conflicts.py data/exports.py data/layouts.py data/matching.py "
+        "data/placing.py data/scan.py data/tracking.py data/trigger.py data/versions.py data/worktree.py "
+        "learning/architecture.py learning/torch_file.py recipe.py registry/promotion.py registry/uses.py "
+        "serving.py settings.py showing/card.py stages/promote.py stages/resolve.py "
     ),
 }
 """Which stages rerun when the code of a module changes."""
@@ -201,9 +206,9 @@ KEYS: dict[str, tuple[str, ...]] = {
     "resolve.after_removal": (V,),
     "detect": (D,),
     "validate": (V,),
-    "validate.max_pixels": (V, P),
-    "validate.max_seconds": (V, P),
-    "validate.max_memory": (V, P),
+    "validate.max_pixels": (V, P, E),
+    "validate.max_seconds": (V, P, E),
+    "validate.max_memory": (V, P, E),
     "prepare": (P,),
     "prepare.image_size": (V, P),
     "prepare.fit": (V, P),
@@ -217,10 +222,11 @@ KEYS: dict[str, tuple[str, ...]] = {
     "train.start": (P, T),
     "train.architecture": (V, P, T),
     "train.pretrained": (V, P, T),
+    "train.tune": (P, T),
     "train.audit_every": (P, T),
     "train.audit_above": (P, T),
     "train.seed": (T, E),
-    "train.threads": (T, E),
+    "train.threads": (P, T, E),
     "budget": (),
     "checkpoint": (),
     "evaluate": (E,),

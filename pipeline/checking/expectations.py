@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.checking.settings import Validate
+from pipeline.data.settings import Canvas
 
 Consequence = Literal["quarantine", "warn", "stop"]
 """Of a failed expectation: set the image aside, only say so, end the cycle."""
@@ -51,6 +52,16 @@ class Expectation:
 IN_SET = "ExpectColumnValuesToBeInSet"
 BETWEEN = "ExpectColumnValuesToBeBetween"
 UNIQUE = "ExpectColumnProportionOfUniqueValuesToBeBetween"
+MEDIAN = "ExpectColumnMedianToBeBetween"
+
+FAR_LARGER = 4
+"""A picture's shorter side, in that of what the model sees, from which it sees little more than a thumbnail."""
+
+ENOUGH_PIXELS = 96
+"""Side of what a model sees, from which more pixels are no longer advised: their cost grows with the square."""
+
+MAX_CUT = 1.5
+"""A picture's longer side, in shorter sides, above which its centre square lacks more than a third of it."""
 
 CONTRADICTED = Remedy("keep the copy with the right label, remove the others", is_on_batch=True)
 """For images whose copies carry different labels."""
@@ -140,6 +151,30 @@ def of_looks(validate: Validate) -> list[Expectation]:
             Remedy("remove the copies; they count once"),
         ),
     ]
+
+
+def of_shapes(canvas: Canvas) -> list[Expectation]:
+    """Suite of how most of the accepted images suit what the model sees; columns side (the shorter one), aspect."""
+    size, suite = canvas.image_size, []
+
+    def expected(column: str, limit: float, meaning: str, setting: str, now: str) -> Expectation:
+        remedy = f"set {setting} (a champion of {now} cannot be continued: also train.start: cold for that cycle)"
+        return Expectation(MEDIAN, column, "warn", meaning, Remedy(remedy), {"max_value": limit})
+
+    if size < ENOUGH_PIXELS:
+        limit, more = FAR_LARGER * size, min(FAR_LARGER * size, ENOUGH_PIXELS)
+        meaning = (
+            f"the median shorter side of the new images is at most {limit} pixels, {FAR_LARGER} times what the model "
+            f"sees (prepare.image_size: {size})"
+        )
+        suite.append(expected("side", limit, meaning, f"prepare.image_size: {more}", f"{size} pixels"))
+    if canvas.fit == "crop":
+        meaning = (
+            f"the median of longer to shorter side of the new images is at most {MAX_CUT}, for the model sees only "
+            "their centre squares (prepare.fit: crop)"
+        )
+        suite.append(expected("aspect", MAX_CUT, meaning, "prepare.fit: pad", "crop"))
+    return suite
 
 
 def of_labels(validate: Validate, known_labels: Sequence[str]) -> list[Expectation]:

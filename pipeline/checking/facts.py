@@ -36,6 +36,7 @@ def table(images: Sequence[Facts]) -> "pl.DataFrame":
             **{name: pl.Series(column(name), dtype=pl.UInt64) for name in HASHES},
         }
     ).with_columns(
+        side=pl.min_horizontal("width", "height"),
         aspect=pl.max_horizontal("width", "height") / pl.min_horizontal("width", "height"),
         megapixels=pl.col("width") * pl.col("height") / 1e6,
     )

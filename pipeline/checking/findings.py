@@ -102,7 +102,9 @@ def _observed(kind: str, details: dict[str, Any]) -> str:
         return ", ".join(sorted(values)[:5])
     if "proportion_of_unique" in kind:
         return f"{1 - value:.1%} copies"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return str(value)
 
 
 def _stable(report: dict[str, Any]) -> dict[str, Any]:

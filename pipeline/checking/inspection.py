@@ -14,6 +14,7 @@ from pipeline.checking.quarantine import Entry
 from pipeline.checking.settings import Validate
 from pipeline.data import names
 from pipeline.data.delta import Delta
+from pipeline.data.settings import Canvas
 
 if TYPE_CHECKING:
     import polars as pl
@@ -86,7 +87,9 @@ class Inspection:
         return f"{len(finding.rows)} new images are not as expected ({meaning}): {', '.join(paths)}{more}; {remedy}"
 
 
-def inspect(facts: "pl.DataFrame", delta: Delta, past: Past, validate: Validate, again: str = BY_DVC_ADD) -> Inspection:
+def inspect(
+    facts: "pl.DataFrame", delta: Delta, past: Past, validate: Validate, canvas: Canvas, again: str = BY_DVC_ADD
+) -> Inspection:
     """Judge the new images one by one, then the labels and the cycle that they would make.
 
     Args:
@@ -94,6 +97,7 @@ def inspect(facts: "pl.DataFrame", delta: Delta, past: Past, validate: Validate,
         delta: what changed.
         past: what was there before.
         validate: section of params.yaml.
+        canvas: part of section prepare of params.yaml.
         again: how a batch that was mended is added again; see `Remedy.words`.
     """
     judge = Judge()
@@ -104,14 +108,14 @@ def inspect(facts: "pl.DataFrame", delta: Delta, past: Past, validate: Validate,
     statistics = tables.statistics(looks)
     distances = _distances(past.reference, statistics)
 
-    judge.check("looks", looks.select(_LOOKS), expectations.of_looks(validate))
+    judge.check("looks", looks.select(_LOOKS), [*expectations.of_looks(validate), *expectations.of_shapes(canvas)])
     judge.check("drift", _table_of(distances), expectations.of_drift(validate))
     judge.check("cycle", _cycle(counts, aside), expectations.of_cycle(validate, _at_most(facts, validate)))
     return Inspection(aside, kept, looks, counts, statistics, distances, tuple(judge.findings), judge.results, again)
 
 
 _IMAGES = ("named", "labelled", "readable", "width", "height", "mode", "num_labels")
-_LOOKS = ("extension", "brightness", "contrast", "sharpness", "aspect", "digest")
+_LOOKS = ("extension", "brightness", "contrast", "sharpness", "side", "aspect", "digest")
 
 
 def _set_aside(judge: Judge, facts: "pl.DataFrame", delta: Delta, past: Past, validate: Validate) -> list[Entry]:

@@ -135,7 +135,7 @@ def _add(
         print("add: nothing to add")
         return 0
 
-    inspected = _inspect(new, held, given, sections.validate_)
+    inspected = _inspect(new, held, given, sections)
     _say_not_taken(inspected)
     _say_near_labels(new["label"].unique().to_list(), held["label"].unique().to_list(), given, sections.validate_)
     if inspected.obstacles:
@@ -306,7 +306,7 @@ def _new(here: "pl.DataFrame", held: "pl.DataFrame") -> "pl.DataFrame":
     return here.join(held, on=pair, how="anti").sort("path").unique(pair, keep="first", maintain_order=True)
 
 
-def _inspect(new: "pl.DataFrame", held: "pl.DataFrame", given: _Given, validate: Validate) -> Inspection:
+def _inspect(new: "pl.DataFrame", held: "pl.DataFrame", given: _Given, sections: Params) -> Inspection:
     """What the stage `validate` would say of them."""
     import polars as pl
 
@@ -316,16 +316,17 @@ def _inspect(new: "pl.DataFrame", held: "pl.DataFrame", given: _Given, validate:
         Job(digest, (str(given.folder / given.below(path)),))
         for digest, path in images.select("digest", "path").iter_rows()
     ]
-    decoded = workers.look(jobs, pixels.limits(validate), {}, "add")
+    decoded = workers.look(jobs, pixels.limits(sections.validate_), {}, "add")
     table = facts.table([image or Facts(0, error="changed while it was read") for image in decoded])
     table = table.with_columns(images["digest"])
     rows = facts.of_new(added, held, table, given.name)
     # That another label still waits for more images is no news.
     counts = held.group_by("label").len()
-    is_enough = pl.col("len") >= validate.min_images_per_label
+    is_enough = pl.col("len") >= sections.validate_.min_images_per_label
     known_labels = counts.filter(is_enough | pl.col("label").is_in(new["label"].implode()))["label"]
     past = Past(held, known_labels.to_list(), Statistics())
-    return inspection.inspect(rows, added, past, validate, f" and {given.again}")
+    again = f" and {given.again}"
+    return inspection.inspect(rows, added, past, sections.validate_, sections.prepare, again)
 
 
 def _say_not_taken(inspected: Inspection) -> None:

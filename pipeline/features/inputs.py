@@ -12,7 +12,7 @@ from pipeline.artifacts.parent import Champion, Parent, Pin
 from pipeline.data.splits import SPLITS, Split
 from pipeline.features.extraction import Extractor
 from pipeline.images.decoding import View
-from pipeline.learning import cut, engine, freezing, model, pretrained
+from pipeline.learning import cut, engine, freezing, model
 from pipeline.learning.ladder import Plan
 from pipeline.learning.settings import Embedding
 from pipeline.registry.client import Registry
@@ -48,6 +48,7 @@ def of_cycle(
     plan: Plan,
     parent: Parent,
     champion: Champion,
+    pretrained: str,
     fetch: Callable[[Pin], Path],
 ) -> tuple[Input, ...]:
     """What has to be there for a cycle: what its trainings see of all images, and the champion of the holdout's.
@@ -58,21 +59,19 @@ def of_cycle(
         plan: how the cycle starts.
         parent: the version to start from.
         champion: the version to beat.
+        pretrained: digest of the weights that a cold start begins with.
         fetch: gives the file with a version's weights.
 
     Returns:
         The first is that of the training that goes on.
     """
 
-    def fresh() -> str:
-        return pretrained.identity(train.pretrained)
-
     def built() -> Any:
         return model.build(plain, train.pretrained)
 
     wanted = []
     for kind in dict.fromkeys((plan.kind, "cold") if plan.is_audited else (plan.kind,)):
-        description = freezing.described(plain, train.tune, kind, parent, fresh)
+        description = freezing.described(plain, train.tune, kind, parent, pretrained)
         of_parent = partial(_loaded, parent.pin, fetch) if parent.pin and kind != "cold" else built
         wanted.append(Input(description, SPLITS, True, _extractor(description, of_parent, train)))
     if champion.pin:
@@ -100,7 +99,7 @@ def _extractor(description: Description, whole: Callable[[], Any], train: Embedd
 
 def _frozen(whole: Callable[[], Any], frozen: Frozen, train: Embedding) -> Any:
     print("prepare: loading TensorFlow", flush=True)
-    engine.make_repeatable(train.seed, train.threads)
+    engine.make_repeatable(0, train.threads)  # nothing is drawn
     return cut.split(whole(), frozen.cut).frozen
 
 

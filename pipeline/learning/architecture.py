@@ -8,12 +8,12 @@ from pathlib import Path
 from pipeline.artifacts.model import Description, Fit
 from pipeline.artifacts.parent import Parent
 from pipeline.base import code, files
-from pipeline.learning import ladder, model, networks
+from pipeline.learning import cut, freezing, ladder, model, networks, pretrained
 from pipeline.learning.ladder import Growth
-from pipeline.learning.settings import Train
+from pipeline.learning.settings import Backbone, Train
 
 SOME_LABELS = ("one", "another")
-"""The network is tried with so many outputs where nothing says how many there will be."""
+"""The network is tried with so many outputs."""
 
 
 def refuse_misfit(parent: Parent, train: Train, description: Description) -> None:
@@ -26,28 +26,35 @@ def refuse_misfit(parent: Parent, train: Train, description: Description) -> Non
         model.refuse_misfit(parent.pin, description)
 
 
-def refuse_unbuildable(description: Description, memory: Path) -> None:
-    """Refuse a network that cannot be built. To try it takes seconds, so what was tried once is remembered.
+def refuse_unbuildable(description: Description, memory: Path, backbone: Backbone) -> None:
+    """Refuse a network that cannot be built or cut. To try it takes seconds, so what was tried once is remembered.
 
     Args:
         description: of the network.
         memory: a file for that; it may be deleted at any time.
+        backbone: part of section `train` of params.yaml; a file of weights has to fit.
 
     Raises:
-        ModelError: see `model.build`.
+        ModelError: see `model.build` and `cut.split`.
+        DataError: see `model.build`.
     """
-    if description.architecture == networks.SMALL_CNN:
+    start, cuts = backbone.pretrained, {freezing.cut_at(backbone.tune, kind) for kind in ("cold", "warm")} - {None}
+    weights = pretrained.source(description.architecture, start)
+    if description.architecture == networks.SMALL_CNN and weights is None and not cuts:
         return
     own = code.of_architecture(description.architecture)
-    tried = files.sha256_json([description.model_dump(mode="json"), code.digest(*own) if own else ""])
+    parts = [description.model_dump(mode="json"), code.digest(*own) if own else "", sorted(cuts)]
+    tried = files.sha256_json([*parts, files.md5_file(weights)] if weights else parts)
     if memory.is_file() and memory.read_text() == tried:
         return
     print(f"resolve: trying to build {description.architecture}", flush=True)
-    model.build(description)
+    # What Keras downloads is asked for only where it is needed.
+    network = model.build(description, start if weights else None)
+    for at in cuts:
+        cut.split(network, at)
     files.write(memory, tried.encode())
 
 
-def described(train: Train, image_shape: tuple[int, int, int], fit: Fit, parent: Parent) -> Description:
-    """The network that a cycle is to train, with the parent's labels."""
-    labels = parent.lineage.model.labels if parent.lineage else SOME_LABELS
-    return Description(architecture=train.architecture, image_shape=image_shape, fit=fit, labels=labels)
+def described(train: Train, image_shape: tuple[int, int, int], fit: Fit) -> Description:
+    """The network that a cycle is to train, with some labels."""
+    return Description(architecture=train.architecture, image_shape=image_shape, fit=fit, labels=SOME_LABELS)

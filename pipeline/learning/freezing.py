@@ -3,8 +3,6 @@
 A frozen part gives the same features for an image each time, so they are computed once and kept (`features.shards`).
 """
 
-from collections.abc import Callable
-
 from pipeline.artifacts.lineage import WEIGHTS
 from pipeline.artifacts.model import HEAD, Description, Frozen
 from pipeline.artifacts.parent import Parent
@@ -23,9 +21,7 @@ def cut_at(tune: str, kind: StartKind) -> str | None:
     return None if tune == "all" else tune
 
 
-def described(
-    plain: Description, tune: str, kind: StartKind, parent: Parent, pretrained: Callable[[], str]
-) -> Description:
+def described(plain: Description, tune: str, kind: StartKind, parent: Parent, pretrained: str) -> Description:
     """The model of a training with its frozen part, if it has one.
 
     Args:
@@ -33,13 +29,13 @@ def described(
         tune: `train.tune` of params.yaml.
         kind: how the training starts.
         parent: the version that a warm start goes on from; its frozen part stays as it is.
-        pretrained: gives the digest of the pretrained weights; only asked where a start is from these.
+        pretrained: digest of the weights that a cold start begins with.
     """
     cut = cut_at(tune, kind)
     if cut is None:
         return plain
     if kind == "cold" or parent.lineage is None:
-        weights = pretrained()
+        weights = pretrained
     else:
         before = parent.lineage.model.frozen
         # What was frozen in the parent has the weights of before; of a cut further up some were trained since.

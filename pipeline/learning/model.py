@@ -12,7 +12,7 @@ from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Pin
 from pipeline.base import files
 from pipeline.base.errors import ModelError
-from pipeline.learning import backend, networks
+from pipeline.learning import backend, networks, pretrained
 from pipeline.learning.settings import Train
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ CHANGED = (
 """What to do where weights do not fit: a version is built by the function that its name says."""
 
 
-def build(description: Description, pretrained: str | None = None) -> Any:
+def build(description: Description, start: str | None = None) -> Any:
     """Build a `keras.Model`.
 
     It takes pixels 0 to 255 of shape (batch, height, width, channels) and gives logits of shape (batch, labels).
@@ -37,23 +37,14 @@ def build(description: Description, pretrained: str | None = None) -> Any:
 
     Args:
         description: of the model.
-        pretrained: the data set whose weights it begins with, e.g. imagenet; None: fresh weights.
+        start: what its backbone begins with, as in `train.pretrained`; None: fresh weights.
 
     Raises:
-        ModelError: the architecture is unknown, does not fit the images, or gives no logits.
+        ModelError: the architecture is unknown, does not fit the images or the weights, or gives no logits.
+        DataError: a file of weights cannot be read, see `pretrained.fill`.
     """
     network = networks.build(description)
-    if (
-        pretrained == "imagenet"
-        and description.architecture not in networks.OWN
-        and ":" not in description.architecture
-    ):
-        for variable, value in zip(network.weights, networks.imagenet(description), strict=False):
-            variable.assign(value)
-    elif pretrained and pretrained != "imagenet":
-        from pipeline.learning import pretrained as files_of
-
-        files_of.fill(network, pretrained)
+    pretrained.begin(network, description, start)
     return network
 
 

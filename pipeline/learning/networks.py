@@ -50,7 +50,12 @@ def build(description: Description) -> Any:
         return _small_cnn(description)
     if name == LITE0:
         return _lite0(description)
-    return _custom(description) if ":" in name else _application(description)
+    return _application(description) if is_application(name) else _custom(description)
+
+
+def is_application(name: str) -> bool:
+    """Whether an architecture is none of our own and no user's, and so one of `keras.applications`."""
+    return name not in OWN and ":" not in name
 
 
 def head(network: Any) -> Any:
@@ -65,7 +70,7 @@ def head(network: Any) -> Any:
         ends = type(network.layers[-1]).__name__ if network.layers else "nothing"
         raise ModelError(
             f"train.architecture: {network.name} ends in {ends}; expected a keras.layers.Dense that gives the logits "
-            "as last layer of a functional model; end it so, or set train.tune: all"
+            "as last layer of a functional model; end it so, or set train.tune: all and train.pretrained: null"
         )
     return last[0]
 
@@ -152,13 +157,18 @@ def _application(description: Description) -> Any:
     return _ended(inputs, backbone.output, description)
 
 
+def applications() -> list[str]:
+    """The names in `keras.applications`."""
+    return sorted(name for name in dir(keras().applications) if name[0].isupper())
+
+
 def _constructor(name: str) -> Any:
     """Of a `keras.applications` network.
 
     Raises:
         ModelError: there is none of that name; names the nearest.
     """
-    names = sorted(n for n in dir(keras().applications) if n[0].isupper())
+    names = applications()
     if name not in names:
         import difflib
 

@@ -19,10 +19,10 @@ AT_ONCE = 64
 def begin(network: Any, part: "Part", new: "list[int]") -> int:
     """Let the outputs of new labels begin with the mean features of their images; the others stay as they are.
 
-    A random output needs many steps to find its place, and disturbs the others meanwhile. The mean feature of a label is
-    a good output after a single look (Qi et al., CVPR 2018, arXiv:1712.07136). Direction and size follow from two wishes:
-    a new label's images get on average the logit that others get for their own label, and the others' images the one that
-    they get for a wrong label.
+    A random output needs many steps to find its place, and disturbs the others meanwhile. The mean feature of a label
+    is a good output after a single look (Qi et al., CVPR 2018, arXiv:1712.07136). Direction and size follow from two
+    wishes: images of a new label get on average the logit that others get for their own label, and images of the
+    others the one that they get for a wrong label.
 
     Args:
         network: a `keras.Model`, fed with what the part shows; it ends in a Dense layer with a bias.

@@ -1,8 +1,8 @@
 """The settings of training: sections train, budget and checkpoint of params.yaml."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.base.params import Count, OpenShare, Section, Share, fits
 
@@ -72,10 +72,15 @@ class Augmentation(Section, part=True):
         return bool(self.mixup or self.cutmix)
 
 
-class Repeatable(Section, part=True):
-    """What makes a result the same each time."""
+class Threads(Section, part=True):
+    """How many of them compute; sums depend on it."""
 
     threads: Annotated[int, Field(ge=1, le=256)]
+
+
+class Repeatable(Threads, part=True):
+    """What makes a result the same each time."""
+
     seed: Annotated[int, Field(ge=0)]
 
 
@@ -93,8 +98,17 @@ class Backbone(Network, part=True):
 
     tune: Tune
 
+    @model_validator(mode="after")
+    def _freezes_only_what_was_trained(self) -> Self:
+        if self.pretrained is None and self.tune not in ("all", "first"):
+            raise ValueError(
+                f"tune: {self.tune} with pretrained: null would freeze random weights; set train.pretrained to the file "
+                "that `python -m pipeline weights NAME` makes, or tune: all"
+            )
+        return self
 
-class Embedding(Start, Backbone, Repeatable, part=True):
+
+class Embedding(Start, Backbone, Threads, part=True):
     """What features depend on, and which of them a cycle needs."""
 
 

@@ -12,7 +12,7 @@ from pipeline.base import code, files
 from pipeline.base.paths import Paths
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
-from pipeline.learning import freezing, ladder, pretrained, rewind, starts
+from pipeline.learning import freezing, ladder, rewind, starts
 from pipeline.learning.fit import Parts
 from pipeline.learning.ladder import Growth, Plan
 from pipeline.learning.settings import Train
@@ -28,6 +28,8 @@ class Task:
     """Section `train` of params.yaml, as it stands there."""
     replayed: int | Literal["all"]
     """Old images at hand for each new one; see `prepare.replay`."""
+    pretrained: str
+    """Digest of the weights that a cold start begins with."""
 
     @cached_property
     def plan(self) -> Plan:
@@ -47,11 +49,6 @@ class Task:
         return rewind.Target.of(self.train.from_epoch)
 
     @cached_property
-    def pretrained(self) -> str:
-        """Digest of the weights that a cold start begins with."""
-        return pretrained.identity(self.train.pretrained)
-
-    @cached_property
     def description(self) -> Description:
         """Of the model that the cycle goes on with."""
         return self._described(self.plan.kind)
@@ -68,7 +65,7 @@ class Task:
             fit=self.images.fit,
             labels=self.images.labels,
         )
-        return freezing.described(plain, self.train.tune, kind, self.parent, lambda: self.pretrained)
+        return freezing.described(plain, self.train.tune, kind, self.parent, self.pretrained)
 
     @property
     def new_labels(self) -> list[int]:
@@ -105,7 +102,7 @@ class Task:
             "params": params,
             "code": code.digest("pipeline.stages.train"),
             "own code": code.digest(*own) if own else None,
-            "pretrained": self.pretrained if self.plan.needs_all else None,
+            **({"pretrained": self.pretrained} if self.train.pretrained and self.plan.needs_all else {}),
         }
 
     @cached_property
@@ -162,4 +159,5 @@ def read(paths: Paths, train: Train, replayed: int | Literal["all"]) -> Task:
     Raises:
         DataError: the dataset or the parent is not there.
     """
-    return Task(dataset.read(paths.dataset), Parent.read(paths.parent), train, replayed)
+    images, parent = dataset.read(paths.dataset), Parent.read(paths.parent)
+    return Task(images, parent, train, replayed, files.read(paths.pretrained).decode().strip())

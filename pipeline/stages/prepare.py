@@ -90,7 +90,8 @@ def run(paths: Paths) -> None:
     plain = Description(
         architecture=settings.train.architecture, image_shape=(size, size, channels), fit=fit, labels=tuple(outputs)
     )
-    seen = inputs.of_cycle(plain, settings.train, plan, parent, champion, inputs.fetched(registry, objects))
+    weights, fetch = files.read(paths.pretrained).decode().strip(), inputs.fetched(registry, objects)
+    seen = inputs.of_cycle(plain, settings.train, plan, parent, champion, weights, fetch)
     shards = Shards(images.store, _feature_index(registry, parent, champion, paths), paths.features)
 
     files.write_table(paths.ledger, rows)

@@ -50,12 +50,13 @@ def run(paths: Paths) -> None:
     if champion is None:
         _refuse_empty(here.registry)
     batches = _due(here)
-    weights = pretrained.identity(settings.train.pretrained)
+    weights = pretrained.identity(settings.train.architecture, settings.train.pretrained)
     digests = code.of_stages(STAGES, settings.train.architecture, paths.scratch / "code.json")
     cycle = _Cycle.of(here, batches, recipe.digest(settings, digests, weights), champion)
 
     parent = _parent(here, cycle)
     if cycle.on_recipe is None:
+        _bring_weights(here)
         _refuse_unfit(parent, settings, paths.scratch)
     Sources(digest=cycle.data, sources=batches).write(paths.sources)
     parent.write(paths.parent)
@@ -275,14 +276,23 @@ def _pin(here: _World, version: Version | None) -> Pin | None:
     return Pin(version=version.number, run_id=version.run_id, lineage=here.today(lineage), called=called)
 
 
+def _bring_weights(here: _World) -> None:
+    """Bring a file of pretrained weights here that DVC tracks."""
+    train = here.settings.train
+    path = pretrained.source(train.architecture, train.pretrained)
+    if path and not path.exists() and (digest := pretrained.tracked(path)):
+        print(f"resolve: bringing {path}", flush=True)
+        files.write(path, here.store.read(digest, path.as_posix()))
+
+
 def _refuse_unfit(parent: Parent, settings: Params, scratch: Path) -> None:
     """Refuse a network that a cycle could not train, while the model of the last one is still there."""
     from pipeline.learning import architecture
 
     size, channels = settings.prepare.image_size, settings.prepare.channels
-    network = architecture.described(settings.train, (size, size, channels), settings.prepare.fit, parent)
+    network = architecture.described(settings.train, (size, size, channels), settings.prepare.fit)
     architecture.refuse_misfit(parent, settings.train, network)
-    architecture.refuse_unbuildable(network, scratch / "architecture")
+    architecture.refuse_unbuildable(network, scratch / "architecture", settings.train)
 
 
 def _registered(registry: Registry, data: str) -> dict[str, Registered]:

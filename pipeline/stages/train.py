@@ -74,9 +74,10 @@ def run(paths: Paths) -> int:
     Exit code 75: paused, by the budget in params.yaml; 130 and 143: interrupted, by Ctrl-C and SIGTERM. The state is
     saved then, and `dvc repro` goes on from it.
     """
-    images, parent = dataset.read(paths.dataset), Parent.read(paths.parent)
     settings = params.load(paths.params, Settings)
-    task = Task(images, parent, settings.train, settings.prepare.replay)
+    images, parent = dataset.read(paths.dataset), Parent.read(paths.parent)
+    pretrained = files.read(paths.pretrained).decode().strip()
+    task = Task(images, parent, settings.train, settings.prepare.replay, pretrained)
 
     with process.alone(paths.scratch / "training" / "lock", "a training"), process.stoppable() as asked:
         print("train: loading TensorFlow", flush=True)

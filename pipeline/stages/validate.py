@@ -73,7 +73,7 @@ def run(paths: Paths) -> None:
     store = Store(Path())
     facts, shown = _facts(store, delta, past.ledger, paths, settings)
 
-    inspected = inspection.inspect(facts, delta, past, settings.validate_)
+    inspected = inspection.inspect(facts, delta, past, settings.validate_, settings.prepare)
     known_labels = parent.lineage.model.labels if parent.lineage else ()
     labels.refuse(known_labels, dict(inspected.counts.select("label", "total").iter_rows()), settings.prepare)
     warnings = (*inspected.warnings, *_known_set_aside(inspected), *_label_changes(inspected, parent.lineage, settings))

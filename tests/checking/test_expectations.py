@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from pipeline.checking import expectations
-from pipeline.checking.expectations import BETWEEN, IN_SET, UNIQUE, Remedy
+from pipeline.checking.expectations import BETWEEN, IN_SET, MEDIAN, UNIQUE, Remedy
 from pipeline.checking.findings import Finding, Judge
 
 AGAIN = ", `dvc add` the batch and `dvc repro`"
@@ -189,9 +189,33 @@ def test_every_expectation_has_a_case(bounds):
     assert asked == {(case.kind, case.column) for case in CASES} | {(UNIQUE, "digest")}
 
 
+@pytest.mark.parametrize(
+    ("size", "fit", "expected"),
+    [
+        (8, "stretch", {"side": (32, "set prepare.image_size: 32 (")}),
+        (24, "pad", {"side": (96, "set prepare.image_size: 96 (")}),
+        (95, "pad", {"side": (380, "set prepare.image_size: 96 (")}),
+        (96, "pad", {}),
+        (96, "crop", {"aspect": (1.5, "set prepare.fit: pad (")}),
+        (160, "stretch", {}),
+    ],
+)
+def test_what_most_new_images_should_be_like_follows_what_the_model_sees(settings, size, fit, expected):
+    """No more pixels are advised than the images have, nor more than a model needs to begin with."""
+    suite = expectations.of_shapes(settings.prepare.model_copy(update={"image_size": size, "fit": fit}))
+    assert {one.column: one.limits for one in suite} == {
+        name: {"max_value": limit} for name, (limit, _) in expected.items()
+    }
+    for one in suite:
+        assert one.consequence == "warn"
+        assert one.remedy.words().startswith(expected[one.column][1])
+        assert one.remedy.words().endswith(" cannot be continued: also train.start: cold for that cycle)")
+
+
 def test_the_kinds_are_those_of_great_expectations():
     assert BETWEEN == "ExpectColumnValuesToBeBetween"
     assert IN_SET == "ExpectColumnValuesToBeInSet"
+    assert MEDIAN == "ExpectColumnMedianToBeBetween"
     assert UNIQUE == "ExpectColumnProportionOfUniqueValuesToBeBetween"
 
 

@@ -47,6 +47,7 @@ def test_facts_become_columns():
         "dct": 2**64 - 1,
         "across": 1,
         "down": 2,
+        "side": 30,
         "aspect": pytest.approx(4 / 3),
         "megapixels": pytest.approx(0.0012),
     }

@@ -40,6 +40,7 @@ def inspect(settings):
         reference=None,
         decoded: dict[str, Facts] | None = None,
         again=AGAIN,
+        fit="crop",
         **limits: object,
     ) -> Inspection:
         changes = Delta(pl.DataFrame(delta, schema=DELTA, orient="row"))
@@ -50,7 +51,9 @@ def inspect(settings):
         labels = {row[1] for row in known} if before is None else before
         plain = {"min_images_per_label": 10, "new_labels": "allow", "labels": (), "max_quarantined_images": 2}
         past = Past(ledger, labels, reference or Statistics())
-        return inspection.inspect(table, changes, past, settings.validate_.model_copy(update=plain | limits), again)
+        canvas = settings.prepare.model_copy(update={"image_size": 32, "fit": fit})
+        validate = settings.validate_.model_copy(update=plain | limits)
+        return inspection.inspect(table, changes, past, validate, canvas, again)
 
     return run
 
@@ -94,6 +97,32 @@ def test_a_faulty_image_costs_itself_and_not_the_cycle(inspect):
     assert not set(inspected.kept.rows["digest"]) & {"cat0", "cat1"}
     assert not set(inspected.looks["digest"]) & {"cat0", "cat1"}
     assert inspected.statistics.num_images == 20
+
+
+CUT = (
+    "expected that the median of longer to shorter side of the new images is at most 1.5, for the model sees only "
+    "their centre squares (prepare.fit: crop), found 1.77; set prepare.fit: pad (a champion of crop cannot be "
+    "continued: also train.start: cold for that cycle)"
+)
+FAR = (
+    "expected that the median shorter side of the new images is at most 128 pixels, 4 times what the model sees "
+    "(prepare.image_size: 32), found 3,000; set prepare.image_size: 96 (a champion of 32 pixels cannot be continued: "
+    "also train.start: cold for that cycle)"
+)
+
+
+@pytest.mark.parametrize(("wide", "fit"), [(9, "crop"), (11, "crop"), (11, "pad"), (11, "stretch")])
+def test_a_warning_where_the_centre_square_lacks_much_of_most_images(inspect, wide, fit):
+    far = {row[1]: replace(GOOD, width=71, height=40) for row in BOTH[:wide]}
+    assert inspect(BOTH, decoded=far, fit=fit).warnings == ([CUT] if (wide, fit) == (11, "crop") else [])
+
+
+@pytest.mark.parametrize("large", [9, 11], ids=["some", "most"])
+def test_a_warning_where_the_model_sees_thumbnails_of_most_images(inspect, large):
+    far = {row[1]: replace(GOOD, width=4000, height=3000) for row in BOTH[:large]}
+    inspected = inspect(BOTH, decoded=far)
+    assert aside(inspected) == {}
+    assert inspected.warnings == ([FAR] if large == 11 else [])
 
 
 @pytest.mark.parametrize("count", [2, 3], ids=["at the limit", "beyond"])

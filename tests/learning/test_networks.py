@@ -113,7 +113,9 @@ def test_the_head_is_the_layer_that_gives_the_logits(own: Path) -> None:
 )
 def test_a_network_that_ends_in_something_else_has_no_head(own: Path, last: str) -> None:
     network = networks.build(other(architecture=write(own, "fine", last)))
-    with pytest.raises(ModelError, match=r"expected a keras.layers.Dense that gives the logits.*set train.tune: all"):
+    with pytest.raises(
+        ModelError, match=r"expected a keras.layers.Dense that gives the logits.*set train.tune: all and"
+    ):
         networks.head(network)
 
 

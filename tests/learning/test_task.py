@@ -46,7 +46,7 @@ def task(tmp_path: Path, settings: Params):
         usual = {"train": {"audit_every": 3}, "prepare": {"replay": 20}}
         changes = {name: usual[name] | sections.get(name, {}) for name in usual}
         train, prepare = (getattr(settings, name).model_copy(update=changes[name]) for name in usual)
-        return Task(written, pinned, train, prepare.replay)
+        return Task(written, pinned, train, prepare.replay, "none")
 
     return made
 
