@@ -13,7 +13,7 @@ from benchmarks.learning.lab import Nowhere, Quiet
 from benchmarks.photos import photos
 from benchmarks.photos.arms import ARMS, Arm, Source, code_of, key, settings, size_of, train_of, val_fraction
 from benchmarks.photos.photos import Photos
-from benchmarks.photos.streams import STREAMS, Cycle
+from benchmarks.photos.streams import STREAMS, Cycle, first_of
 from benchmarks.trials import Trial
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Lab:
 
         arm = replace(ARMS[ARMS[trial.arm].first], start="cold")
         digest = files.sha256_json(key(arm, self._source, self._files.digest))[:12]
-        path = self._work / f"first-{trial.stream}-{trial.seed}-{digest}.npz".replace(" ", "_")
+        path = self._work / f"first-{first_of(trial.stream)}-{trial.seed}-{digest}.npz".replace(" ", "_")
         described = path.with_suffix(".json")
         if not path.exists():
             _, made = self._learn(Played(trial, arm, 0, cycle, self._seen(arm), Features()), None)

@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks import trials as queue
 from benchmarks.photos.arms import ARMS, Source, key
 from benchmarks.photos.lab import Lab
+from benchmarks.photos.streams import first_of
 from benchmarks.trials import Trial
 
 
@@ -30,7 +31,7 @@ def play(
         {trial: place(trial, source, photos, work) for trial in trials},
         partial(quick_lab, source, work),
         processes,
-        first=lambda trial: (trial.stream, trial.seed, ARMS[trial.arm].first),
+        first=lambda trial: (first_of(trial.stream), trial.seed, ARMS[trial.arm].first),
         is_long=lambda trial: not ARMS[trial.arm].plays_all,
     )
 
