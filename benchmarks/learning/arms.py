@@ -103,7 +103,10 @@ def key(arm: Arm) -> Any:
 
     digest = code.digest("pipeline.learning.fit", "pipeline.learning.engine", "pipeline.learning.starts")
     # No stream brings so much at once that the first does anything, and nobody goes back in one.
-    settings = train_of(arm).model_dump(mode="json", exclude={"audit_above", "from_epoch"})
+    train = train_of(arm)
+    # What is off leaves every bit as it was before there was such a setting.
+    off = {name for name in ("crop", "colour", "rand_augment", "mixup", "cutmix") if not getattr(train, name)}
+    settings = train.model_dump(mode="json", exclude={"audit_above", "from_epoch"} | off)
     return [settings, arm.start, pool(arm), digest]
 
 

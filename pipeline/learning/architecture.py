@@ -38,12 +38,13 @@ def refuse_unbuildable(description: Description, memory: Path, backbone: Backbon
         ModelError: see `model.build` and `cut.split`.
         DataError: see `model.build`.
     """
-    start, cuts = backbone.pretrained, {freezing.cut_at(backbone.tune, kind) for kind in ("cold", "warm")} - {None}
+    start, tune = backbone.pretrained, backbone.tune
+    cuts = sorted({at for at in (freezing.cut_at(tune, "cold"), freezing.cut_at(tune, "warm")) if at})
     weights = pretrained.source(description.architecture, start)
     if description.architecture == networks.SMALL_CNN and weights is None and not cuts:
         return
     own = code.of_architecture(description.architecture)
-    parts = [description.model_dump(mode="json"), code.digest(*own) if own else "", sorted(cuts)]
+    parts = [description.model_dump(mode="json"), code.digest(*own) if own else "", cuts]
     tried = files.sha256_json([*parts, files.md5_file(weights)] if weights else parts)
     if memory.is_file() and memory.read_text() == tried:
         return

@@ -185,7 +185,10 @@ def read(path: Path) -> "dict[str, np.ndarray]":
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
+                found = {name: archive[name] for name in archive.files}
+            if strange := [name for name, value in found.items() if not isinstance(value, np.ndarray)]:
+                raise ValueError(f"{strange[0]} is no array")
+            return found
         with safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
     except Exception as error:  # noqa: BLE001 - both libraries raise many kinds where a file is damaged
@@ -249,8 +252,8 @@ def _by_position(given: "Mapping[str, np.ndarray]", wanted: Mapping[str, Any]) -
 def _refuse_missing(path: Path) -> None:
     if path.is_file():
         return
-    made = path.stem if path == place(path.stem) else f"NAME --out {shlex.quote(str(path))}"
-    remedy = _pull(path) or f"; `python -m pipeline weights {made}` makes ImageNet weights"
+    made = f"; `python -m pipeline weights {path.stem}` makes ImageNet weights"
+    remedy = _pull(path) or (made if path == place(path.stem) else "; put it there")
     raise DataError(f"{path}: no such file; expected the weights that train.pretrained asks for{remedy}")
 
 

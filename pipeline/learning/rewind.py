@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipeline.artifacts.model import HEAD
 from pipeline.base.errors import PipelineError
-from pipeline.learning import checkpoint, kept
+from pipeline.learning import checkpoint, freezing, kept
 from pipeline.learning.checkpoint import DamagedError, State
 from pipeline.learning.fit import Outcome
 from pipeline.learning.stopping import Spent
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     from pipeline.learning.engine import Engine
 
 LATER = (
-    "audit_every audit_above passes_per_new warm_epochs max_epochs replay batch_size flip shift crop colour "
-    "rand_augment mixup cutmix learning_rate warm_rate weight_decay patience min_delta start_from_epoch target "
-    "reduce_patience reduce_factor min_learning_rate blend diverged_at max_retries retry_factor devices threads seed"
+    "audit_every audit_above head_rate head_epochs passes_per_new warm_epochs max_epochs replay batch_size flip shift "
+    "crop colour rand_augment mixup cutmix learning_rate warm_rate weight_decay patience min_delta start_from_epoch "
+    "target reduce_patience reduce_factor min_learning_rate blend diverged_at max_retries retry_factor devices threads "
+    "seed"
 )
 """Settings of section `train` that may be others after going back: they only say how training goes on."""
 
@@ -114,5 +116,7 @@ def _binding(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rate(inputs: Mapping[str, Any]) -> float:
     """The learning rate that the settings ask for."""
-    params = inputs["params"]
-    return float(params["train.learning_rate"] * (params["train.warm_rate"] if inputs["start"][:4] == "warm" else 1))
+    params, is_warm = inputs["params"], inputs["start"][:4] == "warm"
+    if freezing.cut_at(params.get("train.tune", "all"), "warm" if is_warm else "cold") == HEAD:
+        return float(params["train.head_rate"])
+    return float(params["train.learning_rate"] * (params["train.warm_rate"] if is_warm else 1))

@@ -102,8 +102,8 @@ class Backbone(Network, part=True):
     def _freezes_only_what_was_trained(self) -> Self:
         if self.pretrained is None and self.tune not in ("all", "first"):
             raise ValueError(
-                f"tune: {self.tune} with pretrained: null would freeze random weights; set train.pretrained to the file "
-                "that `python -m pipeline weights NAME` makes, or tune: all"
+                f"tune: {self.tune} with pretrained: null would freeze random weights; set train.pretrained to the "
+                "file that `python -m pipeline weights NAME` makes, or tune: all"
             )
         return self
 

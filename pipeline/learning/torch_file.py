@@ -3,7 +3,7 @@
 Such a file (`torch.save` before PyTorch 1.6) is five pickles: a number by which it is told, the version, the sizes of
 types, the table of tensors, and the names of storages. Then comes each storage: its length in 8 bytes, and its numbers.
 A pickle is a program. Python's `pickletools` lists its operations and runs none; the few that such a table needs are
-done here, where a call is only noted.
+done here, and none is a call.
 """
 
 import pickletools
@@ -22,7 +22,7 @@ KINDS = {"torch FloatStorage": "<f4", "torch LongStorage": "<i8"}
 """Storages, by the kinds of NumPy that they are read as."""
 
 TENSOR, DICT = "torch._utils _rebuild_tensor_v2", "collections OrderedDict"
-"""What a table calls."""
+"""The only things that a table calls."""
 
 PLAIN = {"BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE", "GLOBAL"}
 """Operations that give their argument; of a global, its name."""
@@ -46,7 +46,7 @@ def read(file: IO[bytes], name: str) -> "dict[str, np.ndarray]":
             raise ValueError("no such file")
         _value(file), _value(file)
         tensors: dict[str, Any] = _value(file)
-        storages = _storages(file, {tensor[1][2]: tensor[1][1] for tensor in tensors.values()})
+        storages = _storages(file, {tensor[0][2]: tensor[0][1] for tensor in tensors.values()})
         return {key: _array(tensor, storages) for key, tensor in tensors.items()}
     except Exception as error:  # noqa: BLE001 - a damaged file may look like anything
         raise DataError(
@@ -56,7 +56,7 @@ def read(file: IO[bytes], name: str) -> "dict[str, np.ndarray]":
 
 
 def _value(file: IO[bytes]) -> Any:
-    """What one pickle is the program of. A call is a tuple: the name of what is called, then what it is given."""
+    """What one pickle is the program of. A tensor is what it would be made from."""
     stack: list[Any] = []
     memory: dict[int, Any] = {}
     for operation, argument, _ in pickletools.genops(file):
@@ -78,12 +78,14 @@ def _value(file: IO[bytes]) -> Any:
         elif name in ("SETITEM", "SETITEMS"):
             items = [stack.pop(-2), stack.pop()] if name == "SETITEM" else _since_mark(stack)
             stack[-1].update(zip(items[::2], items[1::2], strict=True))
-        elif name == "APPENDS":
-            items = _since_mark(stack)
+        elif name in ("APPEND", "APPENDS"):
+            items = [stack.pop()] if name == "APPEND" else _since_mark(stack)
             stack[-1].extend(items)
         elif name == "REDUCE":
             called, given = stack.pop(-2), stack.pop()
-            stack.append({} if (called, given) == (DICT, ()) else (called, *given))
+            if called not in (TENSOR, DICT):
+                raise ValueError(f"its table calls {called}")
+            stack.append({} if called == DICT else given)
         elif name == "BUILD":  # sets attributes of a dict, which say nothing about the tensors
             stack.pop()
         elif name == "STOP":
@@ -121,9 +123,7 @@ def _array(tensor: Any, storages: "Mapping[str, np.ndarray]") -> "np.ndarray":
     """A tensor: a view of a storage, by its offset, its shape and its strides, as a copy."""
     import numpy as np
 
-    called, (_, _, storage, *_), offset, shape, strides, *_ = tensor
-    if called != TENSOR:
-        raise ValueError(f"its table calls {called}")
+    (_, _, storage, *_), offset, shape, strides, *_ = tensor
     numbers = storages[storage]
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     if min(offset, last, *shape, *strides, 0) < 0 or last >= len(numbers):

@@ -65,7 +65,7 @@ def test_averaged_weights_are_those_of_the_last_steps(parts, train):
     """After the first step 2/11 of what was before and 9/11 of what is now, later nearly all of what was."""
     made = engine(train.model_copy(update={"average": 100}))
     before = model.arrays(made.network.weights)
-    made.step(made.feed(parts.train.pixels[:16], parts.train.labels[:16]), 16, 0.99)
+    made.step(made.feed(parts.train.inputs[:16], parts.train.labels[:16]), 16, 0.99)
     now = model.arrays(made.network.weights)
     for name, mean in made.served().items():
         np.testing.assert_allclose(mean, 2 / 11 * before[name] + 9 / 11 * now[name], atol=1e-6)
@@ -79,7 +79,7 @@ def test_a_good_start_is_not_forgotten_at_once(parts, train, is_good, kept):
     made = engine(train.model_copy(update={"average": 100}))
     before = model.arrays(made.network.weights)
     made.begin(before, model.arrays(made.optimizer.variables), is_good)
-    made.step(made.feed(parts.train.pixels[:16], parts.train.labels[:16]), 16, 0.99)
+    made.step(made.feed(parts.train.inputs[:16], parts.train.labels[:16]), 16, 0.99)
     now = model.arrays(made.network.weights)
     for name, mean in made.served().items():
         np.testing.assert_allclose(mean, kept * before[name] + (1 - kept) * now[name], atol=1e-5)
@@ -94,7 +94,7 @@ def test_a_mixed_image_has_a_share_of_the_loss_of_each_label(parts, train):
     def stepped(own: np.ndarray, others: np.ndarray, *shares: float) -> tuple[float, int, np.ndarray]:
         """Loss, images classified right, and all weights after the step."""
         made.fill(start)
-        batch = made.feed(parts.train.pixels[:16], own, others, np.resize(shares, 16).astype(np.float32))
+        batch = made.feed(parts.train.inputs[:16], own, others, np.resize(shares, 16).astype(np.float32))
         loss, right = made.step(batch, 16, 0.99)
         return loss, right, np.concatenate([*map(np.ravel, model.arrays(made.network.weights).values())])
 
