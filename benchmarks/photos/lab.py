@@ -171,7 +171,7 @@ class Lab:
             new = [number for number, label in enumerate(labels) if parent and label not in parent.description.labels]
             if new and train.pretrained and now.arm.has_newcomers:
                 inherited, num_seen = inherited.welcoming(engine, part, new)
-                num_forward += 0 if description.is_head_only else num_seen  # through the head alone it costs nothing
+                num_forward += num_seen
             engine.begin_with(optimizer, train_now.learning_rate)
             inherited.begin(engine, is_idle=False)
         else:

@@ -30,20 +30,21 @@ def begin(network: Any, part: "Part", new: "list[int]") -> int:
         new: numbers of the labels.
 
     Returns:
-        How many images passed forward for it.
+        How many images passed forward for it; none where only the head is trained.
 
     Raises:
         ModelError: see `networks.head`.
     """
     import numpy as np
 
-    layer = networks.head(network)
+    layer, shown = networks.head(network), networks.features(network)
     kernel, *bias = (np.array(value) for value in layer.get_weights())
     old = [label for label in np.unique(part.labels).tolist() if label not in new]
     here = [label for label in new if (part.labels == label).any()]
     if not (old and here and bias):
         return 0
-    body = backend.keras().Model(network.inputs, layer.input)
+    # Where only the head is trained, it is fed with features already.
+    body = None if shown is network.inputs[0] else backend.keras().Model(network.inputs, shown)
     features = {label: _features(body, part, np.flatnonzero(part.labels == label)[:EACH]) for label in (*old, *here)}
     known = np.concatenate([features[label] for label in old])
     numbers = np.concatenate([np.full(len(features[label]), label) for label in old])
@@ -57,13 +58,15 @@ def begin(network: Any, part: "Part", new: "list[int]") -> int:
         kernel[:, label] = scale * away
         bias[0][label] = other - scale * float(away @ centre)
     layer.set_weights([kernel, bias[0]])
-    return sum(map(len, features.values()))
+    return 0 if body is None else sum(map(len, features.values()))
 
 
 def _features(body: Any, part: "Part", rows: "np.ndarray") -> "np.ndarray":
     """float32 (rows, features)."""
     import numpy as np
 
+    if body is None:
+        return part.take(rows).astype(np.float32)
     starts = range(0, len(rows), AT_ONCE)
     batches = [model.predicted_padded(body, part.take(rows[start : start + AT_ONCE]), AT_ONCE) for start in starts]
     return np.concatenate(batches).astype(np.float32)
