@@ -203,14 +203,16 @@ def overview(results: Mapping[str, Any]) -> str:
         "| stream | arm | seeds | accuracy against scratch, points | passes | new label (scratch) |",
         "|---|---|---|---|---|---|",
     ]
-    for content in results["streams"].values():
+    for stream, content in results["streams"].items():
         news = content["arms"][OPPONENT]["newest"]
         for arm in ("recipe", "head"):
             if arm not in content["arms"]:
                 continue
             row = content["arms"][arm]
             new = f"{row['newest']['accuracy']:.0%} ({news['accuracy']:.0%})" if news else ""
-            lines.append(f"| {content['title']} | {arm} | {row['seeds']} | {told(row)} | {row['cost']:.1%} | {new} |")
+            lines.append(
+                f"| {stream}: {content['title']} | {arm} | {row['seeds']} | {told(row)} | {row['cost']:.1%} | {new} |"
+            )
     return "\n".join(lines)
 
 
