@@ -38,8 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "arms:",
                 *(f"  {arm:22} {what.title} ({', '.join(what.streams)})" for arm, what in ARMS.items()),
                 "",
-                "example, one seed and two cycles: "
-                f"{COMMAND} --images photos.tar --weights efficientnet_lite0.npz --quick",
+                f"example: {COMMAND} --images photos.tar --weights efficientnet_lite0.npz --quick",
             ]
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -40,9 +40,7 @@ def measure(there: Files, source: Source, rounds: int, size: int | None) -> dict
         space.put("first", _batch(there, order[:BEFORE]))
         space.push("first", "First photographs")
         print(f"a first champion of {BEFORE:,} photographs ...", flush=True)
-        first, *figures = [
-            _one(space, there, order, number) for number in range(rounds + 1)
-        ]  # the first trains on what is there
+        first, *figures = [_one(space, there, order, number) for number in range(rounds + 1)]
     middle = sorted(figures, key=lambda figure: figure["seconds"])[len(figures) // 2]
     return {
         "before": BEFORE,
