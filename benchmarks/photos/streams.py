@@ -110,7 +110,7 @@ STREAMS = {
     "P3": Stream("small pushes of 20, 1,600 to 1,800 in 10 cycles", growing(1600, 20, 10), (2, 6, 9, 10), 1800),
     "quick": Stream("300 to 400 in 2 cycles", growing(300, 50, 2), (1, 2), 400),
     "quick new": Stream("new labels in every other cycle, 10 of each, 150 to 390 in 6 cycles",
-                        widening(150, 40, 10), (1, 2), 390),
+                        widening(150, 40, 10), (5, 6), 390),
 }  # fmt: skip
 QUICK = ("quick", "quick new")
 """To see that all of it works; they say nothing."""
