@@ -22,7 +22,19 @@ def test_the_table_has_a_row_a_cycle_and_aligned_columns() -> None:
 
 
 def test_every_benchmark_explains_itself() -> None:
-    for name in ("demo", "cycle", "scale", "noop", "decode", "fuzz_images", "crash", "throughput", "twins", "augment"):
+    for name in (
+        "demo",
+        "cycle",
+        "scale",
+        "noop",
+        "decode",
+        "fuzz_images",
+        "crash",
+        "throughput",
+        "twins",
+        "augment",
+        "photos",
+    ):
         done = subprocess.run(
             [sys.executable, "-m", f"benchmarks.{name}", "--help"],
             cwd=CHECKOUT,

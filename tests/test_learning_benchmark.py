@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import outcomes
 from benchmarks.learning import __main__ as learning
 from benchmarks.learning import arms as ways
 from benchmarks.learning import lab, results
-from benchmarks.learning.arms import ARMS, Trial
+from benchmarks.learning.arms import ARMS
 from benchmarks.learning.streams import STREAMS, Images
+from benchmarks.trials import Trial
 from benchmarks.workspace import CHECKOUT
 
 RESULTS = CHECKOUT / "benchmarks/results"
@@ -78,14 +80,14 @@ def test_the_interval_holds_the_truth_19_times_of_20(of_seed: float, of_image: f
             + of_image * rng.normal(size=(1, 200))
             + of_both * rng.normal(size=(5, 200))
         )
-        low, high = results.interval(gains / 200) or (0.0, 0.0)
+        low, high = outcomes.interval(gains / 200) or (0.0, 0.0)
         inside += low <= 0 <= high
     assert 0.925 < inside / times < 0.995
 
 
 def test_one_seed_has_no_interval_and_what_is_the_same_none_but_zero() -> None:
-    assert results.interval(np.ones((1, 9))) is None
-    assert results.interval(np.zeros((3, 9))) == (0, 0)
+    assert outcomes.interval(np.ones((1, 9))) is None
+    assert outcomes.interval(np.zeros((3, 9))) == (0, 0)
 
 
 def played(right: list[list[int]], cycles: list[int], passes: list[float]) -> dict[str, object]:
@@ -101,12 +103,12 @@ def played(right: list[list[int]], cycles: list[int], passes: list[float]) -> di
 
 
 def test_cost_is_interpolated_where_scratch_was_not_trained() -> None:
-    assert results.total(played([[0] * 4] * 3, [2, 4], [10.0, 30.0]), "passes") == 10 + 10 + 20 + 30
+    assert outcomes.total(played([[0] * 4] * 3, [2, 4], [10.0, 30.0]), "passes") == 10 + 10 + 20 + 30
 
 
 def test_negative_flips_are_counted_between_neighbouring_cycles_only() -> None:
     outcome = played([[1, 1, 1, 0], [0, 1, 1, 1], [1, 0, 0, 1], [0, 0, 0, 0]], [1, 2, 4], [1.0, 1.0, 1.0])
-    assert results.flipped(outcome) == pytest.approx((1 / 4 + 2 / 4) / 2)
+    assert outcomes.flipped(outcome) == pytest.approx((1 / 4 + 2 / 4) / 2)
 
 
 def test_an_arm_is_compared_image_by_image(monkeypatch: pytest.MonkeyPatch) -> None:

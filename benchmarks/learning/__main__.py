@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import learning
-from benchmarks.learning.arms import ARMS, Trial, key, played
+from benchmarks.learning.arms import ARMS, key, played
 from benchmarks.learning.lab import SIDE, load
 from benchmarks.learning.results import COMMAND, SEEDS, summary, table, write
 from benchmarks.learning.streams import STREAMS
 from benchmarks.learning.trials import play
+from benchmarks.trials import Trial
 from benchmarks.workspace import CHECKOUT, ask_git
 
 RESULTS = CHECKOUT / "benchmarks/results"

@@ -73,15 +73,6 @@ ELEMENTS = [arm for arm, what in ARMS.items() if what.title.startswith("recipe, 
 """The recipe with one thing changed, at about its cost."""
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One stream, seed and arm."""
-
-    stream: str
-    seed: int
-    arm: str
-
-
 def played(stream: str, arm: str, seeds: Sequence[int]) -> Sequence[int]:
     """The seeds that an arm plays on a stream."""
     return seeds[: min(ARMS[arm].seeds, STREAMS[stream].seeds)]

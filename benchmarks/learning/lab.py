@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.learning.arms import ARMS, Arm, Trial, key, pool, train_of
+from benchmarks.learning.arms import ARMS, Arm, key, pool, train_of
 from benchmarks.learning.streams import LABELS, STREAMS, Cycle, Images, Stream
+from benchmarks.trials import Trial
 
 if TYPE_CHECKING:
     from pipeline.artifacts.model import Description
@@ -28,14 +29,14 @@ class Lab:
         self.images, self._work = load(source, work), work
         self._engines: dict[Any, Any] = {}
 
-    def run(self, trial: Trial, arm: Arm) -> dict[str, Any]:
+    def run(self, trial: Trial) -> dict[str, Any]:
         """Play the cycles of a stream with an arm.
 
         Returns:
             One entry per played cycle in each list: cycle, accuracy, passes, seconds, epochs, share; and
             right: bool (cycles, test images), packed, of which only the tested ones count.
         """
-        stream = STREAMS[trial.stream]
+        stream, arm = STREAMS[trial.stream], ARMS[trial.arm]
         cycles = stream.make(self.images, np.random.default_rng(trial.seed))
         labels = self._labels(stream, trial.seed)
         weights = self._first(trial, cycles[0], labels)

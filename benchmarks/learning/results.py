@@ -1,7 +1,6 @@
 """What the outcomes say: differences with their intervals, costs, flips; the table."""
 
 import json
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.learning.arms import ARMS, Trial, audit_share, played
+from benchmarks.learning.arms import ARMS, audit_share, played
 from benchmarks.learning.plot import plot
 from benchmarks.learning.streams import STREAMS
+from benchmarks.outcomes import difference, flipped, gains, told, total
+from benchmarks.trials import Trial
 
 SEEDS = [0, 1, 2, 3, 4]
 COMMAND = "python -m benchmarks.learning"
@@ -120,72 +121,8 @@ def compared(
 
 
 def paired(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], stream: str) -> dict[str, Any]:
-    """Difference in accuracy between the two of each pair, in points, mean over the scored cycles; see `interval`.
-
-    It is taken per test image and seed, so that what both get wrong is no noise.
-    """
-    gains = []
-    for ours, other in pairs:
-        places = [[list(side["cycle"]).index(cycle) for cycle in STREAMS[stream].scored] for side in (ours, other)]
-        right, theirs = (
-            np.unpackbits(side["right"], axis=1)[1:][at].astype(np.int8)
-            for side, at in zip((ours, other), places, strict=True)
-        )
-        tested = right.sum(axis=1) / np.asarray(ours["accuracy"])[places[0]]
-        gains.append(((right - theirs) / tested[:, None]).mean(axis=0))
-    by_seed = np.sum(gains, axis=1)
-    reach = interval(np.array(gains))
-    return {
-        "difference": round(100 * float(by_seed.mean()), 2),
-        "interval": reach and [round(100 * edge, 2) for edge in reach],
-        "by_seed": [round(100 * float(value), 2) for value in by_seed],
-    }
-
-
-def interval(gains: np.ndarray) -> tuple[float, float] | None:
-    """95 % interval of the mean over seeds of the sum over test images; None for one seed.
-
-    Seeds and test images are crossed random effects: neither other seeds nor other test images are to change what is
-    said. Variance from the mean squares of the two-way layout, degrees of freedom by Satterthwaite (Biometrics Bulletin
-    2, 1946).
-
-    Args:
-        gains: (seeds, test images).
-    """
-    from scipy import stats
-
-    seeds, images = gains.shape
-    if seeds < 2:
-        return None
-    if not gains.any():
-        return 0.0, 0.0
-    of_seed, of_image, mean = gains.mean(axis=1), gains.mean(axis=0), gains.mean()
-    rest = gains - of_seed[:, None] - of_image + mean
-    free = np.array([seeds - 1, images - 1, (seeds - 1) * (images - 1)])
-    squares = np.array(
-        [images * ((of_seed - mean) ** 2).sum(), seeds * ((of_image - mean) ** 2).sum(), (rest**2).sum()]
-    )
-    by_seed, by_image, by_both = squares / free
-    both = max(by_seed + by_image - by_both, by_seed, by_image)
-    freedom = both**2 / (np.array([by_seed, by_image, by_both]) ** 2 / free).sum()
-    reach = stats.t.ppf(0.975, freedom) * math.sqrt(both * images / seeds)
-    return float(mean * images - reach), float(mean * images + reach)
-
-
-def total(played: Mapping[str, Any], name: str) -> float:
-    """Over all cycles; those that were not played are interpolated."""
-    cycles = np.arange(1, played["cycle"][-1] + 1)
-    return float(np.interp(cycles, played["cycle"], played[name]).sum())
-
-
-def flipped(played: Mapping[str, Any]) -> float:
-    """Share of the test images that one cycle had right and the next one wrong, mean over such pairs of cycles."""
-    right = np.unpackbits(played["right"], axis=1)
-    cycles = [0, *played["cycle"]]
-    pairs = [at for at in range(1, len(cycles)) if cycles[at] == cycles[at - 1] + 1]
-    tested = [right[at].sum() / played["accuracy"][at - 1] for at in pairs]
-    lost = [(right[at - 1] & ~right[at] & 1).sum() / count for at, count in zip(pairs, tested, strict=True)]
-    return float(np.mean(lost))
+    """Difference in accuracy between the two of each pair, in points, mean over the scored cycles of a stream."""
+    return difference(gains(pairs, STREAMS[stream].scored))
 
 
 LEGEND = """\
@@ -232,16 +169,8 @@ def table(results: Mapping[str, Any]) -> str:
         ]
         for arm, row in content["arms"].items():
             lines.append(
-                f"| {ARMS[arm].title} | {row['seeds']} | {row['accuracy']:.2%} | {row['final']:.2%} | {_told(row)} "
-                f"| {_told(row['against_recipe'])} | {row['cost']:.1%} | {row['seconds']:.1%} | {row['flips']:.2%} |"
+                f"| {ARMS[arm].title} | {row['seeds']} | {row['accuracy']:.2%} | {row['final']:.2%} | {told(row)} "
+                f"| {told(row['against_recipe'])} | {row['cost']:.1%} | {row['seconds']:.1%} | {row['flips']:.2%} |"
             )
         lines.append("")
     return "\n".join(lines)
-
-
-def _told(row: Mapping[str, Any] | None) -> str:
-    """A difference with its interval."""
-    if row is None:
-        return ""
-    low, high = row["interval"] or (None, None)
-    return f"{row['difference']:+.2f}" + ("" if low is None else f" ({low:+.2f} to {high:+.2f})")

@@ -258,7 +258,8 @@ class Engine:
     @property
     def body(self) -> Any:
         """A `keras.Model` from what the network sees to what its head sees; None where the head alone is trained."""
-        return None if self._seen is self.head.input else model.keras().Model(self._seen, self.head.input)
+        features = networks.features(self.outer)
+        return None if self._seen is features else model.keras().Model(self._seen, features)
 
     def tuned(self, whole: "Arrays") -> "Arrays":
         """Of the weights of the whole network those that are trained, by position among these."""

@@ -64,15 +64,29 @@ def head(network: Any) -> Any:
     Raises:
         ModelError: a user's network ends in another layer.
     """
-    dense, outputs = keras().layers.Dense, getattr(network, "outputs", None)  # a user's own class of models has none
-    last = [layer for layer in network.layers if outputs and isinstance(layer, dense) and layer.output is outputs[0]]
-    if not last:
+    return _ending(network).operation
+
+
+def features(network: Any) -> Any:
+    """The tensor that the layer takes which gives a network's logits; `layer.input` may be that of another network.
+
+    Raises:
+        ModelError: see `head`.
+    """
+    return _ending(network).input_tensors[0]
+
+
+def _ending(network: Any) -> Any:
+    """Keras' node of the last layer: of the parts that a network is divided into, each has nodes of its own."""
+    outputs = getattr(network, "outputs", None)  # a user's own class of models has none
+    history = outputs[0]._keras_history if outputs else None
+    if history is None or not isinstance(history.operation, keras().layers.Dense):
         ends = type(network.layers[-1]).__name__ if network.layers else "nothing"
         raise ModelError(
             f"train.architecture: {network.name} ends in {ends}; expected a keras.layers.Dense that gives the logits "
             "as last layer of a functional model; end it so, or set train.tune: all and train.pretrained: null"
         )
-    return last[0]
+    return history.operation._inbound_nodes[history.node_index]
 
 
 def _small_cnn(description: Description) -> Any:

@@ -31,7 +31,7 @@ def begin(engine: "Engine", part: "Part", new: "list[int]") -> int:
         new: numbers of the labels.
 
     Returns:
-        How many images passed forward for it.
+        How many images passed forward for it; none where only the head is trained.
 
     Raises:
         ModelError: see `networks.head`.
@@ -63,7 +63,7 @@ def begin(engine: "Engine", part: "Part", new: "list[int]") -> int:
         kernel[:, label] = away / distance * min((wanted - other) / distance, largest)
         bias[0][label] = (wanted + other) / 2 - float((mean + centre) / 2 @ kernel[:, label])
     layer.set_weights([kernel, bias[0]])
-    return sum(map(len, features.values()))
+    return 0 if body is None else sum(map(len, features.values()))
 
 
 def _features(body: Any, part: "Part", rows: "np.ndarray") -> "np.ndarray":

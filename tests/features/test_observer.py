@@ -12,7 +12,7 @@ from pipeline.learning.settings import Embedding
 def train(pretrained: str | None, tune: str = "all") -> Embedding:
     return Embedding(
         start="warm", audit_every=None, audit_above=None, architecture="MobileNetV3Small", pretrained=pretrained,
-        tune=tune, threads=1, seed=7,
+        tune=tune, threads=1,
     )  # fmt: skip
 
 
@@ -23,12 +23,12 @@ def own(cut: str | None) -> Input:
 
 @pytest.mark.parametrize("pretrained", [None, "imagenet"])
 def test_features_at_the_head_of_the_cycles_own_frozen_part_are_taken(pretrained: str | None) -> None:
-    assert inputs.observer(samples.description(), train(pretrained), own("head")) == own("head")
+    assert inputs.observer(samples.description(), train(pretrained), own("head"), "imagenet") == own("head")
 
 
 @pytest.mark.parametrize("cut", [None, "last 2 blocks"])
 def test_where_more_is_trained_it_is_the_pretrained_network(cut: str | None) -> None:
-    observer = inputs.observer(samples.description(), train("imagenet"), own(cut))
+    observer = inputs.observer(samples.description(), train("imagenet"), own(cut), "imagenet")
     assert observer
     assert observer.extractor
     assert observer.description.is_head_only
@@ -39,4 +39,4 @@ def test_where_more_is_trained_it_is_the_pretrained_network(cut: str | None) -> 
 
 @pytest.mark.parametrize("cut", [None, "last 2 blocks"])
 def test_without_pretrained_weights_there_is_none(cut: str | None) -> None:
-    assert inputs.observer(samples.description(), train(None), own(cut)) is None
+    assert inputs.observer(samples.description(), train(None), own(cut), "none") is None
