@@ -210,6 +210,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "validate.max_pixels": (V, P, E),
     "validate.max_seconds": (V, P, E),
     "validate.max_memory": (V, P, E),
+    "validate.max_content_drift": (V, P),
     "prepare": (P,),
     "prepare.image_size": (V, P),
     "prepare.fit": (V, P),
