@@ -167,7 +167,7 @@ def write(
         for one in of_kind[:SHOWN]:
             print(f"prepare: unusual: {one.path!r} is {one.said}")
         if len(of_kind) > SHOWN:
-            print(f"prepare: unusual: and {len(of_kind) - SHOWN} more are {TITLES[kind]}; see {folder / UNUSUAL}")
+            print(f"prepare: unusual: and {len(of_kind) - SHOWN} others are {TITLES[kind]}; see {folder / UNUSUAL}")
 
 
 def _unusual(rows: "pl.DataFrame", found: Sequence[Placement | None]) -> dict[Unusual, str]:
