@@ -106,7 +106,8 @@ def key(arm: Arm) -> Any:
     train = train_of(arm)
     # What is off leaves every bit as it was before there was such a setting.
     off = {name for name in ("crop", "colour", "rand_augment", "mixup", "cutmix") if not getattr(train, name)}
-    settings = train.model_dump(mode="json", exclude={"audit_above", "from_epoch"} | off)
+    of_pretrained = {"tune", "head_rate", "head_epochs"}
+    settings = train.model_dump(mode="json", exclude={"audit_above", "from_epoch"} | off | of_pretrained)
     return [settings, arm.start, pool(arm), digest]
 
 

@@ -10,7 +10,7 @@ from pipeline.artifacts.parent import Pin
 from pipeline.artifacts.training import StartKind
 from pipeline.base import files
 from pipeline.base.errors import ModelError
-from pipeline.learning import model, newcomers, starts
+from pipeline.learning import head, model, newcomers, starts
 from pipeline.learning.task import Task
 from pipeline.registry.client import Registry
 
@@ -73,15 +73,20 @@ class Inheritance:
         Returns:
             It, and how many images passed forward for it.
         """
-        num_forward = 0
+        model.fill(engine.network.weights, engine.tuned(self.served), f"v{self.version}")
+        num_forward = newcomers.begin(engine, part, new)
+        served = engine.whole(self.served, model.arrays(engine.network.weights))
+        # The last weights are near those that are served: what suits the ones suits the others.
+        begun = head.of(served)
+        last = {name: _with(self.last[name], value, new) for name, value in begun.items()}
+        return replace(self, served=served, last={**self.last, **last}), num_forward
 
-        def begun(whole: "Arrays") -> "Arrays":
-            nonlocal num_forward
-            model.fill(engine.network.weights, engine.tuned(whole), f"v{self.version}")
-            num_forward += newcomers.begin(engine, part, new)
-            return engine.whole(whole, model.arrays(engine.network.weights))
 
-        return replace(self, served=begun(self.served), last=begun(self.last)), num_forward
+def _with(values: "np.ndarray", others: "np.ndarray", places: list[int]) -> "np.ndarray":
+    """A copy with some places of the last axis as others have them."""
+    changed = values.copy()
+    changed[..., places] = others[..., places]
+    return changed
 
 
 def fetch(pin: Pin, task: Task, fresh: "Arrays", registry: Registry, objects: Path) -> Inheritance:

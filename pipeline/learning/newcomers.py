@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pipeline.data.dataset import Part
     from pipeline.learning.engine import Engine
 
-EACH = 200
+EACH = 50
 """Images of a label that are looked at, at most."""
 
 AT_ONCE = 64
