@@ -132,14 +132,14 @@ RERUNS = {
     ),
     (P, E): ("judging/reach.py judging/settings.py "),
     (P, T): ("data/replay.py learning/freezing.py learning/ladder.py "),
-    (T, E): ("judging/metrics.py "),
+    (T, E): ("judging/metrics.py learning/head.py "),
     (V, P): ("checking/settings.py "),
     (D,): ("data/comparison.py data/inventory.py data/removals.py data/sources.py stages/detect.py "),
-    (E,): ("artifacts/evaluation.py judging/gate.py learning/head.py showing/plots.py stages/evaluate.py "),
+    (E,): ("artifacts/evaluation.py judging/gate.py showing/plots.py stages/evaluate.py "),
     (P,): (
         "artifacts/content.py data/neighbours.py data/twins.py data/wishes.py features/content.py "
-        "features/extraction.py features/inputs.py features/observation.py features/shards.py images/likeness.py "
-        "stages/prepare.py "
+        "features/embedding.py features/extraction.py features/inputs.py features/observation.py "
+        "features/shards.py images/likeness.py stages/prepare.py "
     ),
     (T,): (
         "learning/audit.py learning/augment.py learning/distortions.py learning/fit.py learning/headstart.py "

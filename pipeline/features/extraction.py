@@ -50,6 +50,14 @@ class Features:
     faults: dict[str, str]
     """Images that cannot be decoded although they once were accepted, path to reason."""
 
+    def is_made(self, rows: "pl.DataFrame") -> "np.ndarray":
+        """bool (images,): which features are worth keeping; those of faulty images are none.
+
+        Args:
+            rows: the images, column path.
+        """
+        return self.is_computed & ~rows["path"].is_in(list(self.faults)).to_numpy()
+
 
 def collect(
     extractor: Extractor,

@@ -89,7 +89,7 @@ def observe(
         print(f"prepare: warning: the content of the new images is not looked at: {error}", flush=True)
         return None
     is_whole = (~rows["path"].is_in(list(found.faults))).to_numpy()
-    is_made = is_whole & found.is_computed
+    is_made = found.is_made(rows)
     made = kept.write(extractor.key, rows["digest"].filter(is_made), found.values[is_made])
     return Observed(extractor.key, rows.filter(is_whole), found.values[is_whole], made)
 

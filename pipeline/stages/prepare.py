@@ -1,16 +1,12 @@
-"""Choose and decode: split the new images, pick old ones to replay, write canonical pixels once."""
+"""Choose and decode: split the new images, pick old ones to replay, write what the models see of them."""
 
-import itertools
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from pipeline.artifacts.features import FeatureIndex
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Champion, Parent
 from pipeline.artifacts.sources import Sources
@@ -18,7 +14,6 @@ from pipeline.base import files, params
 from pipeline.base.errors import DataError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
-from pipeline.base.words import counted
 from pipeline.checking.settings import Watching
 from pipeline.data import dataset, labels, ledger, replay, splits, wishes
 from pipeline.data.dataset import Dataset
@@ -26,9 +21,8 @@ from pipeline.data.delta import Delta
 from pipeline.data.settings import Prepare
 from pipeline.data.splits import SPLITS, Split
 from pipeline.data.store import Store
-from pipeline.features import extraction, inputs, observation
+from pipeline.features import embedding, inputs, observation
 from pipeline.features.inputs import Input
-from pipeline.features.observation import Observed
 from pipeline.features.shards import Shards
 from pipeline.images import likeness, pixels
 from pipeline.images.likeness import Images
@@ -43,9 +37,6 @@ from pipeline.registry.settings import RegisteredModel
 
 if TYPE_CHECKING:
     import polars as pl
-
-FEATURE_INDEX = "features.parquet"
-"""In the scratch folder: where the features are that this machine knows of."""
 
 
 class Settings(Excerpt):
@@ -95,16 +86,18 @@ def run(paths: Paths) -> None:
     )
     weights, fetch = files.read(paths.pretrained).decode().strip(), inputs.fetched(registry, objects)
     seen = inputs.of_cycle(plain, settings.train, plan, parent, champion, weights, fetch)
-    shards = Shards(images.store, _feature_index(registry, parent, champion, paths), paths.features)
+    shards = Shards(images.store, embedding.known(registry, parent, champion, paths.scratch), paths.features)
 
     files.write_table(paths.ledger, rows)
     dataset.clear(paths.dataset)
-    observer = inputs.observer(plain, settings.train, seen[0], weights)
-    observed = _observed(observer, unlearned, shards, images)
-    num_computed = _embed(images, parts, seen, shards, unlearned["digest"], paths, observed)
+    files.sweep(paths.features)
+    observed = embedding.observed(inputs.observer(plain, settings.train, seen[0], weights), unlearned, shards, images)
+    embedded = embedding.embed(seen, parts, unlearned["digest"], observed, shards, images, paths.dataset)
+    _refuse_faults(embedded.faults)
+    embedded.index.write(paths.features / "index.parquet")
     if observed:
         old = ledger.without(pl.concat(parts.values()), unlearned["digest"])
-        then = observation.before(observed, parent, registry, objects, _kept(images.store, paths), old)
+        then = observation.before(observed, parent, registry, objects, replace(shards, index=embedded.index), old)
         present, limit = set(ledger.present(rows)["label"]), settings.validate_.max_content_drift
         observation.write(observed, then, present, limit, images, paths.features)
     _decode(images, parts, seen, paths.dataset)
@@ -124,7 +117,7 @@ def run(paths: Paths) -> None:
         num_added=num_added,
         num_unlearned=len(unlearned),
         num_known=num_known,
-        num_computed=num_computed,
+        num_computed=embedded.num_computed,
         # Also where images only went, or all that came choose or judge: there is nothing to fit.
         is_unchanged=parts["train"].is_empty() or (unlearned.is_empty() and num_images == num_known),
     )
@@ -285,85 +278,6 @@ def _enough(prepare: Prepare) -> int:
     return int(1.5 * prepare.min_split / smallest) + 1
 
 
-def _feature_index(registry: Registry, parent: Parent, champion: Champion, paths: Paths) -> FeatureIndex:
-    """Where features are, as far as the registry and this machine know."""
-    indices = [registry.feature_index(parent, champion, paths.scratch / "objects")]
-    with suppress(DataError):  # there is none, or it is damaged: it only saves work
-        indices.append(FeatureIndex.read(paths.scratch / FEATURE_INDEX))
-    return FeatureIndex.of(indices)
-
-
-def _observed(observer: Input | None, new: "pl.DataFrame", shards: Shards, images: Images) -> Observed | None:
-    """The new images as the observer sees them, if there is one."""
-    key = observer.extractor.key if observer and observer.extractor else ""
-    say = partial(_say_computed, observer.description, shards.index.rows, key, new["digest"]) if observer else print
-    return observation.observe(observer, new, shards, images, say)
-
-
-def _embed(
-    images: Images,
-    parts: "dict[Split, pl.DataFrame]",
-    seen: Sequence[Input],
-    shards: Shards,
-    new: "pl.Series",
-    paths: Paths,
-    observed: Observed | None,
-) -> int:
-    """Write the features of each split where a model sees these; gives how many images they were computed of.
-
-    What was not kept yet becomes new shards. The index names these, and of the others those that are of use.
-    """
-    import numpy as np
-    import polars as pl
-
-    files.sweep(paths.features)
-    made, num_computed = [], observed.num_computed if observed else 0
-    if observed:
-        shards = replace(shards, index=FeatureIndex.of([observed.index, shards.index]))
-    extractors = {one.name: one.extractor for one in seen if one.extractor}
-    for one in seen:
-        if one.extractor is None:
-            continue
-        key = one.extractor.key
-        rows, kept = pl.concat([parts[split] for split in one.splits]), images.kept(one.view)
-        say = partial(_say_computed, one.description, shards.index.rows, key, new)
-        found = extraction.collect(one.extractor, rows, shards, kept, images.limits, images.scratch, say)
-        _refuse_faults(found.faults)
-        edges = np.cumsum([0, *(len(parts[split]) for split in one.splits)])
-        for split, (start, stop) in zip(one.splits, itertools.pairwise(edges), strict=True):
-            np.save(dataset.file(paths.dataset, split, one.name), found.values[start:stop], allow_pickle=False)
-        digests = rows["digest"].filter(found.is_computed)
-        made.append(shards.write(key, digests, found.values[found.is_computed]))
-        num_computed += len(digests)
-    every = FeatureIndex.of([*made, shards.index])
-    every.write(paths.scratch / FEATURE_INDEX)
-    keys = {*(extractor.key for extractor in extractors.values()), *([observed.key] if observed else [])}
-    every.under(sorted(keys)).write(paths.features / "index.parquet")
-    return num_computed
-
-
-def _kept(store: Store, paths: Paths) -> Shards:
-    """All features that there are now."""
-    return Shards(store, FeatureIndex.read(paths.features / "index.parquet"), paths.features)
-
-
-def _say_computed(
-    described: Description, index: "pl.DataFrame", key: str, new: "pl.Series", digests: "pl.Series"
-) -> None:
-    """Which features have to be computed; of known images also why."""
-    known = digests.filter(~digests.is_in(new.implode()) | digests.is_in(index["digest"].implode()))
-    print(f"prepare: features: {counted(len(digests), 'image')} to go through {described.architecture}", end="")
-    if len(known):
-        others = index.filter(index["digest"].is_in(known.implode()))["key"].unique()
-        why = "those that were kept are nowhere any more" if key in others else "none were kept"
-        if key not in others and any(other.rpartition(" ")[0] == key.rpartition(" ")[0] for other in others):
-            why = "images are decoded otherwise now"
-        elif key not in others and len(others):
-            why = "those that are kept are of another network, size, cut or weights"
-        print(f"; {len(known)} of them are known: {why}", end="")
-    print(flush=True)
-
-
 def _decode(images: Images, parts: "dict[Split, pl.DataFrame]", seen: Sequence[Input], folder: Path) -> None:
     """Write the pixels of each split where a model sees these; of the holdout also what only the champion does."""
     targets: dict[Split, dict[Kept, Path]] = {
@@ -386,7 +300,7 @@ def _decode(images: Images, parts: "dict[Split, pl.DataFrame]", seen: Sequence[I
             kept.add(split, parts[split]["digest"], path)
 
 
-def _refuse_faults(faults: dict[str, str]) -> None:
+def _refuse_faults(faults: Mapping[str, str]) -> None:
     """Refuse known images that cannot be decoded any more: all that this cycle needs, so that one mend is enough.
 
     Args:
