@@ -56,7 +56,9 @@ class Features:
         Args:
             rows: the images, column path.
         """
-        return self.is_computed & ~rows["path"].is_in(list(self.faults)).to_numpy()
+        is_faulty: np.ndarray = rows["path"].is_in(list(self.faults)).to_numpy()
+        kept: np.ndarray = self.is_computed & ~is_faulty
+        return kept
 
 
 def collect(
