@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts.model import HEAD
 from pipeline.base.errors import ModelError
 from pipeline.learning import networks
 from pipeline.learning.backend import keras
@@ -52,7 +51,7 @@ def split(network: Any, cut: str) -> Split:
         ModelError: the network has no such place.
     """
     model = keras().Model
-    features = networks.head(network).input if cut == HEAD else _before(network, int(cut.split()[1]))
+    features = networks.head(network).input if cut == "head" else _before(network, int(cut.split()[1]))
     (pixels,), (logits,) = network.inputs, network.outputs
     try:
         frozen, tuned = model(pixels, features), model(features, logits)
@@ -61,13 +60,7 @@ def split(network: Any, cut: str) -> Split:
     shared = {id(variable) for variable in frozen.variables} & {id(variable) for variable in tuned.variables}
     if shared:  # a layer that is called on both sides would change the features while it is tuned
         raise _not_one(network.name, cut)
-    places = positions(network, tuned)
-    if cut == HEAD and places != tuple(f"{number:04d}" for number in range(len(network.weights)))[-len(places) :]:
-        raise ModelError(
-            f"train.tune: the layer of {network.name} that gives the logits is not the last one that has weights; "
-            f"expected it to be (`learning.head` goes by that); {OTHERWISE.replace('head, ', '')}"
-        )
-    return Split(frozen, tuned, features, places)
+    return Split(frozen, tuned, features, positions(network, tuned))
 
 
 def positions(network: Any, part: Any) -> tuple[str, ...]:
