@@ -6,6 +6,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+import samples
 from examples import examples
 from hypothesis import strategies as st
 
@@ -166,7 +167,7 @@ def served():
 
     seen = []
     classifier = Classifier()
-    classifier._description = type("Description", (), {"image_shape": (32, 32, 3), "labels": ("cat", "dog")})
+    classifier._description = samples.description(image_shape=(32, 32, 3))
     classifier._network = None
 
     def pixels(content: bytes) -> np.ndarray:

@@ -45,7 +45,7 @@ def refuse_unbuildable(description: Description, memory: Path, backbone: Backbon
         return
     own = code.of_architecture(description.architecture)
     parts = [description.model_dump(mode="json"), code.digest(*own) if own else "", cuts]
-    tried = files.sha256_json([*parts, files.md5_file(weights)] if weights else parts)
+    tried = files.sha256_json([*parts, pretrained.identity(description.architecture, start)] if weights else parts)
     if memory.is_file() and memory.read_text() == tried:
         return
     print(f"resolve: trying to build {description.architecture}", flush=True)

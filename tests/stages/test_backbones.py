@@ -3,18 +3,17 @@
 import hashlib
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from backbones import write_weights
 from PIL import Image
 from project import MadeOnce, Project, encoded, pictures
 
 from pipeline.artifacts.model import Description
 from pipeline.base import files
 from pipeline.data import dataset
-from pipeline.learning import head, model, networks, pretrained
-from pipeline.learning.backend import keras
+from pipeline.learning import head, model, networks
 
 OWN = """
 import keras
@@ -46,23 +45,13 @@ def begun(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Project:
     def make(root: Path) -> None:
         project = Project.create(root, empty_database)
         (root / "own_backbone.py").write_text(OWN)
-        write_weights(root, seed=3)
+        write_weights(root / "weights.safetensors", OWN, "net")
         project.space.params(train=SETTINGS, validate={"new_labels": "allow", "min_images_per_label": 3})
         project.add("first", pictures(range(40), "cat", "dog"))
         project.cycle()
         project.promote()
 
     return made_once("backbone", make).copy(tmp_path / "clone")
-
-
-def write_weights(root: Path, seed: int) -> None:
-    """Pretrained weights, drawn at random."""
-    description = Description(architecture="own_backbone:net", image_shape=(8, 8, 3), labels=("one", "two"))
-    namespace: dict[str, Any] = {}
-    keras().utils.set_random_seed(seed)
-    exec(OWN, namespace)  # noqa: S102 - our own text
-    network = namespace["net"](description.image_shape, 2)
-    pretrained.write(root / "weights.safetensors", pretrained.arrays(network), "drawn")
 
 
 def red(number: int) -> bytes:
@@ -164,7 +153,7 @@ def test_a_changed_decoder_makes_features_anew(begun: Project, monkeypatch: pyte
 
 def test_the_frozen_part_of_a_warm_start_is_its_parents_whatever_the_file_is_now(begun: Project) -> None:
     before, frozen = arrays(begun), described(begun).frozen
-    write_weights(begun.root, seed=4)
+    write_weights(begun.root / "weights.safetensors", OWN, "net", seed=4)
     begun.add("second", pictures(range(100, 110), "cat", "dog"))
     begun.cycle()
     after = arrays(begun)
@@ -182,7 +171,9 @@ def test_first_tunes_all_in_a_cold_start_and_freezes_that_in_the_cycles_after(be
     begun.space.params(train={"start": "warm"})
     begun.add("second", pictures(range(100, 110), "cat", "dog"))
     done = begun.cycle()
-    assert passing(done.out)[0].endswith("are known: those that are kept are of another network, size, cut or weights")
+    new, known = passing(done.out)
+    assert new == "20 images to go through own_backbone:net"
+    assert known.endswith("are known: those that are kept are of another network, size, cut or weights")
     frozen = described(begun).frozen
     weights = begun.root / "data/scratch/objects" / (frozen.weights if frozen else "")
     assert weights.is_file(), f"features are named by the weights of v{version}"

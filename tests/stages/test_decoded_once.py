@@ -55,6 +55,7 @@ def pin(project: Project, before: tuple[Source, ...] | None = None) -> tuple[Sou
         for source in sources.find(project.root / "data/images")
     )
     Sources(digest="now", sources=now).write(cycle / "sources.json")
+    (cycle / "pretrained").write_text("none")
     changes = {"sources": before, "label_counts": dict.fromkeys(LABELS, 60)} if before else {}
     version = 1 if before else None
     samples.parent(version, **changes).write(cycle / "parent.json")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backbones import write_weights
 from PIL import Image
 from project import MadeOnce, Project, encoded, pictures
 
@@ -37,7 +38,15 @@ def drawn(kind: str, *numbers: int) -> dict[str, bytes]:
 def make(root: Path, database: Path) -> None:
     project = Project.create(root, database)
     (project.root / "watching.py").write_text(NETWORK)
-    project.space.params(train={"architecture": "watching:network", "tune": "head", "head_epochs": 1})
+    write_weights(project.root / "weights.safetensors", NETWORK, "network")
+    project.space.params(
+        train={
+            "architecture": "watching:network",
+            "pretrained": "weights.safetensors",
+            "tune": "head",
+            "head_epochs": 1,
+        }
+    )
     project.add("first", {kind: drawn(kind, *range(40)) for kind in ("cat", "dog")})
     done = project.upto("promote")
     assert done.code == 0, done.err
@@ -110,8 +119,8 @@ def test_other_content_is_warned_of_also_where_it_begins_anew_with_old_images_at
 
 
 def test_where_all_is_tuned_new_images_alone_pass_the_pretrained_network(watched: Project) -> None:
-    np.savez(watched.root / "weights.npz", **{"conv.weight": np.random.default_rng(1).normal(0, 0.2, (3, 3, 3, 24))})
-    watched.space.params(train={"tune": "all", "pretrained": "weights.npz"})
+    write_weights(watched.root / "others.safetensors", NETWORK, "network", seed=4)
+    watched.space.params(train={"tune": "all", "pretrained": "others.safetensors"})
     watched.add("second", {kind: drawn(kind, *range(100, 130)) for kind in ("cat", "dog")})
     done = watched.upto("prepare")
     assert done.code == 0, done.err
@@ -120,19 +129,17 @@ def test_where_all_is_tuned_new_images_alone_pass_the_pretrained_network(watched
     assert left(watched).counts == {"cat": 30, "dog": 30}
     index = watched.table("features/index.parquet")
     assert len(index.filter(index["key"] == left(watched).key)) == 60
-    of_it = files.md5_file(watched.root / "weights.npz")[:12]
+    of_it = files.md5_file(watched.root / "others.safetensors")[:12]
     assert not list((watched.root / "data/cycle/dataset").glob(f"*{of_it}*"))
 
 
-def test_a_network_that_cannot_be_cut_at_its_head_is_no_obstacle(project: Project) -> None:
+def test_a_network_that_ends_in_another_layer_cannot_be_pretrained(project: Project) -> None:
     end = "layers.Activation('linear')(layers.Dense(num_labels)(layers.GlobalAveragePooling2D()(layers.ReLU()(x))))"
     network = NETWORK.replace("layers.Dense(num_labels)(layers.GlobalAveragePooling2D()(layers.ReLU()(x)))", end)
     (project.root / "uncut.py").write_text(network)
-    np.savez(project.root / "weights.npz", **{"conv.weight": np.zeros((3, 3, 3, 24))})
-    project.space.params(train={"architecture": "uncut:network", "tune": "all", "pretrained": "weights.npz"})
+    write_weights(project.root / "weights.safetensors", NETWORK, "network")
+    project.space.params(train={"architecture": "uncut:network", "tune": "all", "pretrained": "weights.safetensors"})
     project.add("first", pictures(range(30), "cat", "dog"))
-    done = project.upto("prepare")
-    assert done.code == 0, done.err
-    assert (
-        "prepare: warning: the content of the new images is not looked at: train.architecture: mine ends in" in done.out
+    assert "resolve: error: train.architecture: mine ends in Activation; expected a keras.layers.Dense" in (
+        project.run("resolve").error
     )
