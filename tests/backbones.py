@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.learning import pretrained
 from pipeline.learning.backend import keras
 
@@ -20,4 +22,6 @@ def write_weights(path: Path, text: str, function: str, seed: int = 3, side: int
     keras().utils.set_random_seed(seed)  # first: it sets what TensorFlow reads when it is imported
     namespace: dict[str, Any] = {}
     exec(text, namespace)  # noqa: S102 - the test's own text
-    pretrained.write(path, pretrained.arrays(namespace[function]((side, side, 3), 2)), "drawn")
+    weights = pretrained.arrays(namespace[function]((side, side, 3), 2))
+    # Also where a network has initial weights of its own.
+    pretrained.write(path, {name: value * np.float32(1 + seed / 100) for name, value in weights.items()}, "drawn")

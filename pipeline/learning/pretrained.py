@@ -281,7 +281,7 @@ def _pull(path: Path, option: str = "") -> str:
 
 def _remedy(name: str) -> str:
     """What to do where weights do not fit a network."""
-    can = name == networks.LITE0 or networks.is_application(name)
+    can = name == networks.LITE0 or name in networks.applications()
     makes = f" (`python -m pipeline weights {name}` makes them)" if can else ""
     return f"; set train.pretrained to weights of {name}{makes}, or to null"
 

@@ -104,8 +104,10 @@ def test_new_images_are_compared_with_those_of_the_parent_and_the_unusual_ones_a
 
 def test_other_content_is_warned_of_also_where_it_begins_anew_with_old_images_at_hand(watched: Project) -> None:
     """Another network has other features. Old images go through it too, and these are compared with."""
-    (watched.root / "narrow.py").write_text(NETWORK.replace("24", "16"))
-    watched.space.params(train={"architecture": "narrow:network", "start": "cold"})
+    narrow = NETWORK.replace("24", "16")
+    (watched.root / "narrow.py").write_text(narrow)
+    write_weights(watched.root / "narrow.safetensors", narrow, "network")
+    watched.space.params(train={"architecture": "narrow:network", "pretrained": "narrow.safetensors", "start": "cold"})
     watched.add("second", {"dog": drawn("red", *range(60))})
     done = watched.upto("prepare")
     assert done.code == 0, done.err
