@@ -12,11 +12,11 @@ AUTO = "auto"
 class Defaults(NamedTuple):
     """What `auto` stands for, by the kind of network."""
 
-    small_cnn: float | None
+    small_cnn: float | str | None
     """For `train.architecture: small_cnn`."""
-    fresh: float | None
+    fresh: float | str | None
     """For other networks that start cold from random weights."""
-    pretrained: float | None
+    pretrained: float | str | None
     """For those that start cold from pretrained weights (`train.pretrained`)."""
 
 
@@ -25,6 +25,7 @@ VALUES: Mapping[str, Defaults] = {
     "train.passes_per_new": Defaults(150, 150, None),
     "train.warm_epochs": Defaults(10, 10, 2),
     "train.max_epochs": Defaults(60, 60, 12),
+    "train.replay": Defaults("all", "all", 10),
     "train.shift": Defaults(0.125, 0.125, 0.125),
     "train.learning_rate": Defaults(0.002, 0.002, 0.0003),
     "train.warm_rate": Defaults(2.5, 2.5, 0.5),
@@ -33,7 +34,7 @@ VALUES: Mapping[str, Defaults] = {
 """By the name of the setting; no other setting may be `auto`."""
 
 
-def standing_for(content: Mapping[str, Any]) -> dict[str, float | None]:
+def standing_for(content: Mapping[str, Any]) -> dict[str, float | str | None]:
     """What each `auto` stands for, by the name of the setting.
 
     Args:
@@ -51,7 +52,7 @@ def filled(content: Mapping[str, Any]) -> dict[str, Any]:
     return changed
 
 
-def differing(content: Mapping[str, Any]) -> dict[str, float | None]:
+def differing(content: Mapping[str, Any]) -> dict[str, float | str | None]:
     """What of `standing_for` is another value than for small_cnn, the default."""
     return {name: value for name, value in standing_for(content).items() if value != VALUES[name].small_cnn}
 

@@ -23,6 +23,7 @@ BEFORE = {
     "train.passes_per_new": 150,
     "train.warm_epochs": 10,
     "train.max_epochs": 60,
+    "train.replay": "all",
     "train.shift": 0.125,
     "train.learning_rate": 0.002,
     "train.warm_rate": 2.5,
