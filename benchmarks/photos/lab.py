@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, np.ndarray]
 
-AT_ONCE = 50
-"""Photographs that go through a network together where it only predicts."""
-
 
 @dataclass(frozen=True)
 class Model:
@@ -307,8 +304,7 @@ def _predicted(network: Any, pixels: np.ndarray) -> np.ndarray:
     """What a network gives for pixels."""
     from pipeline.learning import model
 
-    batches = [pixels[start : start + AT_ONCE] for start in range(0, len(pixels), AT_ONCE)]
-    return np.concatenate([model.predicted_padded(network, batch, AT_ONCE) for batch in batches])
+    return np.concatenate([given for _, given in model.outputs(network, pixels.__getitem__, len(pixels))])
 
 
 def _kind(description: "Description") -> tuple[Any, ...]:

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-AT_ONCE = 64
-"""Images that go through the network together."""
-
 
 @dataclass(frozen=True)
 class Extractor:
@@ -114,10 +111,9 @@ def _computed(network: Any, pictures: "np.ndarray") -> "np.ndarray":
 
     made = np.zeros((len(pictures), *network.output_shape[1:]), np.float16)
     with tqdm(total=len(pictures), desc="prepare: features", unit="image", disable=None) as bar:
-        for start in range(0, len(pictures), AT_ONCE):
-            some = np.asarray(pictures[start : start + AT_ONCE])
-            made[start : start + len(some)] = model.predicted_padded(network, some, AT_ONCE)
-            bar.update(len(some))
+        for rows, features in model.outputs(network, pictures.__getitem__, len(pictures)):
+            made[rows] = features
+            bar.update(len(features))
     if not np.isfinite(made).all():
         raise ModelError(
             f"the frozen part of {network.name} gives values that are not finite in 16 bits; expected features; look "

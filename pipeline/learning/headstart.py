@@ -15,9 +15,6 @@ from pipeline.learning.settings import Train
 if TYPE_CHECKING:
     from pipeline.data.dataset import Part
 
-AT_ONCE = 64
-"""Images that go through the network together."""
-
 
 def beside(states: Path) -> Path:
     """Where the states of this are, of a training with states of its own."""
@@ -66,9 +63,7 @@ def _featured(body: Any, part: "Part", path: Path) -> "Part":
     path.parent.mkdir(parents=True, exist_ok=True)
     shape = (len(part), *body.output_shape[1:])
     features = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
-    for start in range(0, len(part), AT_ONCE):
-        features[start : start + AT_ONCE] = model.predicted_padded(
-            body, part.take(slice(start, start + AT_ONCE)), AT_ONCE
-        )
+    for rows, given in model.outputs(body, part.take, len(part)):
+        features[rows] = given
     features.flush()
     return part.showing(np.load(path, mmap_mode="r", allow_pickle=False))

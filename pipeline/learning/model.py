@@ -4,7 +4,7 @@ No model is loaded from a `.keras` or `.h5` file: such files have carried code a
 CVE-2025-1550 and their successors).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,10 @@ CHANGED = (
     "otherwise, with train.start: cold"
 )
 """What to do where weights do not fit: a version is built by the function that its name says."""
+
+
+AT_ONCE = 64
+"""Images that go through a network together where it only gives outputs."""
 
 
 def build(description: Description, start: str | None = None) -> Any:
@@ -202,8 +206,20 @@ def predicted(network: Any, batch: "np.ndarray") -> "np.ndarray":
     return np.asarray(network.predict_on_batch(batch))
 
 
-def predicted_padded(network: Any, batch: "np.ndarray", size: int) -> "np.ndarray":
-    """The same with batches of one size: for each other size a network is compiled anew."""
+def outputs(network: Any, take: "Callable[[slice], np.ndarray]", count: int) -> "Iterator[tuple[slice, np.ndarray]]":
+    """What a `keras.Model` gives for many images, batch by batch; all of one size, for each other one is compiled anew.
+
+    Args:
+        network: what they go through.
+        take: gives what it sees of some of them.
+        count: of the images.
+
+    Returns:
+        Pairs: which images; what it gives for them.
+    """
     import numpy as np
 
-    return predicted(network, np.resize(batch, (size, *batch.shape[1:])))[: len(batch)]
+    for start in range(0, count, AT_ONCE):
+        rows = slice(start, min(start + AT_ONCE, count))
+        batch = np.asarray(take(rows))
+        yield rows, predicted(network, np.resize(batch, (AT_ONCE, *batch.shape[1:])))[: len(batch)]

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 EACH = 50
 """Images of a label that are looked at, at most."""
 
-AT_ONCE = 64
-"""Images that go through the network together."""
-
 
 def begin(engine: "Engine", part: "Part", new: "list[int]") -> int:
     """Let the outputs of new labels begin with the mean features of their images; the others stay as they are.
@@ -72,6 +69,5 @@ def _features(body: Any, part: "Part", rows: "np.ndarray") -> "np.ndarray":
 
     if body is None:
         return part.take(rows).astype(np.float32)
-    starts = range(0, len(rows), AT_ONCE)
-    batches = [model.predicted_padded(body, part.take(rows[start : start + AT_ONCE]), AT_ONCE) for start in starts]
+    batches = [given for _, given in model.outputs(body, lambda some: part.take(rows[some]), len(rows))]
     return np.concatenate(batches).astype(np.float32)

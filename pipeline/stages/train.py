@@ -231,10 +231,7 @@ def _learn(call: _Call) -> tuple[Trained, str]:
     num_forward = 0
     if task.plan.kind == "cold" and not task.is_idle:
         num_forward = _head_first(call, task.description, call.engine, parts, call.states, call.state)
-    watcher = Progress(train, call.run)
-    with closing(watcher):
-        session = Session(call.states, watcher, call.state, call.settings.budget, call.asked)
-        outcome = fit(call.engine, parts, train, session)
+    outcome = _fitted(call, call.engine, parts, train, call.states, call.state, call.settings.budget)
     if inherited and task.is_idle:
         outcome = replace(outcome, last=call.engine.tuned(inherited.last))
     elif inherited and task.plan.kind == "warm":
@@ -244,6 +241,22 @@ def _learn(call: _Call) -> tuple[Trained, str]:
     reason = _stop_reason(outcome, task)
     print(f"train: {ended(reason, outcome.best_epoch, outcome.spent)}", flush=True)
     return trained(outcome, num_forward), reason
+
+
+def _fitted(
+    call: _Call,
+    made: Engine,
+    parts: Parts,
+    train: Train,
+    states: Folder,
+    state: State | None,
+    budget: Budget | None,
+    name: str = "",
+) -> Outcome:
+    """Train, with a bar or lines for people and curves in the run; see `fit`."""
+    watcher = Progress(train, call.run, name=name)
+    with closing(watcher):
+        return fit(made, parts, train, Session(states, watcher, state, budget, call.asked))
 
 
 def _head_first(
@@ -292,9 +305,7 @@ def _audit(call: _Call, going_on: Trained) -> tuple[Trained, Audit | None]:
     fresh = model.arrays(made.outer.weights)
     num_forward = _head_first(call, task.description_afresh, made, parts, states, state)
     left = settings.budget and stopping.left(settings.budget, outcome.spent_now)
-    watcher = Progress(train, call.run, name="audit")
-    with closing(watcher):
-        result = fit(made, parts, train, Session(states, watcher, state, left, call.asked))
+    result = _fitted(call, made, parts, train, states, state, left, name="audit")
     print(f"train: audit: {ended(result.reason, result.best_epoch, result.spent)}", flush=True)
     return audit.compare(task, going_on, Trained(task.description_afresh, made, fresh, parts, result, num_forward))
 
