@@ -101,13 +101,13 @@ def first_of(stream: str) -> str:
 
 NEW_LABELS = (1, 3, 5, 6)
 STREAMS = {
-    "P1": Stream("i.i.d. growth, 600 to 1,800 in 8 cycles of 150", growing(600, 150, 8), (2, 4, 6, 7, 8), 1800),
+    "P1": Stream("i.i.d. growth, 600 to 1,800 in 8 cycles of 150", growing(600, 150, 8), (2, 5, 7, 8), 1800),
     "P2": Stream("new labels in every other cycle, 75 of each, 450 to 1,350 in 6 cycles",
                  widening(450, 150, 75), NEW_LABELS, 1350),
     "P2-20": Stream("new labels in every other cycle, 20 of each", widening(450, 150, 20), NEW_LABELS, 1350, "P2"),
     "P2-10": Stream("new labels in every other cycle, 10 of each", widening(450, 150, 10), NEW_LABELS, 1350, "P2"),
     "P2-5": Stream("new labels in every other cycle, 5 of each", widening(450, 150, 5), NEW_LABELS, 1350, "P2"),
-    "P3": Stream("small pushes of 20, 1,600 to 1,800 in 10 cycles", growing(1600, 20, 10), (2, 6, 9, 10), 1800),
+    "P3": Stream("small pushes of 20, 1,600 to 1,800 in 10 cycles", growing(1600, 20, 10), (4, 9, 10), 1800),
     "quick": Stream("300 to 400 in 2 cycles", growing(300, 50, 2), (1, 2), 400),
     "quick new": Stream("new labels in every other cycle, 10 of each, 150 to 390 in 6 cycles",
                         widening(150, 40, 10), (5, 6), 390),

@@ -15,6 +15,9 @@ before there are answers: flips one way are 2 to 8 % of the images (`python -m b
 BACKBONE = "EfficientNetLite0"
 """The network for photographs that begins with weights which `python -m pipeline weights` gets."""
 
+SMALL = ("small_cnn", "photo_cnn")
+"""The networks that begin with random weights; for photographs BACKBONE is better."""
+
 AT_MOST = 2**30
 """Images; who would need more has no use for the number."""
 
@@ -133,7 +136,7 @@ def for_a_first(training: Training, accuracy: float, made: Description, num_trai
     ]
     if training.stop_reason.startswith(("max_epochs", "budget")):
         helps.append(f"so may more epochs: training was stopped by {training.stop_reason.partition(':')[0]}")
-    if made.architecture == "small_cnn":
+    if made.architecture in SMALL:
         helps.append(
             f"for photographs so does a network that has seen others: run `python -m pipeline weights {BACKBONE}`, "
             f"then set train.architecture: {BACKBONE}, train.pretrained: data/weights/{BACKBONE}.safetensors, "

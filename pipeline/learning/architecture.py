@@ -41,7 +41,7 @@ def refuse_unbuildable(description: Description, memory: Path, backbone: Backbon
     start, tune = backbone.pretrained, backbone.tune
     cuts = sorted({at for at in (freezing.cut_at(tune, "cold"), freezing.cut_at(tune, "warm")) if at})
     weights = pretrained.source(description.architecture, start)
-    if description.architecture == networks.SMALL_CNN and weights is None and not cuts:
+    if description.architecture in networks.SMALL and weights is None and not cuts:
         return
     own = code.of_architecture(description.architecture)
     parts = [description.model_dump(mode="json"), code.digest(*own) if own else "", cuts]

@@ -23,11 +23,11 @@ PHOTOGRAPH = 64
 DEFAULT = "small_cnn"
 """The network for small pictures, and what params.yaml names until a person chooses another one."""
 
-WITHOUT_WEIGHTS, WITHOUT_WEIGHTS_SIZE = DEFAULT, 64
-"""The network for photographs where no weights are at hand, and pixels for it."""
+WITHOUT_WEIGHTS = "photo_cnn"
+"""The network for photographs where no weights are at hand."""
 
-SIZES = (160, 128, 96)
-"""Pixels for a network with weights, the best first: the first that the pictures nearly have, else the last."""
+SIZES, SIZES_WITHOUT_WEIGHTS = (160, 128, 96), (96, 64)
+"""Pixels for a network for photographs, the best first: the first that the pictures nearly have, else the last."""
 
 NEARLY = 1.1
 """How many times its own size a picture may be enlarged where a smaller size can be had."""
@@ -91,7 +91,8 @@ def fitting(traits: "Traits", written: Mapping[str, Any], weights: Sequence[str]
         written: what params.yaml has, by setting with its section, with each `auto` as it is.
         weights: files of pretrained weights at hand, each named after its architecture.
     """
-    is_photographs, is_chosen = traits.side >= PHOTOGRAPH, written["train.architecture"] != DEFAULT
+    is_photographs = traits.side >= PHOTOGRAPH
+    is_chosen = written["train.architecture"] not in (DEFAULT, *([WITHOUT_WEIGHTS] if is_photographs else []))
     network = _network(traits, written, weights) if is_photographs else []
     pretrained = next((one.value for one in network if one.name == "train.pretrained"), written["train.pretrained"])
     wanted = [*network]
@@ -156,7 +157,7 @@ def _network(traits: "Traits", written: Mapping[str, Any], weights: Sequence[str
     """The network for photographs; none where a person chose one for which there is nothing to begin with."""
     chosen = written["train.architecture"]
     by_architecture = {PurePosixPath(file).stem: file for file in sorted(weights, reverse=True)}
-    if chosen == DEFAULT:
+    if chosen in (DEFAULT, WITHOUT_WEIGHTS):
         name = BACKBONE if BACKBONE in by_architecture else min(by_architecture, default=WITHOUT_WEIGHTS)
     elif chosen in by_architecture and written["train.pretrained"] is None:
         name = chosen
@@ -166,7 +167,7 @@ def _network(traits: "Traits", written: Mapping[str, Any], weights: Sequence[str
         return [Suited("train.architecture", name)]
     is_few = traits.total <= FEW
     return [
-        Suited("train.architecture", name, f"with {_size_with_weights(traits)} pixels"),
+        Suited("train.architecture", name, f"with {_size_of_photographs(traits, SIZES)} pixels"),
         Suited("train.pretrained", by_architecture[name]),
         Suited("train.tune", "head" if is_few else TUNE_OF_MANY, f"for {traits.total} images" if is_few else ""),
     ]
@@ -174,21 +175,20 @@ def _network(traits: "Traits", written: Mapping[str, Any], weights: Sequence[str
 
 def _image_size(traits: "Traits", written: Mapping[str, Any], has_weights: bool) -> Suited:
     """Near the size of the pictures; `auto` where that stands for it."""
-    if has_weights:
-        size = _size_with_weights(traits)
-    elif traits.side >= PHOTOGRAPH:
-        size = WITHOUT_WEIGHTS_SIZE
-    else:
-        size = max(LEAST, STEP * round(traits.side / STEP))
     defaults = VALUES["prepare.image_size"]
-    is_auto = size == (defaults.pretrained if has_weights else defaults.small_cnn)
-    if not is_auto or written["prepare.image_size"] == size:
+    if has_weights:
+        size, stands_for = _size_of_photographs(traits, SIZES), defaults.pretrained
+    elif traits.side >= PHOTOGRAPH:
+        size, stands_for = _size_of_photographs(traits, SIZES_WITHOUT_WEIGHTS), defaults.fresh
+    else:
+        size, stands_for = max(LEAST, STEP * round(traits.side / STEP)), defaults.small_cnn
+    if size != stands_for or written["prepare.image_size"] == size:
         return Suited("prepare.image_size", size)
     return Suited("prepare.image_size", AUTO, f"{size} pixels")
 
 
-def _size_with_weights(traits: "Traits") -> int:
-    return next((size for size in SIZES if size <= NEARLY * traits.side), SIZES[-1])
+def _size_of_photographs(traits: "Traits", sizes: Sequence[int]) -> int:
+    return next((size for size in sizes if size <= NEARLY * traits.side), sizes[-1])
 
 
 def _shape(traits: "Traits", has_weights: bool) -> list[Suited]:

@@ -14,9 +14,12 @@ from pipeline.learning.backend import keras
 if TYPE_CHECKING:
     import numpy as np
 
-SMALL_CNN, LITE0 = "small_cnn", "EfficientNetLite0"
-OWN = (SMALL_CNN, LITE0)
+SMALL_CNN, PHOTO_CNN, LITE0 = "small_cnn", "photo_cnn", "EfficientNetLite0"
+OWN = (SMALL_CNN, PHOTO_CNN, LITE0)
 """The architectures that are built here; all others are Keras' or a user's."""
+
+SMALL = (SMALL_CNN, PHOTO_CNN)
+"""Those that begin with random weights, and take images of every shape."""
 
 HEAD = "logits"
 """Name of the last layer of all networks but a user's."""
@@ -48,6 +51,8 @@ def build(description: Description) -> Any:
     name = description.architecture
     if name == SMALL_CNN:
         return _small_cnn(description)
+    if name == PHOTO_CNN:
+        return _photo_cnn(description)
     if name == LITE0:
         return _lite0(description)
     return _application(description) if is_application(name) else _custom(description)
@@ -90,17 +95,39 @@ def _ending(network: Any) -> Any:
 
 
 def _small_cnn(description: Description) -> Any:
-    """Three conv-BN-ReLU blocks and global average pooling: 55,000 weights, trains on a CPU."""
+    """Three conv-BN-ReLU blocks and global average pooling: 54,000 weights, trains on a CPU."""
     layers = keras().layers
     inputs = layers.Input(description.image_shape, name="pixels")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(inputs)
     for number, filters in enumerate((24, 48, 96)):
-        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv{number}")(x)
-        x = layers.BatchNormalization(momentum=MOMENTUM, name=f"norm{number}")(x)
-        x = layers.ReLU(name=f"relu{number}")(x)
+        x = _convolved(x, filters, number)
         if number < 2:
             x = layers.MaxPooling2D(name=f"pool{number}")(x)
     return _ended(inputs, layers.GlobalAveragePooling2D(name="average")(x), description)
+
+
+def _photo_cnn(description: Description) -> Any:
+    """For photographs, where there are no pretrained weights: 318,000 weights, trains on a CPU.
+
+    The first convolution has a stride of 4, so that the others see a sixteenth of the positions: in the same time it
+    learns more epochs, and so more, than a network that looks at all of them.
+    """
+    layers = keras().layers
+    inputs = layers.Input(description.image_shape, name="pixels")
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(inputs)
+    x = _convolved(x, 32, 0, kernel=4, stride=4)
+    for number, filters in enumerate((64, 128, 192), start=1):
+        x = _convolved(x, filters, number)
+        x = layers.MaxPooling2D(padding="same", name=f"pool{number}")(x)
+    return _ended(inputs, layers.GlobalAveragePooling2D(name="average")(x), description)
+
+
+def _convolved(x: Any, filters: int, number: int, kernel: int = 3, stride: int = 1) -> Any:
+    """A block of a small network: convolution, batch normalisation, ReLU."""
+    layers = keras().layers
+    x = layers.Conv2D(filters, kernel, stride, padding="same", use_bias=False, name=f"conv{number}")(x)
+    x = layers.BatchNormalization(momentum=MOMENTUM, name=f"norm{number}")(x)
+    return layers.ReLU(name=f"relu{number}")(x)
 
 
 def _lite0(description: Description) -> Any:
@@ -188,8 +215,8 @@ def _constructor(name: str) -> Any:
 
         near = difflib.get_close_matches(name, [*names, *OWN], n=1, cutoff=0.0)[0]
         raise ModelError(
-            f"train.architecture {name} is unknown; expected {' or '.join(OWN)}, a keras.applications name (did you "
-            f"mean {near}?) or module:function"
+            f"train.architecture {name} is unknown; expected {', '.join(OWN)}, a keras.applications name (did you mean "
+            f"{near}?) or module:function"
         )
     return getattr(keras().applications, name)
 

@@ -88,7 +88,8 @@ class Network(Section, part=True):
     """What is trained; what `auto` stands for follows from it (`base.auto`)."""
 
     architecture: Annotated[
-        str, fits(r"[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?", "small_cnn, a keras.applications name or module:function")
+        str,
+        fits(r"[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?", "small_cnn, photo_cnn, a keras.applications name or module:function"),
     ]
     pretrained: Pretrained | None
 

@@ -126,7 +126,7 @@ def test_set_does_not_add_to_a_batch_that_is_there(new: Project, photos: Path, t
 
 def test_a_dry_run_with_set_says_what_suits_and_writes_nothing(new: Project, photos: Path) -> None:
     done = new.call("add", str(photos), "--set", "--dry-run")
-    assert "these settings suit them: prepare.image_size: 64" in advice(done.out)[0]
+    assert "these settings suit them: train.architecture: photo_cnn, prepare.image_size: 64" in advice(done.out)[0]
     assert new.space.git("status", "--short") == ""
 
 
@@ -135,14 +135,14 @@ def test_after_a_first_cycle_nobody_is_advised_who_did_not_ask(new: Project, pho
     assert advice(new.call("add", str(photos)).out) == []
     large = photographs(tmp_path / "large", 12, (171, 128))
     (line,) = advice(new.call("add", str(large)).out)
-    assert "these settings suit them: prepare.image_size: 64; the same command with --set" in line
+    assert "these settings suit them: train.architecture: photo_cnn; the same command with --set" in line
     assert line.endswith(
         "if there is a champion, it cannot go on with these: set train.start: cold for one cycle, and back with the "
         "next batch"
     )
-    assert "image_size: 64" not in changes(new)
+    assert "architecture: photo_cnn" not in changes(new)
     new.call("add", str(large), "--set")
-    assert changes(new) == {"image_size: 64"}
+    assert changes(new) == {"architecture: photo_cnn"}
 
 
 def test_set_is_refused_before_anything_is_added_where_params_yaml_cannot_be_written(
@@ -153,8 +153,8 @@ def test_set_is_refused_before_anything_is_added_where_params_yaml_cannot_be_wri
     path.write_text(text.replace("shift: auto", "shift: *usual"))
     done = new.call("add", str(photos), "--set")
     assert done.error == (
-        "add: error: params.yaml: expected each setting as a plain `name: value`; set prepare.image_size: 64 there "
-        "yourself"
+        "add: error: params.yaml: expected each setting as a plain `name: value`; set train.architecture: photo_cnn, "
+        "prepare.image_size: 64 there yourself"
     )
     path.write_text(path.read_text() + "\n<<<<<<< HEAD\n")
     assert "params.yaml: not valid YAML" in new.call("add", str(photos), "--set").error
@@ -179,4 +179,4 @@ def test_set_is_refused_while_params_yaml_is_in_conflict_and_the_remedy_works(ne
     new.space.git("add", "params.yaml")
     new.space.git("commit", "--quiet", "--no-edit")
     assert new.call("add", str(photos), "--set").code == 0
-    assert changes(new) == {"image_size: 64"}
+    assert changes(new) == {"architecture: photo_cnn", "image_size: 64"}

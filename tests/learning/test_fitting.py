@@ -34,8 +34,10 @@ def test_photographs_get_the_network_whose_weights_are_at_hand():
     assert suiting(traits(151), LITE0) == network, "train.tune: all is there already"
 
 
-def test_without_weights_photographs_get_the_default_network_and_are_told_of_the_weights():
-    assert suiting(traits()) == {"prepare.image_size": 64}
+def test_without_weights_photographs_get_a_network_for_them_and_are_told_of_the_weights():
+    assert suiting(traits()) == {"train.architecture": "photo_cnn"}, "auto stands for 96 pixels"
+    assert suiting(traits(side=80)) == {"train.architecture": "photo_cnn", "prepare.image_size": 64}
+    assert suiting(traits(), prepare_image_size=64)["prepare.image_size"] == "auto"
     assert fitting.fitting(traits(), WRITTEN, ()).lacks_weights
     assert not fitting.fitting(traits(), WRITTEN, (LITE0,)).lacks_weights
     assert not fitting.fitting(traits(side=32), WRITTEN, ()).lacks_weights
@@ -91,6 +93,14 @@ def test_pictures_that_differ_in_a_mirror_are_not_mirrored():
 )
 def test_of_few_images_enough_choose_and_judge(num_each, settings):
     assert suiting(traits(num_each, side=32)) == {f"prepare.{name}": value for name, value in settings.items()}
+
+
+def test_weights_that_come_later_are_for_the_network_without_them_too():
+    now = {"train_architecture": "photo_cnn"}
+    assert suiting(traits(), **now) == {}
+    assert fitting.fitting(traits(), WRITTEN | {"train.architecture": "photo_cnn"}, ()).lacks_weights
+    assert suiting(traits(), LITE0, **now)["train.architecture"] == "EfficientNetLite0"
+    assert suiting(traits(side=48), LITE0, **now) == {}, "a person chose it for small pictures"
 
 
 def test_a_network_that_a_person_chose_stays_with_all_that_belongs_to_it():

@@ -74,6 +74,23 @@ def test_moving_averages_arrive_within_a_small_cycle(name: str) -> None:
     assert {layer.momentum for layer in network.layers if type(layer).__name__ == "BatchNormalization"} == {0.9}
 
 
+@pytest.mark.parametrize("name", networks.SMALL)
+@pytest.mark.parametrize("shape", [(8, 8, 1), (64, 64, 3), (97, 97, 3)])
+def test_the_small_networks_take_images_of_every_shape(name: str, shape: tuple[int, int, int]) -> None:
+    network = networks.build(other(architecture=name, image_shape=shape))
+    logits = np.asarray(network(np.zeros((2, *shape), "float32"), training=False))
+    assert logits.shape == (2, 3)
+    assert np.isfinite(logits).all()
+
+
+def test_the_network_for_photographs_looks_at_a_sixteenth_of_the_positions() -> None:
+    network = networks.build(other(architecture="photo_cnn", image_shape=(96, 96, 3)))
+    assert network.count_params() == pytest.approx(318_000, rel=0.01)
+    assert [tuple(network.get_layer(f"conv{number}").output.shape[1:3]) for number in range(4)] == [
+        (24, 24), (24, 24), (12, 12), (6, 6)
+    ]  # fmt: skip
+
+
 def test_efficientnet_lite0_is_that_of_the_paper() -> None:
     network = networks.build(application("EfficientNetLite0"))
     head = networks.head(network)

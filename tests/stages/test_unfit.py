@@ -36,7 +36,7 @@ def trained(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Projec
     [
         (
             {"train": {"architecture": "mobilenetv3small", "start": "cold"}},
-            "train.architecture mobilenetv3small is unknown; expected small_cnn or EfficientNetLite0, a "
+            "train.architecture mobilenetv3small is unknown; expected small_cnn, photo_cnn, EfficientNetLite0, a "
             "keras.applications name (did you mean MobileNetV3Small?) or module:function",
         ),
         ({"prepare": {"image_size": 16}}, "cannot start from v1: it sees images of shape (8, 8, 3), params.yaml asks"),
