@@ -25,7 +25,7 @@ VALUES: Mapping[str, Defaults] = {
     "train.passes_per_new": Defaults(150, 150, None),
     "train.warm_epochs": Defaults(10, 10, 2),
     "train.max_epochs": Defaults(60, 60, 12),
-    "train.replay": Defaults("all", "all", 10),
+    "train.replay": Defaults("all", "all", 8),
     "train.shift": Defaults(0.125, 0.125, 0.125),
     "train.learning_rate": Defaults(0.002, 0.002, 0.0003),
     "train.warm_rate": Defaults(2.5, 2.5, 0.5),
