@@ -12,7 +12,7 @@ from PIL import Image
 
 from benchmarks import trials
 from benchmarks.photos import __main__ as command
-from benchmarks.photos import annealing, arms, cycle, photos, results
+from benchmarks.photos import annealing, arms, cycle, photos, results, script
 from benchmarks.photos.arms import ARMS, Source
 from benchmarks.photos.lab import Lab
 from benchmarks.photos.photos import Photos
@@ -173,7 +173,7 @@ def test_what_is_written_is_json_and_a_table_and_a_plot_are_made_of_it(tmp_path:
         right = np.random.default_rng(number).integers(0, 2, (9, 16)).tolist()
         found[Trial("P1", seed, arm)] = played(right, [*range(1, 9)], [9.0] * 8)
     summary = results.summary(found, ["P1"], [0, 1], source)
-    written = results.write({"P1": {**summary["P1"], "command": "python"}}, None, tmp_path)
+    written = results.write({"P1": {**summary["P1"], "command": "python"}}, tmp_path)
     rows = json.loads((tmp_path / "photos.json").read_text())["streams"]["P1"]["arms"]
     assert json.dumps(rows, allow_nan=False)
     assert list(rows) == ["scratch", "recipe", "head", "head scratch"]
@@ -189,10 +189,12 @@ def test_what_is_written_is_json_and_a_table_and_a_plot_are_made_of_it(tmp_path:
         assert picture.size == (500, 850)
 
     took = {"seconds": 30.0, "old_passed": 0}
-    again = results.write({}, took, tmp_path)
+    again = results.write({}, tmp_path, cycle=took)
     assert list(again["streams"]) == ["P1"], "what was there stays"
     assert again["targets"]["a cycle with tune: head is quick"]["ok"]
-    assert results.write({}, None, tmp_path)["cycle"] == took
+    sizes = {"64": {"difference": 0.0}, "96": {"difference": 4.0}}
+    assert results.write({}, tmp_path, script=sizes)["cycle"] == took
+    assert results.write({}, tmp_path)["script"] == sizes
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,7 @@ def test_what_is_written_is_json_and_a_table_and_a_plot_are_made_of_it(tmp_path:
 )  # fmt: skip
 def test_the_must_and_the_goal_are_surely_not_worse_and_cheap(changes, holds) -> None:
     row = {"seeds": 5, "interval": [-0.49, 0.2], "cost": 0.15, **changes}
-    asked = results.targets({"P1": {"arms": {"recipe": row}}}, None)
+    asked = results.targets({"P1": {"arms": {"recipe": row}}}, None, None)
     assert tuple(asked[f"recipe on P1, {kind}"]["ok"] for kind in ("must", "goal")) == holds
     assert not asked["recipe on P2, must"]["ok"], "what was not measured does not hold"
 
@@ -211,8 +213,15 @@ def test_the_must_and_the_goal_are_surely_not_worse_and_cheap(changes, holds) ->
 @pytest.mark.parametrize(("difference", "forward", "holds"), [(-0.3, 150, (1, 1)), (-0.31, 151, (0, 0))])
 def test_tune_head_is_as_good_as_its_twin_at_one_pass_forward(difference, forward, holds) -> None:
     row = {"seeds": 5, "forward": forward, "against_head_scratch": {"difference": difference}}
-    asked = results.targets({"P1": {"arms": {"head": row}}}, {"seconds": 46.0, "old_passed": 1})
+    asked = results.targets({"P1": {"arms": {"head": row}}}, {"seconds": 46.0, "old_passed": 1}, None)
     assert [one["ok"] for one in list(asked.values())[:4]] == [*holds, False, False]
+
+
+@pytest.mark.parametrize(("differences", "holds"), [((0.0, 4.0), True), ((-0.2, 4.0), False), ((), False)])
+def test_the_network_without_weights_is_not_behind_a_script_at_any_size(differences, holds) -> None:
+    compared = {str(number): {"difference": value} for number, value in enumerate(differences)}
+    (asked,) = [one for name, one in results.targets({}, None, compared).items() if "script" in name]
+    assert asked["ok"] == holds
 
 
 def test_photographs_that_pass_the_network_are_counted_by_what_prepare_says() -> None:
@@ -357,3 +366,18 @@ def test_a_trial_that_is_done_is_not_played_again(tmp_path: Path) -> None:
 
     found = dict(trials.play({Trial("P1", 0, "head scratch"): place}, no_lab, 1, hash, bool))
     assert found[Trial("P1", 0, "head scratch")]["accuracy"] == [0.5]
+
+
+@pytest.mark.project
+def test_the_network_without_weights_gets_as_many_seconds_as_the_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "TESTED", 40)
+    monkeypatch.setattr(script, "SIZES", (16,))
+    monkeypatch.setattr(script, "MOST", 2)
+    monkeypatch.setattr(script, "_apart", lambda train, *given: train(*given))
+    source = Source(painted(tmp_path / "painted"), tmp_path / "none", "EfficientNetLite0", 96)
+    found = script.measure(photos.listed(source.images), source, tmp_path, [0])["16"]
+    assert found["seeds"] == 1
+    assert found["difference"] == pytest.approx(100 * (found["photo_cnn"] - found["script"]), abs=0.01)
+    assert found["script_seconds"][0] <= found["seconds"][0] < 10 * found["script_seconds"][0]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import photos
-from benchmarks.photos import cycle
+from benchmarks.photos import cycle, script
 from benchmarks.photos.arms import ARMS, OPPONENT, TWIN, Source, code_of, trained_by, val_fraction
 from benchmarks.photos.photos import TESTED, Files, listed, load, unpacked
 from benchmarks.photos.results import COMMAND, SEEDS, asked, summary, table, write
@@ -62,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=CHECKOUT / ".photos", help="keeps trials (default: .photos)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
     parser.add_argument("--cycle", action="store_true", help="measure whole cycles by the clock, nothing else")
+    parser.add_argument("--script", action="store_true", help=f"measure {script.NETWORK}, for which there are no "
+                        "weights, against a script, nothing else")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=3, help="of --cycle: how many cycles (default: 3)")
     parser.add_argument("--quick", action="store_true", help="seed 0, two cycles, four arms; writes to --work")
     chosen = parser.parse_args(argv)
@@ -75,8 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen.work.mkdir(parents=True, exist_ok=True)
     folder = unpacked(chosen.images, chosen.work)
     there, source = listed(folder), Source(folder, chosen.weights.absolute(), chosen.architecture, chosen.size or 96)
-    if chosen.cycle:
-        results = write({}, cycle.measure(there, source, chosen.rounds, chosen.size), chosen.out)
+    if chosen.cycle or chosen.script:
+        cycles = cycle.measure(there, source, chosen.rounds, chosen.size) if chosen.cycle else None
+        scripts = script.measure(there, source, chosen.work, chosen.seeds) if chosen.script else None
+        results = write({}, chosen.out, cycles, scripts)
         print(json.dumps(results))
         return 0 if results["ok"] else 1
     return _trials(chosen, source, there)
@@ -96,9 +100,7 @@ def _trials(chosen: argparse.Namespace, source: Source, there: Files) -> int:
     # Arms that were played before stay, where all that they depend on is the same.
     every = kept(_trials_of(list(ARMS), chosen.streams, chosen.seeds), source, there.digest, chosen.work)
     streams = summary(every | played, chosen.streams, chosen.seeds, source)
-    results = write(
-        {name: content | _made(name, chosen, source) for name, content in streams.items()}, None, chosen.out
-    )
+    results = write({name: content | _made(name, chosen, source) for name, content in streams.items()}, chosen.out)
     print(f"{asked(results)}\n\n{table(results)}")
     print(json.dumps(results))
     return 0 if results["ok"] or chosen.quick else 1

@@ -98,7 +98,9 @@ def newest(pairs: Sequence[tuple[Outcome, Outcome]], stream: str) -> dict[str, A
     return {"accuracy": round(float(np.mean(rates)), 4), **difference(np.array(found))}
 
 
-def targets(streams: Mapping[str, Any], cycle: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+def targets(
+    streams: Mapping[str, Any], cycle: Mapping[str, Any] | None, script: Mapping[str, Any] | None
+) -> dict[str, dict[str, Any]]:
     """What is asked for: whether it holds, and whether it has to; what was not measured does not hold."""
 
     def row(stream: str, arm: str) -> Mapping[str, Any]:
@@ -121,6 +123,10 @@ def targets(streams: Mapping[str, Any], cycle: Mapping[str, Any] | None) -> dict
         "a cycle with tune: head passes no old photograph": {
             "at_most": 0, "found": cycle and cycle["old_passed"], "ok": bool(cycle and not cycle["old_passed"]),
         },
+        "without weights as good as a script in the same time": {
+            "at_least": 0.0, "found": script and min(one["difference"] for one in script.values()),
+            "ok": bool(script and all(one["difference"] >= 0 for one in script.values())),
+        },
     }  # fmt: skip
     for kind, limits in (("must", MUST), ("goal", GOAL)):
         for stream, most in limits.items():
@@ -133,20 +139,26 @@ def targets(streams: Mapping[str, Any], cycle: Mapping[str, Any] | None) -> dict
     return asked
 
 
-def write(streams: Mapping[str, Any], cycle: Mapping[str, Any] | None, out: Path) -> dict[str, Any]:
+def write(
+    streams: Mapping[str, Any],
+    out: Path,
+    cycle: Mapping[str, Any] | None = None,
+    script: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Write the results beside those of before, with table and plot; streams that were played now replace the others.
 
     Args:
         streams: by name, see `summary`, with what they were made with.
-        cycle: what whole cycles took, if that was measured now.
         out: folder.
+        cycle: what whole cycles took, if that was measured now.
+        script: how the network without weights and a script compare, likewise.
     """
     path = out / "photos.json"
-    before = json.loads(path.read_text()) if path.exists() else {"streams": {}, "cycle": None}
+    before = json.loads(path.read_text()) if path.exists() else {"streams": {}}
     every = {**before["streams"], **streams}
     every = {stream: every[stream] for stream in STREAMS if stream in every}
-    cycle = cycle or before["cycle"]
-    asked = targets(every, cycle)
+    cycle, script = cycle or before.get("cycle"), script or before.get("script")
+    asked = targets(every, cycle, script)
     results = {
         "benchmark": "photos",
         "command": COMMAND,
@@ -154,6 +166,7 @@ def write(streams: Mapping[str, Any], cycle: Mapping[str, Any] | None, out: Path
         "targets": asked,
         "ok": all(one["ok"] for one in asked.values() if not one.get("is_goal")),
         "cycle": cycle,
+        "script": script,
         "streams": every,
     }
     out.mkdir(parents=True, exist_ok=True)

@@ -156,7 +156,7 @@ def test_of_these_settings_an_error_says_that_auto_would_do(write: Write, name: 
         ({"prepare": "auto"}, "prepare is 'auto'; expected its settings"),
         (
             {"train": {**CONTENT["train"], "architecture": ["x"]}},
-            r"train\.architecture is \['x'\]; expected small_cnn, a",
+            r"train\.architecture is \['x'\]; expected small_cnn, photo_cnn, a",
         ),
         ({"train": {**CONTENT["train"], "pretrained": {}}}, r"train\.pretrained is {}; expected null, imagenet, or"),
     ],
