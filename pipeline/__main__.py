@@ -1,6 +1,7 @@
 """`python -m pipeline STAGE --help`: the stages as commands. A user's mistake is one line, not a traceback."""
 
 import argparse
+import difflib
 import importlib
 import inspect
 import io
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     interrupted = f"{command}: interrupted; run {again}"
     try:
         with process.ending(interrupted):  # so far there are only imports, and nothing to undo
-            arguments = vars(_parser(words).parse_args(words))
+            arguments = _arguments(words)
         command = arguments.pop("command")
         if command == STAGES[0]:
             _forget_reports()
@@ -84,6 +85,19 @@ def _module(command: str) -> Any:
     return importlib.import_module(f"pipeline.{'stages' if command in STAGES else 'commands'}.{command}")
 
 
+def _arguments(words: Sequence[str]) -> dict[str, Any]:
+    """The command and its options; an option that it does not have is refused with those that it has."""
+    parser = _parser(words)
+    known, unknown = parser.parse_known_args(words)
+    if unknown:
+        (commands,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        command = commands.choices[known.command]
+        options = [option for action in command._actions for option in action.option_strings]
+        near = difflib.get_close_matches(unknown[0], options, n=1)
+        command.error(f"unrecognized arguments: {' '.join(unknown)}{f'; did you mean {near[0]}?' if near else ''}")
+    return vars(known)
+
+
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser; with all commands only if none is named, for each has to be imported to be described."""
     parser = argparse.ArgumentParser(
@@ -102,6 +116,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             description=f"{what}\n\n{_files(name)}" if is_asked and name in STAGES else what,
             epilog=f"example: {_example(name)}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,  # an option that comes later would change what `--se` means
         )
         if name in COMMANDS:
             _module(name).configure(command)

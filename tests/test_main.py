@@ -106,6 +106,15 @@ def test_a_stage_takes_no_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert "unrecognized arguments: --out elsewhere" in capsys.readouterr().err
 
 
+def test_a_misspelt_option_is_told_the_near_one_and_a_part_of_one_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    for given in ("--sett", "--se"):
+        with pytest.raises(SystemExit, match="2"):
+            command.main(["add", "photos", given])
+        told = capsys.readouterr().err
+        assert told.startswith("usage: python -m pipeline add")
+        assert told.endswith(f"unrecognized arguments: {given}; did you mean --set?\n")
+
+
 def test_a_port_that_is_none_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         command.main(["ui", "--port", "99999"])

@@ -226,7 +226,7 @@ def test_the_network_without_weights_is_not_behind_a_script_at_any_size(differen
 
 def test_photographs_that_pass_the_network_are_counted_by_what_prepare_says() -> None:
     said = (
-        "prepare: features: 1,100 images to go through EfficientNetLite0; 1,000 of them are known: none were kept\n"
+        "prepare: features: 1,100 images to go through EfficientNetLite0; 1,000 of them are known and go through it again: none were kept\n"
         "prepare: features: 1 image to go through EfficientNetLite0\n"
         "prepare: 80 train, 11 val\n"
     )

@@ -34,6 +34,18 @@ VALUES: Mapping[str, Defaults] = {
 """By the name of the setting; no other setting may be `auto`."""
 
 
+NOT_FOR_HEAD = {
+    "train.passes_per_new",
+    "train.warm_epochs",
+    "train.max_epochs",
+    "train.replay",
+    "train.shift",
+    "train.learning_rate",
+    "train.warm_rate",
+}
+"""Of these, what a training of the head alone does not read (`train.tune: head`)."""
+
+
 def standing_for(content: Mapping[str, Any]) -> dict[str, float | str | None]:
     """What each `auto` stands for, by the name of the setting.
 
@@ -53,8 +65,10 @@ def filled(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differing(content: Mapping[str, Any]) -> dict[str, float | str | None]:
-    """What of `standing_for` is another value than for small_cnn, the default."""
-    return {name: value for name, value in standing_for(content).items() if value != VALUES[name].small_cnn}
+    """What of `standing_for` is another value than for small_cnn, the default, and is read."""
+    unread = NOT_FOR_HEAD if _value(content, "train.tune") == "head" else set()
+    values = standing_for(content).items()
+    return {name: value for name, value in values if value != VALUES[name].small_cnn and name not in unread}
 
 
 def _kind(content: Mapping[str, Any]) -> str:

@@ -55,7 +55,9 @@ def run(name: str, out: Path | None, image_size: int, force: bool) -> int:
     if path.suffix != ".safetensors":
         raise DataError(f"--out {path}: expected a file that ends in .safetensors; rename it")
     if path.exists() and not force:
-        raise DataError(f"{path}: it is there already; expected a new file; --force overwrites it, --out names another")
+        _refuse_other(path)
+        print(f"weights: {path} is there already; --force makes it anew")
+        return 0
     values, note = _lite0() if name == networks.LITE0 else _application(name, image_size)
     pretrained.write(path, values, note)
     print(f"weights: {path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 {files.sha256_file(path)}")
@@ -78,15 +80,24 @@ def _track(path: Path) -> None:
     git.says("add", "--", f"{path}.dvc", str(path.parent / ".gitignore"))
 
 
+def _refuse_other(path: Path) -> None:
+    """Refuse a file that holds no weights, which somebody else may need."""
+    try:
+        pretrained.read(path)
+    except DataError as error:
+        raise DataError(f"{error}; --force overwrites it, --out names another") from None
+
+
 def _refuse_name(name: str) -> None:
     if name == networks.LITE0:  # without the seconds that Keras needs
         return
     names = [networks.LITE0, *networks.applications()]
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+        lowered = {known.lower(): known for known in names}
+        near = difflib.get_close_matches(name.lower(), lowered, n=1)
         raise ModelError(
-            f"{name} has no ImageNet weights; expected EfficientNetLite0 or a keras.applications name; did you mean "
-            f"{near}?"
+            f"{name} is unknown; expected EfficientNetLite0 or a keras.applications name, e.g. MobileNetV3Small"
+            f"{f'; did you mean {lowered[near[0]]}?' if near else ''}"
         )
 
 
@@ -94,7 +105,17 @@ def _application(name: str, image_size: int) -> "tuple[Mapping[str, np.ndarray],
     """Weights that Keras downloads, and where they are from."""
     description = Description(architecture=name, image_shape=(image_size, image_size, 3), labels=("one",))
     network = networks.build(description)
-    pretrained.begin(network, description, pretrained.IMAGENET)
+    try:
+        pretrained.begin(network, description, pretrained.IMAGENET)
+    except ModelError as error:
+        if networks.NO_DOWNLOAD not in str(error):
+            raise
+        reason = str(error).partition(f"{networks.NO_DOWNLOAD}: ")[2].partition(";")[0]
+        raise DataError(
+            f"Keras could not download the ImageNet weights of {name} ({reason}); expected network; run "
+            f"`python -m pipeline weights {name}` on a machine that has, and copy the file that it writes to the same "
+            "place here"
+        ) from None
     note = f"ImageNet weights of {name} at {image_size} pixels, from keras.applications: see https://keras.io/api/applications"
     return pretrained.arrays(network), note
 

@@ -122,7 +122,7 @@ def _say(described: Description, index: "pl.DataFrame", key: str, new: "pl.Serie
     print(f"prepare: features: {counted(len(digests), 'image')} to go through {described.architecture}", end="")
     if len(known):
         kept = set(index.filter(index["digest"].is_in(known.implode()))["key"])
-        print(f"; {len(known)} of them are known: {_why(key, kept)}", end="")
+        print(f"; {len(known)} of them are known and go through it again: {_why(key, kept)}", end="")
     print(flush=True)
 
 
@@ -134,7 +134,7 @@ def _why(key: str, kept: set[str]) -> str:
         kept: keys of those that there are.
     """
     if key in kept:
-        return "those that were kept are nowhere any more"
+        return "what was kept is nowhere any more"
     if key.rpartition(" ")[0] in {other.rpartition(" ")[0] for other in kept}:
         return "images are decoded otherwise now"
-    return "those that are kept are of another network, size, cut or weights" if kept else "none were kept"
+    return "what is kept is of another network, size, fit, cut or other weights" if kept else "none were kept"

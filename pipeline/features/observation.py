@@ -167,7 +167,9 @@ def write(
         for one in of_kind[:SHOWN]:
             print(f"prepare: unusual: {one.path!r} is {one.said}")
         if len(of_kind) > SHOWN:
-            print(f"prepare: unusual: and {len(of_kind) - SHOWN} others are {TITLES[kind]}; see {folder / UNUSUAL}")
+            print(f"prepare: unusual: and {len(of_kind) - SHOWN} others are {TITLES[kind]}")
+    if (folder / SHEET).is_file():
+        print(f"prepare: unusual: their pictures: {folder / SHEET}")
 
 
 def _unusual(rows: "pl.DataFrame", found: Sequence[Placement | None]) -> dict[Unusual, str]:
@@ -193,7 +195,7 @@ def _panels(unusual: Mapping[Unusual, str], images: Images) -> list[Panel]:
     title = "prepare: unusual images"
     pictures = pixels.pictures(images.store, rows, images.limits, images.scratch, title)
     tiles = [
-        (one.kind, Tile(picture, f"{one.said}: {Path(one.path).name}", "warning"))
+        (one.kind, Tile(picture, f"{one.said}: {'/'.join(Path(one.path).parts[-2:])}", "warning"))
         for one, picture in zip(unusual, pictures, strict=True)
     ]
     by_kind = {kind: tuple(tile for this, tile in tiles if this == kind) for kind in TITLES}

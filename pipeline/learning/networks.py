@@ -24,6 +24,9 @@ SMALL = (SMALL_CNN, PHOTO_CNN)
 HEAD = "logits"
 """Name of the last layer of all networks but a user's."""
 
+NO_DOWNLOAD = "URL fetch failure"
+"""What Keras says where it cannot download weights."""
+
 LONGEST = 300
 """Characters of a library's error that are shown."""
 
@@ -244,7 +247,7 @@ def imagenet(description: Description) -> "list[np.ndarray]":
 
 def _unfit(description: Description, error: Exception, with_what: str = "") -> ModelError:
     remedy = "change prepare.image_size or prepare.channels"
-    if "URL fetch failure" in str(error):
+    if NO_DOWNLOAD in str(error):
         remedy = (
             "run it once with network, which keeps them in ~/.keras, or set train.pretrained: null, or to a file that "
             f"`python -m pipeline weights {description.architecture}` made on another machine"

@@ -100,7 +100,13 @@ class Backbone(Network, part=True):
     tune: Tune
 
     @model_validator(mode="after")
-    def _freezes_only_what_was_trained(self) -> Self:
+    def _begins_with_weights_that_there_are(self) -> Self:
+        name = self.architecture
+        if self.pretrained == "imagenet" and (name in ("small_cnn", "photo_cnn") or ":" in name):
+            raise ValueError(
+                "pretrained: imagenet is for EfficientNetLite0 and keras.applications names, and architecture is "
+                f"{name}; set pretrained: null, or to a file of weights of that network"
+            )
         if self.pretrained is None and self.tune not in ("all", "first"):
             raise ValueError(
                 f"tune: {self.tune} with pretrained: null would freeze random weights; set train.pretrained to the "

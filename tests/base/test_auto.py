@@ -101,7 +101,7 @@ def test_auto_follows_the_network(write: Write, kind: str) -> None:
     }
 
 
-@pytest.mark.parametrize("pretrained", [None, "imagenet"])
+@pytest.mark.parametrize("pretrained", [None, "weights.npz"])
 def test_the_small_cnn_has_its_values_whatever_weights_are_asked_for(write: Write, pretrained: str | None) -> None:
     assert params.load(write({}, pretrained=pretrained), Params).prepare.image_size == 32
 
@@ -119,6 +119,11 @@ def test_auto_and_the_same_numbers_written_out_are_the_same_recipe(write: Write,
     assert with_auto.model_dump_json() == written_out.model_dump_json()
     assert recipe.digest(with_auto, CODE, "none") == recipe.digest(written_out, CODE, "none")
     assert params.differing(path) == {}, "a number that stands there need not be told"
+
+
+def test_what_a_head_does_not_read_is_not_told(write: Write) -> None:
+    path = write({"train.tune": "head"}, **NETWORKS["pretrained"])
+    assert set(params.differing(path)) == {"prepare.image_size", "train.patience"}
 
 
 @pytest.mark.parametrize("stage", [validate, prepare, train])

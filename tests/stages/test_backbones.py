@@ -130,8 +130,8 @@ def test_shards_that_are_nowhere_are_made_anew_and_it_is_said(begun: Project) ->
     done = begun.upto("prepare")
     count = images(begun).contents.num_images
     assert passing(done.out) == [
-        f"{count} images to go through own_backbone:net; {count} of them are known: those that were kept are nowhere "
-        "any more"
+        f"{count} images to go through own_backbone:net; {count} of them are known and go through it again: what was "
+        "kept is nowhere any more"
     ]
     np.testing.assert_allclose(images(begun).part("train").inputs, before, atol=1e-3)
 
@@ -142,13 +142,13 @@ def test_a_damaged_shard_is_not_used(begun: Project) -> None:
             if path.is_file() and path.read_bytes()[:6] == b"\x93NUMPY":
                 path.chmod(0o644)
                 path.write_bytes(path.read_bytes()[:-8] + b"damaged!")
-    assert "those that were kept are nowhere any more" in passing(begun.upto("prepare").out)[0]
+    assert "what was kept is nowhere any more" in passing(begun.upto("prepare").out)[0]
 
 
 def test_a_changed_decoder_makes_features_anew(begun: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.images.pixels.decoder", lambda: "another")
     (said,) = passing(begun.upto("prepare").out)
-    assert said.endswith("of them are known: images are decoded otherwise now")
+    assert said.endswith("of them are known and go through it again: images are decoded otherwise now")
 
 
 def test_the_frozen_part_of_a_warm_start_is_its_parents_whatever_the_file_is_now(begun: Project) -> None:
@@ -173,7 +173,7 @@ def test_first_tunes_all_in_a_cold_start_and_freezes_that_in_the_cycles_after(be
     done = begun.cycle()
     new, known = passing(done.out)
     assert new == "20 images to go through own_backbone:net"
-    assert known.endswith("are known: those that are kept are of another network, size, cut or weights")
+    assert known.endswith("go through it again: what is kept is of another network, size, fit, cut or other weights")
     frozen = described(begun).frozen
     weights = begun.root / "data/scratch/objects" / (frozen.weights if frozen else "")
     assert weights.is_file(), f"features are named by the weights of v{version}"
@@ -218,6 +218,17 @@ def test_a_head_needs_pretrained_weights(begun: Project) -> None:
         "train: tune: head with pretrained: null would freeze random weights; set train.pretrained to the file that "
         "`python -m pipeline weights NAME` makes, or tune: all"
     )
+
+
+@pytest.mark.parametrize("architecture", ["small_cnn", "photo_cnn", "own_backbone:net"])
+def test_a_network_that_imagenet_has_no_weights_for_is_refused(begun: Project, architecture: str) -> None:
+    begun.space.params(train={"architecture": architecture, "pretrained": "imagenet", "tune": "all"})
+    assert begun.run("resolve").error.endswith(
+        "train: pretrained: imagenet is for EfficientNetLite0 and keras.applications names, and architecture is "
+        f"{architecture}; set pretrained: null, or to a file of weights of that network"
+    )
+    begun.space.params(train={"pretrained": None, "start": "cold"})
+    assert begun.run("resolve").code == 0
 
 
 def test_a_file_of_weights_that_dvc_tracks_is_brought_here(begun: Project) -> None:
