@@ -87,15 +87,13 @@ def _module(command: str) -> Any:
 
 def _arguments(words: Sequence[str]) -> dict[str, Any]:
     """The command and its options; an option that it does not have is refused with those that it has."""
-    parser = _parser(words)
-    known, unknown = parser.parse_known_args(words)
+    known, unknown = _parser(words).parse_known_args(words)
+    arguments = vars(known)
+    command: argparse.ArgumentParser = arguments.pop("parser")
     if unknown:
-        (commands,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-        command = commands.choices[known.command]
-        options = [option for action in command._actions for option in action.option_strings]
-        near = difflib.get_close_matches(unknown[0], options, n=1)
+        near = difflib.get_close_matches(unknown[0], command._option_string_actions, n=1)
         command.error(f"unrecognized arguments: {' '.join(unknown)}{f'; did you mean {near[0]}?' if near else ''}")
-    return vars(known)
+    return arguments
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -118,6 +116,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,  # an option that comes later would change what `--se` means
         )
+        command.set_defaults(parser=command)
         if name in COMMANDS:
             _module(name).configure(command)
     return parser

@@ -235,7 +235,7 @@ class Lab:
         missing = rows[~is_there[rows]]
         if len(missing):
             body = self._network(description, around, description.frozen.cut)
-            values = _predicted(body, now.photos.pixels[missing]).astype(np.float16)
+            values = predicted(body, now.photos.pixels[missing]).astype(np.float16)
             shape = (len(is_there), *values.shape[1:])
             kept.values.setdefault(name, np.zeros(shape, np.float16))[missing] = values
             is_there[missing] = True
@@ -287,7 +287,7 @@ class Lab:
         """bool (test photographs,): which are right; those whose labels are not known yet are not."""
         truth = seen.labels[seen.is_test]
         known = np.isin(truth, cycle.labels)
-        logits = _predicted(self._network(model.description, model.weights), seen.pixels[seen.is_test][known])
+        logits = predicted(self._network(model.description, model.weights), seen.pixels[seen.is_test][known])
         right = np.zeros(len(truth), bool)
         right[known] = np.array(cycle.labels)[logits.argmax(axis=1)] == truth[known]
         return right
@@ -300,7 +300,7 @@ class Lab:
         return self._photos[size]
 
 
-def _predicted(network: Any, pixels: np.ndarray) -> np.ndarray:
+def predicted(network: Any, pixels: np.ndarray) -> np.ndarray:
     """What a network gives for pixels."""
     from pipeline.learning import model
 

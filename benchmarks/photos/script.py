@@ -5,7 +5,6 @@ trains until its early stopping; the product, with the defaults of params.yaml, 
 """
 
 import multiprocessing
-import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from benchmarks.outcomes import difference
 from benchmarks.photos import photos
 from benchmarks.photos.arms import Source, params_of, val_fraction
+from benchmarks.photos.lab import predicted
 from benchmarks.photos.photos import Files
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ PATIENCE, MOST = 5, 60
 
 
 def measure(there: Files, source: Source, work: Path, seeds: list[int]) -> dict[str, Any]:
-    """Accuracy of both on the test photographs, by size; one row of `right` for each seed.
+    """Accuracy of both on the test photographs, by size, in the same time.
 
     Args:
         there: the photographs.
@@ -69,7 +69,6 @@ def _apart(train: Any, *given: Any) -> dict[str, Any]:
 
 def by_script(there: Files, source: Source, work: Path, size: int, seed: int) -> dict[str, Any]:
     """Three convolutions, a dense layer, Adam, no augmentation: what tutorials show, with early stopping on val."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
     import tensorflow as tf
 
@@ -108,7 +107,6 @@ def by_script(there: Files, source: Source, work: Path, size: int, seed: int) ->
 
 def by_product(there: Files, source: Source, work: Path, size: int, seed: int, seconds: float) -> dict[str, Any]:
     """The product's own training, which ends with the best epoch so far when the seconds are over."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from benchmarks.learning.lab import Nowhere, Quiet
     from pipeline.artifacts.model import Description
     from pipeline.learning import engine, model
@@ -126,9 +124,7 @@ def by_product(there: Files, source: Source, work: Path, size: int, seed: int, s
     outcome = fit(made, parts, train, Session(Nowhere(), Quiet(), budget=budget))
     took = round(time.perf_counter() - began, 1)
     model.fill(made.network.weights, outcome.weights, "outcome")
-    pixels = seen.pixels[seen.is_test]
-    logits = np.concatenate([given for _, given in model.outputs(made.network, pixels.__getitem__, len(pixels))])
-    return _told(seen, logits, took, len(outcome.history) - 1)
+    return _told(seen, predicted(made.network, seen.pixels[seen.is_test]), took, len(outcome.history) - 1)
 
 
 def _part(seen: photos.Photos, rows: np.ndarray) -> "Part":

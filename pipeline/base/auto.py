@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 AUTO = "auto"
 
+SMALL = ("small_cnn", "photo_cnn")
+"""The networks that always begin with random weights: for small pictures, and for photographs."""
+
 
 class Defaults(NamedTuple):
     """What `auto` stands for, by the kind of network."""

@@ -107,12 +107,9 @@ def _application(name: str, image_size: int) -> "tuple[Mapping[str, np.ndarray],
     network = networks.build(description)
     try:
         pretrained.begin(network, description, pretrained.IMAGENET)
-    except ModelError as error:
-        if networks.NO_DOWNLOAD not in str(error):
-            raise
-        reason = str(error).partition(f"{networks.NO_DOWNLOAD}: ")[2].partition(";")[0]
+    except networks.DownloadError as error:
         raise DataError(
-            f"Keras could not download the ImageNet weights of {name} ({reason}); expected network; run "
+            f"Keras could not download the ImageNet weights of {name} ({error.reason}); expected network; run "
             f"`python -m pipeline weights {name}` on a machine that has, and copy the file that it writes to the same "
             "place here"
         ) from None

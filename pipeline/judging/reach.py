@@ -4,7 +4,7 @@ import math
 
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.training import IDLE, Training
-from pipeline.base.auto import VALUES
+from pipeline.base.auto import SMALL, VALUES
 from pipeline.judging.paired import Counts, lower_bound
 from pipeline.judging.settings import Bound
 
@@ -14,9 +14,6 @@ before there are answers: flips one way are 2 to 8 % of the images (`python -m b
 
 BACKBONE = "EfficientNetLite0"
 """The network for photographs that begins with weights which `python -m pipeline weights` gets."""
-
-SMALL = ("small_cnn", "photo_cnn")
-"""The networks that begin with random weights; for photographs BACKBONE is better."""
 
 AT_MOST = 2**30
 """Images; who would need more has no use for the number."""

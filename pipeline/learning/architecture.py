@@ -8,7 +8,8 @@ from pathlib import Path
 from pipeline.artifacts.model import Description, Fit
 from pipeline.artifacts.parent import Parent
 from pipeline.base import code, files
-from pipeline.learning import cut, freezing, ladder, model, networks, pretrained
+from pipeline.base.auto import SMALL
+from pipeline.learning import cut, freezing, ladder, model, pretrained
 from pipeline.learning.ladder import Growth
 from pipeline.learning.settings import Backbone, Train
 
@@ -41,7 +42,7 @@ def refuse_unbuildable(description: Description, memory: Path, backbone: Backbon
     start, tune = backbone.pretrained, backbone.tune
     cuts = sorted({at for at in (freezing.cut_at(tune, "cold"), freezing.cut_at(tune, "warm")) if at})
     weights = pretrained.source(description.architecture, start)
-    if description.architecture in networks.SMALL and weights is None and not cuts:
+    if description.architecture in SMALL and weights is None and not cuts:
         return
     own = code.of_architecture(description.architecture)
     parts = [description.model_dump(mode="json"), code.digest(*own) if own else "", cuts]

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pipeline.base import auto
-from pipeline.base.auto import AUTO, VALUES
+from pipeline.base.auto import AUTO, SMALL, VALUES
 from pipeline.base.words import counted
 from pipeline.judging.reach import BACKBONE
 
@@ -20,11 +20,9 @@ if TYPE_CHECKING:
 PHOTOGRAPH = 64
 """Pixels; pictures whose shorter side is smaller are drawings, digits or icons, or as good as these to a network."""
 
-DEFAULT = "small_cnn"
-"""The network for small pictures, and what params.yaml names until a person chooses another one."""
-
-WITHOUT_WEIGHTS = "photo_cnn"
-"""The network for photographs where no weights are at hand."""
+DEFAULT, WITHOUT_WEIGHTS = SMALL
+"""The network for small pictures, which params.yaml names until a person chooses another one, and the one for
+photographs where no weights are at hand."""
 
 SIZES, SIZES_WITHOUT_WEIGHTS = (160, 128, 96), (96, 64)
 """Pixels for a network for photographs, the best first: the first that the pictures nearly have, else the last."""
@@ -92,7 +90,7 @@ def fitting(traits: "Traits", written: Mapping[str, Any], weights: Sequence[str]
         weights: files of pretrained weights at hand, each named after its architecture.
     """
     is_photographs = traits.side >= PHOTOGRAPH
-    is_chosen = written["train.architecture"] not in (DEFAULT, *([WITHOUT_WEIGHTS] if is_photographs else []))
+    is_chosen = written["train.architecture"] not in (SMALL if is_photographs else (DEFAULT,))
     network = _network(traits, written, weights) if is_photographs else []
     pretrained = next((one.value for one in network if one.name == "train.pretrained"), written["train.pretrained"])
     wanted = [*network]
@@ -157,7 +155,7 @@ def _network(traits: "Traits", written: Mapping[str, Any], weights: Sequence[str
     """The network for photographs; none where a person chose one for which there is nothing to begin with."""
     chosen = written["train.architecture"]
     by_architecture = {PurePosixPath(file).stem: file for file in sorted(weights, reverse=True)}
-    if chosen in (DEFAULT, WITHOUT_WEIGHTS):
+    if chosen in SMALL:
         name = BACKBONE if BACKBONE in by_architecture else min(by_architecture, default=WITHOUT_WEIGHTS)
     elif chosen in by_architecture and written["train.pretrained"] is None:
         name = chosen

@@ -8,24 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.model import Description
+from pipeline.base.auto import SMALL
 from pipeline.base.errors import ModelError, one_line
 from pipeline.learning.backend import keras
 
 if TYPE_CHECKING:
     import numpy as np
 
-SMALL_CNN, PHOTO_CNN, LITE0 = "small_cnn", "photo_cnn", "EfficientNetLite0"
-OWN = (SMALL_CNN, PHOTO_CNN, LITE0)
+SMALL_CNN, PHOTO_CNN = SMALL
+LITE0 = "EfficientNetLite0"
+OWN = (*SMALL, LITE0)
 """The architectures that are built here; all others are Keras' or a user's."""
-
-SMALL = (SMALL_CNN, PHOTO_CNN)
-"""Those that begin with random weights, and take images of every shape."""
 
 HEAD = "logits"
 """Name of the last layer of all networks but a user's."""
-
-NO_DOWNLOAD = "URL fetch failure"
-"""What Keras says where it cannot download weights."""
 
 LONGEST = 300
 """Characters of a library's error that are shown."""
@@ -43,6 +39,14 @@ BLOCKS = (
     (1, 3, 1, 6, 320),
 )
 """Of EfficientNet-B0: repeats, kernel, stride of the first, expansion, filters."""
+
+
+class DownloadError(ModelError):
+    """Keras could not download weights."""
+
+    def __init__(self, words: str, reason: str) -> None:
+        super().__init__(words)
+        self.reason = reason
 
 
 def build(description: Description) -> Any:
@@ -228,7 +232,8 @@ def imagenet(description: Description) -> "list[np.ndarray]":
     """ImageNet weights of a `keras.applications` network without its head, which Keras downloads once.
 
     Raises:
-        ModelError: it is unknown, does not fit the images, or cannot be downloaded.
+        ModelError: it is unknown or does not fit the images.
+        DownloadError: they cannot be downloaded.
     """
     import numpy as np
 
@@ -246,16 +251,19 @@ def imagenet(description: Description) -> "list[np.ndarray]":
 
 
 def _unfit(description: Description, error: Exception, with_what: str = "") -> ModelError:
-    remedy = "change prepare.image_size or prepare.channels"
-    if NO_DOWNLOAD in str(error):
-        remedy = (
-            "run it once with network, which keeps them in ~/.keras, or set train.pretrained: null, or to a file that "
-            f"`python -m pipeline weights {description.architecture}` made on another machine"
-        )
-    return ModelError(
+    why = one_line(error)[:LONGEST]
+    words = (
         f"train.architecture {description.architecture} cannot be built for images of shape "
-        f"{description.image_shape}{with_what}: {one_line(error)[:LONGEST]}; {remedy}"
+        f"{description.image_shape}{with_what}: {why}"
     )
+    _, no_download, reason = why.partition("URL fetch failure: ")
+    if no_download:
+        return DownloadError(
+            f"{words}; run it once with network, which keeps them in ~/.keras, or set train.pretrained: null, or to a "
+            f"file that `python -m pipeline weights {description.architecture}` made on another machine",
+            reason,
+        )
+    return ModelError(f"{words}; change prepare.image_size or prepare.channels")
 
 
 def _custom(description: Description) -> Any:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipeline.base.auto import SMALL
 from pipeline.base.params import Count, OpenShare, Section, Share, fits
 
 Metric = Literal["val_loss", "val_accuracy", "loss", "accuracy"]
@@ -102,7 +103,7 @@ class Backbone(Network, part=True):
     @model_validator(mode="after")
     def _begins_with_weights_that_there_are(self) -> Self:
         name = self.architecture
-        if self.pretrained == "imagenet" and (name in ("small_cnn", "photo_cnn") or ":" in name):
+        if self.pretrained == "imagenet" and (name in SMALL or ":" in name):
             raise ValueError(
                 "pretrained: imagenet is for EfficientNetLite0 and keras.applications names, and architecture is "
                 f"{name}; set pretrained: null, or to a file of weights of that network"

@@ -8,6 +8,7 @@ import pytest
 from samples import description
 
 from pipeline.artifacts.model import Description
+from pipeline.base import auto
 from pipeline.base.errors import ModelError
 from pipeline.learning import backend, model, networks
 
@@ -74,7 +75,7 @@ def test_moving_averages_arrive_within_a_small_cycle(name: str) -> None:
     assert {layer.momentum for layer in network.layers if type(layer).__name__ == "BatchNormalization"} == {0.9}
 
 
-@pytest.mark.parametrize("name", networks.SMALL)
+@pytest.mark.parametrize("name", auto.SMALL)
 @pytest.mark.parametrize("shape", [(8, 8, 1), (64, 64, 3), (97, 97, 3)])
 def test_the_small_networks_take_images_of_every_shape(name: str, shape: tuple[int, int, int]) -> None:
     network = networks.build(other(architecture=name, image_shape=shape))
