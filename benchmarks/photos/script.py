@@ -62,18 +62,23 @@ def measure(there: Files, source: Source, work: Path, seeds: list[int]) -> dict[
 
 def _apart(train: Any, *given: Any) -> dict[str, Any]:
     """What one of the two gives, in a process of its own."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _on_one_thread) as pool:
         result: dict[str, Any] = pool.submit(train, *given).result()
         return result
+
+
+def _on_one_thread() -> None:
+    """Before TensorFlow has done anything in the process: afterwards it is too late."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def by_script(there: Files, source: Source, work: Path, size: int, seed: int) -> dict[str, Any]:
     """Three convolutions, a dense layer, Adam, no augmentation: what tutorials show, with early stopping on val."""
     import keras
-    import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
     seen = photos.load(there, size, val_fraction(source), work)
     is_train = ~(seen.is_test | seen.is_val)
     keras.utils.set_random_seed(seed)

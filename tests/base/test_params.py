@@ -248,7 +248,6 @@ def test_a_value_out_of_range_is_named_with_what_was_expected(edited, name, valu
         ("prepare.replay", "all"),
         ("prepare.replay", 0),
         ("prepare.fit", "pad"),
-        ("train.pretrained", "imagenet"),
         ("train.pretrained", "data/weights/v1.2/MobileNetV2.safetensors"),
         ("train.pretrained", "w.npz"),
         ("train.tune", "first"),
@@ -282,6 +281,11 @@ def test_a_value_out_of_range_is_named_with_what_was_expected(edited, name, valu
 def test_a_value_at_the_edge_is_taken(edited, name, value):
     section, _, key = name.partition(".")
     assert edited({name: value}).model_dump(mode="json", by_alias=True)[section][key] == value
+
+
+def test_weights_that_keras_downloads_are_for_its_networks(edited):
+    train = edited({"train.pretrained": "imagenet", "train.architecture": "MobileNetV3Small"}).train
+    assert (train.pretrained, train.architecture) == ("imagenet", "MobileNetV3Small")
 
 
 @pytest.mark.parametrize("value", [-3, "al"], ids=str)
