@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.workspace import CHECKOUT
+from pipeline.base.auto import MIXTURES
 
 if TYPE_CHECKING:
     from pipeline.learning.settings import Train
@@ -68,6 +69,9 @@ ARMS = {
                           ALL | {"max_epochs": COSINE, "patience": 1000, "reduce_patience": 0}, cosine=COSINE,
                           streams=("P1", "P2", "quick")),
     "recipe": Arm("the recipe: defaults of params.yaml"),
+    "recipe, blended": Arm("the recipe, blended with the parent", changes={"blend": MIXTURES}, streams=("P1", "P2")),
+    "recipe, new once": Arm("the recipe, new photographs once in an epoch", changes={"repeat_new": 1, "replay": 8},
+                            streams=("P1", "P2")),
     "recipe, fresh outputs": Arm("the recipe, new outputs begin at random", has_newcomers=False, streams=FEW),
     "head": Arm("tune: head", changes=HEAD, first="head"),
     "head, fresh outputs": Arm("tune: head, new outputs begin at random", changes=HEAD, has_newcomers=False,
@@ -83,7 +87,17 @@ OPPONENT = "scratch"
 TWIN = "head scratch"
 """What `tune: head` is compared with besides."""
 
-WARM_ONLY = {"warm_from", "restore", "passes_per_new", "warm_epochs", "warm_rate", "blend", "audit_every"}
+WARM_ONLY = {
+    "warm_from",
+    "restore",
+    "passes_per_new",
+    "warm_epochs",
+    "warm_rate",
+    "replay",
+    "repeat_new",
+    "blend",
+    "audit_every",
+}
 """Settings that a cold start does not read."""
 
 

@@ -211,7 +211,7 @@ class Lab:
 
         if description.is_head_only:
             return starts.for_head(train)
-        return starts.warmed(train, part) if kind == "warm" else train.model_copy(update={"replay": "all"})
+        return starts.warmed(train, part) if kind == "warm" else train.model_copy(update=starts.ALL_ALIKE)
 
     def _shown(
         self, now: Played, description: "Description", around: "Arrays", rows: np.ndarray

@@ -11,28 +11,41 @@ AUTO = "auto"
 SMALL = ("small_cnn", "photo_cnn")
 """The networks that always begin with random weights: for small pictures, and for photographs."""
 
+BACKBONE_SIZE = 160
+"""Pixels of an image's sides that suit pretrained weights."""
+
+
+Value = float | str | tuple[float, ...] | None
+"""Of a setting; a tuple is a list in YAML."""
+
 
 class Defaults(NamedTuple):
     """What `auto` stands for, by the kind of network."""
 
-    small_cnn: float | str | None
+    small_cnn: Value
     """For `train.architecture: small_cnn`."""
-    fresh: float | str | None
+    fresh: Value
     """For other networks that start cold from random weights."""
-    pretrained: float | str | None
+    pretrained: Value
     """For those that start cold from pretrained weights (`train.pretrained`)."""
 
 
+MIXTURES = (0, 0.25, 0.5, 0.75, 1)
+"""What `train.blend` is by default. With pretrained weights it chose worse on few validation images than the result by
+itself, and its scoring cost a tenth of a cycle (`python -m benchmarks.photos --arms "recipe, blended"`)."""
+
 VALUES: Mapping[str, Defaults] = {
-    "prepare.image_size": Defaults(32, 96, 160),
+    "prepare.image_size": Defaults(32, 96, BACKBONE_SIZE),
     "train.passes_per_new": Defaults(150, 150, None),
     "train.warm_epochs": Defaults(10, 10, 2),
     "train.max_epochs": Defaults(60, 60, 12),
-    "train.replay": Defaults("all", "all", 8),
+    "train.replay": Defaults("all", "all", 7),
+    "train.repeat_new": Defaults(1, 1, 2),
     "train.shift": Defaults(0.125, 0.125, 0.125),
     "train.learning_rate": Defaults(0.002, 0.002, 0.0003),
     "train.warm_rate": Defaults(2.5, 2.5, 0.5),
     "train.patience": Defaults(6, 6, 3),
+    "train.blend": Defaults(MIXTURES, MIXTURES, ()),
 }
 """By the name of the setting; no other setting may be `auto`."""
 
@@ -42,6 +55,7 @@ NOT_FOR_HEAD = {
     "train.warm_epochs",
     "train.max_epochs",
     "train.replay",
+    "train.repeat_new",
     "train.shift",
     "train.learning_rate",
     "train.warm_rate",
@@ -49,7 +63,7 @@ NOT_FOR_HEAD = {
 """Of these, what a training of the head alone does not read (`train.tune: head`)."""
 
 
-def standing_for(content: Mapping[str, Any]) -> dict[str, float | str | None]:
+def standing_for(content: Mapping[str, Any]) -> dict[str, Value]:
     """What each `auto` stands for, by the name of the setting.
 
     Args:
@@ -67,7 +81,7 @@ def filled(content: Mapping[str, Any]) -> dict[str, Any]:
     return changed
 
 
-def differing(content: Mapping[str, Any]) -> dict[str, float | str | None]:
+def differing(content: Mapping[str, Any]) -> dict[str, Value]:
     """What of `standing_for` is another value than for small_cnn, the default, and is read."""
     unread = NOT_FOR_HEAD if _value(content, "train.tune") == "head" else set()
     values = standing_for(content).items()

@@ -105,7 +105,7 @@ def load(path: Path, kind: type[Settings]) -> Settings:
         raise ParamsError(f"{path}: {' or '.join(choices)}{_of_auto(same[0])}") from None
 
 
-def differing(path: Path) -> dict[str, float | str | None]:
+def differing(path: Path) -> dict[str, auto.Value]:
     """What `auto` stands for in the file, by setting, where that is another value than for small_cnn."""
     return auto.differing(_read(path, Excerpt))
 

@@ -29,23 +29,24 @@ def pick(old: "pl.DataFrame", num_new: int, per_new: int | Literal["all"], seed:
     return old.sort("rank")[np.sort(picked)].sort("digest")
 
 
-def length(num_images: int, num_new: int, per_new: int | Literal["all"]) -> int:
+def length(num_images: int, num_new: int, per_new: int | Literal["all"], repeated: int = 1) -> int:
     """Images of one epoch; see `order`."""
     num_old = num_images - num_new
-    return num_new + (num_old if per_new == "all" else min(num_old, per_new * num_new))
+    return repeated * num_new + (num_old if per_new == "all" else min(num_old, per_new * num_new))
 
 
-def order(is_new: "np.ndarray", per_new: int | Literal["all"], seed: int, epoch: int) -> "np.ndarray":
-    """Rows of one epoch, in the order of training: every new image once and some old ones, drawn anew each epoch.
+def order(is_new: "np.ndarray", per_new: int | Literal["all"], repeated: int, seed: int, epoch: int) -> "np.ndarray":
+    """Rows of one epoch, in the order of training: every new image and some old ones, drawn anew each epoch.
 
     Args:
         is_new: bool (images,): which of the images are to be learned in this cycle.
         per_new: how many old ones to draw per new one.
+        repeated: how often a new one comes.
         seed, epoch: the only other things that the order depends on.
     """
     import numpy as np
 
     rng = np.random.default_rng([seed, epoch])
     new, old = np.flatnonzero(is_new), np.flatnonzero(~is_new)
-    count = length(len(is_new), len(new), per_new)
-    return rng.permutation(np.concatenate([new, rng.choice(old, count - len(new), replace=False)]))
+    num_old = length(len(is_new), len(new), per_new) - len(new)
+    return rng.permutation(np.concatenate([np.tile(new, repeated), rng.choice(old, num_old, replace=False)]))

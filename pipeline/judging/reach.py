@@ -4,7 +4,7 @@ import math
 
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.training import IDLE, Training
-from pipeline.base.auto import SMALL, VALUES
+from pipeline.base.auto import BACKBONE_SIZE, SMALL
 from pipeline.judging.paired import Counts, lower_bound
 from pipeline.judging.settings import Bound
 
@@ -140,7 +140,7 @@ def for_a_first(training: Training, accuracy: float, made: Description, num_trai
             "train.tune: head, prepare.image_size: auto and prepare.channels: 3"
         )
     if made.is_head_only:
-        if made.image_shape[0] < int(VALUES["prepare.image_size"].pretrained or 0):
+        if made.image_shape[0] < BACKBONE_SIZE:
             helps.append("so do larger pictures, if the images are as large (prepare.image_size: auto)")
         helps.append("so may training the whole network, which takes longer (train.tune: all)")
     if accuracy >= 1 / num_labels:  # else it is worse than guessing, which the gate never takes

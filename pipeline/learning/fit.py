@@ -254,7 +254,7 @@ class _Loop:
 
         part, train = self.parts.train, self.train
         is_new = np.ones(len(part), bool) if part.is_unlearned is None else part.is_unlearned
-        return replay.order(is_new, train.replay, train.seed, len(self.state.history))
+        return replay.order(is_new, train.replay, train.repeat_new, train.seed, len(self.state.history))
 
     def _batches(self, order: "np.ndarray", epoch: int, first: int) -> Iterator[tuple[Any, int]]:
         """The batches of an epoch from step `first` on, with their sizes.

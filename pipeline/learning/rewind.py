@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from pipeline.learning.engine import Engine
 
 LATER = (
-    "audit_every audit_above head_rate head_epochs passes_per_new warm_epochs max_epochs replay batch_size flip shift "
-    "crop colour rand_augment mixup cutmix learning_rate warm_rate weight_decay patience min_delta start_from_epoch "
-    "target reduce_patience reduce_factor min_learning_rate blend diverged_at max_retries retry_factor devices threads "
-    "seed"
+    "audit_every audit_above head_rate head_epochs passes_per_new warm_epochs max_epochs replay repeat_new batch_size "
+    "flip shift crop colour rand_augment mixup cutmix learning_rate warm_rate weight_decay patience min_delta "
+    "start_from_epoch target reduce_patience reduce_factor min_learning_rate blend diverged_at max_retries "
+    "retry_factor devices threads seed"
 )
 """Settings of section `train` that may be others after going back: they only say how training goes on."""
 

@@ -132,6 +132,7 @@ class Train(Start, Backbone, Augmentation, Repeatable):
     warm_epochs: Count | None
     max_epochs: Count
     replay: Literal["all"] | Annotated[int, Field(ge=0)]
+    repeat_new: Annotated[int, Field(ge=1, le=100)]
     batch_size: Count
     optimizer: Literal["adamw", "adam", "sgd"]
     learning_rate: Annotated[float, Field(gt=0, le=10)]

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 UNCHANGED = {"flip": False, "shift": 0.0, "crop": 0, "colour": 0.0, "rand_augment": 0, "mixup": 0.0, "cutmix": 0.0}
 """Settings of augmentation with which an image stays as it is."""
 
+ALL_ALIKE = {"replay": "all", "repeat_new": 1}
+"""Settings with which an epoch has every image once, new or old."""
+
 LEARNED_SHARE, FRESH_SHARE = 0.4, 0.1
 """Factors of shrink and perturb, as in the code of Ash and Adams."""
 
@@ -37,7 +40,7 @@ def warmed(train: Train, part: "Part") -> Train:
     num_new = len(part) if part.is_unlearned is None else int(part.is_unlearned.sum())
     limits = [train.max_epochs, train.warm_epochs or train.max_epochs]
     if train.passes_per_new is not None:
-        size = max(replay.length(len(part), num_new, train.replay), 1)
+        size = max(replay.length(len(part), num_new, train.replay, train.repeat_new), 1)
         limits.append(max(round(train.passes_per_new * num_new / size), 1))
     rate = train.learning_rate * train.warm_rate
     return train.model_copy(update={"max_epochs": min(limits), "learning_rate": rate})
@@ -49,8 +52,8 @@ def for_head(train: Train) -> Train:
     Its loss is convex, so nothing that a warm start takes over can be in the way; and its passes cost next to nothing,
     so it may train on all images until early stopping. Features know no augmentation.
     """
-    alone = {"learning_rate": train.head_rate, "max_epochs": train.head_epochs, "replay": "all"}
-    return train.model_copy(update=alone | UNCHANGED)
+    alone = {"learning_rate": train.head_rate, "max_epochs": train.head_epochs}
+    return train.model_copy(update=alone | ALL_ALIKE | UNCHANGED)
 
 
 def shrunk(

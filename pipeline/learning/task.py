@@ -145,7 +145,7 @@ class Task:
         """The settings of a training on all images until early stopping, such as an audit."""
         if self.description_afresh.is_head_only:
             return starts.for_head(self.train)
-        return self.train.model_copy(update={"replay": "all"})
+        return self.train.model_copy(update=starts.ALL_ALIKE)
 
 
 def read(paths: Paths, train: Train, replayed: int | Literal["all"]) -> Task:

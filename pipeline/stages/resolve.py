@@ -6,6 +6,7 @@ training, hence the pin: the parent is that of the newest version trained on exa
 there is one; else the champion. The champion to beat is pinned in the same way.
 """
 
+import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -69,7 +70,7 @@ def run(paths: Paths) -> None:
     stands = params.differing(paths.params)
     if stands and cycle.on_recipe is None:
         network = f"{settings.train.architecture}{' with pretrained weights' if settings.train.pretrained else ''}"
-        values = ", ".join(f"{key} {'null' if value is None else value}" for key, value in stands.items())
+        values = ", ".join(f"{key} {value if value == 'all' else json.dumps(value)}" for key, value in stands.items())
         print(f"resolve: auto stands for what suits {network}: {values}")
 
 

@@ -1,5 +1,6 @@
 """`auto` in params.yaml: which settings may have it, and what it stands for."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -24,10 +25,12 @@ BEFORE = {
     "train.warm_epochs": 10,
     "train.max_epochs": 60,
     "train.replay": "all",
+    "train.repeat_new": 1,
     "train.shift": 0.125,
     "train.learning_rate": 0.002,
     "train.warm_rate": 2.5,
     "train.patience": 6,
+    "train.blend": (0, 0.25, 0.5, 0.75, 1),
 }
 """What params.yaml said before there was auto. Another value would train every small CNN anew."""
 NETWORKS = {
@@ -69,8 +72,8 @@ def test_the_file_has_auto_wherever_it_may_be() -> None:
 
 @pytest.mark.parametrize("name", auto.VALUES)
 def test_the_comment_beside_a_setting_says_what_auto_stands_for(name: str) -> None:
-    def shown(value: float | None) -> str:
-        return "null" if value is None else str(value)
+    def shown(value: auto.Value) -> str:
+        return value if isinstance(value, str) else json.dumps(value)
 
     small_cnn, fresh, pretrained = auto.VALUES[name]
     said = f"auto: {shown(small_cnn)}"
@@ -114,6 +117,7 @@ def test_a_network_of_ones_own_is_one_of_the_others(write: Write) -> None:
 def test_auto_and_the_same_numbers_written_out_are_the_same_recipe(write: Write, kind: str) -> None:
     with_auto = params.load(write({}, **NETWORKS[kind]), Params)
     numbers = {name: getattr(values, kind) for name, values in auto.VALUES.items()}
+    numbers["train.blend"] = list(numbers["train.blend"])
     path = write(numbers, **NETWORKS[kind])
     written_out = params.load(path, Params)
     assert with_auto.model_dump_json() == written_out.model_dump_json()
@@ -123,7 +127,7 @@ def test_auto_and_the_same_numbers_written_out_are_the_same_recipe(write: Write,
 
 def test_what_a_head_does_not_read_is_not_told(write: Write) -> None:
     path = write({"train.tune": "head"}, **NETWORKS["pretrained"])
-    assert set(params.differing(path)) == {"prepare.image_size", "train.patience"}
+    assert set(params.differing(path)) == {"prepare.image_size", "train.patience", "train.blend"}
 
 
 @pytest.mark.parametrize("stage", [validate, prepare, train])

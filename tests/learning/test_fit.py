@@ -129,7 +129,7 @@ def test_each_step_is_fed_what_is_drawn_for_its_images(parts, train, tmp_path, m
     monkeypatch.setattr(Engine, "feed", note)
     trained(parts, train, tmp_path)
     part = parts.train
-    rows = np.sort(replay.order(np.ones(70, bool), train.replay, train.seed, 2)[16:32])
+    rows = np.sort(replay.order(np.ones(70, bool), train.replay, 1, train.seed, 2)[16:32])
     digests = [part.digests[row] for row in rows]
     drawn = augment.augmented(part.inputs[rows], part.labels[rows], digests, train, train.seed, epoch=2, step=1)
     assert all(np.array_equal(one, other) for one, other in zip(fed[6], drawn, strict=True))

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.project  # these train
         ({"passes_per_new": None, "warm_epochs": 4}, 1, 4),
         ({"passes_per_new": 22.0, "replay": 10}, 5, 2),
         ({"passes_per_new": 22.0}, 0, 1),
+        ({"passes_per_new": 30.0, "repeat_new": 2}, 10, 4),
     ],
     ids=str,
 )

@@ -124,6 +124,12 @@ def test_a_warm_start_spends_by_what_is_new_and_another_all_it_needs(task, chang
     assert (made.train_on_all.max_epochs, made.train_on_all.replay) == (60, "all")
 
 
+def test_only_a_warm_start_repeats_what_is_new(task) -> None:
+    assert task(train={"repeat_new": 3}).train_now.repeat_new == 3
+    assert task(train={"repeat_new": 3}).train_on_all.repeat_new == 1
+    assert task(train={"repeat_new": 3, "start": "cold"}).train_now.repeat_new == 1
+
+
 def test_the_inputs_name_what_they_always_named(task) -> None:
     """States on disk and runs in the registry are found by them."""
     inputs = task(pinned=DUE).inputs
