@@ -96,7 +96,7 @@ def test_the_recipe_is_the_defaults_for_a_pretrained_network(source: Source) -> 
     plain = params.load(arms.CHECKOUT / "params.yaml", Params)
     differing = {name for name in type(ours).model_fields if getattr(ours, name) != getattr(plain.train, name)}
     automatic = {"learning_rate", "warm_rate", "passes_per_new", "warm_epochs", "max_epochs", "patience", "replay",
-                 "repeat_new", "blend"}  # fmt: skip
+                 "repeat_new", "blend", "warm_average"}  # fmt: skip
     assert differing <= {"architecture", "pretrained", "threads"} | automatic
     assert ours.learning_rate == 0.0003
     assert arms.settings(ARMS["recipe"], source).prepare.replay == plain.prepare.replay

@@ -93,6 +93,7 @@ WARM_ONLY = {
     "passes_per_new",
     "warm_epochs",
     "warm_rate",
+    "warm_average",
     "replay",
     "repeat_new",
     "blend",

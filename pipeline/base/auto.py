@@ -39,12 +39,13 @@ VALUES: Mapping[str, Defaults] = {
     "train.passes_per_new": Defaults(150, 150, None),
     "train.warm_epochs": Defaults(10, 10, 2),
     "train.max_epochs": Defaults(60, 60, 12),
-    "train.replay": Defaults("all", "all", 7),
+    "train.replay": Defaults("all", "all", 6),
     "train.repeat_new": Defaults(1, 1, 2),
     "train.shift": Defaults(0.125, 0.125, 0.125),
     "train.learning_rate": Defaults(0.002, 0.002, 0.0003),
-    "train.warm_rate": Defaults(2.5, 2.5, 0.5),
+    "train.warm_rate": Defaults(2.5, 2.5, 0.8),
     "train.patience": Defaults(6, 6, 3),
+    "train.warm_average": Defaults(None, None, 1),
     "train.blend": Defaults(MIXTURES, MIXTURES, ()),
 }
 """By the name of the setting; no other setting may be `auto`."""
@@ -59,6 +60,7 @@ NOT_FOR_HEAD = {
     "train.shift",
     "train.learning_rate",
     "train.warm_rate",
+    "train.warm_average",
 }
 """Of these, what a training of the head alone does not read (`train.tune: head`)."""
 

@@ -148,6 +148,7 @@ class Train(Start, Backbone, Augmentation, Repeatable):
     reduce_factor: OpenShare
     min_learning_rate: Annotated[float, Field(gt=0)]
     average: Annotated[float, Field(ge=0)]
+    warm_average: Annotated[float, Field(ge=0)] | None
     blend: tuple[Share, ...]
     diverged_at: Annotated[float, Field(gt=1)]
     max_retries: Annotated[int, Field(ge=0)]

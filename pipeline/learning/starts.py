@@ -27,11 +27,12 @@ LEARNED_SHARE, FRESH_SHARE = 0.4, 0.1
 
 
 def warmed(train: Train, part: "Part") -> Train:
-    """Settings of a warm start: its epochs and its learning rate.
+    """Settings of a warm start: its epochs, its learning rate, and over how many steps weights are averaged.
 
     There are as many epochs as `passes_per_new` and `warm_epochs` allow, one at least: the cost follows what is new.
     The learning rate is `warm_rate` times that of a cold start: weights grow in training, and the larger they are the
-    larger the steps that change their direction (Lyle et al., CoLLAs 2025, arXiv:2507.20057).
+    larger the steps that change their direction (Lyle et al., CoLLAs 2025, arXiv:2507.20057). Averages over as many
+    epochs as there are lag behind: half of them are still the parent's weights, so `warm_average` may ask for fewer.
 
     Args:
         train: section `train` of params.yaml.
@@ -43,7 +44,8 @@ def warmed(train: Train, part: "Part") -> Train:
         size = max(replay.length(len(part), num_new, train.replay, train.repeat_new), 1)
         limits.append(max(round(train.passes_per_new * num_new / size), 1))
     rate = train.learning_rate * train.warm_rate
-    return train.model_copy(update={"max_epochs": min(limits), "learning_rate": rate})
+    average = train.average if train.warm_average is None else min(train.average, train.warm_average)
+    return train.model_copy(update={"max_epochs": min(limits), "learning_rate": rate, "average": average})
 
 
 def for_head(train: Train) -> Train:

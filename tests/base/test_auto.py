@@ -30,6 +30,7 @@ BEFORE = {
     "train.learning_rate": 0.002,
     "train.warm_rate": 2.5,
     "train.patience": 6,
+    "train.warm_average": None,
     "train.blend": (0, 0.25, 0.5, 0.75, 1),
 }
 """What params.yaml said before there was auto. Another value would train every small CNN anew."""

@@ -36,6 +36,14 @@ def test_a_warm_start_gets_passes_by_what_is_new(parts, train, changes, num_new,
     assert warmed.learning_rate == pytest.approx(0.009)
 
 
+@pytest.mark.parametrize(
+    ("average", "warm_average", "expected"), [(2.0, None, 2.0), (2.0, 1.0, 1.0), (0.5, 1.0, 0.5), (0.0, 1.0, 0.0)]
+)
+def test_a_warm_start_averages_over_no_more_epochs_than_asked(parts, train, average, warm_average, expected):
+    given = train.model_copy(update={"average": average, "warm_average": warm_average})
+    assert starts.warmed(given, parts.train).average == expected
+
+
 def test_shrinking_scales_what_is_learned_and_takes_fresh_statistics():
     network = model.build(DESCRIPTION)
     start = {name: np.full_like(value, 2) for name, value in model.arrays(network.weights).items()}
