@@ -97,6 +97,10 @@ def _params() -> "Params":
     return params.load(CHECKOUT / "params.yaml", Params)
 
 
+OFF = {"crop": 0, "colour": 0, "rand_augment": 0, "mixup": 0, "cutmix": 0, "repeat_new": 1, "warm_average": None}
+"""Settings that came after the first results, with the values that leave every bit as it was."""
+
+
 def key(arm: Arm) -> Any:
     """What the outcome of a trial depends on, as a JSON value."""
     from pipeline.base import code
@@ -104,8 +108,7 @@ def key(arm: Arm) -> Any:
     digest = code.digest("pipeline.learning.fit", "pipeline.learning.engine", "pipeline.learning.starts")
     # No stream brings so much at once that the first does anything, and nobody goes back in one.
     train = train_of(arm)
-    # What is off leaves every bit as it was before there was such a setting.
-    off = {name for name in ("crop", "colour", "rand_augment", "mixup", "cutmix") if not getattr(train, name)}
+    off = {name for name, value in OFF.items() if getattr(train, name) == value}
     of_pretrained = {"tune", "head_rate", "head_epochs"}
     settings = train.model_dump(mode="json", exclude={"audit_above", "from_epoch"} | off | of_pretrained)
     return [settings, arm.start, pool(arm), digest]
