@@ -23,7 +23,7 @@ from pipeline.base.words import counted
 from pipeline.checking import facts, inspection
 from pipeline.checking.inspection import Inspection, Past
 from pipeline.checking.settings import Validate
-from pipeline.data import archives, delta, exports, labels, layouts, names, placing, scan, sources, splits
+from pipeline.data import archives, delta, exports, labels, layouts, names, placing, scan, sources, splits, straddling
 from pipeline.data.inventory import Inventory
 from pipeline.data.labels import Line
 from pipeline.data.layouts import FileHere, Layout, Splitting
@@ -165,6 +165,7 @@ def _add(given: _Given, batch: NewBatch, options: _Options, sections: Params, en
     print(f"add: {takes} into {batch.target} ({_counts(taken) or 'none'})")
     if taken.is_empty():
         return 0
+    _warn_of_stems(given, taken, layout, sections.prepare)
     # Before anything is placed: what is refused, is refused before that.
     is_due = options.is_setting or advice.is_due(options.params, _median_side(inspected.looks))
     found = _advice(taken, held, given, options, sections) if is_due else None
@@ -183,6 +184,15 @@ def _add(given: _Given, batch: NewBatch, options: _Options, sections: Params, en
     )
     _tell(found, options)
     return 0
+
+
+def _warn_of_stems(given: _Given, taken: "pl.DataFrame", layout: Layout, prepare: Prepare) -> None:
+    """Warn where names of files suggest groups that nobody gave: before the images are split."""
+    if prepare.group is not None or any(image.group for image in layout.images):
+        return
+    named = [(given.below(path), label) for path, label in taken.select("path", "label").iter_rows()]
+    if warning := straddling.suggestion(named):
+        print(f"add: {warning}")
 
 
 def _advice(

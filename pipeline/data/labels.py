@@ -270,9 +270,7 @@ def lines_of_csv(name: str, content: bytes, again: str) -> dict[str, Line]:
         if not row:
             continue
         if len(row) != len(header):
-            raise DataError(
-                f"{name}: line {number} has {len(row)} cells; expected {_expected_cells(header)}; {remedy}"
-            )
+            raise DataError(f"{name}: line {number} has {len(row)} cells; expected {_expected_cells(header)}; {remedy}")
         line = _line(f"{name}: line {number}", dict(zip(header, row, strict=True)), remedy)
         file = row[0].strip()
         if lines.setdefault(file, line) != line:

@@ -209,7 +209,9 @@ def test_lists_of_other_tools_are_understood(content: str, name: str) -> None:
 
 def test_it_is_said_which_columns_were_taken() -> None:
     layout = read("1.jpg", "2.jpg", labels_csv="id,filename,class,other\n7,1.jpg,cat,x\n8,2.jpg,dog,x\n")
-    assert layout.says == ("labels are those of labels.csv: 'filename' is the file, 'class' is its label; 'other' comes along",)
+    assert layout.says == (
+        "labels are those of labels.csv: 'filename' is the file, 'class' is its label; 'other' comes along",
+    )
 
 
 def test_exports_of_label_studio_are_understood() -> None:

@@ -39,13 +39,18 @@ def digests(names, **more) -> pl.DataFrame:
     return pl.DataFrame({"digest": list(names), **more}, schema=dict.fromkeys(["digest", *more], pl.String))
 
 
+def tied(groups) -> pl.DataFrame:
+    """Of `data.groups`, where nothing is torn."""
+    return digests(groups, group=list(groups.values())).with_columns(is_torn=pl.lit(value=False))
+
+
 def extend(rows=None, changes=(), groups=None, aside=(), split="train", cycle="c1", wished=None) -> pl.DataFrame:
     deal = split if callable(split) else lambda _: split
     groups, wished = groups or {}, wished or {}
     return ledger.extend(
         ledger.empty() if rows is None else rows,
         accepted(changes),
-        digests(groups, group=list(groups.values())),
+        tied(groups),
         digests(aside),
         digests(wished, split=list(wished.values())),
         deal,
@@ -83,6 +88,9 @@ def test_a_first_cycle_writes_one_row_per_image_sorted(rows):
         "dct": word,
         "across": word,
         "down": word,
+        "torn": False,
+        "named": [],
+        "slices": [],
     }
 
 
@@ -239,7 +247,7 @@ def test_over_any_cycles_no_image_moves_to_another_split_and_labels_are_those_of
         rows = ledger.extend(
             rows,
             changes,
-            digests(groups, group=list(groups.values())),
+            tied(groups),
             digests([]),
             digests([], split=[]),
             deal,
