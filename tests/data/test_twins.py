@@ -7,7 +7,6 @@ import hypothesis
 import numpy as np
 import polars as pl
 import pytest
-from examples import examples
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
