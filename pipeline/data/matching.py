@@ -61,7 +61,8 @@ def chosen(folder: str, here: Set[str], lists: Mapping[str, bytes], again: str) 
 
 def _agrees(matched: Matched) -> bool:
     """Whether a list says what the folders say, and so nothing new."""
-    return all(row.label == PurePosixPath(path).parent.name for path, row in matched.rows.items())
+    rows = matched.rows.items()
+    return all(row.label == PurePosixPath(path).parent.name and not row.group for path, row in rows)
 
 
 def _refuse_contradiction(folder: str, matched: Matched, again: str) -> None:
