@@ -153,10 +153,11 @@ def named(ledger: "pl.DataFrame", names: "pl.DataFrame") -> "pl.DataFrame":
 
     if names.is_empty():
         return ledger
-    more = names.group_by("digest").agg(pl.col("name").alias("more"))
-    every = pl.col("named").list.concat(pl.col("more").fill_null([])).list.unique().list.sort()
-    rows = ledger.join(more, on="digest", how="left", maintain_order="left")
-    return rows.with_columns(named=every).select(COLUMNS)
+    known = ledger.select("digest", "named").join(names, on="digest", how="semi")
+    every = pl.concat([known.explode("named").select("digest", name="named").drop_nulls(), names])
+    now = every.unique().sort("digest", "name").group_by("digest").agg(pl.col("name").alias("now"))
+    rows = ledger.join(now, on="digest", how="left", maintain_order="left")
+    return rows.with_columns(named=pl.coalesce("now", "named")).select(COLUMNS)
 
 
 def sliced(ledger: "pl.DataFrame", said: "pl.DataFrame", kept: Collection[str]) -> "pl.DataFrame":

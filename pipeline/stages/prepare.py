@@ -152,8 +152,8 @@ def _looked_at(sources: Sources, parent: Parent, new: "pl.DataFrame", prepare: P
     """The batches whose labels.csv and names may say what the parent's ledger does not know: those that changed since,
     and those with images that were set aside until now."""
     known: tuple[Source, ...] = ()
-    # Versions of before there were groups have no such setting, and with another rule all names are read anew.
-    if parent.lineage and parent.lineage.params.get("prepare", {}).get("group", ...) == prepare.group:
+    # With another rule all names are read anew.
+    if parent.lineage and parent.lineage.params.get("prepare", {}).get("group") == prepare.group:
         known = parent.lineage.sources
     changed = set(delta.changed(known, sources.sources)[1])
     folders = new["path"].str.extract("(?s)^(.*)/").unique()

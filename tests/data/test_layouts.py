@@ -225,11 +225,13 @@ def said(layout: Layout) -> dict[str, tuple[str, dict[str, str]]]:
         ("labels_csv", "file,label,group,site\n1.jpg,cat,p7,north\n2.jpg,dog,,\n"),
         ("labels_csv", "file;Site;Group;label\nphotos/1.jpg;north;p7;cat\n2.jpg;;;dog\n"),
         ("train_csv", "id,image,target,Group,Site\n1,1.jpg,cat,p7,north\n2,2.jpg,dog,,\n"),
-        ("list_json", '[{"image": "1.jpg", "label": "cat", "group": "p7", "site": "north"}, {"image": "2.jpg", "label": '
-         '"dog"}]'),
+        (
+            "list_json",
+            '[{"image": "1.jpg", "label": "cat", "group": "p7", "site": "north"}, {"image": "2.jpg", "label": "dog"}]',
+        ),
     ],
     ids=["our own", "another order", "of Kaggle", "JSON"],
-)  # fmt: skip
+)
 def test_groups_and_slices_of_a_list_come_along(name: str, content: str) -> None:
     assert said(read("1.jpg", "2.jpg", **{name: content})) == {"1.jpg": ("p7", {"site": "north"}), "2.jpg": ("", {})}
 
@@ -249,8 +251,8 @@ def test_columns_that_can_be_no_slices_are_left_out_and_told() -> None:
     assert set(map(str, said(layout).values())) == {str(("", {"site": "north", "split of": "a"}))}
     assert layout.says[1] == (
         "columns of labels.csv that do not come along: 'time' (it has another value for each image), '<b>' (its name "
-        "cannot be that of a slice), 'site' (it is there twice), 'note' (it has a value of more than 100 characters, or "
-        "one that hides something)"
+        "cannot be that of a slice), 'site' (it is there twice), 'note' (it has a value of more than 100 characters, "
+        "or one that hides something)"
     )
     many = read(*names, labels_csv="\n".join([f"image,label,{','.join(f's{n}' for n in range(10_000))}",
                                               *(f"{name},cat{',a' * 10_000}" for name in names)]))  # fmt: skip
