@@ -33,8 +33,6 @@ class Grouping(NamedTuple):
     """Columns digest and name: which image is of which named group from now on, old and new ones."""
     torn: tuple[str, ...]
     """Known images that are said to be of a group in another split, and are left out from now on."""
-    num_late: int
-    """Known images that are so, and stay: they are too many."""
 
 
 class Tie(NamedTuple):
@@ -93,7 +91,6 @@ def of(
         ),
         pl.DataFrame(named, schema={"digest": text, "name": text}, orient="row"),
         tuple(sorted({digest for digest, _ in strange})) if is_few else (),
-        0 if is_few else len({digest for digest, _ in strange}),
     )
 
 

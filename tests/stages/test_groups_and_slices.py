@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import polars as pl
 import yaml
-from project import Project, picture
+from project import Project, picture, pictures
 
 from pipeline.base import files
 from pipeline.data import dataset
@@ -148,6 +148,18 @@ def test_groups_that_come_too_late_are_told_and_the_way_out_works(project: Proje
     anew = project.cycle()
     assert "straddle" not in anew.out
     assert all(len(splits) == 1 for splits in splits_by_group(project).values())
+
+
+def test_a_rule_that_comes_late_is_told_too(trained: Project) -> None:
+    trained.space.params(prepare={"group": r"^(?:cat|dog)/(\d)"})
+    trained.add("second", pictures(range(30, 40), "cat", "dog"))
+    done = trained.upto("prepare")
+    assert done.code == 0, done.err
+    assert re.search(r"prepare: warning: \d groups straddle the splits \(\d+ train, \d+ val, \d+ holdout\)", done.out)
+    assert {tuple(row["named"]) for path, row in trained.ledger().items() if "/7." in path or "/3" in path} == {
+        ("3",),
+        ("7",),
+    }
 
 
 def test_a_known_image_that_comes_again_in_a_group_of_another_split_is_left_out(project: Project) -> None:
