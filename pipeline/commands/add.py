@@ -366,10 +366,17 @@ def _held(images: Path, ignore: tuple[str, ...]) -> "pl.DataFrame":
 
 
 def _new(here: "pl.DataFrame", held: "pl.DataFrame") -> "pl.DataFrame":
-    """The images that no batch holds under this label; of copies in one group the one with the least path."""
+    """The images that no batch holds under this label; of copies in one group the one with the least path.
+
+    An image that is there already comes along with new ones of its group, or nobody would know that it is of it.
+    """
+    import polars as pl
+
     pair = ["digest", "label"]
-    new = here.join(held, on=pair, how="anti").sort("path")
-    return new.unique([*pair, "group"], keep="first", maintain_order=True)
+    new = here.join(held, on=pair, how="anti")
+    grouped = (pl.col("group") != "") & pl.col("group").is_in(new["group"].implode())
+    tied = here.join(held, on=pair, how="semi").filter(grouped)
+    return pl.concat([new, tied]).sort("path").unique([*pair, "group"], keep="first", maintain_order=True)
 
 
 def _inspect(new: "pl.DataFrame", held: "pl.DataFrame", given: _Given, sections: Params) -> Inspection:

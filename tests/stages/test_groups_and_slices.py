@@ -4,7 +4,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-import polars as pl
 import yaml
 from project import Project, picture, pictures
 
@@ -210,13 +209,20 @@ def test_a_hostile_column_stops_the_cycle_before_anything_is_trained(project: Pr
     assert project.upto("prepare").code == 0
 
 
-def test_a_ledger_without_groups_is_gone_on_with(project: Project) -> None:
-    """As versions have it that were registered before there were groups."""
-    from pipeline.data import ledger
-
-    listed(project, "first", range(60), "")
-    assert project.upto("prepare").code == 0
-    old = project.table("ledger.parquet").drop("torn", "named", "slices")
-    assert ledger.completed(old).equals(project.table("ledger.parquet"))
-    assert ledger.completed(old, ["digest", "torn"])["torn"].to_list() == [False] * len(old)
-    assert isinstance(ledger.completed(old).schema["slices"], pl.List)
+def test_what_was_set_aside_has_its_group_and_slices_once_it_comes_in(project: Project) -> None:
+    """Its batch did not change since, and is looked at again."""
+    project.space.params(validate={"new_labels": "allow", "max_quarantined": 1.0})
+    lines = ["file,label,group,site"]
+    for number in range(66):
+        label = "owl" if number < 6 else ("cat", "dog")[number % 2]
+        project.write(f"first/{number}.png", picture(number, label))
+        lines.append(f"{number}.png,{label},{number // 2},north")
+    project.write("first/labels.csv", "\n".join(lines).encode())
+    project.track("first")
+    project.cycle()
+    assert "0" not in splits_by_group(project)
+    project.add("second", pictures(range(100, 112), "owl"))
+    done = project.upto("prepare")
+    assert done.code == 0, done.err
+    assert {"0", "1", "2"} <= splits_by_group(project).keys()
+    assert len(slices(project)) == len(judging(project, "first"))
