@@ -96,6 +96,8 @@ def hint(ledger: "pl.DataFrame") -> str:
     if members.is_empty():
         return ""
     name, count = members.group_by("name").len().sort("len", "name", descending=[True, False]).row(0)
+    if count == 1:
+        return ""
     return (
         f"; a group goes to one split, and {name!r} alone has {counted(count, 'image')}: add images of other groups, "
         "or give smaller groups in labels.csv and `dvc add` the batch, or by prepare.group"
