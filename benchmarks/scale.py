@@ -168,13 +168,13 @@ labels = [("cat", "dog")[n % 2] for n in range(size)]
 folder = lambda n: "all" if one_batch else f"b{n // 10_000:04d}"
 ranks = [splits.rank(digest) for digest in digests]
 prepare = settings.prepare
-table = pl.DataFrame({
+table = ledger.completed(pl.DataFrame({
     "digest": digests, "group": digests, "label": labels,
     "split": [splits.assign(digest, prepare.val_fraction, prepare.holdout_fraction) for digest in digests],
     "path": [f"data/images/{folder(n)}/{labels[n]}/{n:07d}.bmp" for n in range(size)],
     "first_seen": ["0" * 64] * size, "removed": [False] * size, "rank": pl.Series(ranks, dtype=pl.UInt64),
     **{name: rng.integers(0, 2**64, size, dtype=np.uint64) for name in ledger.HASHES},
-}).select(ledger.COLUMNS)
+}))
 place = Path("data/scratch/ledger.parquet")
 files.write_table(place, table)
 lineage = Lineage(

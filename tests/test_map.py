@@ -137,9 +137,9 @@ RERUNS = {
     (D,): ("data/comparison.py data/inventory.py data/removals.py data/sources.py stages/detect.py "),
     (E,): ("artifacts/evaluation.py judging/gate.py showing/plots.py stages/evaluate.py "),
     (P,): (
-        "artifacts/content.py data/neighbours.py data/twins.py data/wishes.py features/content.py "
-        "features/embedding.py features/extraction.py features/inputs.py features/observation.py "
-        "features/shards.py images/likeness.py stages/prepare.py "
+        "artifacts/content.py data/groups.py data/neighbours.py data/remarks.py data/stems.py data/straddling.py "
+        "data/twins.py features/content.py features/embedding.py features/extraction.py features/inputs.py "
+        "features/observation.py features/shards.py images/likeness.py stages/prepare.py "
     ),
     (T,): (
         "learning/audit.py learning/augment.py learning/distortions.py learning/fit.py learning/headstart.py "

@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,9 @@ from pipeline.base.words import counted
 from pipeline.checking import facts, inspection
 from pipeline.checking.inspection import Inspection, Past
 from pipeline.checking.settings import Validate
-from pipeline.data import archives, delta, exports, labels, layouts, names, placing, scan, sources, splits
+from pipeline.data import archives, delta, exports, labels, layouts, names, placing, scan, sources, splits, straddling
 from pipeline.data.inventory import Inventory
+from pipeline.data.labels import Line
 from pipeline.data.layouts import FileHere, Layout, Splitting
 from pipeline.data.placing import NewBatch, Placing
 from pipeline.data.settings import Prepare
@@ -164,6 +165,7 @@ def _add(given: _Given, batch: NewBatch, options: _Options, sections: Params, en
     print(f"add: {takes} into {batch.target} ({_counts(taken) or 'none'})")
     if taken.is_empty():
         return 0
+    _warn_of_stems(given, taken, layout, sections.prepare)
     # Before anything is placed: what is refused, is refused before that.
     is_due = options.is_setting or advice.is_due(options.params, _median_side(inspected.looks))
     found = _advice(taken, held, given, options, sections) if is_due else None
@@ -171,7 +173,9 @@ def _add(given: _Given, batch: NewBatch, options: _Options, sections: Params, en
         _tell(found, options)
         return 0
 
-    rows = [(given.below(path), *rest) for path, *rest in taken.select("path", "label", "split").iter_rows()]
+    said = {image.path: (image.group, image.slices) for image in layout.images}
+    placed = [(given.below(path), *rest) for path, *rest in taken.select("path", "label", "split").iter_rows()]
+    rows = {path: Line(label, split, *said[path]) for path, label, split in placed}
     _place(Placing(batch), given.folder, rows, layout.is_listed, ending)
     message = shlex.quote(f"Add {batch.target.name}")
     print(
@@ -180,6 +184,15 @@ def _add(given: _Given, batch: NewBatch, options: _Options, sections: Params, en
     )
     _tell(found, options)
     return 0
+
+
+def _warn_of_stems(given: _Given, taken: "pl.DataFrame", layout: Layout, prepare: Prepare) -> None:
+    """Warn where names of files suggest groups that nobody gave: before the images are split."""
+    if prepare.group is not None or any(image.group for image in layout.images):
+        return
+    named = [(given.below(path), label) for path, label in taken.select("path", "label").iter_rows()]
+    if warning := straddling.suggestion(named):
+        print(f"add: {warning}")
 
 
 def _advice(
@@ -297,7 +310,7 @@ def _look_at(folder: Path, path: str) -> FileHere:
 
 
 def _read(given: _Given, layout: Layout, prepare: Prepare) -> "pl.DataFrame":
-    """The images of the folder: columns digest, label, path, split."""
+    """The images of the folder: columns digest, label, path, group, split."""
     import polars as pl
 
     print(f"add: reading {counted(len(layout.images), 'file')}", flush=True)
@@ -309,15 +322,15 @@ def _read(given: _Given, layout: Layout, prepare: Prepare) -> "pl.DataFrame":
             if split not in wished:
                 print(f"add: nothing is meant for {split}: it gets {share:.0%} of train (prepare.{split}_fraction)")
         wished = splits.complete(wished, digests, prepare.val_fraction, prepare.holdout_fraction)
-    text = pl.String
     table = pl.DataFrame(
         {
             "digest": digests,
             "label": [image.label for image in layout.images],
             "path": [given.path(image.path) for image in layout.images],
+            "group": [image.group for image in layout.images],
             "split": wished,
         },
-        schema={"digest": text, "label": text, "path": text, "split": text},
+        schema=dict.fromkeys(("digest", "label", "path", "group", "split"), pl.String),
     )
     several = table.drop_nulls("split").group_by("digest").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
     if len(several):
@@ -353,9 +366,17 @@ def _held(images: Path, ignore: tuple[str, ...]) -> "pl.DataFrame":
 
 
 def _new(here: "pl.DataFrame", held: "pl.DataFrame") -> "pl.DataFrame":
-    """The images that no batch holds under this label; of copies the one with the least path."""
+    """The images that no batch holds under this label; of copies in one group the one with the least path.
+
+    An image that is there already comes along with new ones of its group, or nobody would know that it is of it.
+    """
+    import polars as pl
+
     pair = ["digest", "label"]
-    return here.join(held, on=pair, how="anti").sort("path").unique(pair, keep="first", maintain_order=True)
+    new = here.join(held, on=pair, how="anti")
+    grouped = (pl.col("group") != "") & pl.col("group").is_in(new["group"].implode())
+    tied = here.join(held, on=pair, how="semi").filter(grouped)
+    return pl.concat([new, tied]).sort("path").unique([*pair, "group"], keep="first", maintain_order=True)
 
 
 def _inspect(new: "pl.DataFrame", held: "pl.DataFrame", given: _Given, sections: Params) -> Inspection:
@@ -418,7 +439,7 @@ def _counts(taken: "pl.DataFrame") -> str:
     return f"{by_label}; {shown}" if shown else by_label
 
 
-def _place(this: Placing, folder: Path, rows: Sequence[placing.Row], is_listed: bool, ending: Ending) -> None:
+def _place(this: Placing, folder: Path, rows: Mapping[str, Line], is_listed: bool, ending: Ending) -> None:
     """Copy, move, `dvc add`, stage: all of it or nothing."""
     after = ending.undo
 

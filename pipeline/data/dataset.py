@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 INDEX = "dataset.json"
 
+SLICES = "slices.parquet"
+"""See `Dataset.slices`."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -136,6 +139,13 @@ class Dataset:
             ]
         )
 
+    def slices(self) -> "pl.DataFrame":
+        """Which slices the images are in that judge or stop; columns digest, slice and value, a row each, sorted.
+
+        Slices are the further columns of each labels.csv. An image may be in several values of one slice, or in none.
+        """
+        return files.read_table(self.folder / SLICES)
+
 
 def file(folder: Path, split: Split, inputs: str) -> Path:
     """Where what a model sees of a split lies: a .npy; see `Part.inputs` and, for the name, `Description.inputs`."""
@@ -146,6 +156,11 @@ def clear(folder: Path) -> None:
     """An empty folder for a new dataset: what only an earlier one had must not be taken for a part of this one."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+
+
+def write_slices(folder: Path, slices: "pl.DataFrame") -> None:
+    """Write the slices of a dataset, see `Dataset.slices`. They make the model no other one."""
+    files.write_table(folder / SLICES, slices)
 
 
 def write(

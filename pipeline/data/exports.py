@@ -1,4 +1,4 @@
-"""Lists of labels as other tools write them, CSV or JSON, read as rows of file, label and split. Pure.
+"""Lists of labels as other tools write them, CSV or JSON, read as rows of file, label, split, group and slices. Pure.
 
 Label Studio's JSON, JSON-MIN and CSV are among them (its documentation, "Export annotations and data").
 """
@@ -6,12 +6,14 @@ Label Studio's JSON, JSON-MIN and CSV are among them (its documentation, "Export
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from pipeline.base.errors import DataError
+from pipeline.data import labels
+from pipeline.data.labels import Slices
 
 ENDINGS = (".csv", ".tsv", ".json")
 
@@ -39,6 +41,12 @@ LABEL = ("label", "labels", "class", "class_name", "category", "choice", "target
 SPLIT = ("split", "set", "data_set", "dataset", "subset", "partition")
 """Headers of the column that says which images are to train, to stop and to judge."""
 
+GROUP = ("group",)
+"""Header of the column of groups. Others mean one to people, and as something else to others: they are slices."""
+
+MANY = 20
+"""Images from which a column with another value for each is no slice: such are ids and times."""
+
 DELIMITERS = ",;\t"
 
 
@@ -51,6 +59,9 @@ class Row(NamedTuple):
     """As the list calls it; empty if it does not say."""
     line: int
     """Where it stands, from 1 on; of JSON the number of the entry."""
+    group: str = ""
+    """As the list has it; empty if it does not say."""
+    slices: Slices = ()
 
 
 @dataclass(frozen=True)
@@ -61,12 +72,18 @@ class LabelList:
     columns: tuple[str, ...]
     """The headers that were taken, of file, label and, where there is one, split."""
     rows: tuple[Row, ...]
+    others: tuple[str, ...] = ()
+    """Further columns that were taken, as group or as slices."""
+    left_out: tuple[str, ...] = ()
+    """Further columns that were not, each with the reason."""
 
     @property
     def words(self) -> str:
-        """Which columns were taken."""
+        """Which columns were taken, and what of."""
         what = ("the file", "its label", "its split")
-        return ", ".join(f"{column!r} is {meaning}" for column, meaning in zip(self.columns, what, strict=False))
+        taken = ", ".join(f"{column!r} is {meaning}" for column, meaning in zip(self.columns, what, strict=False))
+        others = ", ".join(repr(name) for name in self.others)
+        return f"{taken}; {others} {'comes' if len(self.others) == 1 else 'come'} along" if others else taken
 
 
 def read(name: str, content: bytes) -> LabelList | None:
@@ -83,12 +100,51 @@ def read(name: str, content: bytes) -> LabelList | None:
     file, label, split = places
     if file is None or label is None:
         return None
+    lines = [(line, row) for line, row in table[1:] if any(row)]
+    group = _column(header, GROUP)
+    slices, left_out = _slices(header, [row for _, row in lines], {*places, group})
     rows = tuple(
-        Row(row[file].strip(), row[label].strip(), row[split].strip() if split is not None else "", line)
-        for line, row in table[1:]
-        if any(row)
+        Row(
+            row[file].strip(),
+            row[label].strip(),
+            row[split].strip() if split is not None else "",
+            line,
+            labels.value(row[group]) if group is not None else "",
+            tuple((one, labels.value(row[place])) for place, one in slices.items() if row[place].strip()),
+        )
+        for line, row in lines
     )
-    return LabelList(name, tuple(header[place] for place in places if place is not None), rows)
+    taken = tuple(header[place] for place in places if place is not None)
+    others = (*((header[group],) if group is not None else ()), *slices.values())
+    return LabelList(name, taken, rows, others, left_out)
+
+
+def _slices(
+    header: Sequence[str], rows: Sequence[Sequence[str]], taken: Set[int | None]
+) -> tuple[dict[int, str], tuple[str, ...]]:
+    """The columns that can be slices, name by place; and the others, each with the reason."""
+    slices: dict[int, str] = {}
+    left_out = []
+    for place, cell in enumerate(header):
+        name = labels.column(cell)
+        values = [labels.value(row[place]) for row in rows]
+        if place in taken or _plain(cell) in FILE or not any(values):
+            continue
+        if name in slices.values() or name in GROUP:
+            reason = "it is there twice"
+        elif not labels.is_label(name) or name in labels.RESERVED:
+            reason = "its name cannot be that of a slice"
+        elif len(values) >= MANY and len(set(values)) == len(values):
+            reason = "it has another value for each image"
+        elif len(slices) == labels.MAX_SLICES:
+            reason = f"there are {labels.MAX_SLICES} before it"
+        elif not all(map(labels.is_value, values)):
+            reason = f"it has a value of more than {labels.MAX_VALUE} characters, or one that hides something"
+        else:
+            slices[place] = name
+            continue
+        left_out.append(f"{cell[:40]!r} ({reason})")
+    return slices, tuple(left_out)
 
 
 def bare(file: str) -> str:
@@ -101,8 +157,12 @@ def bare(file: str) -> str:
 
 
 def _column(header: Sequence[str], names: Sequence[str]) -> int | None:
-    plain = [cell.strip().casefold().replace(" ", "_").replace("-", "_") for cell in header]
+    plain = [_plain(cell) for cell in header]
     return next((plain.index(name) for name in names if name in plain), None)
+
+
+def _plain(cell: str) -> str:
+    return cell.strip().casefold().replace(" ", "_").replace("-", "_")
 
 
 def _of_csv(name: str, content: bytes) -> list[tuple[int, list[str]]]:

@@ -19,10 +19,23 @@ MAX_LABEL = 64
 """Characters of a label."""
 
 CSV = "labels.csv"
-"""In the topmost folder of a batch; first line `file,label` or `file,label,split`, files relative to that folder."""
+"""In the topmost folder of a batch; the first line begins `file,label`, files are relative to that folder. A column
+`split` and one `group` may follow, and any others: slices."""
 
 HEADERS = (["file", "label"], ["file", "label", "split"])
-"""First lines of a labels.csv."""
+"""First lines of a labels.csv without groups and slices."""
+
+RESERVED = ("file", "label", "split", "group")
+"""Columns that are no slices."""
+
+MAX_SLICES = 64
+"""Columns of slices in a labels.csv."""
+
+MAX_VALUE = 100
+"""Characters of a group or of a value of a slice."""
+
+Slices = tuple[tuple[str, str], ...]
+"""Names and values of the slices that an image is in, in the order of the columns."""
 
 
 class Line(NamedTuple):
@@ -31,6 +44,9 @@ class Line(NamedTuple):
     label: str
     split: Split | None
     """What the image is wished to be used for, should nothing be decided yet; None: its content decides."""
+    group: str = ""
+    """The images of a group, in whatever batches they are, are used for the same; empty: it is in none."""
+    slices: Slices = ()
 
 
 def is_label(name: str) -> bool:
@@ -38,6 +54,21 @@ def is_label(name: str) -> bool:
     kinds = [unicodedata.category(character)[0] for character in name]  # L letter, N number, M mark on a letter
     inside = all(kind in "LNM" or character in " _.+-" for kind, character in zip(kinds, name, strict=True))
     return 0 < len(name) <= MAX_LABEL and inside and (kinds[0] in "LN" or name[0] == "_")
+
+
+def is_value(text: str) -> bool:
+    """Whether a text can name a group or be the value of a slice: it is short and hides nothing."""
+    return len(text) <= MAX_VALUE and text.isprintable()
+
+
+def column(cell: str) -> str:
+    """What a cell of a first line names: capitals and the way of writing an accent make no other column."""
+    return unicodedata.normalize("NFC", cell.strip().lower())
+
+
+def value(cell: str) -> str:
+    """A cell as the name of a group or the value of a slice."""
+    return unicodedata.normalize("NFC", cell.strip())
 
 
 def named(lineage: Lineage, renamed_labels: Mapping[str, str]) -> Lineage:
@@ -196,18 +227,23 @@ def of_csv(
     return rows.select("digest", "label", "path"), missing
 
 
-def to_csv(rows: Sequence[tuple[str, str, Split | None]]) -> bytes:
-    """A labels.csv of files, relative to the batch, their labels and their splits, if any has one."""
-    has_splits = any(split for *_, split in rows)
+def to_csv(lines: Mapping[str, Line]) -> bytes:
+    """A labels.csv, by file relative to the batch; columns that would be empty are left out."""
+    has_splits = any(line.split for line in lines.values())
+    has_groups = any(line.group for line in lines.values())
+    slices = list(dict.fromkeys(name for line in lines.values() for name, _ in line.slices))
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
-    writer.writerow(HEADERS[has_splits])
-    writer.writerows([(file, label, split or "") if has_splits else (file, label) for file, label, split in rows])
+    writer.writerow([*HEADERS[has_splits], *(["group"] if has_groups else []), *slices])
+    for file, line in lines.items():
+        values = dict(line.slices)
+        cells = [*([line.split or ""] if has_splits else []), *([line.group] if has_groups else [])]
+        writer.writerow([file, line.label, *cells, *(values.get(name, "") for name in slices)])
     return sink.getvalue().encode()
 
 
 def is_own(content: bytes) -> bool:
-    """Whether a file begins as a labels.csv does."""
+    """Whether a file begins as a labels.csv without groups and slices does."""
     first = content.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0]
     return [cell.strip().lower() for cell in first.decode(errors="replace").split(",")] in HEADERS
 
@@ -228,31 +264,80 @@ def lines_of_csv(name: str, content: bytes, again: str) -> dict[str, Line]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{name}: not a CSV file in UTF-8 ({error}); save it as that and {again}") from None
     remedy = f"mend it and {again}"
-    header = [cell.strip().lower() for cell in rows[0]] if rows else []
-    if header not in HEADERS:
-        found = ",".join(rows[0])[:80] if rows else "nothing"
-        raise DataError(f"{name}: line 1 is {found!r}; expected `file,label`; {remedy}")
+    header = _header(name, rows[0] if rows else [], remedy)
     lines: dict[str, Line] = {}
     for number, row in enumerate(rows[1:], start=2):
         if not row:
             continue
         if len(row) != len(header):
-            expected = "a file and its label" if len(header) == 2 else "a file, its label and its split"
-            raise DataError(f"{name}: line {number} has {len(row)} cells; expected {expected}; {remedy}")
-        # Editors write an accent in one way or another; both are one label.
-        file, label = row[0].strip(), unicodedata.normalize("NFC", row[1].strip())
-        if not is_label(label):
-            raise DataError(
-                f"{name}: line {number}: {label!r} is not a label; expected 1 to {MAX_LABEL} letters, digits, spaces "
-                f"or any of _.+-, starting with a letter, digit or _; {remedy}"
-            )
-        split = row[2].strip() if len(row) == 3 else ""
-        if split and split not in SPLITS:
-            raise DataError(
-                f"{name}: line {number}: {split!r} is not a split; expected {', '.join(SPLITS)} or nothing; {remedy}"
-            )
-        line = Line(label, next((one for one in SPLITS if one == split), None))
+            raise DataError(f"{name}: line {number} has {len(row)} cells; expected {_expected_cells(header)}; {remedy}")
+        line = _line(f"{name}: line {number}", dict(zip(header, row, strict=True)), remedy)
+        file = row[0].strip()
         if lines.setdefault(file, line) != line:
-            what = "label" if lines[file].label != label else "split"
+            what = _differing(lines[file], line)
             raise DataError(f"{name}: line {number}: {file!r} has another {what} above; expected one; {remedy}")
     return lines
+
+
+def _header(name: str, cells: Sequence[str], remedy: str) -> list[str]:
+    """The columns that a first line names."""
+    header = [column(cell) for cell in cells]
+    if header[:2] != HEADERS[0]:
+        found = ",".join(cells)[:80] if cells else "nothing"
+        raise DataError(f"{name}: line 1 is {found!r}; expected `file,label`; {remedy}")
+    slices = [one for one in header if one not in RESERVED]
+    if len(slices) > MAX_SLICES:
+        raise DataError(
+            f"{name}: line 1 has {len(slices)} columns besides {', '.join(RESERVED)}; expected {MAX_SLICES} at most, "
+            f"each of which is a slice; take columns out and {remedy.removeprefix('mend it and ')}"
+        )
+    for place, one in enumerate(header):
+        if not is_label(one):
+            raise DataError(
+                f"{name}: line 1: {cells[place][:80]!r} cannot name a column; expected 1 to {MAX_LABEL} letters, "
+                f"digits, spaces or any of _.+-, starting with a letter, digit or _; {remedy}"
+            )
+        if one in header[:place]:
+            raise DataError(f"{name}: line 1 has the column {one!r} twice; expected each once; {remedy}")
+    return header
+
+
+def _expected_cells(header: Sequence[str]) -> str:
+    if header == HEADERS[0]:
+        return "a file and its label"
+    if header == HEADERS[1]:
+        return "a file, its label and its split"
+    return f"{len(header)}, as line 1 has"
+
+
+def _line(place: str, cells: Mapping[str, str], remedy: str) -> Line:
+    """What a line says; `cells` by column."""
+    # Editors write an accent in one way or another; both are one label.
+    label = unicodedata.normalize("NFC", cells["label"].strip())
+    if not is_label(label):
+        raise DataError(
+            f"{place}: {label!r} is not a label; expected 1 to {MAX_LABEL} letters, digits, spaces "
+            f"or any of _.+-, starting with a letter, digit or _; {remedy}"
+        )
+    split = cells.get("split", "").strip()
+    if split and split not in SPLITS:
+        raise DataError(f"{place}: {split!r} is not a split; expected {', '.join(SPLITS)} or nothing; {remedy}")
+    said = {name: value(cell) for name, cell in cells.items() if name not in ("file", "label", "split")}
+    for name, one in said.items():
+        if not is_value(one):
+            raise DataError(
+                f"{place}: {one[:80]!r} cannot be a {name}; expected at most {MAX_VALUE} characters, all of which can "
+                f"be seen, or nothing; {remedy}"
+            )
+    group = said.pop("group", "")
+    slices = tuple((name, one) for name, one in said.items() if one)
+    return Line(label, next((one for one in SPLITS if one == split), None), group, slices)
+
+
+def _differing(one: Line, other: Line) -> str:
+    """In what two lines differ first: the name of the column."""
+    first, second = dict(one.slices), dict(other.slices)
+    for what in ("label", "split", "group"):
+        if getattr(one, what) != getattr(other, what):
+            return what
+    return next(name for name in {**first, **second} if first.get(name) != second.get(name))

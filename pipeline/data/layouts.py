@@ -6,7 +6,7 @@ below each label; and images with a list of labels beside them (`exports`). A fo
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from pipeline.base.errors import DataError
 from pipeline.base.words import counted
 from pipeline.data import labels, matching
+from pipeline.data.labels import Line, Slices
 from pipeline.data.matching import Matched
 from pipeline.data.splits import Split
 
@@ -28,6 +29,9 @@ SPLIT_NAMES: dict[str, Split] = {
 """What splits are called."""
 
 _SPLIT = re.compile(rf"(?:seg[_-])?({'|'.join(SPLIT_NAMES)})(?:[_ -]?(?:set|data|images?|split|[0-9]{{1,4}}))?")
+
+FEW = 5
+"""Columns that are named on the screen."""
 
 DOCUMENTS = {"a text file", "an XML file", "a PDF file", "a ZIP file", "a gzip file"}
 """What `images.sniffing` calls files that nobody takes for images."""
@@ -52,6 +56,8 @@ class Labelled(NamedTuple):
     """Empty if labels.csv does not name it."""
     split: Split | None
     """Where it is meant to be used; None if nobody says."""
+    group: str = ""
+    slices: Slices = ()
 
 
 @dataclass(frozen=True)
@@ -103,12 +109,23 @@ def read(
     Raises:
         DataError: the labels or the splits cannot be told.
     """
-    if labels.CSV in lists and labels.is_own(lists[labels.CSV]):
+    here = {file.path for file in files}
+    if labels.CSV in lists and _is_own(lists[labels.CSV], here):
         return _of_own(folder, files, lists[labels.CSV], splitting, again)
-    chosen = matching.chosen(folder, {file.path for file in files}, lists, again)
+    chosen = matching.chosen(folder, here, lists, again)
     if chosen is not None:
         return _of_list(folder, files, chosen, splitting, again)
     return _of_folders(folder, files, splitting, again)
+
+
+def _is_own(content: bytes, here: Set[str]) -> bool:
+    """Whether a labels.csv is one of ours. With other columns it may be another tool's, whose paths are others."""
+    if labels.is_own(content):
+        return True
+    try:
+        return labels.lines_of_csv(labels.CSV, content, "").keys() <= here
+    except DataError:
+        return False
 
 
 def _of_own(folder: str, files: Sequence[FileHere], content: bytes, splitting: Splitting | None, again: str) -> Layout:
@@ -128,10 +145,12 @@ def _of_own(folder: str, files: Sequence[FileHere], content: bytes, splitting: S
         wished = of_folders if asks else {}
     if splitting == "merge":
         wished = {}
+    unnamed = Line("", None)
     images = tuple(
-        Labelled(path, lines[path].label if path in lines else "", wished.get(path))
+        Labelled(path, line.label, wished.get(path), line.group, line.slices)
         for path in here
         if path not in left_out
+        for line in [lines.get(path, unnamed)]
     )
     missing = [f"{folder}/{path}" for path in lines if path not in here]
     return Layout(images, others, True, (), _of_missing(labels.CSV, missing), asks and bool(wished))
@@ -171,10 +190,17 @@ def _of_list(
     has_splits = _has_splits(splits.values())
     _refuse_splitting(folder, f"{name} and {where}" if has_splits else "", Counter(splits.values()), splitting, again)
     is_kept = has_splits and splitting == "keep"
-    images = tuple(Labelled(path, row.label, splits[path] if is_kept else None) for path, row in sorted(named.items()))
+    images = tuple(
+        Labelled(path, row.label, splits[path] if is_kept else None, row.group, row.slices)
+        for path, row in sorted(named.items())
+    )
     others = tuple(file for file in files if file.path not in named and file.path != name)
     unnamed = sum(file.is_image for file in others)
     says = [f"labels are those of {name}: {matched.of.words}"]
+    left_out = matched.of.left_out
+    if left_out:
+        more = f" and {len(left_out) - FEW} more" if len(left_out) > FEW else ""
+        says.append(f"columns of {name} that do not come along: {', '.join(left_out[:FEW])}{more}")
     if unnamed:
         are = "is" if unnamed == 1 else "are"
         says.append(f"{counted(unnamed, 'image')} without a label in {name} {are} not taken")

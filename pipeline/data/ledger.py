@@ -3,8 +3,8 @@
 Made for a million rows: nothing here walks over them one by one.
 """
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 from pipeline.data import splits
 from pipeline.data.delta import Delta, once
@@ -13,28 +13,55 @@ from pipeline.data.splits import Split
 if TYPE_CHECKING:
     import polars as pl
 
+SLICE = ("source", "name", "value")
+"""Fields of what is said of an image in column `slices`."""
+
 HASHES = ("dct", "across", "down")
 """Three words of the perceptual hash (`pipeline.images.decoding`), uint64."""
 
-COLUMNS = ("digest", "group", "label", "split", "path", "first_seen", "removed", "rank", *HASHES)
-"""digest: MD5 of the bytes. group: digest of the near-duplicate seen first. path: where the image lay
-when it was last looked at. first_seen: the data's digest in the cycle that accepted it. removed: no
-longer in the data, or set aside; the row stays. rank: `splits.rank`, uint64."""
+COLUMNS = (
+    *("digest", "group", "label", "split", "path", "first_seen", "removed", "rank", *HASHES),
+    *("torn", "named", "slices"),
+)
+"""digest: MD5 of the bytes. group: digest of the image seen first that it shares its split with. path: where the image
+lay when it was last looked at. first_seen: the data's digest in the cycle that accepted it. removed: no longer in the
+data, or set aside; the row stays. rank: `splits.rank`, uint64. torn: left out for good, as it ties images of different
+splits (`data.groups`). named: the named groups that it was ever said to be of. slices: what each batch says of an image
+that judges or stops: source (the batch's hash), name, value."""
 
 
 def empty() -> "pl.DataFrame":
     """A ledger before the first cycle."""
     import polars as pl
 
-    kinds = {"removed": pl.Boolean, "rank": pl.UInt64, **dict.fromkeys(HASHES, pl.UInt64)}
+    kinds: dict[str, Any] = {
+        **dict.fromkeys(("removed", "torn"), pl.Boolean),
+        **dict.fromkeys(("rank", *HASHES), pl.UInt64),
+        "named": pl.List(pl.String),
+        "slices": pl.List(pl.Struct(dict.fromkeys(SLICE, pl.String))),
+    }
     return pl.DataFrame(schema={name: kinds.get(name, pl.String) for name in COLUMNS})
 
 
-def present(ledger: "pl.DataFrame") -> "pl.DataFrame":
-    """The images that are in the data and not set aside."""
+def completed(ledger: "pl.DataFrame", columns: Collection[str] = COLUMNS) -> "pl.DataFrame":
+    """These columns of a ledger; of one that was written before there were groups, nobody is in any."""
     import polars as pl
 
-    return ledger.filter(~pl.col("removed"))
+    none: dict[str, object] = {"torn": False, "named": [], "slices": []}
+    schema = empty().schema
+    lacking = [name for name in columns if name not in ledger.columns]
+    return ledger.with_columns(pl.lit(none[name], schema[name]).alias(name) for name in lacking).select(columns)
+
+
+def present(ledger: "pl.DataFrame") -> "pl.DataFrame":
+    """The images that are in the data, not set aside and not left out.
+
+    Args:
+        ledger: columns removed and torn, and any others.
+    """
+    import polars as pl
+
+    return ledger.filter(~pl.col("removed") & ~pl.col("torn"))
 
 
 def without(rows: "pl.DataFrame", digests: "pl.Series") -> "pl.DataFrame":
@@ -81,8 +108,8 @@ def extend(
         ledger: the parent's.
         accepted: the delta without what was set aside, with columns HASHES. Copies count once, and an image that
             the ledger has comes back to its split.
-        groups: columns digest, group, for newcomers that look like another image; the group's split
-            is theirs. Others are a group of their own.
+        groups: columns digest, group, is_torn, for newcomers that are tied to another image (`data.groups`); the
+            group's split is theirs. Others are a group of their own.
         set_aside: column digest; images of the ledger among them count as removed.
         wished: columns digest and split, for newcomers whose labels.csv asks for a split. A group seen for the first
             time gets the strongest wish of its images.
@@ -103,8 +130,72 @@ def extend(
         first_seen=pl.lit(cycle),
         removed=pl.lit(value=False),
         rank=pl.Series([splits.rank(digest) for digest in new["digest"]], dtype=pl.UInt64),
+        torn=pl.col("is_torn").fill_null(value=False),
     )
-    return pl.concat([old, new.select(COLUMNS)])
+    return pl.concat([old, completed(new)])
+
+
+def torn(ledger: "pl.DataFrame", digests: Collection[str]) -> "pl.DataFrame":
+    """The ledger with some images left out for good."""
+    import polars as pl
+
+    return ledger.with_columns(torn=pl.col("torn") | pl.col("digest").is_in([*digests]))
+
+
+def named(ledger: "pl.DataFrame", names: "pl.DataFrame") -> "pl.DataFrame":
+    """The ledger with named groups of some images, besides those that it knows already.
+
+    Args:
+        ledger: of this cycle.
+        names: columns digest and name.
+    """
+    import polars as pl
+
+    if names.is_empty():
+        return ledger
+    known = ledger.select("digest", "named").join(names, on="digest", how="semi")
+    every = pl.concat([known.explode("named").select("digest", name="named").drop_nulls(), names])
+    now = every.unique().sort("digest", "name").group_by("digest").agg(pl.col("name").alias("now"))
+    rows = ledger.join(now, on="digest", how="left", maintain_order="left")
+    return rows.with_columns(named=pl.coalesce("now", "named")).select(COLUMNS)
+
+
+def sliced(ledger: "pl.DataFrame", said: "pl.DataFrame", kept: Collection[str]) -> "pl.DataFrame":
+    """The ledger with the slices of the images that judge or stop, as the batches say them now.
+
+    Args:
+        ledger: of this cycle.
+        said: columns digest and SLICE, of the batches that were looked at.
+        kept: hashes of the other batches that there are: what they said still holds.
+    """
+    import polars as pl
+
+    judges = ~pl.col("removed") & (pl.col("split") != "train")
+    of_judges = ledger.filter(judges)
+    before = of_judges.select("digest", "slices").explode("slices").drop_nulls().unnest("slices")
+    before = before.filter(pl.col("source").is_in([*kept]))
+    now = said.select("digest", *SLICE).join(of_judges, on="digest", how="semi")
+    if before.is_empty() and now.is_empty() and not of_judges["slices"].list.len().sum():
+        return ledger
+    every = pl.concat([before, now]).unique().sort("digest", *SLICE)
+    by_image = every.group_by("digest", maintain_order=True).agg(pl.struct(SLICE).alias("now"))
+    rows = ledger.join(by_image, on="digest", how="left", maintain_order="left")
+    none = pl.lit([], ledger.schema["slices"])
+    return rows.with_columns(slices=pl.when(judges).then(pl.coalesce("now", none)).otherwise("slices")).select(COLUMNS)
+
+
+def slices(ledger: "pl.DataFrame") -> "pl.DataFrame":
+    """Which slices images are in; columns digest, slice, value, a row each, sorted.
+
+    An image that two batches say different values of is in both.
+    """
+    rows = ledger.select("digest", "slices").explode("slices").drop_nulls().unnest("slices")
+    return (
+        rows.select("digest", "value", slice="name")
+        .select("digest", "slice", "value")
+        .unique()
+        .sort("digest", "slice", "value")
+    )
 
 
 def _dealt(

@@ -61,7 +61,8 @@ def chosen(folder: str, here: Set[str], lists: Mapping[str, bytes], again: str) 
 
 def _agrees(matched: Matched) -> bool:
     """Whether a list says what the folders say, and so nothing new."""
-    return all(row.label == PurePosixPath(path).parent.name for path, row in matched.rows.items())
+    rows = matched.rows.items()
+    return all(row.label == PurePosixPath(path).parent.name and not row.group for path, row in rows)
 
 
 def _refuse_contradiction(folder: str, matched: Matched, again: str) -> None:
@@ -91,12 +92,22 @@ def _matched(folder: str, here: Set[str], listed: LabelList, again: str) -> Matc
     missing: list[str] = []
     for row in listed.rows:
         path = _meant(folder, row, listed, here, by_name, again)
+        if not labels.is_value(row.group):
+            raise DataError(
+                f"{folder}/{listed.name}: line {row.line}: {row.group[:80]!r} cannot be a group; expected at most "
+                f"{labels.MAX_VALUE} characters, all of which can be seen, or nothing; mend it and {again}"
+            )
         if not path:
             missing.append(row.file)
         elif path in rows and (rows[path].label, rows[path].split) != (row.label, row.split):
             raise DataError(
                 f"{folder}/{listed.name}: line {row.line}: {row.file!r} has another label or split above; expected "
                 f"one; mend it and {again}"
+            )
+        elif path in rows and rows[path].group != row.group:
+            raise DataError(
+                f"{folder}/{listed.name}: line {row.line}: {row.file!r} has another group above; expected one; mend it "
+                f"and {again}"
             )
         else:
             rows[path] = row

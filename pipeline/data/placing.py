@@ -9,7 +9,7 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,8 @@ from tqdm import tqdm
 from pipeline.base import files, git
 from pipeline.base.errors import GitError
 from pipeline.data import labels, tracking
+from pipeline.data.labels import Line
 from pipeline.data.sources import STAGED
-from pipeline.data.splits import Split
 
 JOURNAL = "adding.json"
 """In the scratch folder, from the rename until DVC tracks the batch."""
@@ -75,10 +75,6 @@ class NewBatch:
         return self.images.with_name(f"{self.images.name}.dvc")
 
 
-Row = tuple[str, str, Split | None]
-"""An image: its path below the folder that it is copied from, its label, and what it is wished to be used for."""
-
-
 class Placing:
     """One call that makes a batch."""
 
@@ -87,17 +83,17 @@ class Placing:
         self._before: dict[Path, bytes | None] = {}
         """What DVC is going to write, as it was."""
 
-    def copy(self, folder: Path, rows: Sequence[Row], is_listed: bool) -> None:
+    def copy(self, folder: Path, rows: Mapping[str, Line], is_listed: bool) -> None:
         """Copy images to where the batch is made.
 
         Args:
             folder: where they are.
-            rows: of the images.
-            is_listed: whether labels and splits are said by a labels.csv, not by folders.
+            rows: what there is to say of each image, by its path below the folder.
+            is_listed: whether it is said by a labels.csv, not by folders.
         """
         staged = self.batch.staged
         staged.mkdir(parents=True)
-        for path, *_ in tqdm(rows, desc="add: copy", unit="image", disable=None):
+        for path in tqdm(rows, desc="add: copy", unit="image", disable=None):
             (staged / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / path, staged / path, follow_symlinks=False)
         if is_listed:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.artifacts.model import Fit
 from pipeline.base.params import Count, OpenShare, Section, Share, fits
@@ -65,6 +65,26 @@ class Holdout(Section, part=True):
     max_holdout: Count
 
 
+def _finds_one(rule: str) -> str:
+    """A rule that finds one thing in a path, by the regular expressions that read the paths."""
+    import polars as pl
+
+    try:
+        count = len(pl.Series([""]).str.extract_groups(rule).struct.fields)
+    except pl.exceptions.PolarsError as error:
+        reason = " ".join(str(error).split()).removeprefix("regex error: ")
+        raise ValueError(
+            f"{rule[:80]!r} is not a regular expression ({reason[:200]}); expected one without look-around and "
+            r"back-references, e.g. '(patient\d+)_'"
+        ) from None
+    if count != 1:
+        raise ValueError(
+            f"{rule[:80]!r} has {count} groups in parentheses; expected one, which is the name of the group, e.g. "
+            r"'(patient\d+)_'; (?:...) only holds together"
+        )
+    return rule
+
+
 class Prepare(Canvas, LabelChanges, Replay, Holdout):
     """Splits, replay and canonical pixels."""
 
@@ -72,6 +92,7 @@ class Prepare(Canvas, LabelChanges, Replay, Holdout):
     max_val: Count
     min_split: Count
     near_duplicates: OpenShare | None
+    group: Annotated[str, AfterValidator(_finds_one)] | None
     seed: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")

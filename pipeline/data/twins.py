@@ -9,7 +9,6 @@ of them that were encoded anew, resized and cropped. All copies lie within MAX_D
 of different photographs 13 of 8 million do, and pixels tell those apart.
 """
 
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.data import neighbours
@@ -108,48 +107,3 @@ def _crops(size: int) -> "np.ndarray":
             matrix[np.arange(size), np.minimum(low + 1, size - 1)] += share
             made.append(matrix)
     return np.stack(made)
-
-
-def groups(pairs: Iterable[tuple[str, str]], old_groups: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
-    """The group of each new image that has twins, and the new images whose twins are in several old groups.
-
-    Args:
-        pairs: digests of (an image seen for the first time, its twin seen before or with it).
-        old_groups: digest to group, of the twins that the ledger has, in the order in which it has them.
-
-    Returns:
-        Digest to group for the new images: the group of the old twin seen first, else the lowest digest
-        among themselves. And the bridges: new images whose twins belong to different old groups. Those may
-        be of two splits, and an old image cannot be moved to another split.
-    """
-    leader: dict[str, str] = {}
-
-    def find(name: str) -> str:
-        while leader.setdefault(name, name) != name:
-            leader[name] = leader[leader[name]]
-            name = leader[name]
-        return name
-
-    order = {group: position for position, group in enumerate(dict.fromkeys(old_groups.values()))}
-    new: dict[str, set[str]] = {}
-    links: list[tuple[str, str]] = []
-    for image, twin in pairs:
-        new.setdefault(image, set())
-        if twin in old_groups:
-            new[image].add(old_groups[twin])
-        else:
-            new.setdefault(twin, set())
-            links.append((image, twin))
-    for image, twin in links:
-        low, high = sorted((find(image), find(twin)))
-        leader[high] = low
-    joined: dict[str, set[str]] = {}
-    for image, theirs in new.items():
-        joined.setdefault(find(image), set()).update(theirs)
-    group_of, bridges = {}, set()
-    for image in new:
-        theirs = joined[find(image)]
-        group_of[image] = min(theirs, key=order.__getitem__) if theirs else find(image)
-        if len(theirs) > 1:
-            bridges.add(image)
-    return group_of, bridges

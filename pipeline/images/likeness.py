@@ -84,24 +84,6 @@ def pairs(images: Images, before: "pl.DataFrame", accepted: Delta, similarity: f
     return [(digests[one], digests[two]) for one, two in places.tolist() if are_twins(one, two)]
 
 
-def groups(before: "pl.DataFrame", pairs: Sequence[Pair]) -> "pl.DataFrame":
-    """The group of each new image that looks like another, as columns digest, group and is_bridge.
-
-    Args:
-        before: the ledger before this cycle.
-        pairs: of `pairs`.
-    """
-    import polars as pl
-
-    old_twins = pl.DataFrame({"digest": [twin for _, twin in pairs]}, schema={"digest": pl.String}).unique()
-    rows = before.join(old_twins, on="digest", how="semi", maintain_order="left")
-    groups, bridges = twins.groups(pairs, dict(rows.select("digest", "group").iter_rows()))
-    return pl.DataFrame(
-        {"digest": list(groups), "group": list(groups.values()), "is_bridge": [name in bridges for name in groups]},
-        schema={"digest": pl.String, "group": pl.String, "is_bridge": pl.Boolean},
-    )
-
-
 def say(pairs: Sequence[Pair], rows: "pl.DataFrame", num_new: int) -> None:
     """What there is to say of near-duplicates, as they are now: of one that is gone nothing can be mended.
 

@@ -152,13 +152,13 @@ class Registry:
         if pinned.pin is None:
             return ledger.empty().select(columns)
         sha256 = pinned.pin.lineage.files[LEDGER]
-        return files.read_table(self.download(pinned.pin.run_id, LEDGER, sha256, objects), columns)
+        return _ledger(self.download(pinned.pin.run_id, LEDGER, sha256, objects), columns)
 
     def elders_ledger(self, parent: Parent, objects: Path) -> "pl.DataFrame":
         """The ledger of the version that the parent names as its elder; empty without one."""
         if parent.elder is None:
             return ledger.empty()
-        return files.read_table(self.download(parent.elder.run_id, LEDGER, parent.elder.ledger, objects))
+        return _ledger(self.download(parent.elder.run_id, LEDGER, parent.elder.ledger, objects), ledger.COLUMNS)
 
     def feature_index(self, parent: Parent, champion: Champion, objects: Path) -> FeatureIndex:
         """Where features of images are, as far as the versions know it that a cycle has to do with."""
@@ -266,6 +266,14 @@ class Registry:
                 "moved it at the same moment; look in the MLflow UI and run `dvc repro` again"
             )
         return True
+
+
+def _ledger(path: Path, columns: Sequence[str]) -> "pl.DataFrame":
+    """These columns of a ledger, as it is written today."""
+    import polars as pl
+
+    there = [name for name in columns if name in pl.read_parquet_schema(path)]
+    return ledger.completed(files.read_table(path, there), columns)
 
 
 def _plain(version: Any) -> list[Any]:

@@ -2,22 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Champion, Parent
-from pipeline.artifacts.sources import Sources
+from pipeline.artifacts.sources import Source, Sources
 from pipeline.base import files, params
 from pipeline.base.errors import DataError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
 from pipeline.checking.settings import Watching
-from pipeline.data import dataset, labels, ledger, replay, splits, wishes
+from pipeline.data import dataset, delta, groups, labels, ledger, remarks, replay, splits, straddling
 from pipeline.data.dataset import Dataset
 from pipeline.data.delta import Delta
+from pipeline.data.groups import Grouping
 from pipeline.data.settings import Prepare
 from pipeline.data.splits import SPLITS, Split
 from pipeline.data.store import Store
@@ -65,12 +66,18 @@ def run(paths: Paths) -> None:
     images = Images(Store(Path()), pixels.limits(settings.validate_), views, paths.scratch)
 
     pairs = likeness.pairs(images, before, accepted, settings.prepare.near_duplicates)
-    groups = likeness.groups(before, pairs)
     sources = Sources.read(paths.sources)
-    wished = _wished(images.store, sources, before, accepted)
-    rows = _extend(before, accepted, groups, set_aside, wished, sources.digest, settings.prepare)
+    newcomers = ledger.newcomers(before, accepted)
+    looked_at = _looked_at(sources, parent, accepted.new, settings.prepare)
+    remarked = remarks.read(images.store, looked_at, settings.prepare.group)
+    wished = remarks.wishes(remarked, newcomers["digest"])
+    grouping = groups.of(before, newcomers["digest"], pairs, remarks.claims(remarked))
+    rows = _extend(before, accepted, grouping, set_aside, wished, sources.digest, settings.prepare)
+    kept = {source.digest for source in sources.sources} - {source.digest for source in looked_at}
+    rows = ledger.sliced(rows, remarks.slices(remarked), kept)
     likeness.say(pairs, rows, len(rows) - len(before))
     _say_wished(wished, rows)
+    _say_groups(grouping, rows, newcomers, sources, settings.prepare)
     outputs = _outputs(parent, rows, settings.prepare)
     unlearned = _unlearned(rows, parents, accepted, settings.prepare)
     num_images, num_known = len(ledger.present(rows)), len(ledger.present(parents))
@@ -101,6 +108,7 @@ def run(paths: Paths) -> None:
         present, limit = set(ledger.present(rows)["label"]), settings.validate_.max_content_drift
         observation.write(observed, then, present, limit, images, paths.features)
     _decode(images, parts, seen, paths.dataset)
+    dataset.write_slices(paths.dataset, ledger.slices(pl.concat([parts["val"], parts["holdout"]])))
     champions = parents if champion.version == parent.version else registry.pinned_ledger(champion, objects)
     num_added = len(unlearned.join(ledger.present(parents), on="digest", how="anti"))
     written = dataset.write(
@@ -140,10 +148,18 @@ def _say_written(written: Dataset, parts: "dict[Split, pl.DataFrame]", store: St
         print(f"prepare: {store.fetched}")
 
 
-def _wished(store: Store, sources: Sources, before: "pl.DataFrame", accepted: Delta) -> "pl.DataFrame":
-    """The splits that labels.csv files ask for, of images seen for the first time; columns digest, split."""
-    newcomers = accepted.new.join(before, on="digest", how="anti")
-    return wishes.read(store, sources.sources, newcomers.select("digest", "path"))
+def _looked_at(sources: Sources, parent: Parent, new: "pl.DataFrame", prepare: Prepare) -> list[Source]:
+    """The batches whose labels.csv and names may say what the parent's ledger does not know: those that changed since,
+    and those with images that were set aside until now."""
+    known: tuple[Source, ...] = ()
+    # With another rule all names are read anew.
+    if parent.lineage and parent.lineage.params.get("prepare", {}).get("group") == prepare.group:
+        known = parent.lineage.sources
+    changed = set(delta.changed(known, sources.sources)[1])
+    folders = new["path"].str.extract("(?s)^(.*)/").unique()
+    above = {str(one) for folder in folders for one in (PurePosixPath(folder), *PurePosixPath(folder).parents)}
+    above |= {*new["path"]}
+    return [source for source in sources.sources if source in changed or source.path in above]
 
 
 def _say_wished(wished: "pl.DataFrame", rows: "pl.DataFrame") -> None:
@@ -153,34 +169,49 @@ def _say_wished(wished: "pl.DataFrame", rows: "pl.DataFrame") -> None:
     given = int((came["split"] == came["given"]).sum())
     print(f"prepare: {given} of {len(wished)} new images are in the split that labels.csv asks for")
     if given < len(wished):
-        print("prepare: the others are near-duplicates of images in another split, and share theirs")
+        print(
+            "prepare: the others are of a group in another split, or near-duplicates of images there, and share theirs"
+        )
 
 
 def _extend(
     before: "pl.DataFrame",
     accepted: Delta,
-    groups: "pl.DataFrame",
+    grouping: Grouping,
     set_aside: "pl.DataFrame",
     wished: "pl.DataFrame",
     cycle: str,
     prepare: Prepare,
 ) -> "pl.DataFrame":
     """The ledger of this cycle; `cycle` is the digest of the data."""
-    import polars as pl
 
     def split_of(digest: str) -> Split:
         return splits.assign(digest, prepare.val_fraction, prepare.holdout_fraction)
 
-    of_newcomers = groups.select("digest", "group")
     gone = set_aside.filter("is_known")
-    rows = ledger.extend(before, accepted, of_newcomers, gone, wished, split_of, cycle)
-    # A new image that looks like images of two splits belongs to neither: theirs cannot be moved any more.
-    bridges = groups.filter("is_bridge").select("digest")
-    if bridges.is_empty():
-        return rows
-    print(f"prepare: {len(bridges)} new images look like images of different splits and are left out")
-    is_left_out = pl.col("digest").is_in(bridges["digest"].implode())
-    return rows.with_columns((pl.col("removed") | is_left_out).alias("removed"))
+    rows = ledger.extend(before, accepted, grouping.newcomers, gone, wished, split_of, cycle)
+    return ledger.torn(ledger.named(rows, grouping.named), grouping.torn)
+
+
+def _say_groups(
+    grouping: Grouping, rows: "pl.DataFrame", newcomers: "pl.DataFrame", sources: Sources, prepare: Prepare
+) -> None:
+    """What there is to say of groups, and where names of files suggest some that nobody gave."""
+    import polars as pl
+
+    for sentence in straddling.sentences(grouping, rows, newcomers):
+        print(f"prepare: {sentence}")
+    if prepare.group is not None or rows["named"].list.len().sum():
+        return
+    inside = [
+        (path.removeprefix(f"{source.path}/"), label)
+        for source in sources.sources
+        for path, label in newcomers.select("path", "label")
+        .filter(pl.col("path").str.starts_with(f"{source.path}/"))
+        .iter_rows()
+    ]
+    if warning := straddling.suggestion(inside):
+        print(f"prepare: {warning}")
 
 
 def _outputs(parent: Parent, rows: "pl.DataFrame", prepare: Prepare) -> list[str]:
@@ -192,7 +223,7 @@ def _outputs(parent: Parent, rows: "pl.DataFrame", prepare: Prepare) -> list[str
     heard = {*parents_labels, *called_before, *rows["label"].unique()}
     for setting in labels.unheard_of(heard, prepare):
         print(f"prepare: warning: {setting}: no image and no output has or had this label; is it mistyped?")
-    counts = ledger.present(rows.select("label", "removed")).group_by("label").len()
+    counts = ledger.present(rows.select("label", "removed", "torn")).group_by("label").len()
     return labels.outputs(parents_labels, dict(counts.iter_rows()), prepare)
 
 
@@ -255,20 +286,23 @@ def _numbered(
 def _refuse_too_few(rows: "pl.DataFrame", outputs: list[str], prepare: Prepare) -> None:
     import polars as pl
 
-    present = ledger.present(rows.select("split", "label", "removed"))
+    present = ledger.present(rows.select("split", "label", "removed", "torn"))
     for split in SPLITS:
         count = len(present.filter(pl.col("split") == split))
         if count < prepare.min_split:
             raise DataError(
                 f"{count} of {len(present)} images fall to {split}; expected at least {prepare.min_split} "
                 f"(prepare.min_split); add images, about {_enough(prepare)} in all, or change prepare.val_fraction and "
-                "prepare.holdout_fraction"
+                f"prepare.holdout_fraction{straddling.hint(rows)}"
             )
     trained = set(present.filter(pl.col("split") == "train")["label"].unique())
     there = set(present["label"].unique())
     untrained = [label for label in outputs if label in there - trained]
     if untrained:
-        raise DataError(f"no image of {', '.join(untrained)} falls to train; expected one or more; add images of it")
+        raise DataError(
+            f"no image of {', '.join(untrained)} falls to train; expected one or more; add images of it"
+            f"{straddling.hint(rows)}"
+        )
 
 
 def _enough(prepare: Prepare) -> int:

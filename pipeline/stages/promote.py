@@ -120,7 +120,7 @@ def _of_content(paths: Paths) -> dict[str, Path]:
 
 def _lineage(paths: Paths, settings: Params, review: Review, recipe: str, uploads: dict[str, Path]) -> Lineage:
     """What the version was made from: enough to make it again, and to start from it."""
-    images = ledger.present(files.read_table(paths.ledger, ["label", "removed"]))
+    images = ledger.present(files.read_table(paths.ledger, ["label", "removed", "torn"]))
     aside = files.read_table(paths.accepted / "quarantine.parquet", ["digest", "label", "path"])
     sources, parent = Sources.read(paths.sources), Parent.read(paths.parent)
     training = review.training

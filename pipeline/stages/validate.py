@@ -99,7 +99,7 @@ def run(paths: Paths) -> None:
 
 def _past(parent: Parent, model: RegisteredModel, scratch: Path) -> Past:
     """What the parent knew."""
-    columns = ["digest", "label", "path", "removed"]
+    columns = ["digest", "label", "path", "removed", "torn"]
     ledger = present(Registry(model).pinned_ledger(parent, scratch / "objects", columns))
     lineage = parent.lineage
     if lineage is None:

@@ -413,6 +413,58 @@ def test_a_list_of_another_tool_becomes_the_labels_of_the_batch(clean: Project, 
     assert lines[1:] == [f"train/{n}.png,{'cat' if n % 2 else 'dog'}" for n in range(200, 224)]
 
 
+def test_groups_and_slices_of_a_list_become_those_of_the_batch(clean: Project, tmp_path: Path) -> None:
+    folder = lay(tmp_path / "ward", {"shots": {f"{n}.png": picture(n, "cat") for n in range(200, 224)}})
+    (folder / "shots/again.png").write_bytes(picture(200, "cat"))
+    rows = [f"shots/{n}.png,cat,patient {n // 4},north" for n in range(200, 224)]
+    (folder / "labels.csv").write_text(
+        "\n".join(["file,label,group,Site", *rows, "shots/again.png,cat,patient 9,south"])
+    )
+    done = clean.call("add", str(folder))
+    assert done.code == 0, done.err
+    assert "look like groups" not in done.out
+    lines = (clean.root / "data/images/ward/labels.csv").read_text().splitlines()
+    assert lines[0] == "file,label,group,site"
+    # A copy in another group ties both: it comes along.
+    assert sorted(lines[1:]) == sorted([*rows, "shots/again.png,cat,patient 9,south"])
+    clean.space.commit("Ward")
+    assert clean.run("resolve", "detect", "validate", "prepare").code == 0
+    split_of = {name: row["split"] for row in clean.ledger().values() for name in row["named"]}
+    assert len(split_of) == 7
+    assert split_of["patient 50"] == split_of["patient 9"]
+
+
+def test_an_image_that_is_there_already_comes_along_with_new_ones_of_its_group(clean: Project, tmp_path: Path) -> None:
+    (clean.root / "data/images/old/cat").mkdir(parents=True)
+    (clean.root / "data/images/old/cat/1.png").write_bytes(picture(200, "cat"))
+    (clean.root / "data/images/old/cat/2.png").write_bytes(picture(201, "cat"))
+    clean.track("old")
+    folder = lay(tmp_path / "ward", {"shots": {f"{n}.png": picture(n, "cat") for n in range(200, 224)}})
+    rows = [f"shots/{n}.png,cat,{'known' if n == 201 else 'p'}" for n in range(200, 224)]
+    (folder / "labels.csv").write_text("\n".join(["file,label,group", *rows]))
+    done = clean.call("add", str(folder))
+    assert done.code == 0, done.err
+    assert "add: takes 23 images" in done.out
+    lines = (clean.root / "data/images/ward/labels.csv").read_text().splitlines()
+    assert sorted(lines[1:]) == sorted(row for row in rows if not row.endswith("known"))
+    clean.space.commit("Ward")
+    assert clean.run("resolve", "detect", "validate", "prepare").code == 0
+    assert len({row["split"] for row in clean.ledger().values() if row["named"] == ["p"]}) == 1
+    assert clean.call("add", str(folder), "--batch", "again").out.endswith("add: nothing to add\n")
+
+
+def test_names_that_look_like_groups_are_told_before_images_are_split(clean: Project, tmp_path: Path) -> None:
+    named = {f"video{n // 4}-frame{n:04}.png": picture(n, "cat") for n in range(200, 240)}
+    folder = lay(tmp_path / "videos", {"cat": named})
+    done = clean.call("add", str(folder), "--dry-run")
+    assert done.code == 0, done.err
+    (rule,) = re.findall(
+        r"add: warning: names such as '.*' look like groups, .* set prepare\.group: '(.*)' before", done.out
+    )
+    clean.space.params(prepare={"group": rule})
+    assert "look like groups" not in clean.call("add", str(folder)).out
+
+
 def test_what_systems_leave_in_folders_is_not_taken(clean: Project, tmp_path: Path) -> None:
     folder = lay(tmp_path / "june", pictures(range(100, 112), "cat", "dog"))
     lay(folder / "__MACOSX", pictures(range(3), "cat"))

@@ -384,7 +384,7 @@ def test_over_any_cycles_the_ledger_holds_what_the_data_holds(tmp_path_factory, 
         rows = ledger.extend(
             rows,
             hash_words(kept),
-            pl.DataFrame(schema={"digest": pl.String, "group": pl.String}),
+            pl.DataFrame(schema={"digest": pl.String, "group": pl.String, "is_torn": pl.Boolean}),
             pl.DataFrame(schema={"digest": pl.String}),
             pl.DataFrame(schema={"digest": pl.String, "split": pl.String}),
             lambda digest: splits.assign(digest, 0.2, 0.2),

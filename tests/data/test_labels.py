@@ -170,7 +170,36 @@ AGAIN = "mend it and `dvc add` the batch again"
         (b"1.png,cat\n", rf"line 1 is '1\.png,cat'; expected `file,label`; {AGAIN}"),
         (b"label,file\n", r"line 1 is 'label,file'; expected `file,label`"),
         (b"file;label\n1.png;cat\n", r"line 1 is 'file;label'; expected `file,label`"),
-        (b"file,label,more\n", r"line 1 is 'file,label,more'"),
+        (b"file,more,label\n", r"line 1 is 'file,more,label'; expected `file,label`"),
+        (b"file,label,\n", r"line 1: '' cannot name a column; expected 1 to 64 letters, .*; mend it"),
+        (b"file,label,<b>\n", r"line 1: '<b>' cannot name a column"),
+        (b"file,label,\x1b[31m\n", r"line 1: '\\x1b\[31m' cannot name a column"),
+        (b"file,label,group,GROUP\n", r"line 1 has the column 'group' twice; expected each once; mend it"),
+        (b"file,label,site, Site\n", r"line 1 has the column 'site' twice"),
+        (b"file,label,label\n", r"line 1 has the column 'label' twice"),
+        (
+            f"file,label,{','.join(f's{n}' for n in range(10_000))}\n".encode(),
+            r"line 1 has 10000 columns besides file, label, split, group; expected 64 at most, each of which is a "
+            r"slice; take columns out and `dvc add` the batch again",
+        ),
+        (
+            b"file,label,site\n1.png,cat\n",
+            r"line 2 has 2 cells; expected 3, as line 1 has; mend it",
+        ),
+        (
+            b"file,label,group\n1.png,cat," + b"x" * 101,
+            r"line 2: 'x{80}' cannot be a group; expected at most 100 characters, all of which can be seen, or n",
+        ),
+        (b"file,label,site\n1.png,cat,a\x1bb\n", r"line 2: 'a\\x1bb' cannot be a site; expected at most 100 char"),
+        ("file,label,site\n1.png,cat,a\u202eb\n".encode(), r"line 2: 'a\\u202eb' cannot be a site"),
+        (
+            b"file,label,group\n1.png,cat,a\n1.png,cat,b\n",
+            r"line 3: '1\.png' has another group above; expected one; mend it",
+        ),
+        (
+            b"file,label,site,date\n1.png,cat,a,1\n1.png,cat,a,\n",
+            r"line 3: '1\.png' has another date above; expected one; mend it",
+        ),
         (b"x" * 500 + b"\n", r"line 1 is 'x{80}'; expected"),
         (b"file,label\n1.png\n", rf"line 2 has 1 cells; expected a file and its label; {AGAIN}"),
         (b"file,label\n1.png,cat\n\n2.png,cat,dog\n", r"line 4 has 3 cells; expected a file and its label"),
@@ -190,7 +219,20 @@ AGAIN = "mend it and `dvc add` the batch again"
         "no header",
         "wrong order",
         "semicolons",
-        "more columns",
+        "a column between",
+        "no name",
+        "markup as a column",
+        "escape as a column",
+        "two groups",
+        "a slice twice",
+        "label twice",
+        "10,000 slices",
+        "a cell less",
+        "a long group",
+        "an escape",
+        "text in another direction",
+        "two groups of one file",
+        "two values of one file",
         "long header",
         "one cell",
         "three cells after an empty line",
@@ -221,11 +263,12 @@ FILES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), min
     )
 )
 def test_a_csv_reads_as_it_was_written(rows):
-    content = labels.to_csv([(file, *line) for file, line in rows.items()])
+    rows = {file: labels.Line(*line) for file, line in rows.items()}
+    content = labels.to_csv(rows)
     assert labels.is_own(content)
     assert labels.lines_of_csv("labels.csv", content, "") == rows
-    assert of_csv(content, *rows) == [(file, label) for file, (label, _) in rows.items()]
-    assert content.startswith(b"file,label,split\n") == any(split for _, split in rows.values())
+    assert of_csv(content, *rows) == [(file, label) for file, (label, *_) in rows.items()]
+    assert content.startswith(b"file,label,split\n") == any(line.split for line in rows.values())
 
 
 @pytest.mark.parametrize(
@@ -242,6 +285,27 @@ def test_a_csv_reads_as_it_was_written(rows):
 def test_a_split_that_is_none_is_refused_by_its_line(content, message):
     with pytest.raises(DataError, match=rf"^{BATCH}/labels\.csv: {message}; {AGAIN}"):
         of_csv(content, "1.png")
+
+
+def test_groups_and_slices_are_read_by_column():
+    """Capitals and spaces of a column make no other one; an empty cell says nothing."""
+    content = "file,label,Site, Group ,split,date\n1.png,cat,north,p7,val,2024-05-01\n2.png,dog,,,,\n"
+    assert labels.lines_of_csv("labels.csv", content.encode(), "") == {
+        "1.png": labels.Line("cat", "val", "p7", (("site", "north"), ("date", "2024-05-01"))),
+        "2.png": labels.Line("dog", None),
+    }
+
+
+def test_groups_and_slices_read_as_they_were_written():
+    rows = {
+        "1.png": labels.Line("cat", None, "p7, left", (("site", "north"),)),
+        "2.png": labels.Line("dog", None, "", (("date", "1"), ("site", "s"))),
+    }
+    content = labels.to_csv(rows)
+    assert content.startswith(b"file,label,group,site,date\n")
+    read = labels.lines_of_csv("labels.csv", content, "")
+    assert read["1.png"] == rows["1.png"]
+    assert dict(read["2.png"].slices) == {"site": "s", "date": "1"}
 
 
 def test_a_path_that_is_shown_stays_one_line():

@@ -209,7 +209,67 @@ def test_lists_of_other_tools_are_understood(content: str, name: str) -> None:
 
 def test_it_is_said_which_columns_were_taken() -> None:
     layout = read("1.jpg", "2.jpg", labels_csv="id,filename,class,other\n7,1.jpg,cat,x\n8,2.jpg,dog,x\n")
-    assert layout.says == ("labels are those of labels.csv: 'filename' is the file, 'class' is its label",)
+    assert layout.says == (
+        "labels are those of labels.csv: 'filename' is the file, 'class' is its label; 'other' comes along",
+    )
+
+
+def said(layout: Layout) -> dict[str, tuple[str, dict[str, str]]]:
+    """Group and slices by path."""
+    return {image.path: (image.group, dict(image.slices)) for image in layout.images}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("labels_csv", "file,label,group,site\n1.jpg,cat,p7,north\n2.jpg,dog,,\n"),
+        ("labels_csv", "file;Site;Group;label\nphotos/1.jpg;north;p7;cat\n2.jpg;;;dog\n"),
+        ("train_csv", "id,image,target,Group,Site\n1,1.jpg,cat,p7,north\n2,2.jpg,dog,,\n"),
+        (
+            "list_json",
+            '[{"image": "1.jpg", "label": "cat", "group": "p7", "site": "north"}, {"image": "2.jpg", "label": "dog"}]',
+        ),
+    ],
+    ids=["our own", "another order", "of Kaggle", "JSON"],
+)
+def test_groups_and_slices_of_a_list_come_along(name: str, content: str) -> None:
+    assert said(read("1.jpg", "2.jpg", **{name: content})) == {"1.jpg": ("p7", {"site": "north"}), "2.jpg": ("", {})}
+
+
+def test_a_list_with_groups_says_more_than_the_folders() -> None:
+    content = "file,label,group\ncat/1.jpg,cat,p7\ndog/2.jpg,dog,p8\n"
+    layout = read("cat/1.jpg", "dog/2.jpg", patients_csv=content)
+    assert layout.is_listed
+    assert said(layout) == {"cat/1.jpg": ("p7", {}), "dog/2.jpg": ("p8", {})}
+
+
+def test_columns_that_can_be_no_slices_are_left_out_and_told() -> None:
+    names = [f"{number}.jpg" for number in range(30)]
+    header = f"image,label,time,<b>,Site,site,note,empty,split of,{','.join(f's{n}' for n in range(100))}"
+    rows = [f"{name},cat,{n},x,north,south,{'x' * 101},,a,{',' * 99}" for n, name in enumerate(names)]
+    layout = read(*names, labels_csv="\n".join([header, *rows]))
+    assert set(map(str, said(layout).values())) == {str(("", {"site": "north", "split of": "a"}))}
+    assert layout.says[1] == (
+        "columns of labels.csv that do not come along: 'time' (it has another value for each image), '<b>' (its name "
+        "cannot be that of a slice), 'site' (it is there twice), 'note' (it has a value of more than 100 characters, "
+        "or one that hides something)"
+    )
+    many = read(*names, labels_csv="\n".join([f"image,label,{','.join(f's{n}' for n in range(10_000))}",
+                                              *(f"{name},cat{',a' * 10_000}" for name in names)]))  # fmt: skip
+    assert len(many.images[0].slices) == 64
+    assert many.says[1].endswith("'s68' (there are 64 before it) and 9931 more")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("image,label,group\n1.jpg,cat,a\n1.jpg,cat,b\n", r"line 3: '1\.jpg' has another group above; expected one"),
+        ("image,label,group\n1.jpg,cat,a\x1bb\n", r"line 2: 'a\\x1bb' cannot be a group; expected at most 100 char"),
+    ],
+)
+def test_groups_that_are_not_clear_are_refused_by_their_line(content: str, message: str) -> None:
+    with pytest.raises(DataError, match=rf"^photos/labels\.csv: {message}.*; mend it and run this again"):
+        read("1.jpg", labels_csv=content)
 
 
 def test_exports_of_label_studio_are_understood() -> None:

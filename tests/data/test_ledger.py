@@ -39,13 +39,18 @@ def digests(names, **more) -> pl.DataFrame:
     return pl.DataFrame({"digest": list(names), **more}, schema=dict.fromkeys(["digest", *more], pl.String))
 
 
+def tied(groups) -> pl.DataFrame:
+    """Of `data.groups`, where nothing is torn."""
+    return digests(groups, group=list(groups.values())).with_columns(is_torn=pl.lit(value=False))
+
+
 def extend(rows=None, changes=(), groups=None, aside=(), split="train", cycle="c1", wished=None) -> pl.DataFrame:
     deal = split if callable(split) else lambda _: split
     groups, wished = groups or {}, wished or {}
     return ledger.extend(
         ledger.empty() if rows is None else rows,
         accepted(changes),
-        digests(groups, group=list(groups.values())),
+        tied(groups),
         digests(aside),
         digests(wished, split=list(wished.values())),
         deal,
@@ -83,6 +88,9 @@ def test_a_first_cycle_writes_one_row_per_image_sorted(rows):
         "dct": word,
         "across": word,
         "down": word,
+        "torn": False,
+        "named": [],
+        "slices": [],
     }
 
 
@@ -239,7 +247,7 @@ def test_over_any_cycles_no_image_moves_to_another_split_and_labels_are_those_of
         rows = ledger.extend(
             rows,
             changes,
-            digests(groups, group=list(groups.values())),
+            tied(groups),
             digests([]),
             digests([], split=[]),
             deal,
@@ -289,3 +297,50 @@ def test_a_group_wins_over_a_wish(rows):
 def test_of_wishes_for_one_group_that_which_judges_counts():
     grown = extend(changes=[CAT, DOG, FOX], groups={"d2": "d1"}, wished={"d1": "train", "d2": "holdout"}, split="val")
     assert [row(grown, digest)["split"] for digest in ("d1", "d2", "d3")] == ["holdout", "holdout", "val"]
+
+
+@pytest.mark.parametrize("kind", ["added", "renamed", "relabelled"])
+def test_what_is_torn_stays_left_out_wherever_it_comes_again(rows, kind):
+    left_out = ledger.torn(rows, ["d1"])
+    assert ledger.present(left_out)["digest"].to_list() == ["d2"]
+    again = extend(left_out, [CAT._replace(kind=kind, path="again/cat/1.png")], cycle="c2")
+    assert ledger.present(again)["digest"].to_list() == ["d2"]
+    tied = digests(["d3"], group=["d1"]).with_columns(is_torn=pl.lit(value=True))
+    none = digests([], split=[])
+    new = ledger.extend(rows, accepted([FOX]), tied, digests([]), none, lambda _: "train", "c2")
+    assert ledger.present(new)["digest"].to_list() == ["d1", "d2"]
+
+
+def test_an_image_may_be_of_several_groups_and_forgets_none(rows):
+    once = ledger.named(rows, digests(["d1", "d9"], name=["p", "p"]))
+    twice = ledger.named(once, digests(["d1", "d1", "d2"], name=["a", "p", "q"]))
+    assert twice["named"].to_list() == [["a", "p"], ["q"]]
+    assert_frame_equal(twice.drop("named"), rows.drop("named"))
+    assert ledger.named(twice, digests([], name=[])) is twice
+
+
+def said(*of: tuple[str, str, str, str]) -> pl.DataFrame:
+    return pl.DataFrame(of, schema=dict.fromkeys(["digest", *ledger.SLICE], pl.String), orient="row")
+
+
+def test_slices_are_those_that_the_batches_say_now():
+    """Kept of batches that were not looked at; of images that judge or stop, and of no others."""
+    rows = extend(extend(changes=[CAT, DOG], split="holdout"), [FOX], split="train")
+    first = ledger.sliced(
+        rows, said(("d1", "s1", "site", "a"), ("d1", "s2", "site", "b"), ("d3", "s1", "site", "a")), []
+    )
+    assert ledger.slices(first).rows() == [("d1", "site", "a"), ("d1", "site", "b")]
+    assert first.columns == rows.columns
+    kept = ledger.sliced(first, said(("d2", "s3", "day", "1")), ["s2"])
+    assert ledger.slices(kept).rows() == [("d1", "site", "b"), ("d2", "day", "1")]
+    assert ledger.slices(ledger.sliced(kept, said(), [])).is_empty()
+    assert ledger.sliced(rows, said(), ["s1"]) is rows
+    gone = extend(kept, [CAT._replace(kind="removed")], cycle="c3")
+    back = extend(ledger.sliced(gone, said(), []), [CAT], cycle="c4")
+    assert ledger.slices(back.filter(pl.col("digest") == "d1")).rows() == [("d1", "site", "b")]
+
+
+def test_a_ledger_of_before_there_were_groups_is_completed(rows):
+    old = rows.drop("torn", "named", "slices")
+    assert_frame_equal(ledger.completed(old), rows)
+    assert ledger.completed(old, ["digest", "torn"]).rows() == [("d1", False), ("d2", False)]

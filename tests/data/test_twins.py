@@ -7,12 +7,11 @@ import hypothesis
 import numpy as np
 import polars as pl
 import pytest
-from examples import examples
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from pipeline.checking import facts, quarantine
-from pipeline.data import ledger, neighbours, twins
+from pipeline.data import groups, ledger, neighbours, twins
 from pipeline.data.delta import Delta
 from pipeline.data.store import Store
 from pipeline.images import decoding, likeness, pixels
@@ -106,9 +105,11 @@ def prepared(root: Path, before: pl.DataFrame, rows: pl.DataFrame, settings) -> 
     """The ledger, as `prepare` extends it."""
     accepted = Delta(rows.with_columns(was=pl.lit("")))
     images = likeness.Images(Store(root), pixels.limits(settings.validate_), (View(8),), root)
-    groups = likeness.groups(before, likeness.pairs(images, before, accepted, settings.prepare.near_duplicates))
+    pairs = likeness.pairs(images, before, accepted, settings.prepare.near_duplicates)
     nobody = pl.DataFrame(schema={"digest": pl.String, "split": pl.String})
-    return prepare._extend(before, accepted, groups, quarantine.table([]), nobody, "c", settings.prepare)
+    claims = pl.DataFrame(schema={"digest": pl.String, "name": pl.String})
+    grouping = groups.of(before, ledger.newcomers(before, accepted)["digest"], pairs, claims)
+    return prepare._extend(before, accepted, grouping, quarantine.table([]), nobody, "c", settings.prepare)
 
 
 @pytest.mark.project
@@ -125,7 +126,7 @@ def test_of_a_thousand_planted_twins_none_is_on_the_other_side_of_the_split(root
     assert sum(group[one] != group[other] for one, other in pairs) == 0
     unrelated = 2 * PLANTED - len(set(group.values())) - PLANTED
     assert unrelated <= PLANTED // 500
-    assert both["removed"].sum() <= PLANTED // 500  # bridges between unrelated pictures are left out
+    assert both["torn"].sum() <= PLANTED // 500  # bridges between unrelated pictures are left out
 
 
 WORDS = st.tuples(*[st.integers(0, 2**64 - 1)] * 3)
@@ -262,56 +263,3 @@ def test_blank_pictures_are_twins_only_if_they_are_of_one_shade(one, other, same
 
 def test_a_blank_picture_is_no_twin_of_any_other():
     assert not are_twins(Image.new("RGB", (64, 64), "grey"), photograph(1))
-
-
-@pytest.mark.parametrize(
-    ("pairs", "old_groups", "groups", "bridges"),
-    [
-        ([], {}, {}, set()),
-        ([("b", "a")], {}, {"a": "a", "b": "a"}, set()),
-        ([("b", "a"), ("c", "b"), ("d", "c")], {}, dict.fromkeys("abcd", "a"), set()),
-        ([("n", "x")], {"x": "g"}, {"n": "g"}, set()),
-        ([("n", "x"), ("n", "y")], {"x": "g", "y": "g"}, {"n": "g"}, set()),
-        ([("n", "x"), ("m", "n")], {"x": "g"}, {"n": "g", "m": "g"}, set()),
-        ([("n", "x"), ("m", "y")], {"x": "g", "y": "h"}, {"n": "g", "m": "h"}, set()),
-        ([("n", "x"), ("n", "y")], {"y": "h", "x": "g"}, {"n": "h"}, {"n"}),
-        ([("n", "x"), ("m", "y"), ("n", "m")], {"x": "g", "y": "h"}, {"n": "g", "m": "g"}, {"n", "m"}),
-    ],
-    ids=[
-        "none",
-        "two new ones",
-        "a chain of new ones",
-        "of an old one",
-        "of two in one group",
-        "through another new one",
-        "of two groups apart",
-        "a bridge",
-        "a bridge of two",
-    ],
-)
-def test_the_group_is_that_of_the_twin_seen_first(pairs, old_groups, groups, bridges):
-    assert twins.groups(pairs, old_groups) == (groups, bridges)
-
-
-NEW, OLD = "abcdefg", "tuvwxyz"
-PAIRS = st.lists(st.tuples(st.sampled_from(NEW), st.sampled_from(NEW + OLD)).filter(lambda pair: pair[0] != pair[1]))
-OLD_GROUPS = st.tuples(*[st.sampled_from("ghi")] * len(OLD)).map(lambda names: dict(zip(OLD, names, strict=True)))
-
-
-@examples(200)
-@hypothesis.given(PAIRS, OLD_GROUPS, st.randoms(use_true_random=False))
-def test_groups_are_connected_pictures_whatever_the_order_of_pairs(pairs, old_groups, random):
-    groups, bridges = twins.groups(pairs, old_groups)
-    assert twins.groups(random.sample(pairs, len(pairs)), old_groups) == (groups, bridges)
-    assert set(groups) == {name for pair in pairs for name in pair} - set(old_groups)
-    together = {name: {name} for name in groups}
-    for _ in groups:
-        for one, other in pairs:
-            if other in together:
-                together[one] = together[other] = together[one] | together[other]
-        together = {name: set().union(*(together[other] for other in theirs)) for name, theirs in together.items()}
-    for name, group in groups.items():
-        met = [old_groups[other] for one, other in pairs if one in together[name] and other in old_groups]
-        order = [*dict.fromkeys(old_groups.values())]
-        assert group == (min(met, key=order.index) if met else min(together[name]))
-        assert (name in bridges) == (len(set(met)) > 1)
