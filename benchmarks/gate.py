@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from benchmarks.workspace import CHECKOUT
 from pipeline.judging import gate, lifetime
 from pipeline.judging.paired import Counts
 from pipeline.judging.settings import Bound
 
+RESULTS = CHECKOUT / "benchmarks/results"
 CYCLES = 100
 BEGINS = 0.8
 """Accuracy of the first champion."""
@@ -190,7 +192,7 @@ def measure(lives: int, seed: int, rules: Bound) -> list[dict[str, Any]]:
                 step = play(holdout, differing, mix, plain, lives, seed)
                 kept = play(holdout, differing, mix, rules, lives, seed)
                 rows.append({"holdout": holdout, "differing": differing, "mix": name, "step": step, "promise": kept})
-        pass
+        print(f"{told(holdout)}: played", flush=True)
     return rows
 
 
@@ -238,3 +240,106 @@ def power(images: int, differing: float, truth: float, rules: Bound, draws: int,
     if rules.risk:
         taken &= lifetime.is_kept(counts, lifetime.promised(images, 0, 1, rules), 1, rules)
     return float(taken.mean())
+
+
+def curves(rules: Bound, draws: int, seed: int) -> list[dict[str, Any]]:
+    """The power of the gate by what is true, for each holdout size and share that differs."""
+    sizes = sorted({first for first, _ in HOLDOUTS})
+    return [
+        {
+            "images": images,
+            "differing": differing,
+            "promise": round(100 * float(lifetime.promised(images, 0, 1, rules)), 2),
+            "promoted": {
+                str(truth): round(power(images, differing, truth, rules, draws, seed), 4)
+                for truth in TRUTHS
+                if abs(truth) / 100 <= differing
+            },
+        }
+        for images in sizes
+        for differing in DIFFERING
+    ]
+
+
+def page(results: Mapping[str, Any]) -> str:
+    """What gate.md says."""
+    lines = ["| target | asked | found | holds |", "|---|---|---|---|"]
+    for name, one in results["targets"].items():
+        asked = ", ".join(f"{word.replace('_', ' ')} {one[word]}" for word in ("at_least", "at_most") if word in one)
+        lines.append(f"| {name} | {asked} | {one['found']} | {'yes' if one['ok'] else 'no'} |")
+    lines += [
+        "",
+        "Points of accuracy. Broken: lives in which a champion was ever worse than promised. Fall: below the best there",
+        "was, at worst, in the life at the 95th percentile. The step alone is the gate without the promise.",
+        "",
+        "| holdout | differing | challengers | promise at the end | broken | gain (step alone) | fall (step alone) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in results["lives"]:
+        kept, step = row["promise"], row["step"]
+        lines.append(
+            f"| {told(row['holdout'])} | {row['differing']:.0%} | {row['mix']} | {kept['promise']:.1f} "
+            f"| {kept['broken']:.1%} | {kept['gain']:+.1f} ({step['gain']:+.1f}) "
+            f"| {kept['fall']:.1f} ({step['fall']:.1f}) |"
+        )
+    return f"Made by `{results['command']}`.\n\n" + "\n".join(lines) + "\n"
+
+
+def plot(results: Mapping[str, Any], path: Path) -> None:
+    """The power curves, one panel for each share that differs."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2 * len(DIFFERING), 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(DIFFERING), sharey=True)
+    for axes, differing in zip(panels, DIFFERING, strict=True):
+        for curve in (one for one in results["power"] if one["differing"] == differing):
+            truths = [float(truth) for truth in curve["promoted"]]
+            shares = [100 * share for share in curve["promoted"].values()]
+            axes.plot(truths, shares, "o-", markersize=3, linewidth=1, label=f"{curve['images']:,} images")
+        axes.set_title(f"the two differ on {differing:.0%} of the images", fontsize=9)
+        axes.axvline(0, color="black", linewidth=0.5)
+        axes.set_xlabel("truly better by, points")
+    panels[0].set_ylabel("promoted, % of challengers")
+    panels[-1].legend(fontsize=8, title="holdout", title_fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, write and print; 0 if the targets hold."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gate",
+        description=(__doc__ or "").splitlines()[0],
+        epilog="example: python -m benchmarks.gate --lives 100 --draws 2000 --out /tmp/gate",
+    )
+    parser.add_argument("--lives", type=int, default=1000, help="of each kind (default: %(default)s)")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="for the power (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
+    chosen = parser.parse_args(argv)
+    content = yaml.safe_load((CHECKOUT / "params.yaml").read_bytes())["evaluate"]
+    rules = Bound(**{name: content[name] for name in Bound.model_fields})
+    lives = measure(chosen.lives, chosen.seed, rules)
+    asked = targets(lives)
+    results = {
+        "benchmark": "gate",
+        "command": "python -m benchmarks.gate",
+        "rules": rules.model_dump(),
+        "targets": asked,
+        "ok": all(one["ok"] for one in asked.values()),
+        "lives": lives,
+        "power": curves(rules, chosen.draws, chosen.seed),
+    }
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    (chosen.out / "gate.json").write_text(json.dumps(results, indent=1) + "\n")
+    (chosen.out / "gate.md").write_text(page(results))
+    plot(results, chosen.out / "gate.png")
+    print(page(results))
+    print(json.dumps({name: results[name] for name in ("benchmark", "targets", "ok")}))
+    return 0 if results["ok"] else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
