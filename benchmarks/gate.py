@@ -38,12 +38,12 @@ Mix = Callable[[np.random.Generator, int, int], np.ndarray]
 
 def normal(mean: float, spread: float) -> Mix:
     """Gains around a mean, in points."""
-    return lambda rng, lives, cycle: rng.normal(mean / 100, spread / 100, lives)
+    return lambda rng, lives, _: rng.normal(mean / 100, spread / 100, lives)
 
 
 def among(gains: Sequence[float], shares: Sequence[float]) -> Mix:
     """Gains that are each one of a few, in points."""
-    return lambda rng, lives, cycle: rng.choice(np.array(gains) / 100, lives, p=shares)
+    return lambda rng, lives, _: rng.choice(np.array(gains) / 100, lives, p=shares)
 
 
 def in_turn(first: Mix, second: Mix, cycles: int) -> Mix:
@@ -269,8 +269,8 @@ def page(results: Mapping[str, Any]) -> str:
         lines.append(f"| {name} | {asked} | {one['found']} | {'yes' if one['ok'] else 'no'} |")
     lines += [
         "",
-        "Points of accuracy. Broken: lives in which a champion was ever worse than promised. Fall: below the best there",
-        "was, at worst, in the life at the 95th percentile. The step alone is the gate without the promise.",
+        "Points of accuracy. Broken: lives in which a champion was ever worse than promised. Fall: below the best",
+        "there was, at worst, in the life at the 95th percentile. The step alone is the gate without the promise.",
         "",
         "| holdout | differing | challengers | promise at the end | broken | gain (step alone) | fall (step alone) |",
         "|---|---|---|---|---|---|---|",
