@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass
 
 from pipeline.artifacts.evaluation import Decision
 from pipeline.judging.paired import Counts, lower_bound
-from pipeline.judging.settings import Evaluate
+from pipeline.judging.settings import Bound, Evaluate
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,16 @@ def more_needed(counts: Counts, evaluate: Evaluate) -> int:
         middle = (low + high) / 2
         low, high = (low, middle) if settles(middle) else (middle, high)
     return max(1, math.ceil((high - 1) * counts.total))
+
+
+def is_better(counts: Counts) -> bool:
+    """Whether the challenger got more images right than it lost."""
+    return counts.challenger_only > counts.champion_only
+
+
+def is_within(counts: Counts, bound: Bound) -> bool:
+    """Whether the challenger is not worse by more than the margin, with the stated confidence."""
+    return lower_bound(counts, bound.confidence) >= -bound.margin
 
 
 def chance(hits: Hits, rate: float) -> float:

@@ -1,13 +1,15 @@
 """Two models on the same images: how often only one of them is right, and how sure a difference is. Pure."""
 
-import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many of the same images champion and challenger got right."""
+    """How many of the same images champion and challenger got right.
+
+    Benchmarks have arrays in the place of each number, one entry for each of many projects.
+    """
 
     both: int
     champion_only: int
@@ -35,4 +37,4 @@ def lower_bound(counts: Counts, confidence: float) -> float:
     gained, lost = counts.challenger_only + 0.5, counts.champion_only + 0.5
     difference = (gained - lost) / total
     variance = ((gained + lost) / total - difference**2) / total
-    return difference - NormalDist().inv_cdf(confidence) * math.sqrt(variance)
+    return difference - NormalDist().inv_cdf(confidence) * variance**0.5

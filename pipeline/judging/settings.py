@@ -8,10 +8,12 @@ from pipeline.base.params import Count, OpenShare, Section, Share
 
 
 class Bound(Section, part=True):
-    """How much worse a challenger may be, and how sure that has to be."""
+    """How much worse a challenger may be, and how sure that has to be, now and for ever."""
 
     margin: Share
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    risk: OpenShare | None
+    """That ever a champion is worse than promised; see `judging.lifetime`."""
 
 
 class Evaluate(Bound):
