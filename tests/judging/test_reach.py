@@ -7,7 +7,7 @@ from pipeline.judging import gate, reach
 from pipeline.judging.paired import Counts
 from pipeline.judging.settings import Bound
 
-USUAL = Bound(margin=0.01, confidence=0.9)
+USUAL = Bound(margin=0.01, confidence=0.9, risk=None)
 
 
 def decision(settings, total: int, gain: int) -> str:
