@@ -131,7 +131,7 @@ def challengers(lives: Lives, gains: np.ndarray, differing: float, rng: np.rando
     )
 
 
-def counted(held: np.ndarray) -> Counts:
+def counted(held: Any) -> Counts:
     """Some images, int (lives, 2, 2), with the anchor in the champion's place."""
     return Counts(both=held[:, 1, 1], champion_only=held[:, 0, 1], challenger_only=held[:, 1, 0], neither=held[:, 0, 0])
 
@@ -154,14 +154,16 @@ def play(holdout: tuple[int, int], differing: float, mix: Mix, rules: Bound, liv
     rng = np.random.default_rng(seed)
     now = begun(lives, holdout[0], rng)
     best, fall, broken = now.accuracy, np.zeros(lives), np.zeros(lives, bool)
-    promise = np.full(lives, rules.margin)
+    promise: Any = np.full(lives, rules.margin)
+    taken: Any
     for cycle in range(1, CYCLES + 1):
         grow(now, holdout[1], rng)
         made = challengers(now, mix(rng, lives, cycle), differing, rng)
         taken = gate.is_better(made.step) & gate.is_within(made.step, rules)
         if rules.risk:
-            promise = lifetime.promised(*now.held.sum(axis=(2, 3)), cycle, rules)
-            taken &= lifetime.is_kept(counted(made.held.sum(axis=0)), promise, cycle, rules)
+            chosen, fresh = now.held.sum(axis=(2, 3))
+            promise = lifetime.promised(chosen, fresh, cycle, rules.margin, rules.risk)
+            taken &= lifetime.is_kept(counted(made.held.sum(axis=0)), promise, cycle, rules.risk)
             taken &= ~lifetime.is_worse_on_fresh(counted(made.held[1]))
         now.truth[taken], now.held[:, taken] = made.truth[taken], made.held[:, taken]
         anew = taken & lifetime.is_new_anchor(counted(now.held.sum(axis=0)))
@@ -236,9 +238,10 @@ def power(images: int, differing: float, truth: float, rules: Bound, draws: int,
     shares = [BEGINS - (differing - gained), differing - gained, gained, 1 - BEGINS - gained]
     both, lost, won, neither = np.random.default_rng(seed).multinomial(images, shares, draws).T
     counts = Counts(both, lost, won, neither)
-    taken = gate.is_better(counts) & gate.is_within(counts, rules)
+    taken: Any = gate.is_better(counts) & gate.is_within(counts, rules)
     if rules.risk:
-        taken &= lifetime.is_kept(counts, lifetime.promised(images, 0, 1, rules), 1, rules)
+        promise = lifetime.promised(images, 0, 1, rules.margin, rules.risk)
+        taken &= lifetime.is_kept(counts, promise, 1, rules.risk)
     return float(taken.mean())
 
 
@@ -249,7 +252,7 @@ def curves(rules: Bound, draws: int, seed: int) -> list[dict[str, Any]]:
         {
             "images": images,
             "differing": differing,
-            "promise": round(100 * float(lifetime.promised(images, 0, 1, rules)), 2),
+            "promise": round(100 * float(lifetime.promised(images, 0, 1, rules.margin, rules.risk or 1)), 2),
             "promoted": {
                 str(truth): round(power(images, differing, truth, rules, draws, seed), 4)
                 for truth in TRUTHS

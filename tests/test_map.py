@@ -30,7 +30,7 @@ SETTINGS: dict[str, type[Excerpt]] = {
 }
 RERUN_NOTHING = {"budget", "checkpoint"}
 """Sections that change when a model is trained and not which."""
-ONLY_SAID = {"prepare": {"evaluate.margin", "evaluate.confidence"}}
+ONLY_SAID = {"prepare": {"evaluate.margin", "evaluate.confidence", "evaluate.risk"}}
 """Keys that a stage tells something from on the screen; what it makes does not depend on them."""
 
 D, V, P, T, E = "detect", "validate", "prepare", "train", "evaluate"

@@ -21,6 +21,12 @@ class Judgement(Artifact):
     """One-sided confidence bound of the difference."""
     champion: int | None = Field(validation_alias="rival", serialization_alias="rival")
     """Number of the version that was to beat."""
+    anchor: int | None = None
+    """Number of the version that was the best until then; None without a champion."""
+    promise: float | None = None
+    """By how much a champion may be below the best that there was; None if nothing is promised."""
+    is_best: bool = False
+    """Whether the challenger, once it is champion, is the best that there was."""
 
 
 class ChallengerScores(Artifact):

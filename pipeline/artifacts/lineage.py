@@ -55,6 +55,10 @@ class Lineage(Artifact):
     ladder: Places | None = None
     champion: int | None = Field(validation_alias="rival", serialization_alias="rival")
     """Number of the version that it was judged against."""
+    anchor: int | None = None
+    """Number of the version that was the best until then, by which it was judged too; None without a champion."""
+    judged: int = 0
+    """See `artifacts.parent.Champion`."""
     model: Description
     optimizer: str
     label_counts: Mapping[str, int]

@@ -30,8 +30,8 @@ class Elder(Artifact):
     """SHA-256 of its index of features; None where it has none."""
 
 
-class Champion(Artifact):
-    """The version to beat, if there is one; its file has the keys of the pin itself."""
+class Pinned(Artifact):
+    """A version, if there is one; its file has the keys of the pin itself."""
 
     pin: Pin | None
 
@@ -63,7 +63,22 @@ class Champion(Artifact):
         return (value.pop("pin") or {"version": None}) | value
 
 
-class Parent(Champion):
+class Champion(Pinned):
+    """The version to beat, if there is one, and the best that there ever was."""
+
+    anchor: Pin | None = None
+    """The best that there ever was (`judging.lifetime`); None where that is the champion."""
+    judged: int = 0
+    """How many challengers were ever judged against a champion, the one of this cycle included; 0 without a champion.
+    """
+
+    @property
+    def best(self) -> Pin | None:
+        """The anchor."""
+        return self.anchor or self.pin
+
+
+class Parent(Pinned):
     """The version to start from, if there is one, and what a cycle has to know of the cycles before it."""
 
     ladder: Place = FOOT

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 INDEX = "dataset.json"
 
+MARKS = ("is_new", "is_fresh", "is_unlearned")
+"""Columns of an image, see `Part`."""
+
 SLICES = "slices.parquet"
 """See `Dataset.slices`."""
 
@@ -37,6 +40,8 @@ class Part:
     is_new: "np.ndarray | None" = None
     """bool (images,): which ones are new to the champion: its cycle did not have them under this label. They judge
     apart, and their labels may be doubted."""
+    is_fresh: "np.ndarray | None" = None
+    """bool (images,): which ones are new to the anchor, in the same sense: it was not chosen by them."""
     is_unlearned: "np.ndarray | None" = None
     """bool (images,): which ones are new to the parent, in the same sense; None: all. They are to be learned."""
 
@@ -123,8 +128,8 @@ class Dataset:
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: cannot be read ({error}); delete {self.folder} and run `dvc repro`") from None
         labels = index["label"].to_numpy().astype(np.int64)
-        is_new, is_unlearned = (index[name].to_numpy().astype(bool) for name in ("is_new", "is_unlearned"))
-        return Part(shown, labels, tuple(index["digest"]), is_new, is_unlearned)
+        marks = {name: index[name].to_numpy().astype(bool) for name in MARKS}
+        return Part(shown, labels, tuple(index["digest"]), **marks)
 
     def index(self) -> "pl.DataFrame":
         """Every image of it: columns digest, split, is_unlearned."""
@@ -182,17 +187,16 @@ def write(
 
     Args:
         folder: where; holds what the models see of each split already.
-        parts: for each split, in the order of its arrays: columns digest, label (number), is_new and is_unlearned (see
-            `Part`).
+        parts: for each split, in the order of its arrays: columns digest, label (number) and MARKS.
         labels: the label map.
         image_shape: (height, width, channels) of the pixels.
         fit: how pictures became squares.
         inputs: what the trainings of the cycle see, the first the one that goes on; with the key of features, which
-            tells them to the last bit that matters. What only the champion sees does not make this model another.
+            tells them to the last bit that matters. What only champion or anchor see does not make this model another.
         num_images, num_added, num_unlearned, num_known, num_computed, is_unchanged: see `artifacts.dataset.Contents`.
     """
     for split, rows in parts.items():
-        files.write_table(folder / f"{split}.parquet", rows.select("digest", "label", "is_new", "is_unlearned"))
+        files.write_table(folder / f"{split}.parquet", rows.select("digest", "label", *MARKS))
     facts = {
         "labels": list(labels),
         "image_shape": list(image_shape),

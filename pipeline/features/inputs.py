@@ -51,14 +51,14 @@ def of_cycle(
     pretrained: str,
     fetch: Callable[[Pin], Path],
 ) -> tuple[Input, ...]:
-    """What has to be there for a cycle: what its trainings see of all images, and the champion of the holdout's.
+    """What has to be there for a cycle: what its trainings see of all images, champion and anchor of the holdout's.
 
     Args:
         plain: the model of the cycle, without a frozen part.
         train: part of section `train` of params.yaml.
         plan: how the cycle starts.
         parent: the version to start from.
-        champion: the version to beat.
+        champion: the version to beat, and the anchor.
         pretrained: digest of the weights that a cold start begins with.
         fetch: gives the file with a version's weights.
 
@@ -74,10 +74,10 @@ def of_cycle(
         description = freezing.described(plain, train.tune, kind, parent, pretrained)
         of_parent = partial(_loaded, parent.pin, fetch) if parent.pin and kind != "cold" else built
         wanted.append(Input(description, SPLITS, True, _extractor(description, of_parent, train)))
-    if champion.pin:
-        description = champion.pin.lineage.model
-        gives = _extractor(description, partial(_loaded, champion.pin, fetch), train)
-        wanted.append(Input(description, ("holdout",), False, gives))
+    for pin in (champion.pin, champion.anchor):
+        if pin:
+            gives = _extractor(pin.lineage.model, partial(_loaded, pin, fetch), train)
+            wanted.append(Input(pin.lineage.model, ("holdout",), False, gives))
     first: dict[str, Input] = {}
     for one in wanted:
         first.setdefault(one.name, one)

@@ -6,12 +6,12 @@ images, which stay nearly the same. All of it can be deleted at any time: it is 
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.artifacts.parent import Champion
+from pipeline.artifacts.parent import Pin
 from pipeline.base import code, files
 from pipeline.base.errors import DataError
 from pipeline.data.settings import Canvas
@@ -34,18 +34,16 @@ def limits(section: DecodingLimits) -> Limits:
     return Limits(section.max_pixels, section.max_seconds, section.max_memory * 2**20)
 
 
-def views(canvas: Canvas, version: Champion) -> tuple[View, ...]:
+def views(canvas: Canvas, pins: Iterable[Pin | None]) -> tuple[View, ...]:
     """What pixels a cycle needs of an image.
 
     Args:
         canvas: the pixels that its model sees: the first view.
-        version: one that sees the same images; where its pixels have another shape or fit they are the second view.
+        pins: versions that see the same images; where their pixels have another shape or fit they are further views.
     """
-    ours = View(canvas.image_size, canvas.channels, canvas.fit)
-    if version.lineage is None:
-        return (ours,)
-    size, _, channels = version.lineage.model.image_shape
-    return tuple(dict.fromkeys((ours, View(size, channels, version.lineage.model.fit))))
+    models = [pin.lineage.model for pin in pins if pin]
+    theirs = [View(model.image_shape[0], model.image_shape[2], model.fit) for model in models]
+    return tuple(dict.fromkeys((View(canvas.image_size, canvas.channels, canvas.fit), *theirs)))
 
 
 def look(store: Store, rows: "pl.DataFrame", limits: Limits, outs: Mapping[View, Path], title: str) -> list[Facts]:

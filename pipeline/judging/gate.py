@@ -5,16 +5,41 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 from pipeline.artifacts.evaluation import Decision
-from pipeline.judging.paired import Counts, lower_bound
+from pipeline.judging import lifetime
+from pipeline.judging.paired import Counts, Hits, lower_bound
 from pipeline.judging.settings import Bound, Evaluate
 
 
 @dataclass(frozen=True)
-class Hits:
-    """How many of some images a model got right."""
+class Held:
+    """How a challenger does against the anchor, the best version so far (`judging.lifetime`).
 
-    right: int
-    total: int
+    The anchor has the champion's place in the counts.
+    """
+
+    anchor: int
+    """Its number."""
+    everything: Counts
+    """On all holdout images."""
+    familiar: Counts
+    """On those with labels that the anchor knows."""
+    fresh: Counts
+    """Of these, on those that came since the anchor was chosen."""
+    cycle: int
+    """How many challengers were ever judged, this one included."""
+
+    def promise(self, bound: Bound) -> float | None:
+        """By how much a champion may be below the best; None if nothing is promised, or no image can tell."""
+        if bound.risk is None or not self.familiar.total:
+            return None
+        fresh = self.fresh.total
+        return float(lifetime.promised(self.familiar.total - fresh, fresh, self.cycle, bound.margin, bound.risk))
+
+    @property
+    def is_best(self) -> bool:
+        """Whether the challenger, once it is champion, takes the anchor's place."""
+        loses = self.familiar.champion_only > self.familiar.challenger_only
+        return bool(lifetime.is_new_anchor(self.everything)) and not loses
 
 
 @dataclass(frozen=True)
@@ -27,6 +52,12 @@ class Verdict:
     """Accuracy of challenger minus champion; None without a champion."""
     lower: float | None
     """One-sided confidence bound of the difference."""
+    promise: float | None = None
+    """By how much a champion may be below the best that there was; None if nothing is promised."""
+    is_best: bool = False
+    """Whether the challenger, once it is champion, is the best that there was."""
+    more: int | None = None
+    """About how many more holdout images would settle it, where there is not enough evidence."""
 
 
 def more_needed(counts: Counts, evaluate: Evaluate) -> int:
@@ -77,12 +108,13 @@ def decide(
     new: Hits | None = None,
     familiar: Counts | None = None,
     outdated: Sequence[str] = (),
+    held: Held | None = None,
 ) -> Verdict:
     """Judge a challenger against a champion.
 
-    Promote if it gained (more images right than lost) and is, with the stated confidence, not worse
-    by more than the margin. Reject if it gained nothing, or if it surely fails on the new images: it
-    has just been trained on their like, so their labels are then more likely wrong than the model.
+    Promote if it gained (more images right than lost), is, with the stated confidence, not worse by more than the
+    margin, and keeps the promise of `judging.lifetime`. Reject if it gained nothing, or if it surely fails on the new
+    images: it has just been trained on their like, so their labels are then more likely wrong than the model.
     Otherwise there is not enough evidence.
 
     Args:
@@ -92,39 +124,86 @@ def decide(
         familiar: on the images of labels that the champion knows, if there are others: a new label is all gain, and
             must not hide a loss.
         outdated: labels of the champion that were renamed or removed by request: then it is enough not to be worse.
+        held: how it does against the anchor.
     """
-    gained, lost, total = counts.challenger_only, counts.champion_only, counts.total
-    difference, lower = (gained - lost) / total, lower_bound(counts, evaluate.confidence)
-    facts = (
-        f"of {total} holdout images the challenger gets {gained} right that the champion gets wrong, and {lost} "
-        f"the other way round: accuracy {100 * difference:+.2f} points, at least {100 * lower:+.2f} at "
-        f"{evaluate.confidence:.0%} confidence"
-    )
+    known = familiar if familiar and familiar.total else counts
+    where = "" if known is counts else f"of the {known.total} holdout images with labels that the champion knows, "
+    reasons = [_facts(counts, evaluate)]
+    if known is not counts:
+        reasons.append(_facts(known, evaluate, "with labels that the champion knows "))
+    promise = held.promise(evaluate) if held else None
+
+    def verdict(decision: Decision, why: str, more: int | None = None) -> Verdict:
+        difference, lower = _difference(counts), lower_bound(counts, evaluate.confidence)
+        is_best = held is not None and held.is_best
+        return Verdict(decision, (*reasons, why), difference, lower, promise, is_best, more)
+
     if new and chance(new, evaluate.min_accuracy) < 1 - evaluate.confidence:
-        doubt = (
+        return verdict(
+            "reject",
             f"it gets {new.right} of the {new.total} new holdout images right, surely below the "
-            f"{evaluate.min_accuracy:.0%} of evaluate.min_accuracy: look at the labels of the new images"
+            f"{evaluate.min_accuracy:.0%} of evaluate.min_accuracy: look at the labels of the new images",
         )
-        return Verdict("reject", (facts, doubt), difference, lower)
-    if familiar and familiar.champion_only - familiar.challenger_only > evaluate.margin * familiar.total:
-        loss = (
-            f"of the {familiar.total} with labels that the champion knows it gets {familiar.challenger_only} right "
-            f"that the champion gets wrong, and {familiar.champion_only} the other way round: worse by more than the "
-            f"margin of {100 * evaluate.margin:g} points"
+    margin = f"the margin of {100 * evaluate.margin:g} points"
+    if known is not counts and _difference(known) < -evaluate.margin:
+        return verdict("reject", f"{where}it loses more than {margin}: a new label must not hide that")
+    if held and (broken := _broken(held, evaluate)):
+        return verdict(*broken)
+    if outdated and (_difference(counts) >= 0 or is_within(counts, evaluate)):
+        return verdict(
+            "promote", f"it is not worse, and the champion still has labels that are to go: {', '.join(outdated)}"
         )
-        return Verdict("reject", (facts, loss), difference, lower)
-    if outdated and (gained >= lost or lower >= -evaluate.margin):
-        asked = f"it is not worse, and the champion still has labels that are to go: {', '.join(outdated)}"
-        return Verdict("promote", (facts, asked), difference, lower)
-    if gained <= lost:
-        return Verdict("reject", (facts, "it is not better than the champion"), difference, lower)
-    if lower < -evaluate.margin:
-        wanted = (
-            f"it may be worse by more than the margin of {100 * evaluate.margin:g} points; about "
-            f"{more_needed(counts, evaluate)} more holdout images would settle it"
+    if not is_better(counts):
+        return verdict("reject", "it is not better than the champion")
+    if not is_within(known, evaluate):
+        more = more_needed(known, evaluate)
+        return verdict(
+            "not enough evidence",
+            f"{where}it may be worse by more than {margin}; about {more} more holdout images would settle it",
+            more,
         )
-        return Verdict("not enough evidence", (facts, wanted), difference, lower)
-    return Verdict("promote", (facts, "it is better, and not worse by more than the margin"), difference, lower)
+    if held and promise and held.anchor:
+        reasons.append(
+            f"it is surely at most {100 * promise:.1f} points below v{held.anchor}, the best so far, as promised for "
+            "all cycles (evaluate.risk)"
+        )
+    return verdict("promote", "it is better, and not worse by more than the margin")
+
+
+def _difference(counts: Counts) -> float:
+    """Accuracy of challenger minus champion."""
+    return (counts.challenger_only - counts.champion_only) / counts.total
+
+
+def _facts(counts: Counts, evaluate: Evaluate, which: str = "") -> str:
+    lower = lower_bound(counts, evaluate.confidence)
+    return (
+        f"of {counts.total} holdout images {which}the challenger gets {counts.challenger_only} right that the "
+        f"champion gets wrong, and {counts.champion_only} the other way round: accuracy "
+        f"{100 * _difference(counts):+.2f} points, at least {100 * lower:+.2f} at {evaluate.confidence:.0%} confidence"
+    )
+
+
+def _broken(held: Held, evaluate: Evaluate) -> tuple[Decision, str] | None:
+    """How a challenger breaks the promise; None if it keeps it."""
+    promise = held.promise(evaluate)
+    if promise is None or evaluate.risk is None:
+        return None
+    best, fresh, every = f"v{held.anchor}, the best so far", held.fresh, held.familiar
+    if lifetime.is_worse_on_fresh(fresh):
+        return "reject", (
+            f"of the {fresh.total} holdout images that came since {best}, was chosen, it gets {fresh.challenger_only} "
+            f"right that v{held.anchor} gets wrong, and {fresh.champion_only} the other way round: it is surely worse"
+        )
+    if lifetime.is_kept(every, promise, held.cycle, evaluate.risk):
+        return None
+    is_worse = _difference(every) < -promise
+    return "reject" if is_worse else "not enough evidence", (
+        f"against {best}, it gets {every.challenger_only} of {every.total} right that v{held.anchor} gets wrong, and "
+        f"{every.champion_only} the other way round: {100 * _difference(every):+.2f} points; it "
+        f"{'is' if is_worse else 'may be'} worse by more than the {100 * promise:.1f} points that are promised for all "
+        "cycles (evaluate.risk)"
+    )
 
 
 def unchanged(champion: int) -> Verdict:
@@ -138,4 +217,4 @@ def decide_first(accuracy: float, num_labels: int, evaluate: Evaluate) -> Verdic
     needed = max(evaluate.min_accuracy, guessing)
     why = "evaluate.min_accuracy" if evaluate.min_accuracy >= guessing else f"guessing among {num_labels} labels"
     facts = f"no champion yet; holdout accuracy {accuracy:.4f}, at least {needed:.4f} is needed ({why})"
-    return Verdict("promote" if accuracy >= needed else "reject", (facts,), None, None)
+    return Verdict("promote" if accuracy >= needed else "reject", (facts,), None, None, is_best=True)

@@ -19,7 +19,6 @@ from statistics import NormalDist
 import numpy as np
 
 from pipeline.judging.paired import Counts, lower_bound
-from pipeline.judging.settings import Bound
 
 BLOCK = 100
 """Cycles that share the first half of the risk; each later block is twice as long and has half as much."""
@@ -59,30 +58,30 @@ def level(cycle: int, risk: float) -> float:
     return share / length
 
 
-def promised(chosen: int, fresh: int, cycle: int, bound: Bound) -> float:
+def promised(chosen: int, fresh: int, cycle: int, margin: float, risk: float) -> float:
     """By how much a champion may be worse than the best that there was, accuracy from 0 to 1.
 
     Args:
-        chosen: holdout images that there were when the anchor was chosen.
+        chosen: holdout images that there were when the anchor was chosen; one or more, with the fresh ones.
         fresh: those that came since.
-        cycle: see `level`.
-        bound: of section `evaluate` of params.yaml; the promise is never less than its margin.
+        cycle, risk: see `level`.
+        margin: of the gate; the promise is never less.
     """
-    deviations = NormalDist().inv_cdf(1 - level(cycle, bound.risk))
+    deviations = NormalDist().inv_cdf(1 - level(cycle, risk))
     told = REUSED * deviations * (DIFFERING / (chosen + COUNTED * fresh)) ** 0.5
-    return np.maximum(bound.margin, told)
+    promise: float = np.maximum(margin, told)  # not `max`: see Counts
+    return promise
 
 
-def is_kept(against_anchor: Counts, promise: float, cycle: int, bound: Bound) -> bool:
+def is_kept(against_anchor: Counts, promise: float, cycle: int, risk: float) -> bool:
     """Whether a challenger keeps the promise.
 
     Args:
         against_anchor: on all holdout images, with the anchor in the champion's place.
         promise: see `promised`.
-        cycle: see `level`.
-        bound: of section `evaluate` of params.yaml.
+        cycle, risk: see `level`.
     """
-    return lower_bound(against_anchor, 1 - level(cycle, bound.risk)) >= -promise
+    return lower_bound(against_anchor, 1 - level(cycle, risk)) >= -promise
 
 
 def is_worse_on_fresh(against_anchor: Counts) -> bool:

@@ -22,6 +22,14 @@ class Counts:
         return self.both + self.champion_only + self.challenger_only + self.neither
 
 
+@dataclass(frozen=True)
+class Hits:
+    """How many of some images a model got right."""
+
+    right: int
+    total: int
+
+
 def lower_bound(counts: Counts, confidence: float) -> float:
     """One-sided lower confidence bound of the difference of two paired proportions.
 
@@ -37,4 +45,5 @@ def lower_bound(counts: Counts, confidence: float) -> float:
     gained, lost = counts.challenger_only + 0.5, counts.champion_only + 0.5
     difference = (gained - lost) / total
     variance = ((gained + lost) / total - difference**2) / total
-    return difference - NormalDist().inv_cdf(confidence) * variance**0.5
+    bound: float = difference - NormalDist().inv_cdf(confidence) * variance**0.5
+    return bound

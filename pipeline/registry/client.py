@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.features import FeatureIndex
 from pipeline.artifacts.lineage import FEATURES, LEDGER, Lineage
-from pipeline.artifacts.parent import Champion, Parent
+from pipeline.artifacts.parent import Champion, Parent, Pin
 from pipeline.base import files, process
 from pipeline.base.errors import RegistryError, UnreadableError
 from pipeline.data import ledger
@@ -40,6 +40,7 @@ class Registry:
         """
         self.name = resolve.registered_model
         self.alias = resolve.alias
+        self.anchor_alias = resolve.anchor_alias
         self.uri = tracking_uri()
         self._connection = Connection(self.uri)
         self._memory = Memory(memory, self.uri) if memory else None
@@ -50,13 +51,19 @@ class Registry:
 
     def champion(self) -> Version | None:
         """The version under the alias; None if the registry answers that there is none."""
+        return self._under(self.alias)
 
-        def ask() -> str | None:
+    def anchor(self) -> Version | None:
+        """The version under the anchor's alias; None if the registry answers that there is none."""
+        return self._under(self.anchor_alias)
+
+    def _under(self, alias: str) -> Version | None:
+        def ask() -> dict[str, str]:
             # A list that is empty is an answer; 'not found' may come from any web server.
             models = self._client.search_registered_models(f"name='{self.name}'")
-            return models[0].aliases.get(self.alias) if models else None
+            return dict(models[0].aliases) if models else {}
 
-        number = self._remembered(["champion", self.name, self.alias], ask)
+        number = self._remembered(["aliases", self.name], ask).get(alias)
         return self.version(int(number)) if number else None
 
     def version(self, number: int) -> Version:
@@ -66,6 +73,10 @@ class Registry:
             return _plain(self._client.get_model_version(self.name, str(number)))
 
         return Version(*self._remembered(["version", self.name, number], ask))
+
+    def find(self, number: int) -> Version | None:
+        """A version by its number; None if the registry answers that there is none: people delete versions."""
+        return next(iter(self._listed([f"version_number={number}"], 1)), None)
 
     def _remembered(self, question: list[Any], ask: Callable[[], Any]) -> Any:
         """The answer as a JSON value."""
@@ -147,12 +158,11 @@ class Registry:
         files.write(kept, content)
         return kept
 
-    def pinned_ledger(self, pinned: Champion, objects: Path, columns: Sequence[str] = ledger.COLUMNS) -> "pl.DataFrame":
-        """The ledger that the cycle of the parent or the champion left, or some columns of it; empty without one."""
-        if pinned.pin is None:
+    def pinned_ledger(self, pin: Pin | None, objects: Path, columns: Sequence[str] = ledger.COLUMNS) -> "pl.DataFrame":
+        """The ledger that the cycle of a version left, or some columns of it; empty without one."""
+        if pin is None:
             return ledger.empty().select(columns)
-        sha256 = pinned.pin.lineage.files[LEDGER]
-        return _ledger(self.download(pinned.pin.run_id, LEDGER, sha256, objects), columns)
+        return _ledger(self.download(pin.run_id, LEDGER, pin.lineage.files[LEDGER], objects), columns)
 
     def elders_ledger(self, parent: Parent, objects: Path) -> "pl.DataFrame":
         """The ledger of the version that the parent names as its elder; empty without one."""
@@ -162,7 +172,7 @@ class Registry:
 
     def feature_index(self, parent: Parent, champion: Champion, objects: Path) -> FeatureIndex:
         """Where features of images are, as far as the versions know it that a cycle has to do with."""
-        pins = [pinned.pin for pinned in (parent, champion) if pinned.pin]
+        pins = [pin for pin in (parent.pin, champion.pin, champion.anchor) if pin]
         listed = {pin.run_id: pin.lineage.files.get(FEATURES) for pin in pins}
         if parent.elder:
             listed[parent.elder.run_id] = parent.elder.features
@@ -240,6 +250,11 @@ class Registry:
                 self._client.set_model_version_tag(self.name, str(number), f"{PREFIX}{key}", value)
             if describe is not None:
                 self._client.update_model_version(self.name, str(number), describe)
+
+    def move_anchor(self, number: int) -> None:
+        """Set the anchor's alias."""
+        with self._connection.reach():
+            self._client.set_registered_model_alias(self.name, self.anchor_alias, str(number))
 
     def promote(self, number: int, judged_against: int | None) -> bool:
         """Move the alias to a version, if it is where the verdict saw it; whether it was moved.

@@ -102,6 +102,14 @@ def _served(model: Path, scratch: Path) -> Path:
     return folder
 
 
+def move_anchor(registry: Registry, version: Version, is_promoted: bool, judgement: Judgement) -> None:
+    """Bring the anchor's alias to the best version so far: the new champion, or what the verdict took for it."""
+    best = version.number if is_promoted and judgement.is_best else judgement.anchor
+    now = registry.anchor()
+    if best is not None and (now is None or now.number != best):
+        registry.move_anchor(best)
+
+
 def move_alias(registry: Registry, version: Version, judgement: Judgement, promote: Promote) -> tuple[bool, str]:
     """Move the alias if the verdict says so, and if it is where the verdict saw it.
 

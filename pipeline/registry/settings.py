@@ -22,6 +22,11 @@ class RegisteredModel(Section, part=True):
         str, fits(r"[a-z][a-z0-9_-]{0,49}", "at most 50 small letters, digits or any of _-, beginning with a letter")
     ]
 
+    @property
+    def anchor_alias(self) -> str:
+        """Alias of the version that was the best that there ever was (`judging.lifetime`)."""
+        return f"{self.alias}-anchor"
+
     @field_validator("alias")
     @classmethod
     def _is_not_mlflows_own(cls, alias: str) -> str:

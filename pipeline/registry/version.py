@@ -43,6 +43,11 @@ class Version:
         return self._tag("promoted") == "true"
 
     @property
+    def is_best(self) -> bool:
+        """Whether it was the best that there ever was when it was judged."""
+        return self._tag("is_best") == "true"
+
+    @property
     def verdict_digest(self) -> str:
         """Hash of the judgement that was carried out on it; empty if there was none."""
         return self._tag("verdict_digest")

@@ -2,11 +2,10 @@
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from pydantic import Field
 
@@ -28,11 +27,12 @@ from pipeline.data.store import Store
 from pipeline.images import pixels
 from pipeline.images.settings import DecodingLimits
 from pipeline.judging import gate, metrics, reach
-from pipeline.judging.gate import Hits, Verdict
+from pipeline.judging.gate import Held, Verdict
 from pipeline.judging.metrics import Scores
-from pipeline.judging.paired import Counts
+from pipeline.judging.predictions import ANCHOR, CHALLENGER, CHAMPION, MARKS, Answers, Predictions
 from pipeline.judging.settings import Evaluate
-from pipeline.learning import cut, engine, head, model
+from pipeline.learning import contenders
+from pipeline.learning.contenders import Contender
 from pipeline.learning.settings import Repeatable
 from pipeline.registry.client import Registry
 from pipeline.registry.settings import RegisteredModel
@@ -51,12 +51,8 @@ SHOWN = 5
 TILES = 60
 """Suspicious labels on the sheet."""
 
-UNKNOWN = -1e9
-"""Logit of a label that a model has no output for."""
-
-
-Answer = Callable[["np.ndarray"], "np.ndarray"]
-"""Gives logits, float32 (images, labels of the model), for what a model sees of images."""
+PREDICTIONS = "predictions.parquet"
+"""See `Predictions.table`."""
 
 
 class Settings(Excerpt):
@@ -73,171 +69,152 @@ def run(paths: Paths) -> None:
     """Write the verdict, with the numbers and pictures that explain it."""
     settings = params.load(paths.params, Settings)
     images, trained = dataset.read(paths.dataset), Training.read(paths.model / "training.json")
-    pin = Champion.read(paths.champion).pin
-    challenger = _challenger(paths.model, images, settings)
-    champion = _champion(pin, images, settings, paths.scratch) if pin else None
+    pins = Champion.read(paths.champion)
+    models = _Contenders.load(paths.model, pins, images.labels, settings, paths.scratch)
 
-    answers = _Answers.of(images, challenger, champion)
-    ours = metrics.scores(answers.labels, answers.challenger)
-    verdict = _verdict(answers, trained, pin, images.labels, settings.evaluate)
-    advice = _advice(verdict, answers, ours, trained, challenger.description, images, settings)
-    doubts = _doubts(champion, images, settings.evaluate.suspicious) if champion else []
+    logits = _logits(models, images)
+    predictions = _predictions(models, logits, images)
+    scores = {name: metrics.scores(predictions.labels, theirs) for name, theirs in logits.items()}
+    verdict = _verdict(predictions, trained, pins, settings.evaluate)
+    advice = _advice(verdict, scores[CHALLENGER], trained, models.challenger.description, images, settings)
+    doubts = _doubts(models.champion, images, settings.evaluate.suspicious) if models.champion else []
     doubted = _named(doubts, files.read_table(paths.accepted / "images.parquet", ["digest", "path"]))
 
-    reasons = {"reasons": (*verdict.reasons, *advice)}
-    judgement = Judgement(**vars(verdict) | reasons, champion=pin.version if pin else None)
+    judgement = _judgement(verdict, advice, pins)
     files.sweep(paths.evaluation)
     judgement.write(paths.evaluation / "verdict.json")
+    files.write_table(paths.evaluation / PREDICTIONS, predictions.table())
     picture = plots.curves(trained.history, trained.best_epoch, trained.stop_reason, trained.is_chosen)
     files.write(paths.evaluation / "curves.png", picture)
-    files.write(paths.evaluation / "confusion.png", plots.confusion(ours.confusion, images.labels))
-    files.write(paths.confusion, _csv(answers, images.labels).encode())
-    _evaluation(answers, ours, champion, images.labels).write(paths.scores)
+    confusion = plots.confusion(scores[CHALLENGER].confusion, images.labels)
+    files.write(paths.evaluation / "confusion.png", confusion)
+    files.write(paths.confusion, _csv(predictions).encode())
+    _evaluation(predictions, scores, models.champion).write(paths.scores)
     artifact.write_list(paths.evaluation / "suspicious.json", [doubt for doubt, _ in doubted])
     if doubted:
         files.write(paths.evaluation / "suspicious.png", sheet.draw([_panel(doubted, settings, paths.scratch)]))
     _say(judgement, [doubt for doubt, _ in doubted], paths.evaluation)
 
 
-class _Model:
-    """A model with its outputs at the places of today's label map."""
+class _Contenders(NamedTuple):
+    """The models that are judged, each scored on the same images."""
 
-    def __init__(self, description: Description, answer: Answer, labels: Sequence[str]) -> None:
-        self.description = description
-        self._answer, self._labels = answer, labels
-
-    def knows(self, label: str) -> bool:
-        """Whether it has an output for a label."""
-        return label in self.description.labels
-
-    def logits(self, inputs: "np.ndarray") -> "np.ndarray":
-        """float32 (images, labels of today); UNKNOWN for a label that it does not know.
-
-        Args:
-            inputs: what it sees of the images, see `dataset.Part`.
-        """
-        import numpy as np
-
-        placed = np.full((len(inputs), len(self._labels)), UNKNOWN, np.float32)
-        if len(inputs):
-            own = self._answer(inputs)
-            for position, label in enumerate(self.description.labels):
-                if label in self._labels:
-                    placed[:, self._labels.index(label)] = own[:, position]
-        return placed
-
-    def on_holdout(self, images: Dataset) -> "np.ndarray":
-        """Of the holdout images, as it sees them."""
-        return self.logits(images.part("holdout", self.description.inputs).inputs)
-
-
-def _challenger(folder: Path, images: Dataset, settings: Settings) -> _Model:
-    return _loaded(Description.read(folder / "model.json"), folder / "weights.npz", images, settings)
-
-
-def _champion(pin: Pin, images: Dataset, settings: Settings, scratch: Path) -> _Model:
-    registry = Registry(settings.resolve)
-    weights = registry.download(pin.run_id, WEIGHTS, pin.lineage.files[WEIGHTS], scratch / "objects")
-    return _loaded(pin.lineage.model, weights, images, settings)
-
-
-def _loaded(description: Description, weights: Path, images: Dataset, settings: Settings) -> _Model:
-    return _Model(description, _answer(description, weights, settings), images.labels)
-
-
-def _answer(description: Description, weights: Path, settings: Settings) -> Answer:
-    """What gives a model's logits for what it sees."""
-    if description.is_head_only:
-        return partial(head.logits, head.of(files.read_arrays(weights)))
-    print("evaluate: loading TensorFlow", flush=True)
-    engine.make_repeatable(settings.train.seed, settings.train.threads)
-    network = model.load(description, weights, str(weights))
-    if description.frozen:
-        network = cut.split(network, description.frozen.cut).tuned
-    return lambda inputs: model.logits(network, inputs, settings.evaluate.batch_size)
-
-
-@dataclass(frozen=True)
-class _Answers:
-    """What both models say to the holdout images."""
-
-    labels: "np.ndarray"
-    """int64 (images,): the true ones."""
-    is_new: "np.ndarray"
-    """bool (images,): which are new to the champion; see `dataset.Part`."""
-    is_familiar: "np.ndarray"
-    """bool (images,): whose labels the champion knows."""
-    challenger: "np.ndarray"
-    """float32 (images, labels): logits."""
-    champion: "np.ndarray | None"
-    """The same, if there is a champion."""
+    challenger: Contender
+    champion: Contender | None
+    anchor: Contender | None
+    """The champion itself, where that is the best so far."""
 
     @classmethod
-    def of(cls, images: Dataset, challenger: _Model, champion: _Model | None) -> "_Answers":
-        """Ask both."""
-        import numpy as np
+    def load(cls, model: Path, pins: Champion, labels: Sequence[str], settings: Settings, scratch: Path) -> Self:
+        """Bring them here.
 
-        holdout = images.part("holdout")
-        is_familiar = np.array([champion is None or champion.knows(label) for label in images.labels])
-        return cls(
-            labels=holdout.labels,
-            is_new=np.ones(len(holdout), bool) if holdout.is_new is None else holdout.is_new,
-            is_familiar=is_familiar[holdout.labels],
-            challenger=challenger.on_holdout(images),
-            champion=champion.on_holdout(images) if champion else None,
-        )
+        Args:
+            model: folder of the challenger.
+            pins: champion and anchor.
+            labels: of today.
+            settings: of the stage.
+            scratch: keeps downloads.
+        """
+        registry = Registry(settings.resolve)
 
-    def counts(self, rows: "np.ndarray | slice" = slice(None)) -> Counts | None:
-        """How both did on some of the images; None without a champion."""
-        if self.champion is None:
-            return None
-        old, new = (logits[rows].argmax(axis=1) for logits in (self.champion, self.challenger))
-        return metrics.paired(self.labels[rows], old, new)
+        def loaded(description: Description, weights: Path) -> Contender:
+            return contenders.load(description, weights, labels, settings.train, settings.evaluate.batch_size)
 
-    def hits_on_new(self) -> Hits:
-        """How the challenger did on the new images."""
-        right = (self.challenger.argmax(axis=1) == self.labels)[self.is_new]
-        return Hits(int(right.sum()), len(right))
+        def pinned(pin: Pin) -> Contender:
+            weights = registry.download(pin.run_id, WEIGHTS, pin.lineage.files[WEIGHTS], scratch / "objects")
+            return loaded(pin.lineage.model, weights)
+
+        champion = pinned(pins.pin) if pins.pin else None
+        anchor = pinned(pins.anchor) if pins.anchor else champion
+        return cls(loaded(Description.read(model / "model.json"), model / "weights.npz"), champion, anchor)
+
+    def by_name(self) -> dict[str, Contender]:
+        """Those that there are."""
+        named = zip((CHALLENGER, CHAMPION, ANCHOR), self, strict=True)
+        return {name: contender for name, contender in named if contender}
 
 
-def _verdict(
-    answers: _Answers, trained: Training, pin: Pin | None, labels: Sequence[str], evaluate: Evaluate
-) -> Verdict:
-    counts = answers.counts()
-    if pin is None or counts is None:
-        accuracy = float((answers.challenger.argmax(axis=1) == answers.labels).mean())
+def _logits(models: _Contenders, images: Dataset) -> "dict[str, np.ndarray]":
+    """What each model says to the holdout images, float32 (images, labels), by name; each model is asked once."""
+    said: dict[int, np.ndarray] = {}
+    for one in models.by_name().values():
+        if id(one) not in said:
+            said[id(one)] = one.logits(images.part("holdout", one.description.inputs).inputs)
+    return {name: said[id(one)] for name, one in models.by_name().items()}
+
+
+def _predictions(models: _Contenders, logits: "Mapping[str, np.ndarray]", images: Dataset) -> Predictions:
+    import numpy as np
+
+    holdout = images.part("holdout")
+    marks = {mark: getattr(holdout, mark) for mark in MARKS}
+    if models.champion is None:
+        marks = {mark: np.ones(len(holdout), bool) for mark in MARKS}
+    return Predictions(
+        names=images.labels,
+        digests=holdout.digests,
+        labels=holdout.labels,
+        answers={name: Answers.of(logits[name], holdout.labels, one.known) for name, one in models.by_name().items()},
+        **marks,
+    )
+
+
+def _verdict(predictions: Predictions, trained: Training, pins: Champion, evaluate: Evaluate) -> Verdict:
+    pin, best, labels = pins.pin, pins.best, predictions.names
+    if pin is None or best is None:
+        accuracy = float((predictions.answers[CHALLENGER].predicted == predictions.labels).mean())
         return gate.decide_first(accuracy, len(labels), evaluate)
     if pin.lineage.run_key == trained.run_key:
         return gate.unchanged(pin.version)
-    familiar = None if set(labels) <= set(pin.lineage.model.labels) else answers.counts(answers.is_familiar)
+    familiar = predictions.counts(CHAMPION, predictions.is_familiar(CHAMPION))
+    known = predictions.is_familiar(ANCHOR)
+    held = Held(
+        anchor=best.version,
+        everything=predictions.counts(ANCHOR),
+        familiar=predictions.counts(ANCHOR, known),
+        fresh=predictions.counts(ANCHOR, known & predictions.is_fresh),
+        cycle=pins.judged,
+    )
     outdated = [label for label in pin.called if label not in labels]
-    return gate.decide(counts, evaluate, answers.hits_on_new(), familiar, outdated)
+    has_new_labels = not set(labels) <= set(pin.lineage.model.labels)
+    return gate.decide(
+        predictions.counts(CHAMPION),
+        evaluate,
+        predictions.hits_on_new,
+        familiar if has_new_labels else None,
+        outdated,
+        held,
+    )
 
 
 def _advice(
-    verdict: Verdict,
-    answers: _Answers,
-    ours: Scores,
-    trained: Training,
-    made: Description,
-    images: Dataset,
-    settings: Settings,
+    verdict: Verdict, ours: Scores, trained: Training, made: Description, images: Dataset, settings: Settings
 ) -> list[str]:
     """What would help a challenger that is not promoted."""
     if verdict.decision in ("promote", "unchanged"):
         return []
-    advice, counts = [], answers.counts()
-    if verdict.decision == "not enough evidence" and counts:
-        more = gate.more_needed(counts, settings.evaluate)
-        advice.append(
-            reach.more_images(more, counts.total, settings.prepare.holdout_fraction, settings.prepare.max_holdout)
-        )
+    advice, prepare = [], settings.prepare
+    if verdict.more:
+        total = images.contents.counts["holdout"]
+        advice.append(reach.more_images(verdict.more, total, prepare.holdout_fraction, prepare.max_holdout))
     if nothing := reach.nothing_learned(trained):
         advice.append(nothing)
-    if counts is None:
-        num_trained = images.contents.counts["train"]
-        advice.append(reach.for_a_first(trained, ours.accuracy, made, num_trained))
+    if verdict.difference is None:
+        advice.append(reach.for_a_first(trained, ours.accuracy, made, images.contents.counts["train"]))
     return advice
+
+
+def _judgement(verdict: Verdict, advice: Sequence[str], pins: Champion) -> Judgement:
+    return Judgement(
+        decision=verdict.decision,
+        reasons=(*verdict.reasons, *advice),
+        difference=verdict.difference,
+        lower=verdict.lower,
+        champion=pins.version,
+        anchor=pins.best.version if pins.best else None,
+        promise=verdict.promise,
+        is_best=verdict.is_best,
+    )
 
 
 @dataclass(frozen=True)
@@ -250,7 +227,7 @@ class _Suspect:
     probability: float
 
 
-def _doubts(champion: _Model, images: Dataset, suspicious: float) -> list[_Suspect]:
+def _doubts(champion: Contender, images: Dataset, suspicious: float) -> list[_Suspect]:
     """New images of whose label the champion doubts. None if the dataset does not have what it sees of them.
 
     Args:
@@ -319,32 +296,30 @@ def _panel(doubted: Sequence[tuple[Doubt, str]], settings: Settings, scratch: Pa
     return sheet.Panel("suspicious labels", "the champion doubts them", tiles, len(doubted) - len(tiles))
 
 
-def _evaluation(answers: _Answers, ours: Scores, champion: _Model | None, labels: Sequence[str]) -> Evaluation:
-    counts = answers.counts()
+def _evaluation(predictions: Predictions, scores: Mapping[str, Scores], champion: Contender | None) -> Evaluation:
+    ours, labels = scores[CHALLENGER], predictions.names
+    counts = predictions.counts(CHAMPION) if champion else None
     recall = {label: value for label, value in zip(labels, ours.recall, strict=True) if value == value}
     return Evaluation(
-        holdout_images=len(answers.labels),
+        holdout_images=len(predictions.labels),
         challenger=ChallengerScores(accuracy=ours.accuracy, loss=ours.loss, recall=recall),
-        champion=_champion_scores(answers, champion, labels),
+        champion=_champion_scores(scores[CHAMPION], champion, labels) if champion else ChampionScores(),
         negative_flips=counts.champion_only / counts.total if counts else None,
     )
 
 
-def _champion_scores(answers: _Answers, champion: _Model | None, labels: Sequence[str]) -> ChampionScores:
-    if answers.champion is None or champion is None:
-        return ChampionScores()
-    theirs = metrics.scores(answers.labels, answers.champion)
+def _champion_scores(theirs: Scores, champion: Contender, labels: Sequence[str]) -> ChampionScores:
     if all(map(champion.knows, labels)):
         return ChampionScores(accuracy=theirs.accuracy, loss=theirs.loss)
     return ChampionScores(accuracy=theirs.accuracy)
 
 
-def _csv(answers: _Answers, labels: Sequence[str]) -> str:
+def _csv(predictions: Predictions) -> str:
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
     writer.writerow(["actual", "predicted"])
-    predicted = answers.challenger.argmax(axis=1)
-    writer.writerows([labels[actual], labels[other]] for actual, other in zip(answers.labels, predicted, strict=True))
+    predicted, names = predictions.answers[CHALLENGER].predicted, predictions.names
+    writer.writerows([names[actual], names[other]] for actual, other in zip(predictions.labels, predicted, strict=True))
     return sink.getvalue()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from pipeline.artifacts.model import Description
-from pipeline.artifacts.parent import Champion, Parent
+from pipeline.artifacts.parent import Champion, Parent, Pin
 from pipeline.artifacts.sources import Source, Sources
 from pipeline.base import files, params
 from pipeline.base.errors import DataError
@@ -60,9 +60,9 @@ def run(paths: Paths) -> None:
     accepted = Delta.read(paths.accepted / "images.parquet")
     set_aside = files.read_table(paths.accepted / "quarantine.parquet")
     registry, objects = Registry(settings.resolve), paths.scratch / "objects"
-    parents = registry.pinned_ledger(parent, objects)
+    parents, champions, anchors = _ledgers(registry, (parent.pin, champion.pin, champion.best), objects)
     before = ledger.remembering(parents, registry.elders_ledger(parent, objects))
-    views = pixels.views(settings.prepare, champion)
+    views = pixels.views(settings.prepare, [champion.pin, champion.anchor])
     images = Images(Store(Path()), pixels.limits(settings.validate_), views, paths.scratch)
 
     pairs = likeness.pairs(images, before, accepted, settings.prepare.near_duplicates)
@@ -109,12 +109,11 @@ def run(paths: Paths) -> None:
         observation.write(observed, then, present, limit, images, paths.features)
     _decode(images, parts, seen, paths.dataset)
     dataset.write_slices(paths.dataset, ledger.slices(pl.concat([parts["val"], parts["holdout"]])))
-    champions = parents if champion.version == parent.version else registry.pinned_ledger(champion, objects)
     num_added = len(unlearned.join(ledger.present(parents), on="digest", how="anti"))
     written = dataset.write(
         paths.dataset,
         {
-            split: _numbered(part, unlearned, champions, outputs, settings.prepare.renamed_labels)
+            split: _numbered(part, unlearned, champions, anchors, outputs, settings.prepare.renamed_labels)
             for split, part in parts.items()
         },
         labels=outputs,
@@ -135,6 +134,16 @@ def run(paths: Paths) -> None:
     )
     if said:
         print(f"prepare: {said}")
+
+
+def _ledgers(registry: Registry, pins: Sequence[Pin | None], objects: Path) -> "list[pl.DataFrame]":
+    """The ledger that the cycle of each version left, each read once; empty where there is none."""
+    left: dict[int | None, pl.DataFrame] = {}
+    for pin in pins:
+        number = pin.version if pin else None
+        if number not in left:
+            left[number] = registry.pinned_ledger(pin, objects)
+    return [left[pin.version if pin else None] for pin in pins]
 
 
 def _say_written(written: Dataset, parts: "dict[Split, pl.DataFrame]", store: Store) -> None:
@@ -260,6 +269,7 @@ def _numbered(
     part: "pl.DataFrame",
     unlearned: "pl.DataFrame",
     champions: "pl.DataFrame",
+    anchors: "pl.DataFrame",
     outputs: list[str],
     renamed: dict[str, str],
 ) -> "pl.DataFrame":
@@ -268,17 +278,18 @@ def _numbered(
     Args:
         part: rows of the ledger.
         unlearned: the rows that are new to the parent.
-        champions: the ledger that the champion's cycle left.
+        champions, anchors: the ledgers that the cycles of the champion and of the anchor left.
         outputs: the label map.
         renamed: `prepare.renamed_labels` of params.yaml.
     """
     import polars as pl
 
-    new = ledger.unlearned(part, champions, renamed)
+    new, fresh = (ledger.unlearned(part, known, renamed) for known in (champions, anchors))
     return part.select(
         "digest",
         pl.col("label").replace_strict(outputs, list(range(len(outputs))), return_dtype=pl.Int64),
         pl.col("digest").is_in(new["digest"].implode()).alias("is_new"),
+        pl.col("digest").is_in(fresh["digest"].implode()).alias("is_fresh"),
         pl.col("digest").is_in(unlearned["digest"].implode()).alias("is_unlearned"),
     )
 
@@ -313,7 +324,7 @@ def _enough(prepare: Prepare) -> int:
 
 
 def _decode(images: Images, parts: "dict[Split, pl.DataFrame]", seen: Sequence[Input], folder: Path) -> None:
-    """Write the pixels of each split where a model sees these; of the holdout also what only the champion does."""
+    """Write the pixels of each split where a model sees these; of the holdout also what only champion or anchor do."""
     targets: dict[Split, dict[Kept, Path]] = {
         split: {
             images.kept(one.view): dataset.file(folder, split, one.name)

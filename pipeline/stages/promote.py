@@ -11,7 +11,7 @@ from pipeline.artifacts.evaluation import Doubt, Evaluation, Judgement
 from pipeline.artifacts.features import FeatureIndex
 from pipeline.artifacts.lineage import FEATURES, LEDGER, STATISTICS, Lineage
 from pipeline.artifacts.model import Description
-from pipeline.artifacts.parent import Parent
+from pipeline.artifacts.parent import Champion, Parent
 from pipeline.artifacts.promotion import Promotion
 from pipeline.artifacts.reference import Statistics
 from pipeline.artifacts.report import Report
@@ -98,6 +98,7 @@ def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Pac
         **{f"data/{path.name}": path for path in sorted(paths.validation.iterdir())},
         **{f"plots/{path.name}": path for path in sorted(paths.evaluation.glob("*.png"))},
         "data/suspicious.json": paths.evaluation / "suspicious.json",
+        "data/predictions.parquet": paths.evaluation / "predictions.parquet",
         **{name: path for name, path in _of_content(paths).items() if path.is_file()},
     }
     return Package(
@@ -135,6 +136,8 @@ def _lineage(paths: Paths, settings: Params, review: Review, recipe: str, upload
         is_warm=training.is_warm,
         ladder=training.ladder,
         champion=review.judgement.champion,
+        anchor=review.judgement.anchor,
+        judged=Champion.read(paths.champion).judged,
         model=Description.read(paths.model / "model.json"),
         optimizer=training.optimizer,
         label_counts=dict(images.group_by("label").len().sort("label").iter_rows()),
@@ -157,10 +160,12 @@ def _promote(settings: Params, package: Package, review: Review, verdict_digest:
     undecided = card(review, "not decided yet")
     version = promotion.register(registry, mlflow_run, package, lineage_digest, undecided, scratch)
     is_promoted, said = promotion.move_alias(registry, version, judgement, settings.promote)
+    promotion.move_anchor(registry, version, is_promoted, judgement)
     tags = {
         "verdict": judgement.decision,
         "verdict_digest": verdict_digest,
         "promoted": str(is_promoted).lower(),
+        "is_best": str(judgement.is_best).lower(),
     }
     registry.annotate(version.number, tags, card(review, said))
     mlflow_run.end()

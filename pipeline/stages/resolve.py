@@ -61,7 +61,7 @@ def run(paths: Paths) -> None:
         _refuse_unfit(parent, settings, paths.scratch)
     Sources(digest=cycle.data, sources=batches).write(paths.sources)
     parent.write(paths.parent)
-    Champion(pin=_pin(here, cycle.champion)).write(paths.champion)
+    _champion(here, cycle).write(paths.champion)
     for stage, digest in digests.items():
         files.write(paths.code / stage, f"{digest}\n".encode())
     files.write(paths.pretrained, f"{weights}\n".encode())
@@ -243,6 +243,53 @@ def _parent(here: _World, cycle: _Cycle) -> Parent:
     parent = Parent(pin=_pin(here, cycle.start), ladder=_place(here, cycle.on_data))
     elder = _elder(here, cycle)
     return parent.model_copy(update={"elder": elder}) if elder else parent
+
+
+def _champion(here: _World, cycle: _Cycle) -> Champion:
+    """What the cycle has to beat, and the best that there ever was; of known data and settings, as it was then."""
+    newest = cycle.on_recipe or here.registry.newest_whole()
+    then = here.lineage(newest) if newest else None
+    judged = then.judged if then else 0
+    if cycle.champion is None:
+        return Champion(pin=None, judged=judged)
+    if cycle.on_recipe is None:
+        anchor, judged = _anchor(here, cycle.champion), judged + 1
+    else:
+        anchor = _found(here, then.anchor if then else None, cycle.champion)
+    pin = _pin(here, cycle.champion)
+    return Champion(pin=pin, anchor=_pin(here, anchor) if anchor != cycle.champion else None, judged=judged)
+
+
+def _anchor(here: _World, champion: Version) -> Version:
+    """The best version that there ever was: what the alias says, unless the champion has taken its place.
+
+    A person who sets the champion back takes back what came after it, also as an anchor.
+    """
+    if champion.is_best:
+        return champion
+    anchor = here.registry.anchor()
+    if anchor is None or anchor.number > champion.number:
+        return _found(here, here.lineage(champion).anchor, champion)
+    if not anchor.is_whole:
+        print(
+            f"resolve: warning: alias {here.registry.anchor_alias} names v{anchor.number}, which Evergreen did not "
+            f"register; v{champion.number}, the champion, is taken as the best so far"
+        )
+        return champion
+    return anchor
+
+
+def _found(here: _World, number: int | None, champion: Version) -> Version:
+    """The anchor of this number; the champion where there was none, or where it was deleted since."""
+    if number is None:
+        return champion
+    anchor = here.registry.find(number)
+    if anchor is None:
+        print(
+            f"resolve: warning: v{number}, the best so far, is not in the registry any more; v{champion.number}, the "
+            "champion, takes its place"
+        )
+    return anchor or champion
 
 
 def _elder(here: _World, cycle: _Cycle) -> Elder | None:

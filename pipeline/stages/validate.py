@@ -100,7 +100,7 @@ def run(paths: Paths) -> None:
 def _past(parent: Parent, model: RegisteredModel, scratch: Path) -> Past:
     """What the parent knew."""
     columns = ["digest", "label", "path", "removed", "torn"]
-    ledger = present(Registry(model).pinned_ledger(parent, scratch / "objects", columns))
+    ledger = present(Registry(model).pinned_ledger(parent.pin, scratch / "objects", columns))
     lineage = parent.lineage
     if lineage is None:
         return Past(ledger, (), Statistics())
@@ -118,7 +118,7 @@ def _facts(
     import numpy as np
 
     images = once(delta.new)
-    views = dict.fromkeys((*pixels.views(settings.prepare, Parent.read(paths.parent)), THUMBNAIL))
+    views = dict.fromkeys((*pixels.views(settings.prepare, [Parent.read(paths.parent).pin]), THUMBNAIL))
     kept = [pixels.Kept(paths.scratch / "pixels", view) for view in views]
     decoded = pixels.keep(store, images, pixels.limits(settings.validate_), kept, "new", "validate")
     seen = tables.table(decoded).with_columns(images["digest"]).with_row_index("place")

@@ -3,11 +3,8 @@ import pytest
 
 from pipeline.judging import lifetime
 from pipeline.judging.paired import Counts
-from pipeline.judging.settings import Bound
 
-
-def bound(**changes: float) -> Bound:
-    return Bound(**{"margin": 0.01, "confidence": 0.9, "risk": 0.05, **changes})
+RISK = 0.05
 
 
 def counts(gained: int, lost: int, total: int) -> Counts:
@@ -23,24 +20,24 @@ def test_all_cycles_together_risk_no_more_than_was_said() -> None:
 
 
 def test_the_promise_narrows_with_images_and_is_never_less_than_the_margin() -> None:
-    few, more = (lifetime.promised(images, 0, 1, bound()) for images in (1000, 4000))
+    few, more = (lifetime.promised(images, 0, 1, 0.01, RISK) for images in (1000, 4000))
     assert few == pytest.approx(1.5 * 3.4808 * (0.1 / 1000) ** 0.5, rel=1e-3)
     assert more == pytest.approx(few / 2)
-    assert lifetime.promised(10**6, 0, 1, bound()) == 0.01
-    assert lifetime.promised(10**6, 0, 1, bound(margin=0.02)) == 0.02
+    assert lifetime.promised(10**6, 0, 1, 0.01, RISK) == 0.01
+    assert lifetime.promised(10**6, 0, 1, 0.02, RISK) == 0.02
 
 
 def test_images_that_came_since_narrow_it_less() -> None:
-    assert lifetime.promised(1000, 4000, 1, bound()) == lifetime.promised(2000, 0, 1, bound())
+    assert lifetime.promised(1000, 4000, 1, 0.01, RISK) == lifetime.promised(2000, 0, 1, 0.01, RISK)
 
 
 def test_the_promise_widens_as_cycles_are_spent() -> None:
-    assert lifetime.promised(1000, 0, 101, bound()) > lifetime.promised(1000, 0, 100, bound())
+    assert lifetime.promised(1000, 0, 101, 0.01, RISK) > lifetime.promised(1000, 0, 100, 0.01, RISK)
 
 
 @pytest.mark.parametrize(("gained", "lost", "is_kept"), [(20, 20, True), (5, 35, False), (0, 60, False)])
 def test_a_challenger_far_below_the_anchor_breaks_it(gained: int, lost: int, is_kept: bool) -> None:
-    assert lifetime.is_kept(counts(gained, lost, 1000), 0.05, 1, bound()) == is_kept
+    assert lifetime.is_kept(counts(gained, lost, 1000), 0.05, 1, RISK) == is_kept
 
 
 @pytest.mark.parametrize(

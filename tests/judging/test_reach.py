@@ -35,7 +35,7 @@ def test_with_enough_images_any_gain_is_promoted_and_with_one_less_it_is_not(set
 
 
 def test_without_a_margin_no_number_of_images_is_enough_for_any_gain():
-    strict = Bound(margin=0.0, confidence=0.9)
+    strict = Bound(margin=0.0, confidence=0.9, risk=None)
     assert reach.enough(strict) is None
     said = reach.said_before(72, strict, 0.15, 10_000)
     assert said is not None
