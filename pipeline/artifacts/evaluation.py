@@ -23,6 +23,10 @@ class Judgement(Artifact):
     """Number of the version that was to beat."""
     anchor: int | None = None
     """Number of the version that was the best until then; None without a champion."""
+    judged: int = 0
+    """How many challengers were ever judged, this one included."""
+    outdated: tuple[str, ...] = ()
+    """Labels of the champion that were renamed or removed by request."""
     promise: float | None = None
     """By how much a champion may be below the best that there was; None if nothing is promised."""
     is_best: bool = False

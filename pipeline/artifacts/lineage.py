@@ -30,6 +30,12 @@ LEDGER = "ledger/ledger.parquet"
 FEATURES = "features/index.parquet"
 """Run artifact: see `artifacts.features`."""
 
+PREDICTIONS = "data/predictions.parquet"
+"""Run artifact: what all models of its cycle said to the holdout images, see `judging.predictions`."""
+
+VERDICT = "data/verdict.json"
+"""Run artifact: the verdict, see `artifacts.evaluation.Judgement`."""
+
 STATISTICS = "features/statistics.npz"
 """Run artifact: sums over the features of all its images, see `features.content`; not there where none were looked at.
 """

@@ -7,7 +7,8 @@ PipelineError (1)
 │   └── UnreadableError  a file that a stage wrote cannot be read
 ├── RegistryError (5)    the MLflow registry does not answer, or answers nonsense
 ├── ModelError (6)       the model cannot be built, continued or trained
-└── GitError (7)         Git refuses to answer, or is not installed
+├── GitError (7)         Git refuses to answer, or is not installed
+└── GateError (8)        the gate does not give the verdicts that it must
 
 A message is one line: what happened, what was expected, what to do. Exit code 2 is argparse's.
 """
@@ -70,6 +71,12 @@ class GitError(PipelineError):
     """Git refuses, is not installed, or cannot tell; never taken for a no."""
 
     exit_code = 7
+
+
+class GateError(PipelineError):
+    """The gate does not give the verdicts that it must: nothing may be promoted."""
+
+    exit_code = 8
 
 
 def one_line(error: BaseException) -> str:

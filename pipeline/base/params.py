@@ -92,6 +92,21 @@ def load(path: Path, kind: type[Settings]) -> Settings:
     content = auto.filled(_read(path, kind))
     if issubclass(kind, Excerpt):
         content = {name: _wanted(content[name], section) for name, section in _fields(kind).items() if name in content}
+    return checked(content, kind, str(path), path)
+
+
+def checked(content: Mapping[str, Any], kind: type[Settings], name: str, path: Path | None = None) -> Settings:
+    """Settings from a mapping of sections.
+
+    Args:
+        content: without `auto`, and of an excerpt without other sections.
+        kind: see `load`.
+        name: of where they stand, for errors.
+        path: of the file that they stand in, if they do.
+
+    Raises:
+        ParamsError: see `load`.
+    """
     try:
         return kind.model_validate(_tuples(content))
     except ValidationError as error:
@@ -99,10 +114,10 @@ def load(path: Path, kind: type[Settings]) -> Settings:
         faults = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         place = _place(faults[0])
         same = [fault for fault in faults if _place(fault) == place]  # one per choice of a union
-        written = _written(path, same[0])
+        written = _written(path, same[0]) if path else ""
         first, *others = dict.fromkeys(_sentence(fault, kind, written) for fault in same)
         choices = [first, *(other.partition("; expected ")[2] for other in others)]
-        raise ParamsError(f"{path}: {' or '.join(choices)}{_of_auto(same[0])}") from None
+        raise ParamsError(f"{name}: {' or '.join(choices)}{_of_auto(same[0])}") from None
 
 
 def differing(path: Path) -> dict[str, auto.Value]:

@@ -16,6 +16,7 @@ from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Champion, Pin
 from pipeline.artifacts.training import Training
 from pipeline.base import files, params
+from pipeline.base.errors import GateError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
 from pipeline.data import dataset
@@ -26,11 +27,12 @@ from pipeline.data.splits import SPLITS
 from pipeline.data.store import Store
 from pipeline.images import pixels
 from pipeline.images.settings import DecodingLimits
-from pipeline.judging import gate, metrics, reach
-from pipeline.judging.gate import Held, Verdict
+from pipeline.judging import metrics, reach, selftest, verdict
+from pipeline.judging.gate import Verdict
 from pipeline.judging.metrics import Scores
 from pipeline.judging.predictions import ANCHOR, CHALLENGER, CHAMPION, MARKS, Answers, Predictions
 from pipeline.judging.settings import Evaluate
+from pipeline.judging.verdict import Case
 from pipeline.learning import contenders
 from pipeline.learning.contenders import Contender
 from pipeline.learning.settings import Repeatable
@@ -75,12 +77,15 @@ def run(paths: Paths) -> None:
     logits = _logits(models, images)
     predictions = _predictions(models, logits, images)
     scores = {name: metrics.scores(predictions.labels, theirs) for name, theirs in logits.items()}
-    verdict = _verdict(predictions, trained, pins, settings.evaluate)
-    advice = _advice(verdict, scores[CHALLENGER], trained, models.challenger.description, images, settings)
+    case = _case(trained, pins, images.labels)
+    _refuse_one_model(logits, pins.pin, trained, paths.model / "weights.npz")
+    _refuse_broken(predictions, case, settings.evaluate)
+    judged = verdict.of(predictions, case, settings.evaluate)
+    advice = _advice(judged, scores[CHALLENGER], trained, models.challenger.description, images, settings)
     doubts = _doubts(models.champion, images, settings.evaluate.suspicious) if models.champion else []
     doubted = _named(doubts, files.read_table(paths.accepted / "images.parquet", ["digest", "path"]))
 
-    judgement = _judgement(verdict, advice, pins)
+    judgement = _judgement(judged, advice, case)
     files.sweep(paths.evaluation)
     judgement.write(paths.evaluation / "verdict.json")
     files.write_table(paths.evaluation / PREDICTIONS, predictions.table())
@@ -159,61 +164,79 @@ def _predictions(models: _Contenders, logits: "Mapping[str, np.ndarray]", images
     )
 
 
-def _verdict(predictions: Predictions, trained: Training, pins: Champion, evaluate: Evaluate) -> Verdict:
-    pin, best, labels = pins.pin, pins.best, predictions.names
+def _case(trained: Training, pins: Champion, labels: Sequence[str]) -> Case:
+    pin, best = pins.pin, pins.best
     if pin is None or best is None:
-        accuracy = float((predictions.answers[CHALLENGER].predicted == predictions.labels).mean())
-        return gate.decide_first(accuracy, len(labels), evaluate)
-    if pin.lineage.run_key == trained.run_key:
-        return gate.unchanged(pin.version)
-    familiar = predictions.counts(CHAMPION, predictions.is_familiar(CHAMPION))
-    known = predictions.is_familiar(ANCHOR)
-    held = Held(
+        return Case(champion=None, anchor=None, judged=pins.judged)
+    return Case(
+        champion=pin.version,
         anchor=best.version,
-        everything=predictions.counts(ANCHOR),
-        familiar=predictions.counts(ANCHOR, known),
-        fresh=predictions.counts(ANCHOR, known & predictions.is_fresh),
-        cycle=pins.judged,
+        judged=pins.judged,
+        outdated=tuple(label for label in pin.called if label not in labels),
+        is_champion=pin.lineage.run_key == trained.run_key,
     )
-    outdated = [label for label in pin.called if label not in labels]
-    has_new_labels = not set(labels) <= set(pin.lineage.model.labels)
-    return gate.decide(
-        predictions.counts(CHAMPION),
-        evaluate,
-        predictions.hits_on_new,
-        familiar if has_new_labels else None,
-        outdated,
-        held,
-    )
+
+
+def _refuse_one_model(logits: "Mapping[str, np.ndarray]", pin: Pin | None, trained: Training, weights: Path) -> None:
+    """Refuse a challenger that is judged against itself: two networks never give the same to the last bit."""
+    import numpy as np
+
+    # A cycle that learned nothing keeps the parent's weights, which may be the champion's.
+    if pin is None or not trained.share or not trained.best_epoch:
+        return
+    is_same = files.sha256_file(weights) == pin.lineage.files[WEIGHTS]
+    if not is_same and np.array_equal(logits[CHALLENGER], logits[CHAMPION]):
+        raise GateError(
+            f"the gate is broken: challenger and champion, v{pin.version}, have other weights and say the same to the "
+            "last bit, so one was held against itself; nothing was judged and nothing will be promoted; undo the last "
+            "change of pipeline/learning, or report this"
+        )
+
+
+def _refuse_broken(predictions: Predictions, case: Case, evaluate: Evaluate) -> None:
+    """Refuse to judge with a gate that does not give the verdicts that it must."""
+    if case.champion is None or case.is_champion:
+        return
+
+    def judge(standing_in: Predictions) -> Verdict:
+        return verdict.of(standing_in, case, evaluate)
+
+    for fault in selftest.faults(predictions, judge, evaluate, bool(case.outdated)):
+        raise GateError(
+            f"the gate is broken: {fault}; nothing was judged and nothing will be promoted; undo the last change of "
+            "pipeline/judging or of section evaluate in params.yaml, or report this"
+        )
 
 
 def _advice(
-    verdict: Verdict, ours: Scores, trained: Training, made: Description, images: Dataset, settings: Settings
+    judged: Verdict, ours: Scores, trained: Training, made: Description, images: Dataset, settings: Settings
 ) -> list[str]:
     """What would help a challenger that is not promoted."""
-    if verdict.decision in ("promote", "unchanged"):
+    if judged.decision in ("promote", "unchanged"):
         return []
     advice, prepare = [], settings.prepare
-    if verdict.more:
+    if judged.more:
         total = images.contents.counts["holdout"]
-        advice.append(reach.more_images(verdict.more, total, prepare.holdout_fraction, prepare.max_holdout))
+        advice.append(reach.more_images(judged.more, total, prepare.holdout_fraction, prepare.max_holdout))
     if nothing := reach.nothing_learned(trained):
         advice.append(nothing)
-    if verdict.difference is None:
+    if judged.difference is None:
         advice.append(reach.for_a_first(trained, ours.accuracy, made, images.contents.counts["train"]))
     return advice
 
 
-def _judgement(verdict: Verdict, advice: Sequence[str], pins: Champion) -> Judgement:
+def _judgement(judged: Verdict, advice: Sequence[str], case: Case) -> Judgement:
     return Judgement(
-        decision=verdict.decision,
-        reasons=(*verdict.reasons, *advice),
-        difference=verdict.difference,
-        lower=verdict.lower,
-        champion=pins.version,
-        anchor=pins.best.version if pins.best else None,
-        promise=verdict.promise,
-        is_best=verdict.is_best,
+        decision=judged.decision,
+        reasons=(*judged.reasons, *advice),
+        difference=judged.difference,
+        lower=judged.lower,
+        champion=case.champion,
+        anchor=case.anchor,
+        judged=case.judged,
+        outdated=case.outdated,
+        promise=judged.promise,
+        is_best=judged.is_best,
     )
 
 

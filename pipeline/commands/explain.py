@@ -1,0 +1,150 @@
+"""Explain a verdict: why a version was promoted or not, in words and numbers, from the predictions that it was judged
+by."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+from pipeline.artifacts.evaluation import Judgement
+from pipeline.artifacts.lineage import PREDICTIONS, VERDICT, Lineage
+from pipeline.base import files, project
+from pipeline.base import params as parameters
+from pipeline.base.errors import ParamsError, RegistryError
+from pipeline.base.params import Excerpt
+from pipeline.judging import verdict
+from pipeline.judging.paired import Counts
+from pipeline.judging.predictions import CHAMPION, Predictions
+from pipeline.judging.settings import Evaluate
+from pipeline.judging.verdict import Case
+from pipeline.registry.client import Registry
+from pipeline.registry.version import Version
+from pipeline.settings import Params
+
+EXAMPLE = "python -m pipeline explain 7 --as-if evaluate.margin=0.02"
+
+
+class Judging(Excerpt):
+    """What a verdict depends on in params.yaml."""
+
+    evaluate: Evaluate
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the options."""
+    parser.add_argument("version", nargs="?", metavar="VERSION", help="its number, e.g. 7 (default: the newest)")
+    parser.add_argument(
+        "--as-if",
+        nargs="+",
+        default=[],
+        metavar="SETTING=VALUE",
+        help="judge again with other settings of section evaluate, e.g. evaluate.margin=0.02; nothing is changed",
+    )
+    parser.add_argument("--params", type=project.given, default=Path("params.yaml"), help="default: params.yaml")
+    parser.add_argument("--scratch", type=project.given, default=Path("data/scratch"), help="default: data/scratch")
+
+
+def run(version: str | None, as_if: Sequence[str], params: Path, scratch: Path) -> int:
+    """Say why a version got its verdict, or would get another one; nothing is trained or changed."""
+    registry, objects = Registry(parameters.load(params, Params).resolve), scratch / "objects"
+    which = _version(registry, version)
+    lineage = registry.lineage(which, objects)
+    judgement = Judgement.read(_artifact(registry, which, lineage, VERDICT, objects))
+    print(f"v{which.number} {_against(judgement)}: {judgement.decision}")
+    for reason in judgement.reasons:
+        print(f"  {reason}")
+    table = files.read_table(_artifact(registry, which, lineage, PREDICTIONS, objects))
+    predictions = Predictions.from_table(table, lineage.model.labels)
+    if judgement.champion is not None:
+        print("\n".join(_rows(predictions)))
+    if as_if:
+        settings = _as_if(lineage, as_if, which)
+        again = verdict.of(predictions, _case(judgement), settings)
+        print(f"with {', '.join(as_if)}: {again.decision}")
+        for reason in again.reasons:
+            print(f"  {reason}")
+    return 0
+
+
+def _version(registry: Registry, number: str | None) -> Version:
+    if number is None:
+        newest = registry.newest_whole()
+        if newest is None:
+            raise RegistryError(f"{registry.name} has no version yet; `dvc repro` makes the first one")
+        return newest
+    bare = number.removeprefix("v")
+    found = registry.find(int(bare)) if bare.isdecimal() else None
+    if found is None:
+        raise RegistryError(
+            f"{registry.name} has no version {number!r}; expected a number that the MLflow UI lists, e.g. 7"
+        )
+    return found
+
+
+def _artifact(registry: Registry, version: Version, lineage: Lineage, artifact: str, objects: Path) -> Path:
+    if artifact not in lineage.files:
+        raise RegistryError(
+            f"v{version.number} was registered before predictions were kept; its description in the MLflow UI has the "
+            "verdict; the next cycle keeps them"
+        )
+    return registry.download(version.run_id, artifact, lineage.files[artifact], objects)
+
+
+def _against(judgement: Judgement) -> str:
+    if judgement.champion is None:
+        return "without a champion"
+    best = "" if judgement.anchor == judgement.champion else f", and v{judgement.anchor}, the best so far"
+    return f"against v{judgement.champion}, the champion{best}"
+
+
+def _case(judgement: Judgement) -> Case:
+    return Case(
+        champion=judgement.champion,
+        anchor=judgement.anchor,
+        judged=judgement.judged,
+        outdated=judgement.outdated,
+        is_champion=judgement.decision == "unchanged",
+    )
+
+
+def _rows(predictions: Predictions) -> Iterator[str]:
+    """A line for all images, for those that are of a kind, and for each label."""
+    familiar = predictions.is_familiar(CHAMPION)
+    kinds = {"all": familiar | True}
+    if not familiar.all():
+        kinds |= {"labels that the champion knows": familiar, "new labels": ~familiar}
+    kinds |= {"new images": predictions.is_new}
+    kinds |= {f"label {name}": predictions.labels == number for number, name in enumerate(predictions.names)}
+    width = max(map(len, kinds))
+    yield f"{'':{width}}  {'images':>7}  {'champion':>9}  {'challenger':>10}  {'change':>7}  won  lost"
+    for kind, rows in kinds.items():
+        if rows.any():
+            yield f"{kind:{width}}  {_row(predictions.counts(CHAMPION, rows))}"
+
+
+def _row(counts: Counts) -> str:
+    won, lost, total = counts.challenger_only, counts.champion_only, counts.total
+    before, now = 100 * (counts.both + lost) / total, 100 * (counts.both + won) / total
+    return f"{total:>7,}  {before:>7.2f} %  {now:>8.2f} %  {now - before:>+7.2f}  {won:>3}  {lost:>4}"
+
+
+def _as_if(lineage: Lineage, changes: Sequence[str], version: Version) -> Evaluate:
+    """The settings that the version was judged by, with some changed."""
+    section = dict(lineage.params["evaluate"])
+    for change in changes:
+        name, equals, value = change.partition("=")
+        key = name.removeprefix("evaluate.")
+        if not equals or key == name:
+            raise ParamsError(f"--as-if {change}: expected a setting of section evaluate, e.g. evaluate.margin=0.02")
+        section[key] = _value(change, value)
+    return parameters.checked({"evaluate": section}, Judging, f"--as-if on v{version.number}").evaluate
+
+
+def _value(change: str, value: str) -> object:
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ParamsError(
+            f"--as-if {change}: expected a value as params.yaml has it, e.g. evaluate.margin=0.02"
+        ) from None
