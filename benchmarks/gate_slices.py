@@ -192,8 +192,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Lines of gate.md."""
     lines = [
         f"Slices: {IMAGES:,} holdout images, {COLUMNS * VALUES} slices. Planted: one slice, {SHARE:.0%} of the images,",
-        f"loses {POINTS} points, overall nothing changes. Clean: no slice is worse. The targets are about the rows with",
-        f"{ASKED:.0%} differing. See `benchmarks/gate_slices.py`.",
+        f"loses {POINTS} points, overall nothing changes. Clean: no slice is worse. The targets are about the rows",
+        f"with {ASKED:.0%} differing. See `benchmarks/gate_slices.py`.",
         "",
         "| differing | pair | pairs | slice found or named |",
         "|---|---|---|---|",

@@ -11,6 +11,9 @@ BINS = 4
 DIGITS = 3
 """That matter in a name; more where two bins would be called the same."""
 
+LONGEST = 1e15
+"""Numbers from here on have an exponent."""
+
 AGES = ((0, 0), (1, 2), (3, 8), (9, None))
 """First and last number of cycles ago; each is about three times as long as the one before."""
 
@@ -43,10 +46,16 @@ def quarters(values: Sequence[float | None] | np.ndarray) -> tuple[str | None, .
 def _names(edges: Sequence[tuple[float, float]]) -> list[str]:
     """Names with as few digits as tell them apart."""
     for digits in range(DIGITS, 18):
-        told = [(f"{first:.{digits}g}", f"{last:.{digits}g}") for first, last in edges]
+        told = [(_told(first, digits), _told(last, digits)) for first, last in edges]
         if all(told[place][1] != told[place + 1][0] for place in range(len(told) - 1)):
             break
     return [first if first == last else f"{first} to {last}" for first, last in told]
+
+
+def _told(value: float, digits: int) -> str:
+    """A number with so many digits, or all of those before the point."""
+    is_long = 10 ** (digits - 1) <= abs(value) < LONGEST
+    return f"{value:.0f}" if is_long else f"{value + 0.0:.{digits}g}"  # -0.0 is 0
 
 
 def ages(cycles_ago: Sequence[int | None] | np.ndarray) -> tuple[str | None, ...]:

@@ -13,6 +13,9 @@ from pipeline.judging.slicing import Membership, Pairs, Tally
 RISK = 0.05
 """Probability that any is said to have surely fallen by more than it may, and has not: over all of them together."""
 
+LEAST = 5
+"""Images that anything can be told of: with fewer, `deviations` are wrong more often than they say."""
+
 AT_MOST = 2**20
 """Images; who would need more has no use for the number."""
 
@@ -42,7 +45,7 @@ def deviations(counts: Counts, drop: float) -> Any:
 
     The less of two. The score of Tango (Statistics in Medicine 17, 1998) says too much where next to no image is
     gained, the adjusted Wald interval of Agresti and Min (see `paired.lower_bound`) where few images flip a lot.
-    Together they are wrong at most 1.6 times as often as they say, from five images on, whatever flips.
+    Together they are wrong at most 1.6 times as often as they say, from LEAST images on, whatever flips.
 
     Args:
         counts: of champion and challenger; may be fractions of images.
@@ -82,33 +85,40 @@ def judge(pairs: Pairs, labels: Membership, max_drop: float) -> tuple[Drop, ...]
     counts, sizes = labels.counts(pairs), labels.sizes
     right = np.asarray(counts.both + counts.champion_only)
     all_lost = Counts(0, right, 0, sizes - right)  # type: ignore[arg-type]  # arrays, see there
-    at_best = [_chance(one) for one in deviations(all_lost, max_drop)]
-    number = _tellable(at_best)
+    at_best = np.where(sizes >= LEAST, [_chance(one) for one in deviations(all_lost, max_drop)], 1.0)
+    shares = _shares(at_best)
     found = deviations(counts, max_drop)
-    p = _holm({row: _chance(found[row]) for row, one in enumerate(at_best) if one <= RISK / max(number, 1)})
-    return tuple(_drop(tally, max_drop, p.get(row), number) for row, tally in enumerate(labels.tallies(counts)))
+    p = _holm({row: _chance(found[row]) for row in np.flatnonzero(at_best <= RISK / shares).tolist()})
+    return tuple(
+        _drop(tally, max_drop, p.get(row), RISK / max(shares, len(p) + 1))
+        for row, tally in enumerate(labels.tallies(counts))
+    )
 
 
-def _drop(tally: Tally, max_drop: float, p: float | None, number: int) -> Drop:
+def _drop(tally: Tally, max_drop: float, p: float | None, risk: float) -> Drop:
     """What is found of one label.
 
     Args:
         tally: of it.
         max_drop: see `judge`.
         p: corrected; None if nothing can be told of it.
-        number: of the labels of which something can be told.
+        risk: that one label may have, if it were one more of which something can be told.
     """
     if p is None and tally.before > max_drop * tally.images:
-        needed = _needed(tally.before / tally.images, tally.images, max_drop, number)
+        needed = _needed(tally.before / tally.images, tally.images, max_drop, risk)
         return Drop(**vars(tally), allowed=max_drop, p=1.0, finding="too few", needed=needed)
     has_fallen = -tally.difference > max_drop + ROUNDING
     finding: Finding = "fine" if not has_fallen else "surely fell" if p is not None and p <= RISK else "fell"
     return Drop(**vars(tally), allowed=max_drop, p=1.0 if p is None else p, finding=finding, needed=None)
 
 
-def _tellable(best_p: list[float]) -> int:
-    """How many can be told: as many as have, at best, a p-value that is small enough for so many (Tarone)."""
-    return sum(one <= RISK / number for number, one in enumerate(sorted(best_p), 1))
+def _shares(at_best: np.ndarray) -> int:
+    """Into how many shares the risk is divided: the least number such that no more labels can do with one (Tarone).
+
+    Args:
+        at_best: p-value of each label, if all were lost; float (labels,).
+    """
+    return next(shares for shares in range(1, len(at_best) + 1) if (at_best <= RISK / shares).sum() <= shares)
 
 
 def _holm(p: dict[int, float]) -> dict[int, float]:
@@ -120,21 +130,21 @@ def _holm(p: dict[int, float]) -> dict[int, float]:
     return corrected
 
 
-def _needed(recall: float, images: int, max_drop: float, number: int) -> int | None:
+def _needed(recall: float, images: int, max_drop: float, risk: float) -> int | None:
     """From how many images on a fall of all of the recall could be told; None if no number would do.
 
     Args:
         recall: of the champion.
         images: that there are: too few.
         max_drop: see `judge`.
-        number: of those that can be told already; this one would be one more.
+        risk: that it may have.
     """
 
     def can_be_told(total: int) -> bool:
         counts = Counts(0, recall * total, 0, (1 - recall) * total)  # type: ignore[arg-type]  # fractions of images
-        return _chance(deviations(counts, max_drop)) <= RISK / (number + 1)
+        return _chance(deviations(counts, max_drop)) <= risk
 
-    low, high = images, 2 * images
+    low, high = max(images, LEAST - 1), 2 * max(images, LEAST)
     while not can_be_told(high):
         low, high = high, 2 * high
         if high > AT_MOST:

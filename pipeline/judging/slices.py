@@ -86,9 +86,13 @@ def judge(pairs: Pairs, slices: Membership, seed: int) -> tuple[Slice, ...]:
     p = (1 + np.searchsorted(-largest, TIE - found.max(axis=1), side="right")) / (1 + DEALT)
 
     counts, sizes = slices.counts(pairs), slices.sizes
-    is_worse = (p <= RISK) & (deviations(counts, 0) >= NormalDist().inv_cdf(1 - RISK))
+    surely = NormalDist().inv_cdf(1 - RISK)
+    is_worse = (p <= RISK) & (deviations(counts, 0) >= surely)
     could_fall = slices.sums(pairs.champion_right - usual[:, 0]) / sizes
     needed = _needed(could_fall, slices.sums(variance[:, 0]) / sizes, float(largest[round(RISK * (1 + DEALT)) - 1]))
+    # So many must be lost for the other test: of n lost and none gained it makes sqrt(n) standard deviations.
+    right = np.asarray(counts.both + counts.champion_only)
+    needed = np.where(right > 0, np.maximum(needed, np.ceil(surely**2 * sizes / np.maximum(right, 1))), 0).astype(int)
     needed = np.where(is_worse, np.minimum(needed, sizes), needed)
     rows = zip(slices.tallies(counts), p.tolist(), is_worse.tolist(), needed.tolist(), strict=True)
     return tuple(Slice(**vars(tally), p=one, is_worse=worse, needed=number) for tally, one, worse, number in rows)

@@ -38,13 +38,13 @@ class Pairs:
 
         Args:
             labels: numbers of the true labels, int (images,).
-            champion, challenger: logits, float (images, labels). Where one is not a number, the answer is wrong and the
+            champion, challenger: logits, float (images, labels). Where one is not finite, the answer is wrong and the
                 probability 0.
         """
         rows = np.arange(len(labels))
         right, told = [], []
         for logits in (champion, challenger):
-            is_whole = ~np.isnan(logits).any(axis=1)
+            is_whole = np.isfinite(logits).all(axis=1)
             right.append((logits.argmax(axis=1) == labels) & is_whole)
             told.append(metrics.probabilities(np.where(is_whole[:, None], logits, 0))[rows, labels] * is_whole)
         return cls(*right, *told)
