@@ -4,8 +4,8 @@ Two statistics of each slice are held against what chance does. One is lost minu
 the probability of the true label fell, which tells more of each image. Both are less what the images lost everywhere,
 and divided by their standard deviation. What champion and challenger did on each image is dealt anew many times among
 images that are about as hard, and each statistic of each slice has to stand out from the largest of all statistics of
-all slices under that. So the probability that any slice is named by chance is 5 %, however many there are and however
-they overlap (max-T, Westfall and Young, Resampling-Based Multiple Testing, Wiley 1993).
+all slices under that. So the probability that any slice is named by chance stays below 5 %, however many there are and
+however they overlap (max-T, Westfall and Young, Resampling-Based Multiple Testing, Wiley 1993).
 
 That tells a slice that does worse than the whole. It is surely worse only if it also fell by itself: by a paired test
 of right and wrong answers on its images alone. A challenger that is merely less sure of a slice does it no harm.
@@ -20,9 +20,13 @@ from pipeline.base import words
 from pipeline.judging.drops import deviations
 from pipeline.judging.slicing import Membership, Pairs, Tally
 
-RISK = 0.05
-"""Probability that chance makes any slice stand out from the whole; and that it makes one slice seem to have fallen by
-itself, which is all that keeps slices from being named of which the challenger is only less sure."""
+RISK = 0.03
+"""Probability that chance makes any slice stand out from the whole. It is less than the 5 % that are promised, because
+images of a slice may flip more often than others that are as hard (`python -m benchmarks.gate`)."""
+
+RISK_OF_FALL = 0.04
+"""Probability that chance makes a slice seem to have fallen by itself. That is all that keeps a slice from being named
+of which the challenger is only less sure."""
 
 DEALT = 999
 """How often images are dealt anew; a p-value is at least one in a thousand."""
@@ -86,7 +90,7 @@ def judge(pairs: Pairs, slices: Membership, seed: int) -> tuple[Slice, ...]:
     p = (1 + np.searchsorted(-largest, TIE - found.max(axis=1), side="right")) / (1 + DEALT)
 
     counts, sizes = slices.counts(pairs), slices.sizes
-    surely = NormalDist().inv_cdf(1 - RISK)
+    surely = NormalDist().inv_cdf(1 - RISK_OF_FALL)
     is_worse = (p <= RISK) & (deviations(counts, 0) >= surely)
     could_fall = slices.sums(pairs.champion_right - usual[:, 0]) / sizes
     needed = _needed(could_fall, slices.sums(variance[:, 0]) / sizes, float(largest[round(RISK * (1 + DEALT)) - 1]))
