@@ -59,6 +59,17 @@ def test_labels_of_which_nothing_can_be_told_cost_the_others_nothing():
     assert among == alone
 
 
+def test_a_label_that_can_be_told_alone_can_be_told_among_many_of_which_nothing_can():
+    assert judged((10, 10, 0, 10), *[(3, 3, 0, 0)] * 1000)[0].finding == "surely fell"
+    assert judged((10, 10, 0, 10), *[(10, 10, 0, 0)] * 1000)[0].finding == "too few"
+
+
+def test_of_fewer_images_than_the_tests_are_right_for_nothing_is_told():
+    four, five = judged((4, 4, 0, 4))[0], judged((5, 5, 0, 5))[0]
+    assert (four.finding, four.needed) == ("too few", drops.LEAST)
+    assert five.finding == "surely fell"
+
+
 def test_holm_asks_less_of_the_next_once_one_is_sure():
     p = drops._holm({0: 0.01, 1: 0.04, 2: 0.03})
     assert p == {0: pytest.approx(0.03), 2: pytest.approx(0.06), 1: pytest.approx(0.06)}
