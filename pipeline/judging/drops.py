@@ -19,9 +19,6 @@ LEAST = 5
 AT_MOST = 2**20
 """Images; who would need more has no use for the number."""
 
-ROUNDING = 1e-9
-"""Of a difference."""
-
 Finding = Literal["surely fell", "fell", "fine", "too few"]
 """surely fell: by more than it may, beyond chance. fell: by more than it may, on these images. too few: even if the
 challenger got all images wrong, that would not be sure."""
@@ -104,10 +101,10 @@ def _drop(tally: Tally, max_drop: float, p: float | None, risk: float) -> Drop:
         p: corrected; None if nothing can be told of it.
         risk: that one label may have, if it were one more of which something can be told.
     """
-    if p is None and tally.before > max_drop * tally.images:
+    if p is None and tally.before / tally.images > max_drop:
         needed = _needed(tally.before / tally.images, tally.images, max_drop, risk)
         return Drop(**vars(tally), allowed=max_drop, p=1.0, finding="too few", needed=needed)
-    has_fallen = -tally.difference > max_drop + ROUNDING
+    has_fallen = -tally.difference > max_drop
     finding: Finding = "fine" if not has_fallen else "surely fell" if p is not None and p <= RISK else "fell"
     return Drop(**vars(tally), allowed=max_drop, p=1.0 if p is None else p, finding=finding, needed=None)
 

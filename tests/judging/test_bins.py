@@ -24,6 +24,7 @@ def test_a_fact_is_cut_into_quarters_called_by_their_ends():
         ([], ()),
         ([7], (None,)),
         ([None, 1, 2], (None, "1", "2")),
+        ([-0.0, 0.0, 1.0], ("0", "0", "1")),
     ],
     ids=str,
 )

@@ -47,6 +47,12 @@ def test_a_label_falls_surely_or_perhaps_or_not_or_is_too_small_to_judge(label, 
     assert [one.finding for one in judged(label, (100, 90, 0, 0))] == [finding, "fine"]
 
 
+@pytest.mark.parametrize("points", range(1, 100))
+def test_just_as_much_as_may_be_lost_is_never_more(points):
+    (one,) = judged((100, points, 0, points), max_drop=float(f"0.{points:02}"))
+    assert one.finding == "fine"
+
+
 def test_more_labels_ask_for_more():
     fallen, fine = (100, 90, 0, 13), (100, 90, 1, 1)
     assert judged(fallen)[0].finding == "surely fell"
@@ -127,7 +133,7 @@ def test_any_labels_are_judged(cells, max_drop):
     labels = [(both + lost + gained + neither, both + lost, gained, lost) for both, lost, gained, neither in cells]
     found = judged(*(label for label in labels if label[0]), max_drop=max_drop)
     for one in found:
-        is_lower = -one.difference > max_drop + drops.ROUNDING
+        is_lower = -one.difference > max_drop
         assert (one.finding in ("fell", "surely fell")) <= is_lower
         assert (one.finding == "surely fell") <= (one.p <= drops.RISK)
         assert (one.finding == "fine") <= (not is_lower)
