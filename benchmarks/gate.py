@@ -1,9 +1,10 @@
-"""What the gate promises, over whole lives of projects: how often a champion is ever far below the best there was.
+"""What the gate promises: how often a champion is ever far below the best there was, and which slices it finds worse.
 
 `python -m benchmarks.gate` plays 1,000 lives of 100 cycles each, for holdouts of several sizes, fixed and growing, for
 several shares of images that two versions differ on, and for several mixes of better, equal and worse challengers; once
 with the step from champion to challenger alone, once with the promise (`pipeline.judging.lifetime`). It writes a table,
-a picture with the power of the gate, and a JSON object, which is also the last line.
+a picture with the power of the gate, and a JSON object, which is also the last line. It also plants regressions in
+slices, see `benchmarks.gate_slices`; with --slices it does only that, and leaves the lives as they were written last.
 
 A life is exact in counts. A challenger that is truly `gain` better than the champion gets wrong images right, and right
 ones wrong, each at random and on its own, so that the two differ on the given share of all images that there could be.
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from benchmarks import gate_slices
 from benchmarks.workspace import CHECKOUT
 from pipeline.judging import gate, lifetime
 from pipeline.judging.paired import Counts
@@ -270,22 +272,29 @@ def page(results: Mapping[str, Any]) -> str:
     for name, one in results["targets"].items():
         asked = ", ".join(f"{word.replace('_', ' ')} {one[word]}" for word in ("at_least", "at_most") if word in one)
         lines.append(f"| {name} | {asked} | {one['found']} | {'yes' if one['ok'] else 'no'} |")
-    lines += [
-        "",
+    lines += ["", *gate_slices.table(results["slices"])]
+    if "lives" in results:
+        lines += ["", *lives_table(results["lives"])]
+    return f"Made by `{results['command']}`.\n\n" + "\n".join(lines) + "\n"
+
+
+def lives_table(lives: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The part of gate.md about whole lives."""
+    lines = [
         "Points of accuracy. Broken: lives in which a champion was ever worse than promised. Fall: below the best",
         "there was, at worst, in the life at the 95th percentile. The step alone is the gate without the promise.",
         "",
         "| holdout | differing | challengers | promise at the end | broken | gain (step alone) | fall (step alone) |",
         "|---|---|---|---|---|---|---|",
     ]
-    for row in results["lives"]:
+    for row in lives:
         kept, step = row["promise"], row["step"]
         lines.append(
             f"| {told(row['holdout'])} | {row['differing']:.0%} | {row['mix']} | {kept['promise']:.1f} "
             f"| {kept['broken']:.1%} | {kept['gain']:+.1f} ({step['gain']:+.1f}) "
             f"| {kept['fall']:.1f} ({step['fall']:.1f}) |"
         )
-    return f"Made by `{results['command']}`.\n\n" + "\n".join(lines) + "\n"
+    return lines
 
 
 def plot(results: Mapping[str, Any], path: Path) -> None:
@@ -310,35 +319,52 @@ def plot(results: Mapping[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
+def lives_measured(lives: int, draws: int, seed: int, rules: Bound) -> dict[str, Any]:
+    """The part of gate.json about whole lives, and the power."""
+    rows = measure(lives, seed, rules)
+    return {
+        "rules": rules.model_dump(),
+        "targets": targets(rows),
+        "lives": rows,
+        "power": curves(rules, draws, seed),
+    }
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, write and print; 0 if the targets hold."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gate",
         description=(__doc__ or "").splitlines()[0],
-        epilog="example: python -m benchmarks.gate --lives 100 --draws 2000 --out /tmp/gate",
+        epilog="example: python -m benchmarks.gate --lives 100 --draws 2000 --regressions 20 --pairs 50 --out /tmp",
     )
     parser.add_argument("--lives", type=int, default=1000, help="of each kind (default: %(default)s)")
     parser.add_argument("--draws", type=int, default=DRAWS, help="for the power (default: %(default)s)")
+    parser.add_argument("--regressions", type=int, default=200, help="planted, of each kind (default: %(default)s)")
+    parser.add_argument("--pairs", type=int, default=1000, help="clean, of each kind (default: %(default)s)")
+    parser.add_argument("--slices", action="store_true", help="only the part about slices")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
     chosen = parser.parse_args(argv)
     content = yaml.safe_load((CHECKOUT / "params.yaml").read_bytes())["evaluate"]
     rules = Bound(**{name: content[name] for name in Bound.model_fields})
-    lives = measure(chosen.lives, chosen.seed, rules)
-    asked = targets(lives)
+    written = chosen.out / "gate.json"
+    before = json.loads(written.read_text()) if chosen.slices and written.is_file() else {"targets": {}}
+    lived = before if chosen.slices else lives_measured(chosen.lives, chosen.draws, chosen.seed, rules)
+    judged = gate_slices.measure(chosen.regressions, chosen.pairs, chosen.seed)
+    asked = lived["targets"] | gate_slices.targets(judged)
     results = {
+        **lived,
         "benchmark": "gate",
         "command": "python -m benchmarks.gate",
-        "rules": rules.model_dump(),
         "targets": asked,
         "ok": all(one["ok"] for one in asked.values()),
-        "lives": lives,
-        "power": curves(rules, chosen.draws, chosen.seed),
+        "slices": judged,
     }
     chosen.out.mkdir(parents=True, exist_ok=True)
-    (chosen.out / "gate.json").write_text(json.dumps(results, indent=1) + "\n")
+    written.write_text(json.dumps(results, indent=1) + "\n")
     (chosen.out / "gate.md").write_text(page(results))
-    plot(results, chosen.out / "gate.png")
+    if not chosen.slices:
+        plot(results, chosen.out / "gate.png")
     print(page(results))
     print(json.dumps({name: results[name] for name in ("benchmark", "targets", "ok")}))
     return 0 if results["ok"] else 1

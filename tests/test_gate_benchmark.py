@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import gate as benchmark
+from benchmarks import gate_slices
 from pipeline.judging import lifetime
 from pipeline.judging.settings import Bound
 
@@ -69,9 +70,77 @@ def test_it_writes_what_it_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(benchmark, "HOLDOUTS", ((200, 0), (200, 20)))
-    assert benchmark.main(["--lives", "50", "--draws", "500", "--out", str(tmp_path)]) in (0, 1)
+    monkeypatch.setattr(gate_slices, "DIFFERING", (gate_slices.ASKED,))
+    few = ["--regressions", "1", "--pairs", "1", "--out", str(tmp_path)]
+    assert benchmark.main(["--lives", "50", "--draws", "500", *few]) in (0, 1)
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     results = json.loads((tmp_path / "gate.json").read_text())
     assert results["ok"] == last["ok"] == all(one["ok"] for one in results["targets"].values())
     assert (tmp_path / "gate.md").read_text() == benchmark.page(results)
     assert (tmp_path / "gate.png").stat().st_size > 10_000
+
+    lives = results["lives"], results["targets"]
+    assert benchmark.main(["--slices", "--seed", "1", *few]) in (0, 1)
+    again = json.loads((tmp_path / "gate.json").read_text())
+    assert (again["lives"], again["targets"].keys()) == (lives[0], lives[1].keys())
+    assert (tmp_path / "gate.md").read_text() == benchmark.page(again)
+    assert again["ok"] == all(one["ok"] for one in again["targets"].values())
+
+
+def test_slices_can_be_judged_where_no_lives_were(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate_slices, "DIFFERING", (gate_slices.ASKED,))
+    few = ["--regressions", "1", "--pairs", "1", "--out", str(tmp_path)]
+    assert benchmark.main(["--slices", *few]) in (0, 1)
+    assert "lives" not in json.loads((tmp_path / "gate.json").read_text())
+    assert "| 5% | planted, a quarter | 1 |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("differing", gate_slices.DIFFERING)
+def test_two_models_differ_on_as_many_images_as_they_should(differing: float) -> None:
+    worlds = rng()
+    made = [gate_slices.clean("equal", differing, worlds)[0] for _ in range(20)]
+    assert np.mean([np.abs(pairs.lost).mean() for pairs in made]) == pytest.approx(differing, rel=0.15)
+    assert np.mean([pairs.champion_right.mean() for pairs in made]) > 0.8
+
+
+@pytest.mark.parametrize("kind", gate_slices.PLANTED)
+def test_a_planted_slice_loses_and_the_whole_does_not(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost() -> np.ndarray:
+        pairs, members = gate_slices.planted(kind, 0.05, rng())
+        return np.array([members.sums(pairs.lost)[-1], pairs.lost.sum(), members.sizes[-1]])
+
+    planted = lost()
+    monkeypatch.setattr(gate_slices, "POINTS", 0)
+    assert (planted - lost()).tolist() == [10, 0, 0]
+
+
+def test_the_first_column_goes_with_how_hard_images_are_and_no_other_does() -> None:
+    pairs, members = gate_slices.clean("equal", 0.05, rng())
+    accuracy = members.sums(pairs.champion_right.astype(float)) / members.sizes
+    columns = [[value for (name, _), value in zip(members.names, accuracy, strict=True) if name == one]
+               for one in ("column 0", "column 1")]  # fmt: skip
+    assert max(columns[0]) - min(columns[0]) > 0.3
+    assert members.sizes.min() > 0
+
+
+@pytest.mark.parametrize("kind", gate_slices.CLEAN)
+def test_what_is_done_in_a_clean_pair_loses_no_image_of_a_slice(kind: str) -> None:
+    pairs, members = gate_slices.clean(kind, 0.05, rng())
+    plain, _ = gate_slices.clean("equal", 0.05, rng())
+    assert np.abs(members.sums(pairs.lost) / members.sizes)[members.sizes > 50].max() < 0.12
+    assert (pairs.lost == plain.lost).all() == (kind != "uneven")
+    assert (pairs.challenger == plain.challenger).all() == (kind == "equal")
+
+
+def test_the_targets_are_about_the_worst_of_what_is_asked() -> None:
+    rows = [
+        {"differing": 0.05, "planted": "alike", "found": 0.99},
+        {"differing": 0.05, "planted": "a quarter", "found": 0.89},
+        {"differing": 0.05, "clean": "equal", "found": 0.04},
+        {"differing": 0.1, "planted": "alike", "found": 0.1},
+        {"differing": 0.1, "clean": "equal", "found": 0.9},
+    ]
+    found, named = gate_slices.targets(rows).values()
+    assert (found["found"], found["ok"], named["found"], named["ok"]) == (0.89, False, 0.04, True)
