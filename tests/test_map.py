@@ -130,16 +130,21 @@ RERUNS = {
         "images/damage.py images/decoding.py images/jpeg.py images/pixels.py images/settings.py "
         "images/sniffing.py images/statistics.py images/workers.py showing/sheet.py showing/text.py "
     ),
+    (D, P): ("data/sources.py "),
     (P, E): ("judging/reach.py judging/settings.py "),
     (P, T): ("data/replay.py learning/freezing.py learning/ladder.py "),
     (T, E): ("judging/metrics.py learning/head.py "),
     (V, P): ("checking/settings.py "),
-    (D,): ("data/comparison.py data/inventory.py data/removals.py data/sources.py stages/detect.py "),
-    (E,): ("artifacts/evaluation.py judging/gate.py showing/plots.py stages/evaluate.py "),
+    (D,): ("data/comparison.py data/inventory.py data/removals.py stages/detect.py "),
+    (E,): (
+        "artifacts/evaluation.py judging/drops.py judging/gate.py judging/lifetime.py judging/parts.py "
+        "judging/predictions.py judging/selftest.py judging/slices.py judging/slicing.py judging/verdict.py "
+        "learning/contenders.py showing/plots.py stages/evaluate.py "
+    ),
     (P,): (
         "artifacts/content.py data/groups.py data/neighbours.py data/remarks.py data/stems.py data/straddling.py "
         "data/twins.py features/content.py features/embedding.py features/extraction.py features/inputs.py "
-        "features/observation.py features/shards.py images/likeness.py stages/prepare.py "
+        "features/observation.py features/shards.py images/likeness.py judging/bins.py stages/prepare.py "
     ),
     (T,): (
         "learning/audit.py learning/augment.py learning/distortions.py learning/fit.py learning/headstart.py "
@@ -152,10 +157,10 @@ RERUNS = {
     ),
     (): (
         "__main__.py artifacts/promotion.py artifacts/snapshot.py base/project.py commands/add.py "
-        "commands/checkpoints.py commands/merge.py commands/run.py commands/trace.py commands/ui.py "
-        "commands/weights.py data/archives.py data/conflicts.py data/exports.py data/layouts.py data/matching.py "
-        "data/placing.py data/scan.py data/tracking.py data/trigger.py data/versions.py data/worktree.py "
-        "images/traits.py judging/lifetime.py learning/advice.py learning/architecture.py learning/fitting.py "
+        "commands/checkpoints.py commands/explain.py commands/merge.py commands/run.py commands/trace.py "
+        "commands/ui.py commands/weights.py data/archives.py data/conflicts.py data/exports.py data/layouts.py "
+        "data/matching.py data/placing.py data/scan.py data/tracking.py data/trigger.py data/versions.py "
+        "data/worktree.py images/traits.py learning/advice.py learning/architecture.py learning/fitting.py "
         "learning/torch_file.py recipe.py registry/promotion.py registry/uses.py serving.py settings.py "
         "showing/card.py stages/promote.py stages/resolve.py "
     ),

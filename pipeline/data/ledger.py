@@ -19,9 +19,13 @@ SLICE = ("source", "name", "value")
 HASHES = ("dct", "across", "down")
 """Three words of the perceptual hash (`pipeline.images.decoding`), uint64."""
 
+FACTS = ("brightness", "side")
+"""Facts of an image that are slices: mean luma, 0 to 1, float32; the shorter side of the picture in pixels, int32. Null
+where an image was accepted before they were kept."""
+
 COLUMNS = (
     *("digest", "group", "label", "split", "path", "first_seen", "removed", "rank", *HASHES),
-    *("torn", "named", "slices"),
+    *("torn", "named", "slices", *FACTS),
 )
 """digest: MD5 of the bytes. group: digest of the image seen first that it shares its split with. path: where the image
 lay when it was last looked at. first_seen: the data's digest in the cycle that accepted it. removed: no longer in the
@@ -37,6 +41,8 @@ def empty() -> "pl.DataFrame":
     kinds: dict[str, Any] = {
         **dict.fromkeys(("removed", "torn"), pl.Boolean),
         **dict.fromkeys(("rank", *HASHES), pl.UInt64),
+        "brightness": pl.Float32,
+        "side": pl.Int32,
         "named": pl.List(pl.String),
         "slices": pl.List(pl.Struct(dict.fromkeys(SLICE, pl.String))),
     }
@@ -44,13 +50,16 @@ def empty() -> "pl.DataFrame":
 
 
 def completed(ledger: "pl.DataFrame", columns: Collection[str] = COLUMNS) -> "pl.DataFrame":
-    """These columns of a ledger; of one that was written before there were groups, nobody is in any."""
+    """These columns of a ledger; of one that was written before there were groups, nobody is in any.
+
+    Facts of it are unknown."""
     import polars as pl
 
-    none: dict[str, object] = {"torn": False, "named": [], "slices": []}
+    none: dict[str, object] = {"torn": False, "named": [], "slices": [], **dict.fromkeys(FACTS)}
     schema = empty().schema
     lacking = [name for name in columns if name not in ledger.columns]
-    return ledger.with_columns(pl.lit(none[name], schema[name]).alias(name) for name in lacking).select(columns)
+    whole = ledger.with_columns(pl.lit(none[name], schema[name]).alias(name) for name in lacking)
+    return whole.select(pl.col(name).cast(schema[name]) for name in columns)
 
 
 def present(ledger: "pl.DataFrame") -> "pl.DataFrame":
@@ -106,8 +115,8 @@ def extend(
 
     Args:
         ledger: the parent's.
-        accepted: the delta without what was set aside, with columns HASHES. Copies count once, and an image that
-            the ledger has comes back to its split.
+        accepted: the delta without what was set aside, with columns HASHES and FACTS. Copies count once, and an image
+            that the ledger has comes back to its split.
         groups: columns digest, group, is_torn, for newcomers that are tied to another image (`data.groups`); the
             group's split is theirs. Others are a group of their own.
         set_aside: column digest; images of the ledger among them count as removed.

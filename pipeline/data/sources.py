@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.artifacts.sources import Source
@@ -122,6 +122,18 @@ def _not_downloaded(pointer: Path) -> DataError:
 def digest(sources: Iterable[Source]) -> str:
     """One hash for a state of the data: the same batches at the same places give the same hash."""
     return files.sha256_json(sorted([source.path, source.digest] for source in sources))
+
+
+def batches(paths: Iterable[str], sources: Iterable[Source]) -> list[str | None]:
+    """The folder of the batch that each image is in; None if it is in none of them.
+
+    Args:
+        paths: of images.
+        sources: the batches. An image that is tracked alone is part of the batch whose label folder it lies in.
+    """
+    folders = {one.path if one.digest.endswith(".dir") else str(PurePosixPath(one.path).parents[1]) for one in sources}
+    above = ((str(parent) for parent in PurePosixPath(path).parents) for path in paths)
+    return [next((parent for parent in parents if parent in folders), None) for parents in above]
 
 
 def is_ignored(path: str, patterns: Sequence[str]) -> bool:

@@ -16,6 +16,9 @@ CHALLENGER, CHAMPION, ANCHOR = "challenger", "champion", "anchor"
 
 MARKS = ("is_new", "is_fresh")
 
+SLICE = "slice "
+"""How the columns of slices begin."""
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -61,6 +64,8 @@ class Predictions:
     """bool (images,): which are new to the champion; all without one."""
     is_fresh: np.ndarray
     """bool (images,): which are new to the anchor; all without one."""
+    slices: "pl.DataFrame"
+    """Columns digest, slice and value: which slices the images are in, see `Dataset.slices`."""
     answers: Mapping[str, Answers]
     """By CHALLENGER, CHAMPION and ANCHOR; only the first where there is no champion. The champion may be the anchor."""
 
@@ -85,7 +90,11 @@ class Predictions:
         return Hits(int(right.sum()), len(right))
 
     def table(self) -> "pl.DataFrame":
-        """Columns digest, label, MARKS; for each model NAME, the label it gives, NAME_probability and NAME_truth."""
+        """A row for each image.
+
+        Columns digest, label, MARKS; for each model NAME, the label it gives, NAME_probability and NAME_truth; for each
+        slice a column SLICE with the list of values that it has there.
+        """
         import polars as pl
 
         named = np.array(self.names, object)
@@ -94,8 +103,12 @@ class Predictions:
         for who, said in self.answers.items():
             columns |= {who: named[said.predicted]}
             columns |= {f"{who}_{name}": getattr(said, name) for name in _MEASURES}
-        table = pl.DataFrame(columns)
-        return table.with_columns(pl.col(pl.Float32).fill_nan(None))
+        table = pl.DataFrame(columns).with_columns(pl.col(pl.Float32).fill_nan(None))
+        listed = self.slices.group_by("digest", "slice").agg(pl.col("value").sort())
+        for (name,), rows in sorted(listed.group_by("slice")):
+            values = rows.select("digest", pl.col("value").alias(f"{SLICE}{name}"))
+            table = table.join(values, on="digest", how="left", maintain_order="left")
+        return table
 
     @classmethod
     def from_table(cls, table: "pl.DataFrame", names: tuple[str, ...]) -> Self:
@@ -105,6 +118,8 @@ class Predictions:
             table: see `table`.
             names: labels of today, by number.
         """
+        import polars as pl
+
         numbers = {name: number for number, name in enumerate(names)}
 
         def numbered(column: str) -> np.ndarray:
@@ -116,7 +131,17 @@ class Predictions:
             if who in table.columns
         }
         marks = {mark: table[mark].to_numpy() for mark in MARKS}
-        return cls(names, tuple(table["digest"]), numbered("label"), answers=answers, **marks)
+        said = [column for column in table.columns if column.startswith(SLICE)]
+        slices = pl.concat(
+            [pl.DataFrame(schema=dict.fromkeys(("digest", "slice", "value"), pl.String))]
+            + [
+                table.select("digest", pl.lit(column.removeprefix(SLICE)).alias("slice"), pl.col(column).alias("value"))
+                .explode("value")
+                .drop_nulls()
+                for column in said
+            ]
+        )
+        return cls(names, tuple(table["digest"]), numbered("label"), slices=slices, answers=answers, **marks)
 
 
 _MEASURES = tuple(field.name for field in fields(Answers))[1:]

@@ -1,6 +1,6 @@
 """The settings of the gate: section evaluate of params.yaml."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -20,5 +20,9 @@ class Evaluate(Bound):
     """When a challenger has earned promotion."""
 
     min_accuracy: Share
+    max_drop: Share | None
+    """Of a label's recall."""
+    worse_slices: Literal["warn", "reject"]
+    """What becomes of a challenger that is surely worse on a slice."""
     suspicious: OpenShare
     batch_size: Count

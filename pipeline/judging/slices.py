@@ -44,6 +44,9 @@ STEADY = 1.0
 """Flipped images that are added to the variance of each slice. Else one image that flips where flips are rare would
 look like much, and of many tiny slices there is always one that has it (Tusher et al., PNAS 98, 2001)."""
 
+AT_MOST = 2**30
+"""Images; who would need more has no use for the number."""
+
 TIE = 1e-5
 """Statistics that differ by less are the same."""
 
@@ -149,7 +152,8 @@ def _needed(fall: np.ndarray, variance: np.ndarray, critical: float) -> np.ndarr
     squared = critical**2
     with np.errstate(divide="ignore", invalid="ignore"):
         images = squared * (variance + np.sqrt(variance**2 + 4 * fall**2 * STEADY / squared)) / (2 * fall**2)
-    return np.where((fall > 0) & (critical > 0), np.ceil(np.nan_to_num(images)), 0).astype(int)
+    whole = np.ceil(np.minimum(np.nan_to_num(images), AT_MOST))
+    return np.where((fall > 0) & (critical > 0), whole, 0).astype(int)
 
 
 def said(one: Slice) -> str:

@@ -1,8 +1,8 @@
 """The verdict of a cycle, from the predictions of its models. Pure: judged again, the same verdict comes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pipeline.judging import gate
+from pipeline.judging import gate, parts
 from pipeline.judging.gate import Held, Verdict
 from pipeline.judging.predictions import ANCHOR, CHALLENGER, CHAMPION, Predictions
 from pipeline.judging.settings import Evaluate
@@ -37,6 +37,7 @@ def of(predictions: Predictions, case: Case, evaluate: Evaluate) -> Verdict:
         return gate.decide_first(accuracy, len(predictions.names), evaluate)
     if case.is_champion:
         return gate.unchanged(case.champion)
+    fared = parts.of(predictions, evaluate)
     familiar, known = (predictions.is_familiar(other) for other in (CHAMPION, ANCHOR))
     held = Held(
         anchor=case.anchor,
@@ -45,7 +46,7 @@ def of(predictions: Predictions, case: Case, evaluate: Evaluate) -> Verdict:
         fresh=predictions.counts(ANCHOR, known & predictions.is_fresh),
         cycle=case.judged,
     )
-    return gate.decide(
+    judged = gate.decide(
         predictions.counts(CHAMPION),
         evaluate,
         predictions.hits_on_new,
@@ -53,3 +54,7 @@ def of(predictions: Predictions, case: Case, evaluate: Evaluate) -> Verdict:
         case.outdated,
         held,
     )
+    if judged.decision == "promote" and fared.objections:
+        # What was said for it is not why.
+        return replace(judged, decision="reject", reasons=(*judged.reasons[:-1], *fared.remarks, *fared.objections))
+    return replace(judged, reasons=(*judged.reasons, *fared.objections, *fared.remarks))

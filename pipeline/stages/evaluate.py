@@ -159,6 +159,7 @@ def _predictions(models: _Contenders, logits: "Mapping[str, np.ndarray]", images
         names=images.labels,
         digests=holdout.digests,
         labels=holdout.labels,
+        slices=images.slices(),
         answers={name: Answers.of(logits[name], holdout.labels, one.known) for name, one in models.by_name().items()},
         **marks,
     )

@@ -16,6 +16,7 @@ from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
 from pipeline.checking.settings import Watching
 from pipeline.data import dataset, delta, groups, labels, ledger, remarks, replay, splits, straddling
+from pipeline.data import sources as batches
 from pipeline.data.dataset import Dataset
 from pipeline.data.delta import Delta
 from pipeline.data.groups import Grouping
@@ -28,7 +29,7 @@ from pipeline.features.shards import Shards
 from pipeline.images import likeness, pixels
 from pipeline.images.likeness import Images
 from pipeline.images.pixels import Kept
-from pipeline.judging import reach
+from pipeline.judging import bins, reach
 from pipeline.judging.settings import Bound
 from pipeline.learning import ladder
 from pipeline.learning.ladder import Growth
@@ -108,7 +109,7 @@ def run(paths: Paths) -> None:
         present, limit = set(ledger.present(rows)["label"]), settings.validate_.max_content_drift
         observation.write(observed, then, present, limit, images, paths.features)
     _decode(images, parts, seen, paths.dataset)
-    dataset.write_slices(paths.dataset, ledger.slices(pl.concat([parts["val"], parts["holdout"]])))
+    dataset.write_slices(paths.dataset, _slices(pl.concat([parts["val"], parts["holdout"]]), rows, sources))
     num_added = len(unlearned.join(ledger.present(parents), on="digest", how="anti"))
     written = dataset.write(
         paths.dataset,
@@ -234,6 +235,37 @@ def _outputs(parent: Parent, rows: "pl.DataFrame", prepare: Prepare) -> list[str
         print(f"prepare: warning: {setting}: no image and no output has or had this label; is it mistyped?")
     counts = ledger.present(rows.select("label", "removed", "torn")).group_by("label").len()
     return labels.outputs(parents_labels, dict(counts.iter_rows()), prepare)
+
+
+def _slices(images: "pl.DataFrame", rows: "pl.DataFrame", sources: Sources) -> "pl.DataFrame":
+    """The slices of images: those that labels.csv files name; batch and age; brightness and side in quarters.
+
+    A column of a labels.csv that is called like one of the others comes before it.
+
+    Args:
+        images: rows of the ledger.
+        rows: the ledger.
+        sources: the batches.
+    """
+    import polars as pl
+
+    said = ledger.slices(images)
+    cycles = rows["first_seen"].unique(maintain_order=True).to_list()
+    if cycles[-1:] != [sources.digest]:  # nothing came
+        cycles.append(sources.digest)
+    ago = {cycle: len(cycles) - 1 - place for place, cycle in enumerate(cycles)}
+    told = {
+        "batch": batches.batches(images["path"], sources.sources),
+        "age": bins.ages([ago[cycle] for cycle in images["first_seen"]]),
+        **{fact: bins.quarters(images[fact].to_numpy()) for fact in ledger.FACTS},
+    }
+    schema = dict.fromkeys(("digest", "slice", "value"), pl.String)
+    own = [
+        pl.DataFrame({"digest": images["digest"], "slice": name, "value": values}, schema=schema).drop_nulls()
+        for name, values in told.items()
+        if name not in set(said["slice"])
+    ]
+    return pl.concat([said, *own]).sort("digest", "slice", "value")
 
 
 def _unlearned(rows: "pl.DataFrame", parents: "pl.DataFrame", accepted: Delta, prepare: Prepare) -> "pl.DataFrame":

@@ -24,7 +24,7 @@ from pipeline.checking.inspection import Inspection, Past
 from pipeline.checking.settings import Validate
 from pipeline.data import labels, names
 from pipeline.data.delta import Delta, once
-from pipeline.data.ledger import HASHES, present
+from pipeline.data.ledger import FACTS, HASHES, present
 from pipeline.data.settings import AfterRemoval, Canvas, LabelChanges
 from pipeline.data.store import Store
 from pipeline.images import pixels
@@ -274,9 +274,10 @@ def _write_report(folder: Path, report: Report, inspected: Inspection, picture: 
 
 
 def _write_accepted(folder: Path, inspected: Inspection, reference: Statistics) -> None:
-    """The delta without what is set aside, with the perceptual hashes of the new images; and what is set aside."""
-    hashes = inspected.looks.select("digest", *HASHES).unique()
-    accepted = inspected.kept.rows.join(hashes, on="digest", how="left", maintain_order="left")
+    """The delta without what is set aside, with the perceptual hashes and some facts of the new images; and what is set
+    aside."""
+    seen = inspected.looks.select("digest", *HASHES, *FACTS).unique("digest")
+    accepted = inspected.kept.rows.join(seen, on="digest", how="left", maintain_order="left")
     files.write_table(folder / "images.parquet", accepted)
     files.write_table(folder / "quarantine.parquet", inspected.aside)
     drift.merge(reference, inspected.statistics).write(folder / "reference.json")

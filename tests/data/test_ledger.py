@@ -32,7 +32,8 @@ def accepted(rows) -> Delta:
     """Of the validate stage; the words of a hash tell its image."""
     made = pl.DataFrame(list(rows), schema=dict.fromkeys(Row._fields, pl.String), orient="row")
     words = [splits.rank(digest) % 1000 for digest in made["digest"]]
-    return Delta(made.with_columns(pl.Series(name, words, dtype=pl.UInt64) for name in ledger.HASHES))
+    hashes = [pl.Series(name, words, dtype=pl.UInt64) for name in ledger.HASHES]
+    return Delta(made.with_columns(*hashes, brightness=pl.lit(0.5), side=pl.lit(640)))
 
 
 def digests(names, **more) -> pl.DataFrame:
@@ -91,6 +92,8 @@ def test_a_first_cycle_writes_one_row_per_image_sorted(rows):
         "torn": False,
         "named": [],
         "slices": [],
+        "brightness": 0.5,
+        "side": 640,
     }
 
 

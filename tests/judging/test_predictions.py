@@ -8,6 +8,10 @@ from pipeline.judging.paired import Counts, Hits
 from pipeline.judging.predictions import ANCHOR, CHALLENGER, CHAMPION, Answers, Predictions
 
 NAMES = ("cat", "dog", "hat")
+SLICES = pl.DataFrame(
+    [("a", "site", "north"), ("a", "site", "south"), ("b", "site", "north"), ("e", "is_new", "yes")],
+    schema=["digest", "slice", "value"], orient="row",
+)  # fmt: skip
 LABELS = np.array([0, 0, 1, 1, 2])
 
 
@@ -25,6 +29,7 @@ def predictions() -> Predictions:
         labels=LABELS,
         is_new=np.array([False, False, False, True, True]),
         is_fresh=np.array([False, True, False, True, True]),
+        slices=SLICES,
         answers={
             CHALLENGER: answers([0, 1, 1, 1, 2]),
             CHAMPION: answers([0, 0, 0, 1, 1], (True, True, False)),
@@ -59,6 +64,8 @@ def test_the_table_says_all_in_words(predictions: Predictions) -> None:
     assert [row[name] for name in (CHALLENGER, CHAMPION, ANCHOR)] == ["hat", "dog", "dog"]
     assert row["champion_truth"] is None
     assert table["champion_probability"].dtype == pl.Float32
+    assert table["slice site"].to_list() == [["north", "south"], ["north"], None, None, None]
+    assert table["slice is_new"].to_list()[-1] == ["yes"], "a column of people is never taken for one of ours"
 
 
 def test_predictions_are_what_their_table_says(predictions: Predictions) -> None:
@@ -69,11 +76,12 @@ def test_predictions_are_what_their_table_says(predictions: Predictions) -> None
         assert rows.tolist() == predictions.is_familiar(other).tolist()
         assert read.counts(other, rows) == predictions.counts(other, rows)
     assert read.hits_on_new == predictions.hits_on_new
+    assert sorted(read.slices.iter_rows()) == sorted(SLICES.iter_rows())
 
 
 def test_without_a_champion_there_is_one_model(predictions: Predictions) -> None:
     alone = Predictions(
-        NAMES, predictions.digests, LABELS, predictions.is_new, predictions.is_fresh,
+        NAMES, predictions.digests, LABELS, predictions.is_new, predictions.is_fresh, SLICES,
         {CHALLENGER: predictions.answers[CHALLENGER]},
     )  # fmt: skip
     assert not [name for name in alone.table().columns if name.startswith((CHAMPION, ANCHOR))]

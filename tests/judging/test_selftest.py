@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import hypothesis
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ def made(num_images: int, accuracy: float, seed: int, unknown: float = 0.0) -> P
         names=("cat", "dog", "hat"),
         digests=tuple(map(str, range(num_images))),
         labels=labels,
+        slices=pl.DataFrame({"digest": list(map(str, range(num_images))), "slice": "site", "value": "north"}),
         answers={CHALLENGER: answers([True] * 3), CHAMPION: answers(old), ANCHOR: answers(old)},
         **marks,
     )

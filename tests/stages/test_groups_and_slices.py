@@ -42,8 +42,16 @@ def splits_by_group(project: Project) -> dict[str, set[str]]:
     return found
 
 
+OURS = {"batch", "age", "brightness", "side"}
+
+
 def slices(project: Project) -> set[tuple[str, str, str]]:
-    """Path, slice and value, of the dataset of the cycle."""
+    """Path, slice and value, of the dataset of the cycle: those of labels.csv."""
+    return {row for row in all_slices(project) if row[1] not in OURS}
+
+
+def all_slices(project: Project) -> set[tuple[str, str, str]]:
+    """The same with those that any image has."""
     paths = dict(project.table("ledger.parquet").select("digest", "path").iter_rows())
     rows = dataset.read(project.root / "data/cycle/dataset").slices().rows()
     return {(paths[digest].removeprefix("data/images/"), name, value) for digest, name, value in rows}
@@ -226,3 +234,34 @@ def test_what_was_set_aside_has_its_group_and_slices_once_it_comes_in(project: P
     assert done.code == 0, done.err
     assert {"0", "1", "2"} <= splits_by_group(project).keys()
     assert len(slices(project)) == len(judging(project, "first"))
+
+
+def test_batch_age_brightness_and_size_are_slices_of_any_image(project: Project) -> None:
+    project.add("first", pictures(range(30), "cat", "dog"))
+    project.cycle()
+    first = {value for _, name, value in all_slices(project) if name == "batch"}
+    assert first == {"data/images/first"}
+    assert {value for _, name, value in all_slices(project) if name == "age"} == {"this cycle"}
+    large = {f"{number}.png": picture(number, "dog", side=24) for number in range(200, 230)}
+    project.add("second", {"dog": large})
+    project.cycle()
+    found = all_slices(project)
+    for path, row in project.ledger().items():
+        mine = {name: value for of, name, value in found if of == path}
+        if row["split"] == "train":
+            assert not mine
+            continue
+        batch = path.split("/")[0]
+        assert mine["batch"] == f"data/images/{batch}"
+        assert mine["age"] == {"first": "1 to 2 cycles ago", "second": "this cycle"}[batch]
+        assert mine["side"] == {"first": "12", "second": "24"}[batch]
+        low, _, high = mine["brightness"].partition(" to ")
+        assert float(low) - 0.01 <= row["brightness"] <= float(high or low) + 0.01
+    columns = project.table("evaluation/predictions.parquet").columns
+    assert {"slice batch", "slice age", "slice side", "slice brightness"} <= set(columns)
+
+
+def test_a_column_of_people_comes_before_ours_of_the_same_name(project: Project) -> None:
+    listed(project, "first", range(60), ",age,group", age="old", group="g{g}")
+    project.cycle()
+    assert {value for _, name, value in all_slices(project) if name == "age"} == {"old"}
