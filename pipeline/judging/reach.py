@@ -5,12 +5,10 @@ import math
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.training import IDLE, Training
 from pipeline.base.auto import BACKBONE_SIZE, SMALL
+from pipeline.judging import lifetime
+from pipeline.judging.lifetime import DIFFERING
 from pipeline.judging.paired import Counts, lower_bound
 from pipeline.judging.settings import Bound
-
-DIFFERING = 0.1
-"""Share of the holdout images, at least, that only one of champion and challenger gets right. An assumption, made
-before there are answers: flips one way are 2 to 8 % of the images (`python -m benchmarks.learning`)."""
 
 BACKBONE = "EfficientNetLite0"
 """The network for photographs that begins with weights which `python -m pipeline weights` gets."""
@@ -76,6 +74,27 @@ def said_before(total: int, bound: Bound, holdout_fraction: float, max_holdout: 
     return (
         f"{sentence}; from about {needed} on any gain is enough: about {math.ceil(needed / holdout_fraction)} images "
         f"in all (prepare.holdout_fraction: {holdout_fraction:g}){raised}"
+    )
+
+
+def promised_before(chosen: int, fresh: int, judged: int, bound: Bound) -> str | None:
+    """What is promised over all cycles, where that is less than the margin; None where it is the margin.
+
+    Args:
+        chosen, fresh: holdout images, see `lifetime.promised`.
+        judged: challengers that were ever judged, this one included.
+        bound: part of section `evaluate` of params.yaml.
+    """
+    if bound.risk is None or not judged:
+        return None
+    promise = float(lifetime.promised(chosen, fresh, judged, bound.margin, bound.risk))
+    if promise <= bound.margin:
+        return None
+    better = max(promise / 2, bound.margin)
+    needed = math.ceil(chosen * (promise / better) ** 2)
+    return (
+        f"over all cycles, {chosen + fresh} holdout images can promise that a champion is at most {100 * promise:.1f} "
+        f"points below the best so far (evaluate.risk); about {needed} could promise {100 * better:.1f}"
     )
 
 

@@ -111,12 +111,13 @@ def run(paths: Paths) -> None:
     _decode(images, parts, seen, paths.dataset)
     dataset.write_slices(paths.dataset, _slices(pl.concat([parts["val"], parts["holdout"]]), rows, sources))
     num_added = len(unlearned.join(ledger.present(parents), on="digest", how="anti"))
+    numbered = {
+        split: _numbered(part, unlearned, champions, anchors, outputs, settings.prepare.renamed_labels)
+        for split, part in parts.items()
+    }
     written = dataset.write(
         paths.dataset,
-        {
-            split: _numbered(part, unlearned, champions, anchors, outputs, settings.prepare.renamed_labels)
-            for split, part in parts.items()
-        },
+        numbered,
         labels=outputs,
         image_shape=plain.image_shape,
         fit=fit,
@@ -133,8 +134,10 @@ def run(paths: Paths) -> None:
     said = reach.said_before(
         len(parts["holdout"]), settings.evaluate, settings.prepare.holdout_fraction, settings.prepare.max_holdout
     )
-    if said:
-        print(f"prepare: {said}")
+    fresh = int(numbered["holdout"]["is_fresh"].sum())
+    promised = reach.promised_before(len(parts["holdout"]) - fresh, fresh, champion.judged, settings.evaluate)
+    for sentence in filter(None, (said, promised)):
+        print(f"prepare: {sentence}")
 
 
 def _ledgers(registry: Registry, pins: Sequence[Pin | None], objects: Path) -> "list[pl.DataFrame]":

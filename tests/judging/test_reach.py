@@ -53,6 +53,18 @@ def test_what_the_holdout_can_tell_is_said_before(max_holdout, more):
     assert "with 1 holdout images no gain is enough to be promoted" in str(reach.said_before(1, USUAL, 0.15, 100))
 
 
+def test_what_is_promised_over_all_cycles_is_said_before():
+    lasting = Bound(margin=0.01, confidence=0.9, risk=0.05)
+    assert reach.promised_before(180, 0, 1, lasting) == (
+        "over all cycles, 180 holdout images can promise that a champion is at most 12.3 points below the best so far "
+        "(evaluate.risk); about 720 could promise 6.2"
+    )
+    assert reach.promised_before(180, 100, 1, lasting) != reach.promised_before(180, 0, 1, lasting)
+    assert reach.promised_before(180, 0, 0, lasting) is None, "there is no champion yet"
+    assert reach.promised_before(180, 0, 1, USUAL) is None, "nothing is promised"
+    assert reach.promised_before(10**6, 0, 1, lasting) is None, "the margin is"
+
+
 @pytest.mark.parametrize(("max_holdout", "more"), [(10_000, ""), (200, ", with prepare.max_holdout raised to 271")])
 def test_more_holdout_images_are_told_in_images_of_all_kinds(max_holdout, more):
     assert reach.more_images(199, 72, 0.15, max_holdout) == (
