@@ -207,7 +207,13 @@ class Registry:
         return str(self._client.create_experiment(self.name, artifact_location=place))
 
     def register(
-        self, run: Run, package: Path, tags: Mapping[str, str], requirements: Sequence[str], describe: str
+        self,
+        run: Run,
+        package: Path,
+        tags: Mapping[str, str],
+        requirements: Sequence[str],
+        describe: str,
+        params: Mapping[str, float] | None = None,
     ) -> Version:
         """Make a version of a run's model; a run key that has one already keeps it.
 
@@ -217,6 +223,7 @@ class Registry:
             tags: without their prefix; must hold run_key.
             requirements: pip requirements for serving.
             describe: Markdown shown beside the version.
+            params: see `Run.log_model`.
         """
         version = self.newest(run_key=tags["run_key"])
         if version is None:
@@ -226,7 +233,7 @@ class Registry:
                         self.name,
                         description="Kept up to date by Evergreen; see each version's description.",
                     )
-                source, model_id = run.log_model(package, requirements)
+                source, model_id = run.log_model(package, requirements, params or {})
                 key = {f"{PREFIX}run_key": tags["run_key"]}
                 created = self._client.create_model_version(self.name, source, run.run_id, tags=key, model_id=model_id)
             version = Version(int(created.version), run.run_id, {})

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from pipeline.artifacts import artifact
-from pipeline.artifacts.evaluation import ChallengerScores, ChampionScores, Doubt, Evaluation, Judgement
+from pipeline.artifacts.evaluation import Answered, ChallengerScores, ChampionScores, Doubt, Evaluation, Judgement
 from pipeline.artifacts.lineage import WEIGHTS
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Champion, Pin
@@ -27,11 +27,12 @@ from pipeline.data.splits import SPLITS
 from pipeline.data.store import Store
 from pipeline.images import pixels
 from pipeline.images.settings import DecodingLimits
-from pipeline.judging import gate, metrics, reach
+from pipeline.judging import calibration, gate, metrics, reach
+from pipeline.judging.calibration import Confidence
 from pipeline.judging.gate import Hits, Verdict
 from pipeline.judging.metrics import Scores
 from pipeline.judging.paired import Counts
-from pipeline.judging.settings import Evaluate
+from pipeline.judging.settings import MIN_PROBABILITY, Evaluate
 from pipeline.learning import cut, engine, head, model
 from pipeline.learning.settings import Repeatable
 from pipeline.registry.client import Registry
@@ -79,6 +80,7 @@ def run(paths: Paths) -> None:
 
     answers = _Answers.of(images, challenger, champion)
     ours = metrics.scores(answers.labels, answers.challenger)
+    sure = _confidences(answers, challenger, champion)
     verdict = _verdict(answers, trained, pin, images.labels, settings.evaluate)
     advice = _advice(verdict, answers, ours, trained, challenger.description, images, settings)
     doubts = _doubts(champion, images, settings.evaluate.suspicious) if champion else []
@@ -91,12 +93,17 @@ def run(paths: Paths) -> None:
     picture = plots.curves(trained.history, trained.best_epoch, trained.stop_reason, trained.is_chosen)
     files.write(paths.evaluation / "curves.png", picture)
     files.write(paths.evaluation / "confusion.png", plots.confusion(ours.confusion, images.labels))
+    picture = plots.reliability(sure, settings.evaluate.min_probability)
+    files.write(paths.evaluation / "reliability.png", picture)
     files.write(paths.confusion, _csv(answers, images.labels).encode())
-    _evaluation(answers, ours, champion, images.labels).write(paths.scores)
+    evaluation = _evaluation(answers, ours, champion, images.labels)
+    _calibrated(evaluation, sure, settings.evaluate.min_probability).write(paths.scores)
     artifact.write_list(paths.evaluation / "suspicious.json", [doubt for doubt, _ in doubted])
     if doubted:
         files.write(paths.evaluation / "suspicious.png", sheet.draw([_panel(doubted, settings, paths.scratch)]))
     _say(judgement, [doubt for doubt, _ in doubted], paths.evaluation)
+    if verdict.decision == "unchanged" and pin and (said := _kept_threshold(pin, settings.evaluate)):
+        print(said)
 
 
 class _Model:
@@ -268,7 +275,7 @@ def _doubts(champion: _Model, images: Dataset, suspicious: float) -> list[_Suspe
         new = np.arange(0) if part.is_new is None else np.flatnonzero(part.is_new)
         for start in range(0, len(new), AT_ONCE):
             rows = new[start : start + AT_ONCE]
-            odds = metrics.probabilities(champion.logits(part.inputs[rows]))
+            odds = metrics.probabilities(champion.logits(part.inputs[rows]), champion.description.temperature)
             for row, odd in zip(rows, odds, strict=True):
                 label, other = images.labels[part.labels[row]], images.labels[int(odd.argmax())]
                 # Of a label that it does not know the champion can have no opinion.
@@ -337,6 +344,41 @@ def _champion_scores(answers: _Answers, champion: _Model | None, labels: Sequenc
     if all(map(champion.knows, labels)):
         return ChampionScores(accuracy=theirs.accuracy, loss=theirs.loss)
     return ChampionScores(accuracy=theirs.accuracy)
+
+
+def _confidences(answers: _Answers, challenger: _Model, champion: _Model | None) -> dict[str, Confidence]:
+    """How sure each model is on the holdout images, each with the temperature that it is served with, by its name."""
+    asked = {"challenger": (challenger, answers.challenger), "champion": (champion, answers.champion)}
+    return {
+        who: Confidence.of(answers.labels, logits, asked_one.description.temperature)
+        for who, (asked_one, logits) in asked.items()
+        if asked_one is not None and logits is not None
+    }
+
+
+def _calibrated(evaluation: Evaluation, sure: Mapping[str, Confidence], min_probability: float) -> Evaluation:
+    """The scores with those of calibration, for each model that has them."""
+
+    def scores(confidence: Confidence) -> dict[str, float | Answered]:
+        found: dict[str, float | Answered] = {"calibration_error": calibration.error(confidence)}
+        if min_probability:
+            left = calibration.coverage(confidence, min_probability)
+            found["answered"] = Answered(coverage=left.coverage, accuracy=left.accuracy if left.coverage else None)
+        return found
+
+    changes = {who: getattr(evaluation, who).model_copy(update=scores(one)) for who, one in sure.items()}
+    return evaluation.model_copy(update=changes)
+
+
+def _kept_threshold(pin: Pin, evaluate: Evaluate) -> str:
+    """Says that a version keeps the threshold that it was registered with, if another one is asked for by now."""
+    kept = pin.lineage.params.get("evaluate", {}).get(MIN_PROBABILITY, 0)
+    if kept == evaluate.min_probability:
+        return ""
+    return (
+        f"evaluate: v{pin.version} keeps evaluate.{MIN_PROBABILITY}: {kept:g}, as it was registered; "
+        f"{evaluate.min_probability:g} goes with the next version; until then a request can give it as a parameter"
+    )
 
 
 def _csv(answers: _Answers, labels: Sequence[str]) -> str:

@@ -4,10 +4,9 @@ from importlib import metadata
 from pathlib import Path
 
 from pipeline.artifacts import artifact
-from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.changes import Changes
 from pipeline.artifacts.content import CONTENT, MOMENTS, SHEET, UNUSUAL, Content, Unusual
-from pipeline.artifacts.evaluation import Doubt, Evaluation, Judgement
+from pipeline.artifacts.evaluation import ChallengerScores, ChampionScores, Doubt, Evaluation, Judgement
 from pipeline.artifacts.features import FeatureIndex
 from pipeline.artifacts.lineage import FEATURES, LEDGER, STATISTICS, Lineage
 from pipeline.artifacts.model import Description
@@ -23,6 +22,7 @@ from pipeline.base.paths import Paths
 from pipeline.data import ledger
 from pipeline.data.store import Store
 from pipeline.features import shards
+from pipeline.judging.settings import MIN_PROBABILITY
 from pipeline.registry import promotion
 from pipeline.registry.client import Registry
 from pipeline.registry.promotion import Package
@@ -105,6 +105,7 @@ def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Pac
         uploads=uploads,
         model=paths.model,
         requirements=[f"{package}=={metadata.version(package)}" for package in SERVING],
+        params={MIN_PROBABILITY: settings.evaluate.min_probability},
     )
 
 
@@ -187,7 +188,8 @@ def _log(mlflow_run: Run, review: Review, lineage: Lineage) -> None:
         "mlflow.source.git.commit": lineage.commit,
         "mlflow.note.content": card(review, "see the registered version"),
     }
-    mlflow_run.log(_metrics(training, review.evaluation), values, tags)
+    metrics = _metrics(training, review.evaluation) | {"temperature": lineage.model.temperature}
+    mlflow_run.log(metrics, values, tags)
 
 
 def _metrics(training: Training, evaluation: Evaluation) -> dict[str, float]:
@@ -195,11 +197,20 @@ def _metrics(training: Training, evaluation: Evaluation) -> dict[str, float]:
         f"best_{name}": value for name, value in training.best.items() if name.startswith("val_")
     }
     metrics |= {"best_epoch": training.best_epoch, "passes": training.passes, "share": training.share}
-    scores: dict[str, Artifact] = {"champion": evaluation.champion, "challenger": evaluation.challenger}
+    scores: dict[str, ChampionScores | ChallengerScores] = {
+        "champion": evaluation.champion,
+        "challenger": evaluation.challenger,
+    }
     for who, theirs in scores.items():
-        for name in ("accuracy", "loss"):
-            if (value := getattr(theirs, name)) is not None:
-                metrics[f"holdout_{name}_{who}"] = value
+        answered = theirs.answered
+        known = {
+            "accuracy": theirs.accuracy,
+            "loss": theirs.loss,
+            "calibration_error": theirs.calibration_error,
+            "coverage": answered.coverage if answered else None,
+            "accuracy_of_answers": answered.accuracy if answered else None,
+        }
+        metrics |= {f"holdout_{name}_{who}": value for name, value in known.items() if value is not None}
     if evaluation.negative_flips is not None:
         metrics["holdout_negative_flips"] = evaluation.negative_flips
     return metrics
