@@ -223,7 +223,7 @@ class Registry:
             tags: without their prefix; must hold run_key.
             requirements: pip requirements for serving.
             describe: Markdown shown beside the version.
-            params: see `Run.log_model`.
+            params: see `Run.log_model`; they become tags of the version, too.
         """
         version = self.newest(run_key=tags["run_key"])
         if version is None:
@@ -234,8 +234,15 @@ class Registry:
                         description="Kept up to date by Evergreen; see each version's description.",
                     )
                 source, model_id = run.log_model(package, requirements, params or {})
-                key = {f"{PREFIX}run_key": tags["run_key"]}
-                created = self._client.create_model_version(self.name, source, run.run_id, tags=key, model_id=model_id)
+                # What is never changed: a version that is there already keeps the params that it was made with.
+                fixed = {"run_key": tags["run_key"], **{name: f"{value:g}" for name, value in (params or {}).items()}}
+                created = self._client.create_model_version(
+                    self.name,
+                    source,
+                    run.run_id,
+                    tags={f"{PREFIX}{name}": value for name, value in fixed.items()},
+                    model_id=model_id,
+                )
             version = Version(int(created.version), run.run_id, {})
         self.annotate(version.number, tags, describe)
         return self.version(version.number)

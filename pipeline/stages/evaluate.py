@@ -32,7 +32,7 @@ from pipeline.judging.calibration import Confidence
 from pipeline.judging.gate import Hits, Verdict
 from pipeline.judging.metrics import Scores
 from pipeline.judging.paired import Counts
-from pipeline.judging.settings import MIN_PROBABILITY, Evaluate
+from pipeline.judging.settings import Evaluate
 from pipeline.learning import cut, engine, head, model
 from pipeline.learning.settings import Repeatable
 from pipeline.registry.client import Registry
@@ -102,8 +102,6 @@ def run(paths: Paths) -> None:
     if doubted:
         files.write(paths.evaluation / "suspicious.png", sheet.draw([_panel(doubted, settings, paths.scratch)]))
     _say(judgement, [doubt for doubt, _ in doubted], paths.evaluation)
-    if verdict.decision == "unchanged" and pin and (said := _kept_threshold(pin, settings.evaluate)):
-        print(said)
 
 
 class _Model:
@@ -368,17 +366,6 @@ def _calibrated(evaluation: Evaluation, sure: Mapping[str, Confidence], min_prob
 
     changes = {who: getattr(evaluation, who).model_copy(update=scores(one)) for who, one in sure.items()}
     return evaluation.model_copy(update=changes)
-
-
-def _kept_threshold(pin: Pin, evaluate: Evaluate) -> str:
-    """Says that a version keeps the threshold that it was registered with, if another one is asked for by now."""
-    kept = pin.lineage.params.get("evaluate", {}).get(MIN_PROBABILITY, 0)
-    if kept == evaluate.min_probability:
-        return ""
-    return (
-        f"evaluate: v{pin.version} keeps evaluate.{MIN_PROBABILITY}: {kept:g}, as it was registered; "
-        f"{evaluate.min_probability:g} goes with the next version; until then a request can give it as a parameter"
-    )
 
 
 def _csv(answers: _Answers, labels: Sequence[str]) -> str:

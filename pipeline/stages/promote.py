@@ -47,7 +47,7 @@ def run(paths: Paths) -> None:
         done = Promotion(
             decision=judgement.decision,
             run_key=training.run_key,
-            said=said,
+            said=said + _kept_threshold(registered.version, registered.min_probability, settings),
             version=registered.version,
             promoted=registered.promoted,
         )
@@ -86,6 +86,17 @@ def _nothing_to_do(registered: Registered, judgement: Judgement, verdict_digest:
     if registered.verdict_digest == verdict_digest:
         return f"nothing to do: v{registered.version} is registered with this verdict"
     return None
+
+
+def _kept_threshold(version: int, kept: float, settings: Params) -> str:
+    """Says that a version keeps the threshold that it was registered with, where another one is wanted by now."""
+    wanted = settings.evaluate.min_probability
+    if kept == wanted:
+        return ""
+    return (
+        f"; v{version} keeps evaluate.{MIN_PROBABILITY}: {kept:g}, as it was registered; {wanted:g} goes with the next "
+        "version, and until then a request can give it as a parameter"
+    )
 
 
 def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Package:
@@ -158,6 +169,7 @@ def _promote(settings: Params, package: Package, review: Review, verdict_digest:
     undecided = card(review, "not decided yet")
     version = promotion.register(registry, mlflow_run, package, lineage_digest, undecided, scratch)
     is_promoted, said = promotion.move_alias(registry, version, judgement, settings.promote)
+    said += _kept_threshold(version.number, version.min_probability, settings)
     tags = {
         "verdict": judgement.decision,
         "verdict_digest": verdict_digest,

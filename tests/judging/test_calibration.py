@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.judging import calibration, metrics
-from pipeline.judging.calibration import LEAST, MOST, Confidence
+from pipeline.judging.calibration import LEAST, MOST, PRIOR, Confidence
 
 
 def drawn(count: int, temperature: float = 1.0, seed: int = 0, labels: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -22,7 +22,7 @@ def cost(labels: np.ndarray, logits: np.ndarray, temperature: float) -> float:
     """What the temperature is to make small, as the docstring says it."""
     truth = metrics.probabilities(logits, temperature)[np.arange(len(labels)), labels]
     with np.errstate(divide="ignore"):
-        return float(-np.log(truth).sum() + 1 / temperature - np.log(1 / temperature))
+        return float(-np.log(truth).sum() + PRIOR * (1 / temperature - np.log(1 / temperature)))
 
 
 def sure(*pairs: tuple[float, bool]) -> Confidence:
