@@ -132,7 +132,7 @@ RERUNS = {
     ),
     (P, E): ("judging/reach.py judging/settings.py "),
     (P, T): ("data/replay.py learning/freezing.py learning/ladder.py "),
-    (T, E): ("judging/metrics.py learning/head.py "),
+    (T, E): ("judging/calibration.py judging/metrics.py learning/head.py "),
     (V, P): ("checking/settings.py "),
     (D,): ("data/comparison.py data/inventory.py data/removals.py data/sources.py stages/detect.py "),
     (E,): ("artifacts/evaluation.py judging/gate.py showing/plots.py stages/evaluate.py "),

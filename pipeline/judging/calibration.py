@@ -32,9 +32,9 @@ def temperature(labels: np.ndarray, logits: np.ndarray) -> float:
     """What logits are divided by, so that their probabilities fit how often they are right; 1 leaves them.
 
     It minimises the negative log-likelihood (Guo et al., ICML 2017, arXiv:1706.04599); the order of the labels stays.
-    If all images are right, that has no minimum, and if they are few, it says little. So a gamma prior of 1 / T with its
-    mode at 1 is added, as Platt (1999) smooths his targets. As a function of 1 / T the sum is convex and has exactly one
-    minimum, where its derivative changes sign.
+    If all images are right, that has no minimum, and if they are few, it says little. So a gamma prior of 1 / T is
+    added, with its mode at 1, for the reason for which Platt (1999) smooths targets. As a function of 1 / T the sum is
+    convex and has exactly one minimum, where its derivative changes sign.
 
     Args:
         labels: numbers of the true labels, int (images,). The model has an output for each of them.
