@@ -25,7 +25,9 @@ def judged(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Project
         project.add("first", pictures(range(40), "cat", "dog"))
         project.cycle()
         project.promote()
-        project.add("second", pictures(range(100, 120), "cat", "dog"))
+        second = pictures(range(100, 120), "cat", "dog")
+        second["dog"] |= {f"wrong-{number}.png": picture(number, "cat") for number in range(200, 206)}
+        project.add("second", second)
         done = project.upto("evaluate")
         assert done.code == 0, done.err
         assert f"train: temperature {description(project).temperature:g}, fitted on val" in done.out
@@ -101,7 +103,7 @@ def test_a_temperature_changes_probabilities_and_doubts_and_no_verdict(judged: P
     assert even["champion"]["answered"] == {"coverage": 0.0, "accuracy": None}
     assert even["champion"]["calibration_error"] != scores["champion"]["calibration_error"]
     assert even["challenger"] == scores["challenger"]
-    assert none <= doubts
+    assert doubts > 0 == none, "of two labels none is surer than the other"
     repin(judged, "champion.json", 1.0)
     as_it_is = judge()
     repin(judged, "champion.json", None)
