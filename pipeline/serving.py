@@ -14,6 +14,7 @@ from pipeline.artifacts.model import Description
 from pipeline.base.errors import UnreadableError
 from pipeline.images import decoding as images
 from pipeline.judging import metrics
+from pipeline.judging.settings import MIN_PROBABILITY
 from pipeline.learning import model
 
 
@@ -40,21 +41,25 @@ class Classifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         self,
         context: mlflow.pyfunc.PythonModelContext,  # noqa: ARG002 - MLflow passes it
         model_input: pd.DataFrame,
-        params: dict[str, object] | None = None,  # noqa: ARG002 - MLflow passes it
+        params: dict[str, float] | None = None,
     ) -> pd.DataFrame:
         """Classify images.
 
         Args:
             context: of MLflow.
             model_input: a column `image` of bytes, or of base64 text as REST clients send it.
-            params: of MLflow.
+            params: `min_probability`, 0 to 1: an image whose label has less gets no label. MLflow passes that of the
+                version where a request names none.
 
         Returns:
-            Columns label and probability, 0 to 1: one row per image.
+            Columns label (None: no answer) and probability, 0 to 1, calibrated: one row per image.
 
         Raises:
-            ValueError: an image cannot be decoded; names the rows.
+            ValueError: an image cannot be decoded; names the rows. Or min_probability is no probability.
         """
+        least = (params or {}).get(MIN_PROBABILITY, 0.0)
+        if not 0 <= least <= 1:
+            raise ValueError(f"{MIN_PROBABILITY} is {least}; expected 0 to 1; leave it out for that of the version")
         (size, _, channels), fit = self._description.image_shape, self._description.fit
         contents = [_bytes(value) for value in model_input["image"]]
         facts = [images.inspect(content) for content in contents]
@@ -62,14 +67,14 @@ class Classifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         if faults:
             raise ValueError(f"{len(faults)} of {len(contents)} images cannot be decoded: {'; '.join(faults[:3])}")
         pixels = np.stack([images.decode(content, size, channels, fit) for content in contents])
-        probabilities = metrics.probabilities(model.logits(self._network, pixels, 256))
-        best = probabilities.argmax(axis=1)
-        return pd.DataFrame(
-            {
-                "label": [self._description.labels[number] for number in best],
-                "probability": probabilities[np.arange(len(best)), best],
-            }
-        )
+        logits = model.logits(self._network, pixels, 256)
+        probability = metrics.probabilities(logits, self._description.temperature).max(axis=1)
+        labels = [
+            self._description.labels[number] if one >= least else None
+            for number, one in zip(logits.argmax(axis=1), probability, strict=True)
+        ]
+        # In a column of texts None would become NaN, which JSON does not have.
+        return pd.DataFrame({"label": pd.Series(labels, dtype=object), "probability": probability})
 
 
 def _bytes(value: bytes | str) -> bytes:

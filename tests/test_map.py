@@ -131,15 +131,15 @@ RERUNS = {
         "images/sniffing.py images/statistics.py images/workers.py showing/sheet.py showing/text.py "
     ),
     (D, P): ("data/sources.py "),
-    (P, E): ("judging/reach.py judging/settings.py "),
+    (P, E): ("judging/lifetime.py judging/reach.py judging/settings.py "),
     (P, T): ("data/replay.py learning/freezing.py learning/ladder.py "),
-    (T, E): ("judging/metrics.py learning/head.py "),
+    (T, E): ("judging/calibration.py judging/metrics.py learning/head.py "),
     (V, P): ("checking/settings.py "),
     (D,): ("data/comparison.py data/inventory.py data/removals.py stages/detect.py "),
     (E,): (
-        "artifacts/evaluation.py judging/drops.py judging/gate.py judging/lifetime.py judging/parts.py "
-        "judging/predictions.py judging/selftest.py judging/slices.py judging/slicing.py judging/verdict.py "
-        "learning/contenders.py showing/plots.py stages/evaluate.py "
+        "artifacts/evaluation.py judging/drops.py judging/gate.py judging/parts.py judging/predictions.py "
+        "judging/selftest.py judging/slices.py judging/slicing.py judging/verdict.py learning/contenders.py "
+        "showing/plots.py stages/evaluate.py "
     ),
     (P,): (
         "artifacts/content.py data/groups.py data/neighbours.py data/remarks.py data/stems.py data/straddling.py "

@@ -61,6 +61,72 @@ def test_pictures_are_fitted_as_the_version_was_trained(package: Path, draw: Cal
     np.testing.assert_allclose(found["probability"], expected, rtol=1e-5)
 
 
+def described(package: Path, temperature: float | None = None, bias: tuple[float, float] = (0.0, 2.0)) -> None:
+    """A model that gives every image the same logits."""
+    from pipeline.learning import model
+
+    changes = {"temperature": temperature} if temperature else {}
+    description = samples.description("cat", "dog", image_shape=(16, 16, 3), **changes)
+    description.write(package / "model.json")
+    network = model.build(description)
+    for variable in network.get_layer("logits").weights:
+        variable.assign(np.zeros(variable.shape))
+    network.get_layer("logits").bias.assign(bias)
+    files.write_arrays(package / "weights.npz", model.arrays(network.weights))
+
+
+@pytest.mark.parametrize(
+    ("temperature", "expected"), [(None, 0.8808), (1.0, 0.8808), (2.0, 0.7311), (0.5, 0.9820)], ids=str
+)
+def test_probabilities_are_those_of_the_versions_temperature(
+    package: Path, draw: Callable[..., bytes], temperature: float | None, expected: float
+) -> None:
+    """An earlier version has none: its probabilities are those of its logits."""
+    import pandas as pd
+
+    described(package, temperature)
+    assert ("temperature" in json.loads((package / "model.json").read_text())) is (temperature is not None)
+    found = loaded(package).predict(None, pd.DataFrame({"image": [draw()]}))
+    assert list(found["label"]) == ["dog"]
+    assert found["probability"][0] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("params", "label"),
+    [
+        (None, "dog"),
+        ({}, "dog"),
+        ({"min_probability": 0.0}, "dog"),
+        ({"min_probability": 0.73}, "dog"),
+        ({"min_probability": 0.74}, None),
+        ({"min_probability": 1.0}, None),
+    ],
+    ids=str,
+)
+def test_an_image_below_the_threshold_gets_no_label(
+    package: Path, draw: Callable[..., bytes], params: dict[str, float] | None, label: str | None
+) -> None:
+    """The probability that counts is the calibrated one."""
+    import pandas as pd
+
+    described(package, 2.0)
+    found = loaded(package).predict(None, pd.DataFrame({"image": [draw()]}), params)
+    assert list(found.columns) == ["label", "probability"]
+    assert found["label"].tolist() == [label]
+    assert found["probability"][0] == pytest.approx(0.7311, abs=1e-4)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan")], ids=str)
+def test_a_threshold_that_is_no_probability_is_refused(
+    package: Path, draw: Callable[..., bytes], threshold: float
+) -> None:
+    import pandas as pd
+
+    remedy = "expected 0 to 1; leave it out for that of the version"
+    with pytest.raises(ValueError, match=rf"^min_probability is {threshold}; {remedy}$"):
+        loaded(package).predict(None, pd.DataFrame({"image": [draw()]}), {"min_probability": threshold})
+
+
 @pytest.mark.parametrize("name", ["model.json", "weights.npz"])
 def test_a_damaged_file_is_named_and_nobody_is_told_to_run_a_cycle_for_it(package: Path, name: str) -> None:
     path = package / name

@@ -33,6 +33,15 @@ class Judgement(Artifact):
     """Whether the challenger, once it is champion, is the best that there was."""
 
 
+class Answered(Artifact):
+    """What is left of the answers with `evaluate.min_probability`."""
+
+    coverage: float
+    """Share of the images that get a label."""
+    accuracy: float | None
+    """Of these; None if there are none."""
+
+
 class ChallengerScores(Artifact):
     """How the challenger does on the holdout images."""
 
@@ -40,6 +49,10 @@ class ChallengerScores(Artifact):
     loss: float
     recall: Mapping[str, float]
     """By label, of those that have images."""
+    calibration_error: float | None = None
+    """Expected calibration error with its temperature (`judging.calibration`); files of before it came have none."""
+    answered: Answered | None = None
+    """Given where some images may get no answer."""
 
 
 class ChampionScores(Artifact):
@@ -48,6 +61,8 @@ class ChampionScores(Artifact):
     accuracy: float | None = None
     loss: float | None = None
     """Not given where it does not know all labels: it would mean nothing."""
+    calibration_error: float | None = None
+    answered: Answered | None = None
 
 
 class Evaluation(Artifact):

@@ -1,6 +1,8 @@
 """`model.json`: all that is needed to build a model again, and to show it images as it knows them."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from pipeline.artifacts.artifact import Artifact
 
@@ -34,6 +36,9 @@ class Description(Artifact):
     """The label map: position is the model's output."""
     frozen: Frozen | None = None
     """None where all of it is trained."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """What its logits are divided by to give probabilities (`judging.calibration`); versions that do not say so have
+    none."""
 
     @property
     def is_head_only(self) -> bool:

@@ -14,6 +14,8 @@ class Registered(Artifact):
     verdict_digest: str
     """Hash of the judgement that was carried out on it; empty if there was none."""
     promoted: bool
+    min_probability: float = 0.0
+    """With which it is served."""
 
 
 class Snapshot(Artifact):

@@ -44,9 +44,9 @@ def scores(labels: np.ndarray, logits: np.ndarray) -> Scores:
     )
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Softmax of float logits (images, labels), as float64 of that shape."""
-    odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
+def probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Softmax of float logits (images, labels) divided by a temperature, as float64 of that shape."""
+    odds = np.exp((logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf)) / temperature)
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 

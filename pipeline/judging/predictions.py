@@ -27,7 +27,7 @@ class Answers:
     predicted: np.ndarray
     """int64 (images,): number of the label that it gives."""
     probability: np.ndarray
-    """float32 (images,): that it gives to this label."""
+    """float32 (images,): that it gives to this label, as it is served: with its temperature."""
     truth: np.ndarray
     """float32 (images,): that it gives to the true label; NaN where it has no output for that."""
 
@@ -36,7 +36,7 @@ class Answers:
         """The answers that logits are.
 
         Args:
-            logits: float (images, labels of today).
+            logits: float (images, labels of today), divided by the model's temperature.
             labels: int64 (images,), numbers of the true labels.
             is_known: bool (labels of today,): for which the model has an output.
         """

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from pipeline.base.params import Count, OpenShare, Section, Share
 
+MIN_PROBABILITY = "min_probability"
+"""Parameter of a request to a served model: takes the place of the setting of that name."""
+
 
 class Bound(Section, part=True):
     """How much worse a challenger may be, and how sure that has to be, now and for ever."""
@@ -25,4 +28,6 @@ class Evaluate(Bound):
     worse_slices: Literal["warn", "reject"]
     """What becomes of a challenger that is surely worse on a slice."""
     suspicious: OpenShare
+    min_probability: Share
+    """Below it serving gives no label; the verdict does not depend on it."""
     batch_size: Count

@@ -31,8 +31,8 @@ def compare(task: Task, going_on: Trained, scratch: Trained) -> tuple[Trained, A
 
 def _compared(task: Task, going_on: Trained, scratch: Trained) -> Audit:
     """The two on the validation images."""
-    labels = task.parts.val.labels
-    counts = metrics.paired(labels, going_on.predicted(task.train.batch_size), scratch.predicted(task.train.batch_size))
+    before_it, from_scratch = (one.logits(task.train.batch_size).argmax(axis=1) for one in (going_on, scratch))
+    counts = metrics.paired(task.parts.val.labels, before_it, from_scratch)
     before = going_on.passes
     return Audit(
         passes=before + scratch.passes,

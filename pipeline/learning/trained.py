@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts.model import Description
+from pipeline.judging import calibration
 from pipeline.learning import model
 from pipeline.learning.fit import Outcome, Parts
 
@@ -48,9 +49,13 @@ class Trained:
         through = 0.0 if self.description.is_head_only else self.outcome.passes(len(self.parts.val))
         return through + self.num_forward / 3
 
-    def predicted(self, batch_size: int) -> "np.ndarray":
-        """Numbers of the labels of the validation images, int64."""
+    def logits(self, batch_size: int) -> "np.ndarray":
+        """Of the validation images, float32 (images, labels)."""
         network = self.engine.network
         model.fill(network.weights, self.outcome.weights, "result")
-        numbers: np.ndarray = model.logits(network, self.parts.val.inputs, batch_size).argmax(axis=1)
-        return numbers
+        return model.logits(network, self.parts.val.inputs, batch_size)
+
+    def calibrated(self, batch_size: int) -> Description:
+        """The description with the temperature that suits the validation images."""
+        temperature = calibration.temperature(self.parts.val.labels, self.logits(batch_size))
+        return self.description.model_copy(update={"temperature": temperature})

@@ -217,7 +217,13 @@ class Registry:
         return str(self._client.create_experiment(self.name, artifact_location=place))
 
     def register(
-        self, run: Run, package: Path, tags: Mapping[str, str], requirements: Sequence[str], describe: str
+        self,
+        run: Run,
+        package: Path,
+        tags: Mapping[str, str],
+        requirements: Sequence[str],
+        describe: str,
+        params: Mapping[str, float] | None = None,
     ) -> Version:
         """Make a version of a run's model; a run key that has one already keeps it.
 
@@ -227,6 +233,7 @@ class Registry:
             tags: without their prefix; must hold run_key.
             requirements: pip requirements for serving.
             describe: Markdown shown beside the version.
+            params: see `Run.log_model`; they become tags of the version, too.
         """
         version = self.newest(run_key=tags["run_key"])
         if version is None:
@@ -236,9 +243,16 @@ class Registry:
                         self.name,
                         description="Kept up to date by Evergreen; see each version's description.",
                     )
-                source, model_id = run.log_model(package, requirements)
-                key = {f"{PREFIX}run_key": tags["run_key"]}
-                created = self._client.create_model_version(self.name, source, run.run_id, tags=key, model_id=model_id)
+                source, model_id = run.log_model(package, requirements, params or {})
+                # What is never changed: a version that is there already keeps the params that it was made with.
+                fixed = {"run_key": tags["run_key"], **{name: f"{value:g}" for name, value in (params or {}).items()}}
+                created = self._client.create_model_version(
+                    self.name,
+                    source,
+                    run.run_id,
+                    tags={f"{PREFIX}{name}": value for name, value in fixed.items()},
+                    model_id=model_id,
+                )
             version = Version(int(created.version), run.run_id, {})
         self.annotate(version.number, tags, describe)
         return self.version(version.number)

@@ -31,6 +31,8 @@ class Package:
     """Folder of the model."""
     requirements: Sequence[str]
     """pip requirements for serving."""
+    params: Mapping[str, float]
+    """Of serving; see `Run.log_model`."""
 
 
 def refuse_moved(registry: Registry, package: Package, judgement: Judgement) -> None:
@@ -91,7 +93,8 @@ def register(registry: Registry, run: Run, package: Package, lineage_digest: str
         "lineage": lineage_digest,
         "sources": lineage.sources_digest,
     }
-    return registry.register(run, _served(package.model, scratch), tags, package.requirements, card)
+    served = _served(package.model, scratch)
+    return registry.register(run, served, tags, package.requirements, card, package.params)
 
 
 def _served(model: Path, scratch: Path) -> Path:

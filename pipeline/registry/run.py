@@ -65,16 +65,17 @@ class Run:
         with self._connection.reach():
             self._connection.client.log_artifact(self.run_id, str(path), str(Path(artifact).parent))
 
-    def log_model(self, package: Path, requirements: Sequence[str]) -> tuple[str, str]:
+    def log_model(self, package: Path, requirements: Sequence[str], params: Mapping[str, float]) -> tuple[str, str]:
         """Log the model that `pipeline.serving` serves; gives its URI and its id.
 
         Args:
             package: folder with the files that serving loads.
             requirements: pip requirements of serving.
+            params: what a request may give besides images, and what counts where it does not.
         """
         import mlflow
         from mlflow.models import ModelSignature
-        from mlflow.types import ColSpec, Schema
+        from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
         mlflow.set_tracking_uri(self._connection.uri)
         with mlflow.start_run(run_id=self.run_id):
@@ -86,7 +87,8 @@ class Run:
                 pip_requirements=list(requirements),
                 signature=ModelSignature(
                     inputs=Schema([ColSpec("binary", "image")]),
-                    outputs=Schema([ColSpec("string", "label"), ColSpec("double", "probability")]),
+                    outputs=Schema([ColSpec("string", "label", required=False), ColSpec("double", "probability")]),
+                    params=ParamSchema([ParamSpec(name, "double", float(value)) for name, value in params.items()]),
                 ),
             )
         return info.model_uri, info.model_id

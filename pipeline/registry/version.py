@@ -53,6 +53,11 @@ class Version:
         return self._tag("verdict_digest")
 
     @property
+    def min_probability(self) -> float:
+        """With which it is served, unless a request names another one; 0 for a version of before there was one."""
+        return float(self._tag("min_probability") or 0)
+
+    @property
     def lineage_digest(self) -> str | None:
         """SHA-256 of its lineage; None for a version that Evergreen did not register."""
         return self._tag("lineage") or None

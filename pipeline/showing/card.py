@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipeline.artifacts.changes import Changes
 from pipeline.artifacts.content import Content, Unusual
-from pipeline.artifacts.evaluation import Doubt, Evaluation, Judgement
+from pipeline.artifacts.evaluation import Answered, Doubt, Evaluation, Judgement
 from pipeline.artifacts.lineage import Lineage
 from pipeline.artifacts.report import Report
 from pipeline.artifacts.training import Training
@@ -103,6 +103,10 @@ def _scores(evaluation: Evaluation, champion: int | None) -> list[str]:
         ("holdout accuracy", _number(theirs.accuracy), _number(ours.accuracy)),
         ("holdout loss", _number(theirs.loss), _number(ours.loss)),
     ]
+    if ours.calibration_error is not None:
+        rows.append(("expected calibration error", _number(theirs.calibration_error), _number(ours.calibration_error)))
+    if ours.answered:
+        rows.append(("answered, and right of these", _answered(theirs.answered), _answered(ours.answered)))
     if evaluation.negative_flips is not None:
         rows.append(("right before, wrong now", "", f"{evaluation.negative_flips:.2%}"))
     return [
@@ -111,6 +115,13 @@ def _scores(evaluation: Evaluation, champion: int | None) -> list[str]:
         "|---|---|---|",
         *(f"| {what} | {old} | {now} |" for what, old, now in rows),
     ]
+
+
+def _answered(answered: Answered | None) -> str:
+    if answered is None:
+        return ""
+    right = "" if answered.accuracy is None else f", {answered.accuracy:.1%}"
+    return f"{answered.coverage:.1%}{right}"
 
 
 def _training(training: Training) -> str:

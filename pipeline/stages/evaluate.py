@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from pydantic import Field
 
 from pipeline.artifacts import artifact
-from pipeline.artifacts.evaluation import ChallengerScores, ChampionScores, Doubt, Evaluation, Judgement
+from pipeline.artifacts.evaluation import Answered, ChallengerScores, ChampionScores, Doubt, Evaluation, Judgement
 from pipeline.artifacts.lineage import WEIGHTS
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Champion, Pin
@@ -27,7 +27,8 @@ from pipeline.data.splits import SPLITS
 from pipeline.data.store import Store
 from pipeline.images import pixels
 from pipeline.images.settings import DecodingLimits
-from pipeline.judging import metrics, reach, selftest, verdict
+from pipeline.judging import calibration, metrics, reach, selftest, verdict
+from pipeline.judging.calibration import Confidence
 from pipeline.judging.gate import Verdict
 from pipeline.judging.metrics import Scores
 from pipeline.judging.predictions import ANCHOR, CHALLENGER, CHAMPION, MARKS, Answers, Predictions
@@ -77,6 +78,7 @@ def run(paths: Paths) -> None:
     logits = _logits(models, images)
     predictions = _predictions(models, logits, images)
     scores = {name: metrics.scores(predictions.labels, theirs) for name, theirs in logits.items()}
+    sure = _confidences(predictions, logits, models)
     case = _case(trained, pins, images.labels)
     _refuse_one_model(logits, pins.pin, trained, paths.model / "weights.npz")
     _refuse_broken(predictions, case, settings.evaluate)
@@ -93,8 +95,11 @@ def run(paths: Paths) -> None:
     files.write(paths.evaluation / "curves.png", picture)
     confusion = plots.confusion(scores[CHALLENGER].confusion, images.labels)
     files.write(paths.evaluation / "confusion.png", confusion)
+    picture = plots.reliability(sure, settings.evaluate.min_probability)
+    files.write(paths.evaluation / "reliability.png", picture)
     files.write(paths.confusion, _csv(predictions).encode())
-    _evaluation(predictions, scores, models.champion).write(paths.scores)
+    evaluation = _evaluation(predictions, scores, models.champion)
+    _calibrated(evaluation, sure, settings.evaluate.min_probability).write(paths.scores)
     artifact.write_list(paths.evaluation / "suspicious.json", [doubt for doubt, _ in doubted])
     if doubted:
         files.write(paths.evaluation / "suspicious.png", sheet.draw([_panel(doubted, settings, paths.scratch)]))
@@ -160,7 +165,10 @@ def _predictions(models: _Contenders, logits: "Mapping[str, np.ndarray]", images
         digests=holdout.digests,
         labels=holdout.labels,
         slices=images.slices(),
-        answers={name: Answers.of(logits[name], holdout.labels, one.known) for name, one in models.by_name().items()},
+        answers={
+            name: Answers.of(logits[name] / one.description.temperature, holdout.labels, one.known)
+            for name, one in models.by_name().items()
+        },
         **marks,
     )
 
@@ -269,7 +277,7 @@ def _doubts(champion: Contender, images: Dataset, suspicious: float) -> list[_Su
         new = np.arange(0) if part.is_new is None else np.flatnonzero(part.is_new)
         for start in range(0, len(new), AT_ONCE):
             rows = new[start : start + AT_ONCE]
-            odds = metrics.probabilities(champion.logits(part.inputs[rows]))
+            odds = metrics.probabilities(champion.logits(part.inputs[rows]), champion.description.temperature)
             for row, odd in zip(rows, odds, strict=True):
                 label, other = images.labels[part.labels[row]], images.labels[int(odd.argmax())]
                 # Of a label that it does not know the champion can have no opinion.
@@ -336,6 +344,31 @@ def _champion_scores(theirs: Scores, champion: Contender, labels: Sequence[str])
     if all(map(champion.knows, labels)):
         return ChampionScores(accuracy=theirs.accuracy, loss=theirs.loss)
     return ChampionScores(accuracy=theirs.accuracy)
+
+
+def _confidences(
+    predictions: Predictions, logits: "Mapping[str, np.ndarray]", models: _Contenders
+) -> dict[str, Confidence]:
+    """How sure each model is on the holdout images, each with the temperature that it is served with, by its name."""
+    return {
+        who: Confidence.of(predictions.labels, logits[who], one.description.temperature)
+        for who, one in models.by_name().items()
+        if who != ANCHOR
+    }
+
+
+def _calibrated(evaluation: Evaluation, sure: Mapping[str, Confidence], min_probability: float) -> Evaluation:
+    """The scores with those of calibration, for each model that has them."""
+
+    def scores(confidence: Confidence) -> dict[str, float | Answered]:
+        found: dict[str, float | Answered] = {"calibration_error": calibration.error(confidence)}
+        if min_probability:
+            left = calibration.coverage(confidence, min_probability)
+            found["answered"] = Answered(coverage=left.coverage, accuracy=left.accuracy if left.coverage else None)
+        return found
+
+    changes = {who: getattr(evaluation, who).model_copy(update=scores(one)) for who, one in sure.items()}
+    return evaluation.model_copy(update=changes)
 
 
 def _csv(predictions: Predictions) -> str:

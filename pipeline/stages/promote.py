@@ -4,10 +4,9 @@ from importlib import metadata
 from pathlib import Path
 
 from pipeline.artifacts import artifact
-from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.changes import Changes
 from pipeline.artifacts.content import CONTENT, MOMENTS, SHEET, UNUSUAL, Content, Unusual
-from pipeline.artifacts.evaluation import Doubt, Evaluation, Judgement
+from pipeline.artifacts.evaluation import ChallengerScores, ChampionScores, Doubt, Evaluation, Judgement
 from pipeline.artifacts.features import FeatureIndex
 from pipeline.artifacts.lineage import FEATURES, LEDGER, PREDICTIONS, STATISTICS, VERDICT, Lineage
 from pipeline.artifacts.model import Description
@@ -23,6 +22,7 @@ from pipeline.base.paths import Paths
 from pipeline.data import ledger
 from pipeline.data.store import Store
 from pipeline.features import shards
+from pipeline.judging.settings import MIN_PROBABILITY
 from pipeline.registry import promotion
 from pipeline.registry.client import Registry
 from pipeline.registry.promotion import Package
@@ -47,7 +47,7 @@ def run(paths: Paths) -> None:
         done = Promotion(
             decision=judgement.decision,
             run_key=training.run_key,
-            said=said,
+            said=said + _kept_threshold(registered.version, registered.min_probability, settings),
             version=registered.version,
             promoted=registered.promoted,
         )
@@ -88,6 +88,17 @@ def _nothing_to_do(registered: Registered, judgement: Judgement, verdict_digest:
     return None
 
 
+def _kept_threshold(version: int, kept: float, settings: Params) -> str:
+    """Says that a version keeps the threshold that it was registered with, where another one is wanted by now."""
+    wanted = settings.evaluate.min_probability
+    if kept == wanted:
+        return ""
+    return (
+        f"; v{version} keeps evaluate.{MIN_PROBABILITY}: {kept:g}, as it was registered; {wanted:g} goes with the next "
+        "version, and until then a request can give it as a parameter"
+    )
+
+
 def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Package:
     """What is to be registered. Uploaded in this order."""
     uploads = {
@@ -107,6 +118,7 @@ def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Pac
         uploads=uploads,
         model=paths.model,
         requirements=[f"{package}=={metadata.version(package)}" for package in SERVING],
+        params={MIN_PROBABILITY: settings.evaluate.min_probability},
     )
 
 
@@ -162,6 +174,7 @@ def _promote(settings: Params, package: Package, review: Review, verdict_digest:
     version = promotion.register(registry, mlflow_run, package, lineage_digest, undecided, scratch)
     is_promoted, said = promotion.move_alias(registry, version, judgement, settings.promote)
     promotion.move_anchor(registry, version, is_promoted, judgement)
+    said += _kept_threshold(version.number, version.min_probability, settings)
     tags = {
         "verdict": judgement.decision,
         "verdict_digest": verdict_digest,
@@ -193,7 +206,8 @@ def _log(mlflow_run: Run, review: Review, lineage: Lineage) -> None:
         "mlflow.source.git.commit": lineage.commit,
         "mlflow.note.content": card(review, "see the registered version"),
     }
-    mlflow_run.log(_metrics(training, review.evaluation), values, tags)
+    metrics = _metrics(training, review.evaluation) | {"temperature": lineage.model.temperature}
+    mlflow_run.log(metrics, values, tags)
 
 
 def _metrics(training: Training, evaluation: Evaluation) -> dict[str, float]:
@@ -201,11 +215,20 @@ def _metrics(training: Training, evaluation: Evaluation) -> dict[str, float]:
         f"best_{name}": value for name, value in training.best.items() if name.startswith("val_")
     }
     metrics |= {"best_epoch": training.best_epoch, "passes": training.passes, "share": training.share}
-    scores: dict[str, Artifact] = {"champion": evaluation.champion, "challenger": evaluation.challenger}
+    scores: dict[str, ChampionScores | ChallengerScores] = {
+        "champion": evaluation.champion,
+        "challenger": evaluation.challenger,
+    }
     for who, theirs in scores.items():
-        for name in ("accuracy", "loss"):
-            if (value := getattr(theirs, name)) is not None:
-                metrics[f"holdout_{name}_{who}"] = value
+        answered = theirs.answered
+        known = {
+            "accuracy": theirs.accuracy,
+            "loss": theirs.loss,
+            "calibration_error": theirs.calibration_error,
+            "coverage": answered.coverage if answered else None,
+            "accuracy_of_answers": answered.accuracy if answered else None,
+        }
+        metrics |= {f"holdout_{name}_{who}": value for name, value in known.items() if value is not None}
     if evaluation.negative_flips is not None:
         metrics["holdout_negative_flips"] = evaluation.negative_flips
     return metrics

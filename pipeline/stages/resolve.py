@@ -347,7 +347,10 @@ def _registered(registry: Registry, data: str) -> dict[str, Registered]:
     """By run key, the versions on this data as they are: what `promote` need not do again."""
     return {
         version.run_key: Registered(
-            version=version.number, verdict_digest=version.verdict_digest, promoted=version.promoted
+            version=version.number,
+            verdict_digest=version.verdict_digest,
+            promoted=version.promoted,
+            min_probability=version.min_probability,
         )
         for version in reversed(registry.all(sources=data))
     }

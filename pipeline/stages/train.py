@@ -351,7 +351,9 @@ def _record(task: Task, kept: Trained, reason: str, audited: Audit | None) -> Tr
 
 def _write(out: Path, task: Task, kept: Trained) -> None:
     """The model, and what the next warm start needs of it."""
-    kept.description.write(out / "model.json")
+    calibrated = kept.calibrated(task.train.batch_size)
+    print(f"train: temperature {calibrated.temperature:g}, fitted on val", flush=True)
+    calibrated.write(out / "model.json")
     files.write_table(out / "images.parquet", task.images.index())
     files.write_arrays(out / "weights.npz", kept.weights)
     files.write_arrays(out / "last.npz", kept.last)

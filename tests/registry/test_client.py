@@ -143,21 +143,23 @@ def test_a_registered_model_can_be_loaded_and_classifies(reg: Registry, tmp_path
     import mlflow
     import pandas as pd
 
-    description = samples.description("cat", "dog", image_shape=(16, 16, 3))
+    description = samples.description("cat", "dog", image_shape=(16, 16, 3), temperature=10.0)
     network = model.build(description)
     network.get_layer("logits").bias.assign([0.0, 50.0])
     files.write_json(tmp_path / "package/model.json", description.to_json())
     files.write_arrays(tmp_path / "package/weights.npz", model.arrays(network.weights))
-    version = reg.register(
-        reg.run("a", "cycle"), tmp_path / "package", {"run_key": "a", "sources": "s"}, ["keras"], "card"
-    )
+    tags = {"run_key": "a", "sources": "s"}
+    threshold = {"min_probability": 0.999}
+    version = reg.register(reg.run("a", "cycle"), tmp_path / "package", tags, ["keras"], "card", threshold)
     promote(reg, version.number)
     mlflow.set_tracking_uri(reg.uri)
     try:
         served = mlflow.pyfunc.load_model(f"models:/{reg.name}@champion")
         image = draw("JPEG")
-        found = served.predict(pd.DataFrame({"image": [image, draw("PNG", mode="L")]}))
-        again = served.predict(pd.DataFrame({"image": [base64.b64encode(image).decode()]}))
+        sure = {"min_probability": 0.5}
+        found = served.predict(pd.DataFrame({"image": [image, draw("PNG", mode="L")]}), params=sure)
+        again = served.predict(pd.DataFrame({"image": [base64.b64encode(image).decode()]}), params=sure)
+        unsure = served.predict(pd.DataFrame({"image": [image]}))
         with pytest.raises(
             Exception, match=r"1 of 2 images cannot be decoded: row 1: a text file; expected JPEG, PNG, WEBP or BMP"
         ):
@@ -165,8 +167,11 @@ def test_a_registered_model_can_be_loaded_and_classifies(reg: Registry, tmp_path
     finally:
         mlflow.set_tracking_uri(None)
     assert list(found["label"]) == ["dog", "dog"]
-    assert found["probability"].min() > 0.99
+    assert found["probability"].min() > 0.9
+    assert found["probability"].max() < 0.999
     assert list(again["label"]) == ["dog"]
+    assert unsure["label"].tolist() == [None], "the threshold that was kept with the version"
+    assert unsure["probability"][0] == pytest.approx(found["probability"][0])
 
 
 def test_the_newest_version_with_all_the_tags_is_found(reg: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

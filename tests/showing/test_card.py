@@ -9,7 +9,7 @@ import samples
 from hypothesis import strategies as st
 
 from pipeline.artifacts.content import Content, Unusual
-from pipeline.artifacts.evaluation import ChallengerScores, ChampionScores, Doubt
+from pipeline.artifacts.evaluation import Answered, ChallengerScores, ChampionScores, Doubt
 from pipeline.artifacts.report import SetAside
 from pipeline.artifacts.training import Audit, Mixture, Place, Places
 from pipeline.showing.card import MAX_REMARKS, Review, card, escape
@@ -128,6 +128,17 @@ def test_the_table_has_the_numbers_of_both_models():
         "| holdout loss | 0.4000 | 0.3100 |",
         "| right before, wrong now |  | 2.13% |",
     ]
+
+
+def test_the_table_has_the_calibration_of_both_models_and_what_a_threshold_leaves():
+    answered = Answered(coverage=0.875, accuracy=0.9912)
+    evaluation = samples.evaluation(
+        challenger=ChallengerScores(accuracy=0.9, loss=0.3, recall={}, calibration_error=0.0123, answered=answered),
+        champion=ChampionScores(calibration_error=0.0456, answered=Answered(coverage=0.0, accuracy=None)),
+    )
+    text = drawn(evaluation=evaluation)
+    assert "| expected calibration error | 0.0456 | 0.0123 |" in text
+    assert "| answered, and right of these | 0.0% | 87.5%, 99.1% |" in text
 
 
 def test_without_a_champion_its_column_is_empty():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.judging.calibration import Confidence
 from pipeline.showing import plots
 
 HISTORY = [
@@ -94,3 +95,46 @@ def test_both_axes_carry_the_labels():
 def test_a_scale_explains_the_shades():
     colours = np.unique(drawn(plots.confusion(0 * COUNTS, list("abc"))).reshape(-1, 3).astype(int), axis=0)
     assert (colours[:, 1] > colours[:, 0] + 5).sum() > 100
+
+
+def sure(seed: int, count: int = 300, sharpened: float = 1.0) -> Confidence:
+    rng = np.random.default_rng(seed)
+    probability = rng.uniform(0.3, 1, count)
+    return Confidence(probability ** (1 / sharpened), rng.random(count) < probability)
+
+
+def test_reliability_is_a_picture_that_fits_a_column_and_shows_both_models_and_the_threshold():
+    both = {"challenger": sure(0), "champion": sure(1, sharpened=3)}
+    shown = drawn(plots.reliability(both, 0.8))
+    assert shown.shape[1] <= 740
+    assert plots.reliability(both, 0.8) == plots.reliability(both, 0.8)
+    others = [
+        plots.reliability({"challenger": sure(0)}, 0.8),
+        plots.reliability(both | {"champion": sure(1)}, 0.8),
+        plots.reliability(both, 0),
+        plots.reliability(both, 0.85),
+    ]
+    assert all((drawn(other)[:400] != shown[:400]).any() for other in others)
+
+
+def test_models_are_told_apart_without_colours():
+    """In grey, the curve of one model differs from that of another with the same numbers."""
+    one, other = sure(0), sure(0, 20)
+    curves = [drawn(plots.reliability(dict(zip("ab", pair, strict=True)), 0)) for pair in ((one, other), (other, one))]
+    grey = [picture.astype(float).mean(axis=2) for picture in curves]
+    assert (abs(grey[0] - grey[1]) > 60).sum() > 200
+
+
+@pytest.mark.parametrize(
+    "confidence",
+    [
+        Confidence(np.zeros(0), np.zeros(0, bool)),
+        Confidence(np.ones(1), np.ones(1, bool)),
+        Confidence(np.ones(100), np.ones(100, bool)),
+        Confidence(np.full(100, 0.2), np.zeros(100, bool)),
+    ],
+    ids=["no image", "one image", "all right and sure", "all wrong"],
+)
+def test_reliability_of_any_model_can_be_drawn(confidence):
+    for threshold in (0, 0.5, 1):
+        assert drawn(plots.reliability({"challenger": confidence}, threshold)).std() > 0
