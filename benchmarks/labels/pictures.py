@@ -80,7 +80,7 @@ def load(path: Path, weights: Path, work: Path, most: int = MOST) -> Collection:
     if not kept.exists():
         given = _computed(_drawn(read(path), most), weights)
         unfinished = kept.with_suffix(".unfinished.npz")
-        np.savez(unfinished, **given)
+        files.write_arrays(unfinished, given)
         unfinished.rename(kept)
     arrays = dict(np.load(kept, allow_pickle=False))
     names = tuple(arrays.pop("names").tolist())
@@ -89,11 +89,10 @@ def load(path: Path, weights: Path, work: Path, most: int = MOST) -> Collection:
 
 def _drawn(by_label: Mapping[str, list[bytes]], most: int) -> list[tuple[str, bytes]]:
     """Label and bytes of so many pictures, without those that are there twice."""
-    import hashlib
-
+    from pipeline.base import files
     from pipeline.data import splits
 
-    every = {hashlib.md5(one).hexdigest(): (label, one) for label, some in by_label.items() for one in some}
+    every = {files.md5(one): (label, one) for label, some in by_label.items() for one in some}
     return [every[digest] for digest in sorted(every, key=splits.rank)[:most]]
 
 
