@@ -170,8 +170,6 @@ class _Judged:
 
     def verdict(self, told: Trust | None) -> str:
         """By the gate, on the images that may judge."""
-        if told is not None and not told.is_trusted:
-            return "held back"
         rows = self.split == "holdout"
         if told is not None:
             rows = rows & trust.judges(told, self.is_new)
@@ -179,7 +177,8 @@ class _Judged:
         counts = metrics.paired(self.labels[rows], *logits)
         right = (logits[1] == self.labels[rows])[self.is_new[rows]]
         new = Hits(int(right.sum()), len(right)) if len(right) else None
-        return gate.decide(counts, self.start.rules.evaluate, new).decision
+        verdict = gate.decide(counts, self.start.rules.evaluate, new)
+        return (trust.held_back(verdict, told) if told else verdict).decision
 
     def evidence(self, way: str) -> tuple[Evidence, np.ndarray]:
         """What a stage would hand in, and which of all pictures it is about."""

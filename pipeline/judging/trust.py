@@ -9,13 +9,14 @@ images: then the excess of doubts is confined to one label, as it is not where i
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
 
 from pipeline.judging import doubts
 from pipeline.judging.doubts import MIN_OF_GROUP, PRIOR, Evidence, Excess, WrongShare
+from pipeline.judging.gate import Verdict
 
 LEAST_PRIOR = 0.02
 """Share of wrong labels that a doubt assumes at least, where another group is at fault."""
@@ -26,7 +27,7 @@ SURE = 0.95
 SURE_OF_GROUP = 0.97
 """That some group has them, over all values of one kind of group: a part of it for each value (Bonferroni)."""
 
-SURE_OF_OTHERS = 0.99
+SURE_OF_OTHERS = 0.95
 """That a model which learned the batch predicts its labels better: then the images are of another kind."""
 
 LABEL = "label"
@@ -113,6 +114,18 @@ def judges(trust: Trust, is_new: np.ndarray) -> np.ndarray:
         is_new: bool (images,), of the holdout.
     """
     return np.ones(len(is_new), bool) if trust.is_trusted and not trust.is_doubtful else ~is_new
+
+
+def held_back(verdict: Verdict, trust: Trust) -> Verdict:
+    """The verdict on a challenger that learned the new labels: no promotion where these are not trusted.
+
+    Args:
+        verdict: of the gate, on the images that may judge; see `judges`.
+        trust: in the new labels.
+    """
+    if trust.is_trusted or verdict.decision != "promote":
+        return verdict
+    return replace(verdict, decision="not enough evidence", reasons=(*verdict.reasons, *trust.reasons))
 
 
 def _is_learnable(evidence: Evidence, rows: np.ndarray) -> bool:

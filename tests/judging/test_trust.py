@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.judging import doubts, trust
 from pipeline.judging.doubts import Evidence
+from pipeline.judging.gate import Verdict
 
 NAMES = ("ant", "bee", "cat", "dog")
 MAX_WRONG = 0.01
@@ -93,6 +94,18 @@ def test_wrong_labels_are_found_counted_and_listed_first(share: float) -> None:
     assert np.mean(recalls) >= 0.85
     assert f"of the 300 new labels about {found.share.estimate:.0%} seem wrong" in found.reasons[0]
     assert trust.judges(found, wrong.is_new).tolist() == (~wrong.is_new).tolist()
+
+
+def test_nothing_is_promoted_that_learned_labels_which_are_not_trusted() -> None:
+    evidence, _ = world(2)
+    good, bad = trust.assess(evidence, MAX_WRONG), trust.assess(turned(evidence, 0.3), MAX_WRONG)
+    promoted = Verdict("promote", ("it is better",), 0.02, 0.001)
+    rejected = replace(promoted, decision="reject")
+    assert trust.held_back(promoted, good) == promoted
+    assert trust.held_back(rejected, bad) == rejected
+    held = trust.held_back(promoted, bad)
+    assert held.decision == "not enough evidence"
+    assert held.reasons == ("it is better", *bad.reasons)
 
 
 def test_where_wrong_labels_are_likely_and_not_sure_only_old_images_judge() -> None:
