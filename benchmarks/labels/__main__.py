@@ -10,7 +10,6 @@ line too.
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -71,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{collection.name}: seed {seed} played", flush=True)
         found[collection.name] = {kind: results.figures(some) for kind, some in of_kinds.items()}
         sizes[collection.name] = results.sizes_of(parts, count)
-    made = _made(found, sizes, sys.argv[1:] if argv is None else argv)
+    made = _made(found, sizes, chosen)
     chosen.out.mkdir(parents=True, exist_ok=True)
     (chosen.out / "labels.json").write_text(json.dumps(made, indent=1) + "\n")
     (chosen.out / "labels.md").write_text(results.page(made))
@@ -80,10 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if made["ok"] else 1
 
 
-def _made(found: dict[str, Any], sizes: dict[str, Any], options: Sequence[str]) -> dict[str, Any]:
+def _made(found: dict[str, Any], sizes: dict[str, Any], chosen: argparse.Namespace) -> dict[str, Any]:
     """The results, with the command without the folders of this machine."""
     asked = results.targets(found)
-    told = " ".join(Path(option).name if "/" in option else option for option in options)
+    told = " ".join(["--images", *(path.name for path in chosen.images), "--weights", chosen.weights.name])
+    told += f" --seeds {chosen.seeds}" + " --quick" * chosen.quick
     return {
         "benchmark": "labels",
         "command": f"python -m benchmarks.labels {told}",
