@@ -23,6 +23,9 @@ LEAST_STEP = 0.05
 MIN_OF_GROUP = 10
 """New images, of all or of a group, from which something is said of them."""
 
+MIN_OLD = 100
+"""Old images from which something is sure of the new ones. The doubts of fewer may all be small by chance."""
+
 SMOOTHED = 10
 """Old images of a label count as if so many with the mean of all labels were among them."""
 
@@ -123,6 +126,8 @@ class Excess:
     variance: float
     skewness: float
     """Of old images."""
+    num_old: int
+    """How many these are."""
     seen: np.ndarray
     """float64 (images, labels): the model's probabilities."""
 
@@ -163,7 +168,7 @@ def excess_of(
     # Two images at the extremes are added, so that few images that happen to agree do not look sure.
     variance = float(((spread**2).sum() + 0.5) / (len(spread) + 2))
     skewness = float((spread**3).sum() / max(len(spread), 1) / variance**1.5)
-    return Excess(values, weights, variance, skewness, odds)
+    return Excess(values, weights, variance, skewness, len(spread), odds)
 
 
 def share_of(evidence: Evidence, excess: Excess, rows: np.ndarray, confidence: float) -> WrongShare:
@@ -182,7 +187,8 @@ def share_of(evidence: Evidence, excess: Excess, rows: np.ndarray, confidence: f
     error = (max(own, excess.variance) / count + of_old) ** 0.5
     # Doubts are skewed: a few labels are doubted very much by chance. The first term of Cornish and Fisher (1938).
     skewed = excess.skewness * (deviation**2 - 1) / (6 * count**0.5)
-    lower = mean - (deviation + max(skewed, 0.0)) * error if count >= MIN_OF_GROUP else 0.0
+    is_enough = count >= MIN_OF_GROUP and excess.num_old >= MIN_OLD
+    lower = mean - (deviation + max(skewed, 0.0)) * error if is_enough else 0.0
     ends = mean, lower, mean + deviation * error
     return WrongShare(*((sure + count * min(max(end, 0.0), 1.0)) / total for end in ends))
 

@@ -253,7 +253,7 @@ def test_the_interval_covers_the_share_where_there_are_few_images() -> None:
     for share in (0.0, 0.2):
         covered = 0
         for seed in range(100):
-            evidence, _ = world(seed, old=60, new=40)
+            evidence, _ = world(seed, old=120, new=40)
             wrong = turned(evidence, share, seed)
             told = doubts.wrong_share(wrong, np.flatnonzero(wrong.is_new), 0.975)
             assert 0 <= told.lower <= told.estimate <= told.upper <= 1
@@ -261,15 +261,16 @@ def test_the_interval_covers_the_share_where_there_are_few_images() -> None:
         assert covered >= 93
 
 
-@pytest.mark.parametrize("new", [1, 3, 9, 10, 15, 30])
+@pytest.mark.parametrize("new", [1, 9, 10, 15, 30])
 def test_few_images_with_right_labels_do_not_look_wrong(new: int) -> None:
-    held = sum(not trust.assess(world(seed, old=80, new=new)[0], MAX_WRONG).is_trusted for seed in range(100))
+    held = sum(not trust.assess(world(seed, old=200, new=new)[0], MAX_WRONG).is_trusted for seed in range(100))
     assert held <= 5
 
 
-def test_few_old_images_do_not_make_the_new_ones_look_wrong() -> None:
-    held = sum(not trust.assess(world(seed, old=30, new=600)[0], MAX_WRONG).is_trusted for seed in range(100))
-    assert held <= 5
+@pytest.mark.parametrize("old", [0, 30, 90, 150])
+def test_few_old_images_do_not_make_the_new_ones_look_wrong(old: int) -> None:
+    held = sum(not trust.assess(world(seed, old=old, new=600)[0], MAX_WRONG).is_trusted for seed in range(100))
+    assert held <= (5 if old >= 100 else 0)
 
 
 def test_a_label_that_the_models_always_mistake_is_not_taken_for_wrong() -> None:
@@ -301,12 +302,12 @@ def test_the_share_is_told_by_images_like_those_with_wrong_labels() -> None:
 
 
 def test_one_wrong_label_is_no_sign_and_no_images_are_none() -> None:
-    evidence, _ = world(14, old=20, new=1)
+    evidence, _ = world(14, old=200, new=1)
     wrong = replace(evidence, labels=np.where(evidence.is_new, (evidence.labels + 1) % 4, evidence.labels))
     one = trust.assess(wrong, MAX_WRONG)
     assert one.is_trusted
     assert one.is_doubtful
-    nothing = trust.assess(replace(evidence, is_new=np.zeros(21, bool)), MAX_WRONG)
+    nothing = trust.assess(replace(evidence, is_new=np.zeros(201, bool)), MAX_WRONG)
     assert nothing.is_trusted
     assert not nothing.is_doubtful
     assert len(nothing.ranking) == 0
