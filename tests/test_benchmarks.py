@@ -34,6 +34,7 @@ def test_every_benchmark_explains_itself() -> None:
         "twins",
         "augment",
         "photos",
+        "labels",
     ):
         done = subprocess.run(
             [sys.executable, "-m", f"benchmarks.{name}", "--help"],
