@@ -137,8 +137,9 @@ RERUNS = {
     (V, P): ("checking/settings.py "),
     (D,): ("data/comparison.py data/inventory.py data/removals.py stages/detect.py "),
     (E,): (
-        "artifacts/evaluation.py judging/drops.py judging/gate.py judging/parts.py judging/predictions.py "
-        "judging/selftest.py judging/slices.py judging/slicing.py judging/verdict.py learning/contenders.py "
+        "artifacts/evaluation.py judging/doubts.py judging/drops.py judging/gate.py judging/parts.py "
+        "judging/predictions.py judging/selftest.py judging/slices.py judging/slicing.py judging/trust.py "
+        "judging/verdict.py learning/contenders.py learning/crossfit.py learning/evidence.py learning/suspects.py "
         "showing/plots.py stages/evaluate.py "
     ),
     (P,): (
@@ -160,10 +161,9 @@ RERUNS = {
         "commands/checkpoints.py commands/explain.py commands/merge.py commands/run.py commands/trace.py "
         "commands/ui.py commands/weights.py data/archives.py data/conflicts.py data/exports.py data/layouts.py "
         "data/matching.py data/placing.py data/scan.py data/tracking.py data/trigger.py data/versions.py "
-        "data/worktree.py images/traits.py judging/doubts.py judging/trust.py learning/advice.py "
-        "learning/architecture.py learning/crossfit.py learning/fitting.py learning/torch_file.py recipe.py "
-        "registry/promotion.py registry/uses.py serving.py settings.py showing/card.py stages/promote.py "
-        "stages/resolve.py "
+        "data/worktree.py images/traits.py learning/advice.py learning/architecture.py learning/fitting.py "
+        "learning/torch_file.py recipe.py registry/promotion.py registry/uses.py serving.py settings.py "
+        "showing/card.py stages/promote.py stages/resolve.py "
     ),
 }
 """Which stages rerun when the code of a module changes."""

@@ -15,7 +15,7 @@ from benchmarks.labels.planting import KINDS, PATCHED, Batch, clean
 from benchmarks.workspace import CHECKOUT
 from pipeline.judging import gate, metrics, trust
 from pipeline.judging.doubts import Evidence
-from pipeline.judging.gate import Hits
+from pipeline.judging.paired import Hits
 from pipeline.judging.settings import Evaluate
 from pipeline.judging.trust import Trust
 from pipeline.learning import crossfit

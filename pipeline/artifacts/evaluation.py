@@ -27,6 +27,12 @@ class Judgement(Artifact):
     """How many challengers were ever judged, this one included."""
     outdated: tuple[str, ...] = ()
     """Labels of the champion that were renamed or removed by request."""
+    is_trusted: bool = True
+    """Whether the labels of the new images can be trusted; else nothing that learned them is promoted."""
+    is_doubtful: bool = False
+    """Whether they are likely wrong, and yet not surely: only old images judged."""
+    doubts: tuple[str, ...] = ()
+    """What is wrong with them, a sentence each."""
     promise: float | None = None
     """By how much a champion may be below the best that there was; None if nothing is promised."""
     is_best: bool = False

@@ -105,6 +105,9 @@ def _case(judgement: Judgement) -> Case:
         judged=judgement.judged,
         outdated=judgement.outdated,
         is_champion=judgement.decision == "unchanged",
+        is_trusted=judgement.is_trusted,
+        is_doubtful=judgement.is_doubtful,
+        doubts=judgement.doubts,
     )
 
 

@@ -24,6 +24,9 @@ INDEX = "dataset.json"
 MARKS = ("is_new", "is_fresh", "is_unlearned")
 """Columns of an image, see `Part`."""
 
+CONFLICTS = "conflicts.parquet"
+"""See `Dataset.conflicts`."""
+
 SLICES = "slices.parquet"
 """See `Dataset.slices`."""
 
@@ -145,11 +148,16 @@ class Dataset:
         )
 
     def slices(self) -> "pl.DataFrame":
-        """Which slices the images are in that judge or stop; columns digest, slice and value, a row each, sorted.
+        """Which slices images are in; columns digest, slice and value, a row each, sorted.
 
-        Slices are the further columns of each labels.csv. An image may be in several values of one slice, or in none.
+        Of those that judge or stop: the further columns of each labels.csv, batch, age, brightness and side. Of new
+        ones that train: the columns and the batch. An image may be in several values of one slice, or in none.
         """
         return files.read_table(self.folder / SLICES)
+
+    def conflicts(self) -> "pl.DataFrame":
+        """Near-duplicates under two labels; columns one and other, their digests."""
+        return files.read_table(self.folder / CONFLICTS)
 
 
 def file(folder: Path, split: Split, inputs: str) -> Path:
@@ -163,9 +171,15 @@ def clear(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-def write_slices(folder: Path, slices: "pl.DataFrame") -> None:
-    """Write the slices of a dataset, see `Dataset.slices`. They make the model no other one."""
+def write_remarks(folder: Path, slices: "pl.DataFrame", conflicts: "pl.DataFrame") -> None:
+    """Write what is told of a dataset's images and makes the model no other one.
+
+    Args:
+        folder: of the dataset.
+        slices, conflicts: see `Dataset`.
+    """
     files.write_table(folder / SLICES, slices)
+    files.write_table(folder / CONFLICTS, conflicts)
 
 
 def write(

@@ -84,6 +84,22 @@ def pairs(images: Images, before: "pl.DataFrame", accepted: Delta, similarity: f
     return [(digests[one], digests[two]) for one, two in places.tolist() if are_twins(one, two)]
 
 
+def conflicts(pairs: Sequence[Pair], rows: "pl.DataFrame") -> "pl.DataFrame":
+    """The pairs of near-duplicates that are in the data under two labels; columns one and other, their digests.
+
+    Args:
+        pairs: of `pairs`.
+        rows: of the ledger; columns digest, label, removed, torn.
+    """
+    import polars as pl
+
+    digests = [digest for pair in pairs for digest in pair]
+    here = ledger.present(rows.filter(pl.col("digest").is_in(digests)))
+    labels = dict(here.select("digest", "label").iter_rows())
+    torn = [(one, two) for one, two in pairs if one in labels and two in labels and labels[one] != labels[two]]
+    return pl.DataFrame(torn, schema={"one": pl.String, "other": pl.String}, orient="row")
+
+
 def say(pairs: Sequence[Pair], rows: "pl.DataFrame", num_new: int) -> None:
     """What there is to say of near-duplicates, as they are now: of one that is gone nothing can be mended.
 
@@ -110,8 +126,8 @@ def say(pairs: Sequence[Pair], rows: "pl.DataFrame", num_new: int) -> None:
             f"prepare: warning: that is {count / num_new:.0%} of the new images; if they are different pictures that "
             "look alike, raise prepare.near_duplicates in params.yaml, or set it to null"
         )
-    shown = [(places[one], places[two]) for one, two in pairs if one in places and two in places]
-    torn = [(one, two) for one, two in shown if one[0] != two[0]]
+    conflicting = conflicts(pairs, here)
+    torn = [(places[one], places[other]) for one, other in conflicting.iter_rows()]
     for (label, path), (other_label, other_path) in torn[:SHOWN]:
         print(
             f"prepare: warning: {path!r} is labelled {label}; its near-duplicate {other_path!r} is labelled "

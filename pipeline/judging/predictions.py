@@ -1,7 +1,7 @@
 """Predictions: what the models say to the holdout images, from which every number of a verdict comes. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -68,6 +68,21 @@ class Predictions:
     """Columns digest, slice and value: which slices the images are in, see `Dataset.slices`."""
     answers: Mapping[str, Answers]
     """By CHALLENGER, CHAMPION and ANCHOR; only the first where there is no champion. The champion may be the anchor."""
+
+    def of(self, rows: np.ndarray) -> "Predictions":
+        """Those of some images only; rows as numpy has them."""
+        answers = {
+            name: Answers(*(getattr(said, field.name)[rows] for field in fields(Answers)))
+            for name, said in self.answers.items()
+        }
+        return replace(
+            self,
+            digests=tuple(np.array(self.digests, object)[rows].tolist()),
+            labels=self.labels[rows],
+            is_new=self.is_new[rows],
+            is_fresh=self.is_fresh[rows],
+            answers=answers,
+        )
 
     def counts(self, other: str, rows: "np.ndarray | slice" = slice(None)) -> Counts:
         """How the challenger and another did on some of the images.

@@ -23,6 +23,8 @@ class Evaluate(Bound):
     """When a challenger has earned promotion."""
 
     min_accuracy: Share
+    max_wrong: Share | None
+    """Of the labels of new images."""
     max_drop: Share | None
     """Of a label's recall."""
     worse_slices: Literal["warn", "reject"]

@@ -2,10 +2,16 @@
 
 from dataclasses import dataclass, replace
 
+from pipeline.artifacts.evaluation import Decision
 from pipeline.judging import gate, parts
 from pipeline.judging.gate import Held, Verdict
 from pipeline.judging.predictions import ANCHOR, CHALLENGER, CHAMPION, Predictions
 from pipeline.judging.settings import Evaluate
+
+MEND = (
+    "the labels of the new images cannot be trusted, so no model that learned them is promoted: look at the least "
+    "believed ones in data/cycle/evaluation/doubts.parquet, mend them or remove them, `dvc add` the batch and commit"
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,12 @@ class Case:
     """Labels of the champion that were renamed or removed by request."""
     is_champion: bool = False
     """Whether the challenger is the champion itself."""
+    is_trusted: bool = True
+    """Whether the labels of the new images can be trusted (`judging.trust`)."""
+    is_doubtful: bool = False
+    """Whether they are likely wrong, and yet not surely."""
+    doubts: tuple[str, ...] = ()
+    """What is wrong with them, a sentence each."""
 
 
 def of(predictions: Predictions, case: Case, evaluate: Evaluate) -> Verdict:
@@ -37,6 +49,9 @@ def of(predictions: Predictions, case: Case, evaluate: Evaluate) -> Verdict:
         return gate.decide_first(accuracy, len(predictions.names), evaluate)
     if case.is_champion:
         return gate.unchanged(case.champion)
+    # Wrong labels praise the model that learned them.
+    if (case.is_doubtful or not case.is_trusted) and not predictions.is_new.all():
+        predictions = predictions.of(~predictions.is_new)
     fared = parts.of(predictions, evaluate)
     familiar, known = (predictions.is_familiar(other) for other in (CHAMPION, ANCHOR))
     held = Held(
@@ -54,6 +69,11 @@ def of(predictions: Predictions, case: Case, evaluate: Evaluate) -> Verdict:
         case.outdated,
         held,
     )
+    doubts = [f"new labels are in doubt, so only old images judge: {case.doubts[0]}"] if case.is_doubtful else []
+    judged = replace(judged, reasons=(*judged.reasons, *doubts))
+    if not case.is_trusted:
+        decision: Decision = "not enough evidence" if judged.decision == "promote" else judged.decision
+        return replace(judged, decision=decision, is_best=False, reasons=(*judged.reasons, *case.doubts, MEND))
     if judged.decision == "promote" and fared.objections:
         # What was said for it is not why.
         return replace(judged, decision="reject", reasons=(*judged.reasons[:-1], *fared.remarks, *fared.objections))

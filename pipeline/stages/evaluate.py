@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -23,20 +23,22 @@ from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
 from pipeline.data.delta import once
 from pipeline.data.settings import Holdout
-from pipeline.data.splits import SPLITS
 from pipeline.data.store import Store
 from pipeline.images import pixels
 from pipeline.images.settings import DecodingLimits
-from pipeline.judging import calibration, metrics, reach, selftest, verdict
+from pipeline.judging import calibration, metrics, reach, selftest, trust, verdict
 from pipeline.judging.calibration import Confidence
 from pipeline.judging.gate import Verdict
 from pipeline.judging.metrics import Scores
 from pipeline.judging.predictions import ANCHOR, CHALLENGER, CHAMPION, MARKS, Answers, Predictions
 from pipeline.judging.settings import Evaluate
+from pipeline.judging.trust import Trust
 from pipeline.judging.verdict import Case
-from pipeline.learning import contenders
+from pipeline.learning import contenders, evidence, suspects
 from pipeline.learning.contenders import Contender
+from pipeline.learning.evidence import Told
 from pipeline.learning.settings import Repeatable
+from pipeline.learning.suspects import Suspect
 from pipeline.registry.client import Registry
 from pipeline.registry.settings import RegisteredModel
 from pipeline.showing import plots, sheet
@@ -45,14 +47,14 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-AT_ONCE = 1024
-"""New images whose pixels are in memory at the same time."""
-
 SHOWN = 5
 """Suspicious labels named on the screen; all are in the report."""
 
 TILES = 60
 """Suspicious labels on the sheet."""
+
+DOUBTS = "doubts.parquet"
+"""How much the label of each new image is doubted."""
 
 PREDICTIONS = "predictions.parquet"
 """See `Predictions.table`."""
@@ -79,18 +81,22 @@ def run(paths: Paths) -> None:
     predictions = _predictions(models, logits, images)
     scores = {name: metrics.scores(predictions.labels, theirs) for name, theirs in logits.items()}
     sure = _confidences(predictions, logits, models)
-    case = _case(trained, pins, images.labels)
+    accepted = files.read_table(paths.accepted / "images.parquet")
+    told = _trust(models, images, accepted, settings.evaluate.max_wrong)
+    case = _case(trained, pins, images.labels, told.trust if told else None)
     _refuse_one_model(logits, pins.pin, trained, paths.model / "weights.npz")
     _refuse_broken(predictions, case, settings.evaluate)
     judged = verdict.of(predictions, case, settings.evaluate)
     advice = _advice(judged, scores[CHALLENGER], trained, models.challenger.description, images, settings)
-    doubts = _doubts(models.champion, images, settings.evaluate.suspicious) if models.champion else []
-    doubted = _named(doubts, files.read_table(paths.accepted / "images.parquet", ["digest", "path"]))
+    doubts = suspects.found(models.champion, images, settings.evaluate.suspicious) if models.champion else []
+    doubted = _named(doubts, accepted)
 
     judgement = _judgement(judged, advice, case)
     files.sweep(paths.evaluation)
     judgement.write(paths.evaluation / "verdict.json")
     files.write_table(paths.evaluation / PREDICTIONS, predictions.table())
+    if told:
+        files.write_table(paths.evaluation / DOUBTS, told.table(accepted))
     picture = plots.curves(trained.history, trained.best_epoch, trained.stop_reason, trained.is_chosen)
     files.write(paths.evaluation / "curves.png", picture)
     confusion = plots.confusion(scores[CHALLENGER].confusion, images.labels)
@@ -173,7 +179,16 @@ def _predictions(models: _Contenders, logits: "Mapping[str, np.ndarray]", images
     )
 
 
-def _case(trained: Training, pins: Champion, labels: Sequence[str]) -> Case:
+def _trust(models: _Contenders, images: Dataset, accepted: "pl.DataFrame", max_wrong: float | None) -> Told | None:
+    """What can be believed of the labels that are new to the champion; None without one, or if nobody asks."""
+    if models.champion is None or max_wrong is None:
+        return None
+    contrasts = dict(accepted.select("digest", "contrast").iter_rows())
+    gathered, digests = evidence.gather(images, models.champion, models.challenger, contrasts)
+    return Told(trust.assess(gathered, max_wrong), gathered, digests)
+
+
+def _case(trained: Training, pins: Champion, labels: Sequence[str], told: Trust | None) -> Case:
     pin, best = pins.pin, pins.best
     if pin is None or best is None:
         return Case(champion=None, anchor=None, judged=pins.judged)
@@ -183,6 +198,9 @@ def _case(trained: Training, pins: Champion, labels: Sequence[str]) -> Case:
         judged=pins.judged,
         outdated=tuple(label for label in pin.called if label not in labels),
         is_champion=pin.lineage.run_key == trained.run_key,
+        is_trusted=told is None or told.is_trusted,
+        is_doubtful=told is not None and told.is_doubtful,
+        doubts=told.reasons if told else (),
     )
 
 
@@ -210,6 +228,8 @@ def _refuse_broken(predictions: Predictions, case: Case, evaluate: Evaluate) -> 
     def judge(standing_in: Predictions) -> Verdict:
         return verdict.of(standing_in, case, evaluate)
 
+    # Stand-ins are of no training that could have learned wrong labels.
+    case = replace(case, is_trusted=True, is_doubtful=False)
     for fault in selftest.faults(predictions, judge, evaluate, bool(case.outdated)):
         raise GateError(
             f"the gate is broken: {fault}; nothing was judged and nothing will be promoted; undo the last change of "
@@ -244,53 +264,19 @@ def _judgement(judged: Verdict, advice: Sequence[str], case: Case) -> Judgement:
         anchor=case.anchor,
         judged=case.judged,
         outdated=case.outdated,
+        is_trusted=case.is_trusted,
+        is_doubtful=case.is_doubtful,
+        doubts=case.doubts,
         promise=judged.promise,
         is_best=judged.is_best,
     )
 
 
-@dataclass(frozen=True)
-class _Suspect:
-    """A new image that the champion confidently gives another label."""
-
-    digest: str
-    label: str
-    predicted: str
-    probability: float
-
-
-def _doubts(champion: Contender, images: Dataset, suspicious: float) -> list[_Suspect]:
-    """New images of whose label the champion doubts. None if the dataset does not have what it sees of them.
-
-    Args:
-        champion: its opinion counts.
-        images: the dataset.
-        suspicious: probability, 0 to 1, of another label from which it doubts.
-    """
-    import numpy as np
-
-    suspects = []
-    for split in SPLITS:
-        if not images.shows(split, champion.description.inputs):
-            continue
-        part = images.part(split, champion.description.inputs)
-        new = np.arange(0) if part.is_new is None else np.flatnonzero(part.is_new)
-        for start in range(0, len(new), AT_ONCE):
-            rows = new[start : start + AT_ONCE]
-            odds = metrics.probabilities(champion.logits(part.inputs[rows]), champion.description.temperature)
-            for row, odd in zip(rows, odds, strict=True):
-                label, other = images.labels[part.labels[row]], images.labels[int(odd.argmax())]
-                # Of a label that it does not know the champion can have no opinion.
-                if other != label and champion.knows(label) and odd.max() >= suspicious:
-                    suspects.append(_Suspect(part.digests[row], label, other, float(odd.max())))
-    return suspects
-
-
-def _named(suspects: Sequence[_Suspect], accepted: "pl.DataFrame") -> list[tuple[Doubt, str]]:
+def _named(suspected: Sequence[Suspect], accepted: "pl.DataFrame") -> list[tuple[Doubt, str]]:
     """The doubts with their images' paths and digests, the most confident first.
 
     Args:
-        suspects: the images.
+        suspected: the images.
         accepted: columns digest, path.
     """
     places = dict(once(accepted).select("digest", "path").iter_rows())
@@ -304,7 +290,7 @@ def _named(suspects: Sequence[_Suspect], accepted: "pl.DataFrame") -> list[tuple
             ),
             one.digest,
         )
-        for one in suspects
+        for one in suspected
     ]
     return sorted(named, key=lambda pair: (-pair[0].probability, pair[0].path))
 

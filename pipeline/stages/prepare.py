@@ -109,7 +109,9 @@ def run(paths: Paths) -> None:
         present, limit = set(ledger.present(rows)["label"]), settings.validate_.max_content_drift
         observation.write(observed, then, present, limit, images, paths.features)
     _decode(images, parts, seen, paths.dataset)
-    dataset.write_slices(paths.dataset, _slices(pl.concat([parts["val"], parts["holdout"]]), rows, sources))
+    told = _slices(pl.concat([parts["val"], parts["holdout"]]), rows, sources)
+    told = pl.concat([told, _of_new(parts["train"], unlearned, remarks.slices(remarked), sources)]).sort(pl.all())
+    dataset.write_remarks(paths.dataset, told, likeness.conflicts(pairs, rows))
     num_added = len(unlearned.join(ledger.present(parents), on="digest", how="anti"))
     numbered = {
         split: _numbered(part, unlearned, champions, anchors, outputs, settings.prepare.renamed_labels)
@@ -269,6 +271,31 @@ def _slices(images: "pl.DataFrame", rows: "pl.DataFrame", sources: Sources) -> "
         if name not in set(said["slice"])
     ]
     return pl.concat([said, *own]).sort("digest", "slice", "value")
+
+
+def _of_new(
+    trained: "pl.DataFrame", unlearned: "pl.DataFrame", said: "pl.DataFrame", sources: Sources
+) -> "pl.DataFrame":
+    """The slices of new images that train, columns digest, slice, value: who labelled them may have done it wrong.
+
+    Args:
+        trained: rows of the ledger that train.
+        unlearned: rows that are new.
+        said: columns digest, name and value; what labels.csv files say of slices.
+        sources: the batches.
+    """
+    import polars as pl
+
+    new = trained.join(unlearned.select("digest"), on="digest", how="semi")
+    columns = said.select("digest", "value", slice="name").select("digest", "slice", "value")
+    own = new.select(
+        "digest",
+        pl.lit("batch").alias("slice"),
+        pl.Series("value", batches.batches(new["path"], sources.sources), pl.String),
+    )
+    if "batch" in set(said["name"]):
+        own = own.clear()
+    return pl.concat([columns.join(new, on="digest", how="semi"), own.drop_nulls()]).unique()
 
 
 def _unlearned(rows: "pl.DataFrame", parents: "pl.DataFrame", accepted: Delta, prepare: Prepare) -> "pl.DataFrame":

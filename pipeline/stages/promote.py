@@ -8,7 +8,7 @@ from pipeline.artifacts.changes import Changes
 from pipeline.artifacts.content import CONTENT, MOMENTS, SHEET, UNUSUAL, Content, Unusual
 from pipeline.artifacts.evaluation import ChallengerScores, ChampionScores, Doubt, Evaluation, Judgement
 from pipeline.artifacts.features import FeatureIndex
-from pipeline.artifacts.lineage import FEATURES, LEDGER, PREDICTIONS, STATISTICS, VERDICT, Lineage
+from pipeline.artifacts.lineage import FEATURES, LEDGER, STATISTICS, VERDICT, Lineage
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Champion, Parent
 from pipeline.artifacts.promotion import Promotion
@@ -109,7 +109,7 @@ def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Pac
         **{f"data/{path.name}": path for path in sorted(paths.validation.iterdir())},
         **{f"plots/{path.name}": path for path in sorted(paths.evaluation.glob("*.png"))},
         "data/suspicious.json": paths.evaluation / "suspicious.json",
-        PREDICTIONS: paths.evaluation / "predictions.parquet",
+        **{f"data/{path.name}": path for path in sorted(paths.evaluation.glob("*.parquet"))},
         VERDICT: paths.evaluation / "verdict.json",
         **{name: path for name, path in _of_content(paths).items() if path.is_file()},
     }

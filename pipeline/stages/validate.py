@@ -276,7 +276,7 @@ def _write_report(folder: Path, report: Report, inspected: Inspection, picture: 
 def _write_accepted(folder: Path, inspected: Inspection, reference: Statistics) -> None:
     """The delta without what is set aside, with the perceptual hashes and some facts of the new images; and what is set
     aside."""
-    seen = inspected.looks.select("digest", *HASHES, *FACTS).unique("digest")
+    seen = inspected.looks.select("digest", *HASHES, *FACTS, "contrast").unique("digest")
     accepted = inspected.kept.rows.join(seen, on="digest", how="left", maintain_order="left")
     files.write_table(folder / "images.parquet", accepted)
     files.write_table(folder / "quarantine.parquet", inspected.aside)

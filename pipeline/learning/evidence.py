@@ -1,0 +1,158 @@
+"""Evidence on the labels of a cycle's new images: what models say that did not learn them (`judging.doubts`)."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from pipeline.data.dataset import Dataset
+from pipeline.data.delta import once
+from pipeline.data.splits import SPLITS, Split
+from pipeline.judging import metrics
+from pipeline.judging.doubts import Evidence
+from pipeline.judging.trust import Trust
+from pipeline.learning import crossfit
+from pipeline.learning.contenders import Contender
+
+if TYPE_CHECKING:
+    import polars as pl
+
+AT_ONCE = 1024
+"""Images whose pixels are in memory at the same time."""
+
+BLANK = 0.01
+"""Contrast, 0 to 1, below which a picture has nothing in it: the usual validate.min_contrast."""
+
+NOBODYS = ("age", "brightness", "side")
+"""Slices that are nobody's work: a label is not wrong because of them."""
+
+
+class Told(NamedTuple):
+    """What can be believed of the new labels, and of which images that is said."""
+
+    trust: Trust
+    evidence: Evidence
+    digests: tuple[str, ...]
+
+    def table(self, accepted: "pl.DataFrame") -> "pl.DataFrame":
+        """The new images, the least believed label first; columns digest, path, label, doubt, and the likely label.
+
+        Args:
+            accepted: columns kind, digest, path.
+        """
+        import polars as pl
+
+        rows = self.trust.ranking
+        after = self.evidence.before if self.evidence.after is None else self.evidence.after
+        seen = np.where(
+            np.isnan(after[rows]), self.evidence.before[rows], (after[rows] + self.evidence.before[rows]) / 2
+        )
+        seen[np.arange(len(rows)), self.evidence.labels[rows]] = -1
+        names = np.array(self.evidence.names, object)
+        table = pl.DataFrame(
+            {
+                "digest": [self.digests[row] for row in rows],
+                "label": names[self.evidence.labels[rows]],
+                "doubt": self.trust.doubts[rows],
+                "otherwise": names[seen.argmax(axis=1)],
+            },
+            schema={"digest": pl.String, "label": pl.String, "doubt": pl.Float64, "otherwise": pl.String},
+        )
+        places = once(accepted).select("digest", "path")
+        return table.join(places, on="digest", how="left", maintain_order="left")
+
+
+def gather(
+    images: Dataset, champion: Contender, challenger: Contender, contrasts: Mapping[str, float | None]
+) -> tuple[Evidence, tuple[str, ...]]:
+    """Ask models about new images, and about old ones of val and holdout, whose labels are trusted.
+
+    With features at the head, heads are fitted to the labels of all other images of the cycle, and say something of
+    each. Else the champion does, which never learned new images, and of val and holdout the challenger too.
+
+    Args:
+        images: the dataset of the cycle.
+        champion, challenger: its models.
+        contrasts: of new images by digest, 0 to 1.
+
+    Returns:
+        The evidence, and the digests of its images.
+    """
+    of_cycle = challenger.description
+    is_fitted = of_cycle.is_head_only and int(_is_old(images, SPLITS).sum()) > 1
+    asked = SPLITS if is_fitted else tuple(one for one in SPLITS if images.shows(one, champion.description.inputs))
+    rows = {split: _rows(images, split, whole=is_fitted) for split in asked}
+    parts = {split: images.part(split) for split in asked}
+    labels = np.concatenate([parts[split].labels[taken] for split, taken in rows.items()])
+    is_new = np.concatenate([np.asarray(parts[split].is_new)[taken] for split, taken in rows.items()])
+    digests = tuple(parts[split].digests[row] for split, taken in rows.items() for row in taken)
+    if is_fitted:
+        features = np.concatenate([images.part(split, of_cycle.inputs).take(taken) for split, taken in rows.items()])
+        before, after = _crossfitted(features, labels, is_new, len(images.labels))
+    else:
+        before = np.concatenate([_odds(images, split, taken, champion) for split, taken in rows.items()])
+        told = [_odds(images, split, taken, challenger) for split, taken in rows.items() if split != "train"]
+        trained = np.full((len(labels) - sum(map(len, told)), before.shape[1]), np.nan)
+        after = np.concatenate([trained, *told])
+    evidence = Evidence(
+        labels=labels,
+        is_new=is_new,
+        before=before,
+        after=after,
+        is_known=None if is_fitted else champion.known,
+        is_blank=np.array([_is_blank(contrasts.get(digest)) for digest in digests], bool),
+        conflicts=_conflicts(images.conflicts(), digests),
+        groups=_groups(images.slices(), digests),
+        names=images.labels,
+    )
+    return evidence, digests
+
+
+def _is_old(images: Dataset, splits: Sequence[Split]) -> np.ndarray:
+    return np.concatenate([~np.asarray(images.part(split).is_new) for split in splits])
+
+
+def _rows(images: Dataset, split: Split, *, whole: bool) -> np.ndarray:
+    """The images of a split that are asked about: of those that the models learned only the new ones."""
+    is_new = np.asarray(images.part(split).is_new)
+    return np.arange(len(is_new)) if whole or split != "train" else np.flatnonzero(is_new)
+
+
+def _crossfitted(
+    features: np.ndarray, labels: np.ndarray, is_new: np.ndarray, num_labels: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities, float64 (images, labels), by heads that learned old images, and old and new ones."""
+    old = crossfit.fitted(crossfit.basis(features[~is_new]), labels[~is_new], num_labels)
+    before = np.empty((len(labels), num_labels))
+    before[~is_new] = old.left_out
+    if is_new.any():
+        before[is_new] = old.probabilities(features[is_new])
+    return before, crossfit.fitted(crossfit.basis(features), labels, num_labels).left_out
+
+
+def _odds(images: Dataset, split: Split, rows: np.ndarray, model: Contender) -> np.ndarray:
+    """Probabilities, float64 (images, labels), by a model."""
+    part, temperature = images.part(split, model.description.inputs), model.description.temperature
+    taken = [rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE)]
+    told = [metrics.probabilities(model.logits(part.take(some)), temperature) for some in taken]
+    return np.concatenate([np.empty((0, len(images.labels))), *told])
+
+
+def _is_blank(contrast: float | None) -> bool:
+    return contrast is not None and contrast < BLANK
+
+
+def _conflicts(pairs: "pl.DataFrame", digests: Sequence[str]) -> np.ndarray:
+    """int64 (pairs, 2): rows of the images of each pair, where both are asked about."""
+    places = {digest: row for row, digest in enumerate(digests)}
+    known = [(places[one], places[other]) for one, other in pairs.iter_rows() if one in places and other in places]
+    return np.array(known, np.int64).reshape(-1, 2)
+
+
+def _groups(slices: "pl.DataFrame", digests: Sequence[str]) -> dict[str, list[str]]:
+    """By kind, the name of each image's group: its batch, and what labels.csv says of it."""
+    names: dict[str, dict[str, str]] = {}
+    for digest, kind, value in slices.iter_rows():
+        if kind not in NOBODYS:
+            names.setdefault(kind, {}).setdefault(digest, value)
+    return {kind: [of_kind.get(digest, "") for digest in digests] for kind, of_kind in names.items()}
