@@ -155,7 +155,8 @@ RERUNS = {
         "commands/checkpoints.py commands/merge.py commands/run.py commands/trace.py commands/ui.py "
         "commands/weights.py data/archives.py data/conflicts.py data/exports.py data/layouts.py data/matching.py "
         "data/placing.py data/scan.py data/tracking.py data/trigger.py data/versions.py data/worktree.py "
-        "images/traits.py judging/lifetime.py learning/advice.py learning/architecture.py learning/fitting.py "
+        "images/traits.py judging/bins.py judging/drops.py judging/lifetime.py judging/slices.py "
+        "judging/slicing.py learning/advice.py learning/architecture.py learning/fitting.py "
         "learning/torch_file.py recipe.py registry/promotion.py registry/uses.py serving.py settings.py "
         "showing/card.py stages/promote.py stages/resolve.py "
     ),
