@@ -147,14 +147,15 @@ def decide(
     margin = f"the margin of {100 * evaluate.margin:g} points"
     if known is not counts and _difference(known) < -evaluate.margin:
         return verdict("reject", f"{where}it loses more than {margin}: a new label must not hide that")
+    is_matched = bool(outdated) and (_difference(counts) >= 0 or is_within(counts, evaluate))
+    if not is_matched and not is_better(counts):
+        return verdict("reject", "it is not better than the champion")
     if held and (broken := _broken(held, evaluate)):
         return verdict(*broken)
-    if outdated and (_difference(counts) >= 0 or is_within(counts, evaluate)):
+    if is_matched:
         return verdict(
             "promote", f"it is not worse, and the champion still has labels that are to go: {', '.join(outdated)}"
         )
-    if not is_better(counts):
-        return verdict("reject", "it is not better than the champion")
     if not is_within(known, evaluate):
         more = more_needed(known, evaluate)
         return verdict(
