@@ -8,6 +8,8 @@ from pipeline.judging.gate import Held, Verdict
 from pipeline.judging.predictions import ANCHOR, CHALLENGER, CHAMPION, Predictions
 from pipeline.judging.settings import Evaluate
 
+DOUBTFUL = "new labels may be wrong, and yet not surely (evaluate.max_wrong), so only old images judge"
+
 MEND = (
     "the labels of the new images cannot be trusted, so no model that learned them is promoted: look at the least "
     "believed ones in data/cycle/evaluation/doubts.parquet, mend them or remove them, `dvc add` the batch and commit"
@@ -69,8 +71,8 @@ def of(predictions: Predictions, case: Case, evaluate: Evaluate) -> Verdict:
         case.outdated,
         held,
     )
-    doubts = [f"new labels are in doubt, so only old images judge: {case.doubts[0]}"] if case.is_doubtful else []
-    judged = replace(judged, reasons=(*judged.reasons, *doubts))
+    if case.is_doubtful:
+        judged = replace(judged, reasons=(*judged.reasons, *case.doubts, DOUBTFUL))
     if not case.is_trusted:
         decision: Decision = "not enough evidence" if judged.decision == "promote" else judged.decision
         return replace(judged, decision=decision, is_best=False, reasons=(*judged.reasons, *case.doubts, MEND))
