@@ -409,3 +409,7 @@ def test_the_readme_has_the_numbers_of_the_photographs(committed: dict[str, Any]
     text = (arms.CHECKOUT / "README.md").read_text()
     assert results.overview(committed) in text
     assert f"{committed['cycle']['seconds']:.0f} s" in text
+    few = committed["streams"]["P2-10"]["arms"]
+    head, fresh = (few[arm]["newest"]["accuracy"] for arm in ("head", "head, fresh outputs"))
+    assert f"With `tune: head` and 10 of them, {head:.0%} of its test\nphotographs are right" in text
+    assert f"brought it ({fresh:.0%} where its output begins at random)" in text
