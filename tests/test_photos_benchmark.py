@@ -5,6 +5,7 @@ import json
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -385,3 +386,30 @@ def test_the_network_without_weights_gets_as_many_seconds_as_the_script(
     assert min(found["script_seconds"][0], found["seconds"][0]) > 0
     brief = script.by_product(photos.listed(source.images), source, tmp_path, 16, 0, 0.01)
     assert brief["epochs"] <= 1, "it ends when its seconds are over"
+
+
+@pytest.fixture(scope="module")
+def committed() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((arms.CHECKOUT / "benchmarks/results/photos.json").read_text())
+    return found
+
+
+def test_the_committed_results_are_of_todays_defaults(committed: dict[str, Any], source: Source) -> None:
+    today = json.loads(json.dumps(arms.trained_by(ARMS["recipe"], source)))
+    assert [content["settings"] for content in committed["streams"].values()] == [today] * len(committed["streams"])
+
+
+def test_the_committed_targets_and_table_are_those_of_the_results(committed: dict[str, Any]) -> None:
+    asked = results.targets(committed["streams"], committed["cycle"], committed["script"])
+    assert committed["targets"] == json.loads(json.dumps(asked))
+    assert (arms.CHECKOUT / "benchmarks/results/photos.md").read_text() == results.page(committed)
+
+
+def test_the_readme_has_the_numbers_of_the_photographs(committed: dict[str, Any]) -> None:
+    text = (arms.CHECKOUT / "README.md").read_text()
+    assert results.overview(committed) in text
+    assert f"{committed['cycle']['seconds']:.0f} s" in text
+    few = committed["streams"]["P2-10"]["arms"]
+    head, fresh = (few[arm]["newest"]["accuracy"] for arm in ("head", "head, fresh outputs"))
+    assert f"With `tune: head` and 10 of them, {head:.0%} of its test\nphotographs are right" in text
+    assert f"brought it ({fresh:.0%} where its output begins at random)" in text
