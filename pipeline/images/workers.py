@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +22,8 @@ from pipeline.images import decoding
 from pipeline.images.decoding import Decoded, Facts, View
 
 if TYPE_CHECKING:
+    from multiprocessing.synchronize import RLock
+
     import numpy as np
 
     Decoder = Callable[[bytes, Sequence[View], int], Decoded]
@@ -93,6 +96,22 @@ class _Rows(NamedTuple):
                 file.write(pixels.data)
 
             yield put
+
+
+class _Context(SpawnContext):
+    """Starts workers, and keeps the locks that they share for as long as it lives itself.
+
+    Pebble 5.2 drops the locks before it ends its workers; one that still starts would miss them, with a traceback.
+    It forks nothing: the parent has threads of Polars and TensorFlow, whose locks a fork copies in whatever state.
+    """
+
+    def __init__(self) -> None:
+        self._locks: list[RLock] = []
+
+    def RLock(self) -> "RLock":  # noqa: N802 - the name is of multiprocessing
+        lock = super().RLock()
+        self._locks.append(lock)
+        return lock
 
 
 class _Request(NamedTuple):
@@ -195,13 +214,11 @@ def _work(
         RuntimeError: the pool broke; what was not finished is in the queue again.
     """
     from concurrent.futures import FIRST_COMPLETED, wait
-    from multiprocessing import get_context
 
     from pebble import ProcessExpired, ProcessPool
 
-    # Not fork: the parent has threads of Polars and TensorFlow, whose locks a fork copies in whatever state.
     setup = (os.getpid(), request.limits)
-    pool: Any = ProcessPool(count, initializer=_initialize, initargs=setup, context=get_context("spawn"))
+    pool: Any = ProcessPool(count, initializer=_initialize, initargs=setup, context=_Context())
     pending: dict[Any, list[int]] = {}
     try:
         while queue or pending:

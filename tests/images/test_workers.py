@@ -203,6 +203,22 @@ def test_a_pool_that_breaks_is_replaced_but_not_forever(pictures, monkeypatch):
     assert list(breaks) == []
 
 
+@takes_seconds
+def test_workers_that_still_start_when_all_is_done_say_nothing(pictures, monkeypatch, capfd):
+    import pebble.pool.process
+
+    def stopped_late(worker):
+        time.sleep(0.5)  # as on a busy machine: Pebble closes its channels before it ends its workers
+        stop(worker)
+
+    stop = pebble.pool.process.stop_process
+    monkeypatch.setattr(pebble.pool.process, "stop_process", stopped_late)
+    monkeypatch.setattr(workers, "CHUNK", 4)
+    monkeypatch.setattr(workers, "cores", lambda: 10)
+    assert None not in look(pictures)
+    assert capfd.readouterr().err == ""
+
+
 def test_importing_the_module_imports_nothing_heavy():
     script = "import sys, pipeline.images.workers; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
