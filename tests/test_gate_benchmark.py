@@ -11,7 +11,7 @@ from benchmarks import gate_slices
 from pipeline.judging import lifetime
 from pipeline.judging.settings import Bound
 
-RULES = Bound(margin=0.01, confidence=0.9, risk=0.05)
+RULES = Bound(metric="accuracy", margin=0.01, confidence=0.9, risk=0.05)
 
 
 def rng() -> np.random.Generator:

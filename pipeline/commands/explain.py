@@ -59,7 +59,8 @@ def run(version: str | None, as_if: Sequence[str], params: Path, scratch: Path) 
     if judgement.champion is not None:
         print("\n".join(_rows(predictions)))
     if as_if:
-        settings = _as_if(lineage, as_if, which)
+        today = parameters.load(params, Judging).evaluate
+        settings = _as_if(lineage, as_if, today, which)
         again = verdict.of(predictions, _case(judgement), settings)
         print(f"with {', '.join(as_if)}: {again.decision}")
         for reason in again.reasons:
@@ -132,9 +133,9 @@ def _row(counts: Counts) -> str:
     return f"{total:>7,}  {before:>7.2f} %  {now:>8.2f} %  {now - before:>+7.2f}  {won:>3}  {lost:>4}"
 
 
-def _as_if(lineage: Lineage, changes: Sequence[str], version: Version) -> Evaluate:
-    """The settings that the version was judged by, with some changed."""
-    section = dict(lineage.params["evaluate"])
+def _as_if(lineage: Lineage, changes: Sequence[str], today: Evaluate, version: Version) -> Evaluate:
+    """The settings that the version was judged by, with some changed; those that it had not yet are of today."""
+    section = {**today.model_dump(), **lineage.params["evaluate"]}
     for change in changes:
         name, equals, value = change.partition("=")
         key = name.removeprefix("evaluate.")

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from pipeline.artifacts.evaluation import Decision
 from pipeline.judging import lifetime
-from pipeline.judging.paired import Counts, Hits, lower_bound
+from pipeline.judging.paired import Compared, Hits, lower_bound
 from pipeline.judging.settings import Bound, Evaluate
 
 
@@ -19,11 +19,11 @@ class Held:
 
     anchor: int
     """Its number."""
-    everything: Counts
+    everything: Compared
     """On all holdout images."""
-    familiar: Counts
+    familiar: Compared
     """On those with labels that the anchor knows."""
-    fresh: Counts
+    fresh: Compared
     """Of these, on those that came since the anchor was chosen."""
     cycle: int
     """How many challengers were ever judged, this one included."""
@@ -32,13 +32,14 @@ class Held:
         """By how much a champion may be below the best; None if nothing is promised, or no image can tell."""
         if bound.risk is None or not self.familiar.total:
             return None
-        fresh = self.fresh.total
-        return float(lifetime.promised(self.familiar.total - fresh, fresh, self.cycle, bound.margin, bound.risk))
+        all_of_them = self.familiar.effective
+        fresh = all_of_them * self.fresh.total / self.familiar.total
+        return float(lifetime.promised(all_of_them - fresh, fresh, self.cycle, bound.margin, bound.risk))
 
     @property
     def is_best(self) -> bool:
         """Whether the challenger, once it is champion, takes the anchor's place."""
-        loses = self.familiar.champion_only > self.familiar.challenger_only
+        loses = bool(self.familiar.total) and self.familiar.difference < 0
         return bool(lifetime.is_new_anchor(self.everything)) and not loses
 
 
@@ -49,7 +50,7 @@ class Verdict:
     decision: Decision
     reasons: tuple[str, ...]
     difference: float | None
-    """Accuracy of challenger minus champion; None without a champion."""
+    """Challenger minus champion, in what `evaluate.metric` says; None without a champion."""
     lower: float | None
     """One-sided confidence bound of the difference."""
     promise: float | None = None
@@ -60,12 +61,11 @@ class Verdict:
     """About how many more holdout images would settle it, where there is not enough evidence."""
 
 
-def more_needed(counts: Counts, evaluate: Evaluate) -> int:
+def more_needed(counts: Compared, evaluate: Evaluate) -> int:
     """About how many more holdout images would settle it, if the rates stayed as they are."""
 
     def settles(factor: float) -> bool:
-        grown = Counts(*(count * factor for count in astuple(counts)))  # fractions of images: rates matter here
-        return lower_bound(grown, evaluate.confidence) >= -evaluate.margin
+        return lower_bound(counts.grown(factor), evaluate.confidence) >= -evaluate.margin
 
     low, high = 1.0, 2.0
     while not settles(high) and high < 2**20:
@@ -76,12 +76,12 @@ def more_needed(counts: Counts, evaluate: Evaluate) -> int:
     return max(1, math.ceil((high - 1) * counts.total))
 
 
-def is_better(counts: Counts) -> bool:
+def is_better(counts: Compared) -> bool:
     """Whether the challenger got more images right than it lost."""
-    return counts.challenger_only > counts.champion_only
+    return counts.difference > 0
 
 
-def is_within(counts: Counts, bound: Bound) -> bool:
+def is_within(counts: Compared, bound: Bound) -> bool:
     """Whether the challenger is not worse by more than the margin, with the stated confidence."""
     return lower_bound(counts, bound.confidence) >= -bound.margin
 
@@ -103,10 +103,10 @@ def chance(hits: Hits, rate: float) -> float:
 
 
 def decide(
-    counts: Counts,
+    counts: Compared,
     evaluate: Evaluate,
     new: Hits | None = None,
-    familiar: Counts | None = None,
+    familiar: Compared | None = None,
     outdated: Sequence[str] = (),
     held: Held | None = None,
 ) -> Verdict:
@@ -134,9 +134,9 @@ def decide(
     promise = held.promise(evaluate) if held else None
 
     def verdict(decision: Decision, why: str, more: int | None = None) -> Verdict:
-        difference, lower = _difference(counts), lower_bound(counts, evaluate.confidence)
+        lower = lower_bound(counts, evaluate.confidence)
         is_best = held is not None and held.is_best
-        return Verdict(decision, (*reasons, why), difference, lower, promise, is_best, more)
+        return Verdict(decision, (*reasons, why), counts.difference, lower, promise, is_best, more)
 
     if new and chance(new, evaluate.min_accuracy) < 1 - evaluate.confidence:
         return verdict(
@@ -145,9 +145,9 @@ def decide(
             f"{evaluate.min_accuracy:.0%} of evaluate.min_accuracy: look at the labels of the new images",
         )
     margin = f"the margin of {100 * evaluate.margin:g} points"
-    if known is not counts and _difference(known) < -evaluate.margin:
+    if known is not counts and known.difference < -evaluate.margin:
         return verdict("reject", f"{where}it loses more than {margin}: a new label must not hide that")
-    is_matched = bool(outdated) and (_difference(counts) >= 0 or is_within(counts, evaluate))
+    is_matched = bool(outdated) and (counts.difference >= 0 or is_within(counts, evaluate))
     if not is_matched and not is_better(counts):
         return verdict("reject", "it is not better than the champion")
     if held and (broken := _broken(held, evaluate)):
@@ -171,17 +171,13 @@ def decide(
     return verdict("promote", "it is better, and not worse by more than the margin")
 
 
-def _difference(counts: Counts) -> float:
-    """Accuracy of challenger minus champion."""
-    return (counts.challenger_only - counts.champion_only) / counts.total
-
-
-def _facts(counts: Counts, evaluate: Evaluate, which: str = "") -> str:
+def _facts(counts: Compared, evaluate: Evaluate, which: str = "") -> str:
     lower = lower_bound(counts, evaluate.confidence)
     return (
         f"of {counts.total} holdout images {which}the challenger gets {counts.challenger_only} right that the "
-        f"champion gets wrong, and {counts.champion_only} the other way round: accuracy "
-        f"{100 * _difference(counts):+.2f} points, at least {100 * lower:+.2f} at {evaluate.confidence:.0%} confidence"
+        f"champion gets wrong, and {counts.champion_only} the other way round: "
+        f"{evaluate.metric_name} {100 * counts.difference:+.2f} points, at least {100 * lower:+.2f} at "
+        f"{evaluate.confidence:.0%} confidence"
     )
 
 
@@ -198,10 +194,10 @@ def _broken(held: Held, evaluate: Evaluate) -> tuple[Decision, str] | None:
         )
     if lifetime.is_kept(every, promise, held.cycle, evaluate.risk):
         return None
-    is_worse = _difference(every) < -promise
+    is_worse = every.difference < -promise
     return "reject" if is_worse else "not enough evidence", (
         f"against {best}, it gets {every.challenger_only} of {every.total} right that v{held.anchor} gets wrong, and "
-        f"{every.champion_only} the other way round: {100 * _difference(every):+.2f} points; it "
+        f"{every.champion_only} the other way round: {100 * every.difference:+.2f} points; it "
         f"{'is' if is_worse else 'may be'} worse by more than the {100 * promise:.1f} points that are promised for all "
         "cycles (evaluate.risk)"
     )
@@ -212,10 +208,16 @@ def unchanged(champion: int) -> Verdict:
     return Verdict("unchanged", (f"the settings that changed give v{champion} itself, the champion",), 0.0, None)
 
 
-def decide_first(accuracy: float, num_labels: int, evaluate: Evaluate) -> Verdict:
-    """Judge a challenger where there is no champion: it must be good enough by itself."""
+def decide_first(score: float, num_labels: int, evaluate: Evaluate) -> Verdict:
+    """Judge a challenger where there is no champion: it must be good enough by itself.
+
+    Args:
+        score: of the challenger on the holdout, in what `evaluate.metric` says.
+        num_labels: how many labels there are.
+        evaluate: section `evaluate` of params.yaml.
+    """
     guessing = 1 / num_labels
     needed = max(evaluate.min_accuracy, guessing)
     why = "evaluate.min_accuracy" if evaluate.min_accuracy >= guessing else f"guessing among {num_labels} labels"
-    facts = f"no champion yet; holdout accuracy {accuracy:.4f}, at least {needed:.4f} is needed ({why})"
-    return Verdict("promote" if accuracy >= needed else "reject", (facts,), None, None, is_best=True)
+    facts = f"no champion yet; holdout {evaluate.metric_name} {score:.4f}, at least {needed:.4f} is needed ({why})"
+    return Verdict("promote" if score >= needed else "reject", (facts,), None, None, is_best=True)

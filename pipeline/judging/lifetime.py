@@ -13,12 +13,11 @@ was, by three rules.
 The promise is the margin of the gate, or what so many images can tell if that is more: see `promised`.
 """
 
-from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
 
-from pipeline.judging.paired import Counts, lower_bound
+from pipeline.judging.paired import Compared, lower_bound
 
 BLOCK = 100
 """Cycles that share the first half of the risk; each later block is twice as long and has half as much."""
@@ -58,22 +57,23 @@ def level(cycle: int, risk: float) -> float:
     return share / length
 
 
-def promised(chosen: int, fresh: int, cycle: int, margin: float, risk: float) -> float:
+def promised(chosen: float, fresh: float, cycle: int, margin: float, risk: float) -> float:
     """By how much a champion may be worse than the best that there was, accuracy from 0 to 1.
 
     Args:
-        chosen: holdout images that there were when the anchor was chosen; one or more, with the fresh ones.
+        chosen: holdout images that there were when the anchor was chosen (`paired.Balanced.effective`); above 0, with
+            the fresh ones.
         fresh: those that came since.
         cycle, risk: see `level`.
         margin: of the gate; the promise is never less.
     """
     deviations = NormalDist().inv_cdf(1 - level(cycle, risk))
     told = REUSED * deviations * (DIFFERING / (chosen + COUNTED * fresh)) ** 0.5
-    promise: float = np.maximum(margin, told)  # not `max`: see Counts
+    promise: float = np.maximum(margin, told)  # not `max`: see paired.Counts
     return promise
 
 
-def is_kept(against_anchor: Counts, promise: float, cycle: int, risk: float) -> bool:
+def is_kept(against_anchor: Compared, promise: float, cycle: int, risk: float) -> bool:
     """Whether a challenger keeps the promise.
 
     Args:
@@ -84,21 +84,16 @@ def is_kept(against_anchor: Counts, promise: float, cycle: int, risk: float) -> 
     return lower_bound(against_anchor, 1 - level(cycle, risk)) >= -promise
 
 
-def is_worse_on_fresh(against_anchor: Counts) -> bool:
+def is_worse_on_fresh(against_anchor: Compared) -> bool:
     """Whether a challenger is surely worse than the anchor on images that came since the anchor was chosen.
 
     Args:
         against_anchor: on these images, with the anchor in the champion's place; there may be none.
     """
-    is_worse = lower_bound(_turned(against_anchor), FRESH_CONFIDENCE) > 0
-    return (against_anchor.total >= FRESH) & is_worse  # not `and`: see Counts
+    is_worse = lower_bound(against_anchor.turned(), FRESH_CONFIDENCE) > 0
+    return (against_anchor.total >= FRESH) & is_worse  # not `and`: see paired.Counts
 
 
-def is_new_anchor(against_anchor: Counts) -> bool:
+def is_new_anchor(against_anchor: Compared) -> bool:
     """Whether a new champion is surely better than the anchor, on all holdout images."""
     return lower_bound(against_anchor, ANCHOR_CONFIDENCE) > 0
-
-
-def _turned(counts: Counts) -> Counts:
-    """The same, seen from the other side."""
-    return replace(counts, champion_only=counts.challenger_only, challenger_only=counts.champion_only)

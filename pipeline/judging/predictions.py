@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from pipeline.judging import metrics
-from pipeline.judging.paired import Counts, Hits
+from pipeline.judging.paired import Balanced, Compared, Counts, Hits
+from pipeline.judging.settings import Metric
 
 if TYPE_CHECKING:
     import polars as pl
@@ -94,9 +95,31 @@ class Predictions:
         theirs, ours = self.answers[other].predicted[rows], self.answers[CHALLENGER].predicted[rows]
         return metrics.paired(self.labels[rows], theirs, ours)
 
+    def compared(self, other: str, metric: Metric, rows: "np.ndarray | slice" = slice(None)) -> Compared:
+        """The same, counted as a metric counts them.
+
+        Args:
+            other, rows: see `counts`.
+            metric: of section `evaluate` of params.yaml.
+        """
+        if metric == "accuracy":
+            return self.counts(other, rows)
+        chosen = np.zeros(len(self.labels), bool)
+        chosen[rows] = True
+        return Balanced(
+            tuple(self.counts(other, chosen & (self.labels == label)) for label in np.unique(self.labels[rows]))
+        )
+
     def is_familiar(self, other: str) -> np.ndarray:
         """bool (images,): whose labels another model knows."""
         return self.answers[other].is_familiar
+
+    def score(self, metric: Metric) -> float:
+        """Of the challenger, 0 to 1."""
+        is_right = self.answers[CHALLENGER].predicted == self.labels
+        if metric == "accuracy":
+            return float(is_right.mean())
+        return float(np.mean([is_right[self.labels == label].mean() for label in np.unique(self.labels)]))
 
     @property
     def hits_on_new(self) -> Hits:

@@ -51,18 +51,20 @@ def _is_enough(total: int, differing: float, gain: int, bound: Bound) -> bool:
     return lower_bound(counts, bound.confidence) >= -bound.margin
 
 
-def said_before(total: int, bound: Bound, holdout_fraction: float, max_holdout: int) -> str | None:
+def said_before(total: int, counting: float, bound: Bound, holdout_fraction: float, max_holdout: int) -> str | None:
     """What so many holdout images can tell, said before anything is trained; None if any gain will do.
 
     Args:
         total: holdout images.
+        counting: as many as count for the metric, see `paired.Balanced.effective`.
         bound: part of section `evaluate` of params.yaml.
         holdout_fraction, max_holdout: of section `prepare`.
     """
-    gain = least_gain(total, bound)
+    told = max(1, round(counting))
+    gain = least_gain(told, bound)
     if gain == 1:
         return None
-    needs = "no gain is enough" if gain is None else f"a challenger needs about +{100 * gain / total:.1f} points"
+    needs = "no gain is enough" if gain is None else f"a challenger needs about +{100 * gain / told:.1f} points"
     sentence = (
         f"with {total} holdout images {needs} to be promoted, if it and the champion differ on {DIFFERING:.0%} of them "
         "(evaluate.margin, evaluate.confidence)"
@@ -70,6 +72,7 @@ def said_before(total: int, bound: Bound, holdout_fraction: float, max_holdout: 
     needed = enough(bound)
     if needed is None:
         return sentence
+    needed = math.ceil(needed * total / counting)
     raised = f", with prepare.max_holdout raised to {needed}" if needed > max_holdout else ""
     return (
         f"{sentence}; from about {needed} on any gain is enough: about {math.ceil(needed / holdout_fraction)} images "
@@ -77,11 +80,12 @@ def said_before(total: int, bound: Bound, holdout_fraction: float, max_holdout: 
     )
 
 
-def promised_before(chosen: int, fresh: int, judged: int, bound: Bound) -> str | None:
+def promised_before(total: int, chosen: float, fresh: float, judged: int, bound: Bound) -> str | None:
     """What is promised over all cycles, where that is less than the margin; None where it is the margin.
 
     Args:
-        chosen, fresh: holdout images, see `lifetime.promised`.
+        total: holdout images.
+        chosen, fresh: those of them that count, see `lifetime.promised`.
         judged: challengers that were ever judged, this one included.
         bound: part of section `evaluate` of params.yaml.
     """
@@ -91,9 +95,9 @@ def promised_before(chosen: int, fresh: int, judged: int, bound: Bound) -> str |
     if promise <= bound.margin:
         return None
     better = max(promise / 2, bound.margin)
-    needed = math.ceil(chosen * (promise / better) ** 2)
+    needed = math.ceil(total * chosen / (chosen + fresh) * (promise / better) ** 2)
     return (
-        f"over all cycles, {chosen + fresh} holdout images can promise that a champion is at most {100 * promise:.1f} "
+        f"over all cycles, {total} holdout images can promise that a champion is at most {100 * promise:.1f} "
         f"points below the best so far (evaluate.risk); about {needed} could promise {100 * better:.1f}"
     )
 

@@ -10,13 +10,23 @@ MIN_PROBABILITY = "min_probability"
 """Parameter of a request to a served model: takes the place of the setting of that name."""
 
 
+Metric = Literal["accuracy", "balanced_accuracy"]
+"""balanced_accuracy: the mean recall of the labels, each counted alike."""
+
+
 class Bound(Section, part=True):
     """How much worse a challenger may be, and how sure that has to be, now and for ever."""
 
+    metric: Metric
     margin: Share
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
     risk: OpenShare | None
     """That ever a champion is worse than promised; see `judging.lifetime`."""
+
+    @property
+    def metric_name(self) -> str:
+        """For people."""
+        return self.metric.replace("_", " ")
 
 
 class Evaluate(Bound):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pipeline.artifacts.evaluation import Decision
 from pipeline.judging import gate, parts
 from pipeline.judging.gate import Held, Verdict
-from pipeline.judging.predictions import ANCHOR, CHALLENGER, CHAMPION, Predictions
+from pipeline.judging.predictions import ANCHOR, CHAMPION, Predictions
 from pipeline.judging.settings import Evaluate
 
 DOUBTFUL = "new labels may be wrong, and yet not surely (evaluate.max_wrong), so only old images judge"
@@ -47,8 +47,7 @@ def of(predictions: Predictions, case: Case, evaluate: Evaluate) -> Verdict:
         evaluate: section `evaluate` of params.yaml.
     """
     if case.champion is None or case.anchor is None:
-        accuracy = float((predictions.answers[CHALLENGER].predicted == predictions.labels).mean())
-        return gate.decide_first(accuracy, len(predictions.names), evaluate)
+        return gate.decide_first(predictions.score(evaluate.metric), len(predictions.names), evaluate)
     if case.is_champion:
         return gate.unchanged(case.champion)
     # Wrong labels praise the model that learned them.
@@ -58,16 +57,16 @@ def of(predictions: Predictions, case: Case, evaluate: Evaluate) -> Verdict:
     familiar, known = (predictions.is_familiar(other) for other in (CHAMPION, ANCHOR))
     held = Held(
         anchor=case.anchor,
-        everything=predictions.counts(ANCHOR),
-        familiar=predictions.counts(ANCHOR, known),
-        fresh=predictions.counts(ANCHOR, known & predictions.is_fresh),
+        everything=predictions.compared(ANCHOR, evaluate.metric),
+        familiar=predictions.compared(ANCHOR, evaluate.metric, known),
+        fresh=predictions.compared(ANCHOR, evaluate.metric, known & predictions.is_fresh),
         cycle=case.judged,
     )
     judged = gate.decide(
-        predictions.counts(CHAMPION),
+        predictions.compared(CHAMPION, evaluate.metric),
         evaluate,
         predictions.hits_on_new,
-        None if familiar.all() else predictions.counts(CHAMPION, familiar),
+        None if familiar.all() else predictions.compared(CHAMPION, evaluate.metric, familiar),
         case.outdated,
         held,
     )

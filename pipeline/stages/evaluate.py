@@ -87,7 +87,8 @@ def run(paths: Paths) -> None:
     _refuse_one_model(logits, pins.pin, trained, paths.model / "weights.npz")
     _refuse_broken(predictions, case, settings.evaluate)
     judged = verdict.of(predictions, case, settings.evaluate)
-    advice = _advice(judged, scores[CHALLENGER], trained, models.challenger.description, images, settings)
+    score = predictions.score(settings.evaluate.metric)
+    advice = _advice(judged, score, trained, models.challenger.description, images, settings)
     doubts = suspects.found(models.champion, images, settings.evaluate.suspicious) if models.champion else []
     doubted = _named(doubts, accepted)
 
@@ -238,7 +239,7 @@ def _refuse_broken(predictions: Predictions, case: Case, evaluate: Evaluate) -> 
 
 
 def _advice(
-    judged: Verdict, ours: Scores, trained: Training, made: Description, images: Dataset, settings: Settings
+    judged: Verdict, score: float, trained: Training, made: Description, images: Dataset, settings: Settings
 ) -> list[str]:
     """What would help a challenger that is not promoted."""
     if judged.decision in ("promote", "unchanged"):
@@ -250,7 +251,7 @@ def _advice(
     if nothing := reach.nothing_learned(trained):
         advice.append(nothing)
     if judged.difference is None:
-        advice.append(reach.for_a_first(trained, ours.accuracy, made, images.contents.counts["train"]))
+        advice.append(reach.for_a_first(trained, score, made, images.contents.counts["train"]))
     return advice
 
 

@@ -30,6 +30,7 @@ from pipeline.images import likeness, pixels
 from pipeline.images.likeness import Images
 from pipeline.images.pixels import Kept
 from pipeline.judging import bins, reach
+from pipeline.judging.paired import effective
 from pipeline.judging.settings import Bound
 from pipeline.learning import ladder
 from pipeline.learning.ladder import Growth
@@ -133,11 +134,17 @@ def run(paths: Paths) -> None:
         is_unchanged=parts["train"].is_empty() or (unlearned.is_empty() and num_images == num_known),
     )
     _say_written(written, parts, images.store)
-    said = reach.said_before(
-        len(parts["holdout"]), settings.evaluate, settings.prepare.holdout_fraction, settings.prepare.max_holdout
-    )
-    fresh = int(numbered["holdout"]["is_fresh"].sum())
-    promised = reach.promised_before(len(parts["holdout"]) - fresh, fresh, champion.judged, settings.evaluate)
+    _say_reach(numbered["holdout"], champion.judged, settings)
+
+
+def _say_reach(holdout: "pl.DataFrame", judged: int, settings: Settings) -> None:
+    """Say what the holdout images can tell, columns label and is_fresh, before anything is trained."""
+    total, prepare, bound = len(holdout), settings.prepare, settings.evaluate
+    of_labels = holdout["label"].value_counts()["count"]
+    counting = effective(of_labels) if bound.metric == "balanced_accuracy" else total
+    fresh = counting * int(holdout["is_fresh"].sum()) / total
+    said = reach.said_before(total, counting, bound, prepare.holdout_fraction, prepare.max_holdout)
+    promised = reach.promised_before(total, counting - fresh, fresh, judged, bound)
     for sentence in filter(None, (said, promised)):
         print(f"prepare: {sentence}")
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from pipeline.artifacts.evaluation import Judgement
 from pipeline.judging import gate
-from pipeline.judging.gate import Counts, Held, Hits
+from pipeline.judging.gate import Held
+from pipeline.judging.paired import Counts, Hits, lower_bound
 
 
 @pytest.fixture(scope="session")
@@ -40,11 +41,11 @@ def test_the_total_is_every_image():
     ids=["gained", "identical", "lost"],
 )
 def test_the_lower_bound_is_that_of_agresti_and_min(counted, confidence, expected):
-    assert gate.lower_bound(counted, confidence) == pytest.approx(expected, abs=1e-6)
+    assert lower_bound(counted, confidence) == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_lower_bound_of_the_agreeing_does_not_depend_on_how_they_agree():
-    assert gate.lower_bound(Counts(90, 5, 5, 0), 0.9) == gate.lower_bound(Counts(0, 5, 5, 90), 0.9)
+    assert lower_bound(Counts(90, 5, 5, 0), 0.9) == lower_bound(Counts(0, 5, 5, 90), 0.9)
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.9, 0.95])
@@ -52,7 +53,7 @@ def test_the_lower_bound_of_the_agreeing_does_not_depend_on_how_they_agree():
 def test_the_truth_lies_above_the_bound_about_as_often_as_stated(rates, confidence):
     gained, lost = rates
     dealt = np.random.default_rng(7).multinomial(300, [gained, lost, 1 - gained - lost], size=2000)
-    below = [gate.lower_bound(counts(int(g), int(x), 300), confidence) <= gained - lost for g, x, _ in dealt]
+    below = [lower_bound(counts(int(g), int(x), 300), confidence) <= gained - lost for g, x, _ in dealt]
     assert np.mean(below) == pytest.approx(confidence, abs=0.035)
 
 
@@ -84,7 +85,7 @@ def test_one_image_more_than_lost_is_a_gain_and_equal_is_none(evaluate):
 
 def test_a_bound_at_the_margin_is_enough_and_a_hair_below_is_not(evaluate):
     counted = counts(50, 40, 1000)
-    bound = gate.lower_bound(counted, 0.9)
+    bound = lower_bound(counted, 0.9)
     assert bound < 0
     assert gate.decide(counted, evaluate(margin=-bound)).decision == "promote"
     assert gate.decide(counted, evaluate(margin=math.nextafter(-bound, 0))).decision == "not enough evidence"
@@ -125,7 +126,7 @@ def test_a_challenger_that_surely_fails_on_the_new_images_is_rejected(evaluate, 
     assert verdict.decision == decision
     doubt = "it gets 2 of the 10 new holdout images right, surely below the 50% of evaluate.min_accuracy: look at the"
     assert (doubt in verdict.reasons[-1]) is (decision == "reject")
-    assert verdict.lower == pytest.approx(gate.lower_bound(counts(40, 10, 1000), 0.9))
+    assert verdict.lower == pytest.approx(lower_bound(counts(40, 10, 1000), 0.9))
 
 
 def test_few_new_images_prove_nothing(evaluate):
@@ -166,10 +167,10 @@ COUNTS = st.builds(Counts, *[st.integers(0, 300)] * 4).filter(lambda counted: co
 
 @hypothesis.given(COUNTS, st.floats(0.51, 0.999))
 def test_the_bound_lies_below_the_difference_and_more_so_with_more_confidence(counted, confidence):
-    bound = gate.lower_bound(counted, confidence)
+    bound = lower_bound(counted, confidence)
     adjusted = (counted.challenger_only - counted.champion_only) / (counted.total + 2)
     assert -1.5 < bound < adjusted
-    assert gate.lower_bound(counted, (1 + confidence) / 2) < bound
+    assert lower_bound(counted, (1 + confidence) / 2) < bound
 
 
 @hypothesis.given(COUNTS)

@@ -7,7 +7,7 @@ from pipeline.judging import gate, reach
 from pipeline.judging.paired import Counts
 from pipeline.judging.settings import Bound
 
-USUAL = Bound(margin=0.01, confidence=0.9, risk=None)
+USUAL = Bound(metric="accuracy", margin=0.01, confidence=0.9, risk=None)
 
 
 def decision(settings, total: int, gain: int) -> str:
@@ -35,34 +35,46 @@ def test_with_enough_images_any_gain_is_promoted_and_with_one_less_it_is_not(set
 
 
 def test_without_a_margin_no_number_of_images_is_enough_for_any_gain():
-    strict = Bound(margin=0.0, confidence=0.9, risk=None)
+    strict = Bound(metric="accuracy", margin=0.0, confidence=0.9, risk=None)
     assert reach.enough(strict) is None
-    said = reach.said_before(72, strict, 0.15, 10_000)
+    said = reach.said_before(72, 72, strict, 0.15, 10_000)
     assert said is not None
     assert said.endswith("if it and the champion differ on 10% of them (evaluate.margin, evaluate.confidence)")
 
 
 @pytest.mark.parametrize(("max_holdout", "more"), [(10_000, ""), (1000, ", with prepare.max_holdout raised to 1443")])
 def test_what_the_holdout_can_tell_is_said_before(max_holdout, more):
-    assert reach.said_before(72, USUAL, 0.15, max_holdout) == (
+    assert reach.said_before(72, 72, USUAL, 0.15, max_holdout) == (
         "with 72 holdout images a challenger needs about +4.2 points to be promoted, if it and the champion differ on "
         "10% of them (evaluate.margin, evaluate.confidence); from about 1443 on any gain is enough: about 9620 images "
         f"in all (prepare.holdout_fraction: 0.15){more}"
     )
-    assert reach.said_before(1500, USUAL, 0.15, max_holdout) is None
-    assert "with 1 holdout images no gain is enough to be promoted" in str(reach.said_before(1, USUAL, 0.15, 100))
+    assert reach.said_before(1500, 1500, USUAL, 0.15, max_holdout) is None
+    assert "with 1 holdout images no gain is enough to be promoted" in str(reach.said_before(1, 1, USUAL, 0.15, 100))
+
+
+def test_of_balanced_accuracy_fewer_images_count_than_there_are():
+    plain, balanced = (str(reach.said_before(500, counting, USUAL, 0.15, 10_000)) for counting in (500, 125))
+    assert "with 500 holdout images a challenger needs about +1.0 points" in plain
+    assert "with 500 holdout images a challenger needs about +3.2 points" in balanced
+    assert "from about 1443 on" in plain
+    assert "from about 5772 on" in balanced
+    lasting = Bound(metric="balanced_accuracy", margin=0.01, confidence=0.9, risk=0.05)
+    assert "500 holdout images can promise that a champion is at most 14.8 points" in str(
+        reach.promised_before(500, 125, 0, 1, lasting)
+    )
 
 
 def test_what_is_promised_over_all_cycles_is_said_before():
-    lasting = Bound(margin=0.01, confidence=0.9, risk=0.05)
-    assert reach.promised_before(180, 0, 1, lasting) == (
+    lasting = Bound(metric="accuracy", margin=0.01, confidence=0.9, risk=0.05)
+    assert reach.promised_before(180, 180, 0, 1, lasting) == (
         "over all cycles, 180 holdout images can promise that a champion is at most 12.3 points below the best so far "
         "(evaluate.risk); about 720 could promise 6.2"
     )
-    assert reach.promised_before(180, 100, 1, lasting) != reach.promised_before(180, 0, 1, lasting)
-    assert reach.promised_before(180, 0, 0, lasting) is None, "there is no champion yet"
-    assert reach.promised_before(180, 0, 1, USUAL) is None, "nothing is promised"
-    assert reach.promised_before(10**6, 0, 1, lasting) is None, "the margin is"
+    assert reach.promised_before(280, 180, 100, 1, lasting) != reach.promised_before(180, 180, 0, 1, lasting)
+    assert reach.promised_before(180, 180, 0, 0, lasting) is None, "there is no champion yet"
+    assert reach.promised_before(180, 180, 0, 1, USUAL) is None, "nothing is promised"
+    assert reach.promised_before(10**6, 10**6, 0, 1, lasting) is None, "the margin is"
 
 
 @pytest.mark.parametrize(("max_holdout", "more"), [(10_000, ""), (200, ", with prepare.max_holdout raised to 271")])

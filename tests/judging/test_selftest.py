@@ -49,11 +49,13 @@ def judging(evaluate: Evaluate, case: Case = CASE) -> Judge:
 @hypothesis.given(
     st.integers(10, 400), st.floats(0, 1), st.floats(0, 1), st.integers(0, 99),
     st.floats(0, 1), st.floats(0.51, 0.999), st.sampled_from([None, 0.05]), st.booleans(),
+    st.sampled_from(["accuracy", "balanced_accuracy"]),
 )  # fmt: skip
 def test_a_gate_in_order_is_never_called_broken(
-    settings, num_images, accuracy, unknown, seed, margin, confidence, risk, has_outdated
+    settings, num_images, accuracy, unknown, seed, margin, confidence, risk, has_outdated, metric
 ):
-    evaluate = settings.evaluate.model_copy(update={"margin": margin, "confidence": confidence, "risk": risk})
+    given = {"margin": margin, "confidence": confidence, "risk": risk, "metric": metric}
+    evaluate = settings.evaluate.model_copy(update=given)
     case = replace(CASE, outdated=("owl",) if has_outdated else ())
     found = selftest.faults(made(num_images, accuracy, seed, unknown), judging(evaluate, case), evaluate, has_outdated)
     assert not list(found)
