@@ -79,6 +79,10 @@ class Evaluation(Artifact):
     champion: ChampionScores
     negative_flips: float | None
     """Share of the images that the champion has right and the challenger wrong; None without a champion."""
+    backward_transfer: float | None = None
+    """See `judging.history`; None where no champion knew an image, and in files of before it came."""
+    forgetting: float | None = None
+    """Likewise."""
 
 
 class Doubt(Artifact):

@@ -33,6 +33,9 @@ FEATURES = "features/index.parquet"
 PREDICTIONS = "data/predictions.parquet"
 """Run artifact: what all models of its cycle said to the holdout images, see `judging.predictions`."""
 
+HISTORY = "data/history.parquet"
+"""Run artifact: which of these the champions until then got right, see `judging.history`."""
+
 VERDICT = "data/verdict.json"
 """Run artifact: the verdict, see `artifacts.evaluation.Judgement`."""
 

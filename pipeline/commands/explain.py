@@ -8,12 +8,13 @@ from pathlib import Path
 import yaml
 
 from pipeline.artifacts.evaluation import Judgement
-from pipeline.artifacts.lineage import PREDICTIONS, VERDICT, Lineage
+from pipeline.artifacts.lineage import HISTORY, PREDICTIONS, VERDICT, Lineage
 from pipeline.base import files, project
 from pipeline.base import params as parameters
 from pipeline.base.errors import ParamsError, RegistryError
 from pipeline.base.params import Excerpt
-from pipeline.judging import verdict
+from pipeline.judging import history, verdict
+from pipeline.judging.history import History
 from pipeline.judging.paired import Counts
 from pipeline.judging.predictions import CHAMPION, Predictions
 from pipeline.judging.settings import Evaluate
@@ -56,12 +57,17 @@ def run(version: str | None, as_if: Sequence[str], params: Path, scratch: Path) 
         print(f"  {reason}")
     table = files.read_table(_artifact(registry, which, lineage, PREDICTIONS, objects))
     predictions = Predictions.from_table(table, lineage.model.labels)
+    past = None
+    if HISTORY in lineage.files:
+        past = History.from_table(files.read_table(_artifact(registry, which, lineage, HISTORY, objects)))
     if judgement.champion is not None:
         print("\n".join(_rows(predictions)))
+    if past:
+        print("\n".join(_since(past, predictions)))
     if as_if:
         today = parameters.load(params, Judging).evaluate
         settings = _as_if(lineage, as_if, today, which)
-        again = verdict.of(predictions, _case(judgement), settings)
+        again = verdict.of(predictions, _case(judgement), settings, past)
         print(f"with {', '.join(as_if)}: {again.decision}")
         for reason in again.reasons:
             print(f"  {reason}")
@@ -125,6 +131,24 @@ def _rows(predictions: Predictions) -> Iterator[str]:
     for kind, rows in kinds.items():
         if rows.any():
             yield f"{kind:{width}}  {_row(predictions.counts(CHAMPION, rows))}"
+    alike = predictions.compared(CHAMPION, "balanced_accuracy")
+    yield f"each label alike: {100 * alike.difference:+.2f} points (balanced accuracy)"
+
+
+def _since(past: History, predictions: Predictions) -> Iterator[str]:
+    """What was forgotten or won since images were first known, and a line for each earlier champion."""
+    transfer, forgetting = history.backward_transfer(past, predictions), history.forgetting(past, predictions)
+    if transfer is None or forgetting is None:
+        return
+    yield (
+        f"since images were first known: {100 * transfer:+.2f} points (backward transfer); labels are "
+        f"{100 * forgetting:.2f} points below their best in the mean (forgetting)"
+    )
+    for number, counts in history.flips(past, predictions).items():
+        yield (
+            f"  of {counts.total:,} images that v{number} knew it gets {counts.challenger_only:,} right that "
+            f"v{number} got wrong, and {counts.champion_only:,} wrong that v{number} got right"
+        )
 
 
 def _row(counts: Counts) -> str:

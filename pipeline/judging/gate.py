@@ -144,6 +144,12 @@ def decide(
             f"it gets {new.right} of the {new.total} new holdout images right, surely below the "
             f"{evaluate.min_accuracy:.0%} of evaluate.min_accuracy: look at the labels of the new images",
         )
+    if _flips_too_often(counts, evaluate):
+        return verdict(
+            "reject",
+            f"it gets {counts.champion_only} of {counts.total} holdout images wrong that the champion gets right, "
+            f"surely more than the {evaluate.max_flips:.0%} of evaluate.max_flips",
+        )
     margin = f"the margin of {100 * evaluate.margin:g} points"
     if known is not counts and known.difference < -evaluate.margin:
         return verdict("reject", f"{where}it loses more than {margin}: a new label must not hide that")
@@ -169,6 +175,11 @@ def decide(
             "all cycles (evaluate.risk)"
         )
     return verdict("promote", "it is better, and not worse by more than the margin")
+
+
+def _flips_too_often(counts: Compared, evaluate: Evaluate) -> bool:
+    kept = Hits(counts.total - counts.champion_only, counts.total)
+    return evaluate.max_flips is not None and chance(kept, 1 - evaluate.max_flips) < 1 - evaluate.confidence
 
 
 def _facts(counts: Compared, evaluate: Evaluate, which: str = "") -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.base.words import counted
-from pipeline.judging import drops, slices
+from pipeline.judging import drops, history, slices
 from pipeline.judging.drops import Drop
+from pipeline.judging.history import UNASKED, History
 from pipeline.judging.predictions import CHALLENGER, CHAMPION, Predictions
 from pipeline.judging.settings import Evaluate
 from pipeline.judging.slices import Slice
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 SEED = 7
 """Of what chance does: the same predictions get the same verdict."""
+
+AGE = "age"
+"""The slice of `Dataset.slices` that says when images came."""
 
 NAMED = 3
 """Parts of a kind that are named; the others are counted."""
@@ -31,6 +35,8 @@ class Parts:
     labels: tuple[Drop, ...]
     """Empty if no label has a floor."""
     slices: tuple[Slice, ...]
+    forgotten: tuple[Drop, ...]
+    """Labels and ages, since their images were first known; those that the challenger has less of than the champion."""
     must_not_fall: bool
     """Whether a slice that is surely worse speaks against the challenger."""
 
@@ -39,7 +45,8 @@ class Parts:
         """Why the challenger must not become champion, a sentence each; empty if nothing speaks against it."""
         fallen = [drops.said(label) for label in self.labels if label.finding == "surely fell"]
         worse = [slices.said(one) for one in self.slices if one.is_worse] if self.must_not_fall else []
-        return (*_few(fallen, "label"), *_few(worse, "slice"))
+        forgotten = [_said_forgotten(one) for one in self.forgotten if one.finding == "surely fell"]
+        return (*_few(fallen, "label"), *_few(worse, "slice"), *_few(forgotten, "part"))
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -57,23 +64,48 @@ class Parts:
             yield f"{counted(len(small), 'label')} {have} too few holdout images to tell a fall: {names}{more}"
 
 
-def of(predictions: Predictions, evaluate: Evaluate) -> Parts:
+def of(predictions: Predictions, evaluate: Evaluate, past: History | None = None) -> Parts:
     """How the parts fare.
 
     Args:
         predictions: of a cycle with a champion.
         evaluate: section `evaluate` of params.yaml.
+        past: of the same images, or more; None if nobody knows it.
     """
     familiar = predictions.is_familiar(CHAMPION)
     digests = np.array(predictions.digests, object)[familiar].tolist()
     must_not_fall = evaluate.worse_slices == "reject"
     if not digests:
-        return Parts((), (), must_not_fall)
+        return Parts((), (), (), must_not_fall)
     pairs = _pairs(predictions, familiar)
     fallen: tuple[Drop, ...] = ()
     if evaluate.max_drop is not None:
         fallen = drops.judge(pairs, Membership.of(_labels(predictions, familiar), digests), evaluate.max_drop)
-    return Parts(fallen, slices.judge(pairs, Membership.of(predictions.slices, digests), SEED), must_not_fall)
+    worse = slices.judge(pairs, Membership.of(predictions.slices, digests), SEED)
+    return Parts(fallen, worse, _forgotten(predictions, evaluate.max_forgotten, past), must_not_fall)
+
+
+def _forgotten(predictions: Predictions, allowed: float | None, past: History | None) -> tuple[Drop, ...]:
+    """Labels and ages that fell since their images were first known, and of which the champion has more."""
+    import polars as pl
+
+    if allowed is None or past is None:
+        return ()
+    rows = past.at(predictions.digests).first != UNASKED
+    known = predictions.of(rows)
+    if not len(known.labels):
+        return ()
+    parts = pl.concat([_labels(known, known.labels >= 0), known.slices.filter(pl.col("slice") == AGE)])
+    members = Membership.of(parts, known.digests)
+    found = drops.judge(history.since_first(past.at(known.digests), known), members, allowed)
+    champion = members.tallies(members.counts(_pairs(known, known.labels >= 0)))
+    # What the champion has lost already is no reason to keep it.
+    return tuple(one for one, step in zip(found, champion, strict=True) if step.lost > step.gained)
+
+
+def _said_forgotten(one: Drop) -> str:
+    points = f"{100 * one.allowed:g} points"
+    return f"{one.change} since its images were first known, surely by more than {points} (evaluate.max_forgotten)"
 
 
 def _pairs(predictions: Predictions, rows: np.ndarray) -> Pairs:

@@ -37,6 +37,10 @@ class Evaluate(Bound):
     """Of the labels of new images."""
     max_drop: Share | None
     """Of a label's recall."""
+    max_forgotten: Share | None
+    """Of the recall that a label, or an age, had when its images were first known; see `judging.history`."""
+    max_flips: Share | None
+    """Of the holdout images: those that only the champion gets right."""
     worse_slices: Literal["warn", "reject"]
     """What becomes of a challenger that is surely worse on a slice."""
     suspicious: OpenShare

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pipeline.artifacts.evaluation import Decision
 from pipeline.judging import gate, parts
 from pipeline.judging.gate import Held, Verdict
+from pipeline.judging.history import History
 from pipeline.judging.predictions import ANCHOR, CHAMPION, Predictions
 from pipeline.judging.settings import Evaluate
 
@@ -38,13 +39,14 @@ class Case:
     """What is wrong with them, a sentence each."""
 
 
-def of(predictions: Predictions, case: Case, evaluate: Evaluate) -> Verdict:
+def of(predictions: Predictions, case: Case, evaluate: Evaluate, past: History | None = None) -> Verdict:
     """Judge the challenger.
 
     Args:
         predictions: of all models; of the challenger alone where there is no champion.
         case: of the cycle.
         evaluate: section `evaluate` of params.yaml.
+        past: of the champions until now; None if nobody knows it.
     """
     if case.champion is None or case.anchor is None:
         return gate.decide_first(predictions.score(evaluate.metric), len(predictions.names), evaluate)
@@ -53,7 +55,7 @@ def of(predictions: Predictions, case: Case, evaluate: Evaluate) -> Verdict:
     # Wrong labels praise the model that learned them.
     if (case.is_doubtful or not case.is_trusted) and not predictions.is_new.all():
         predictions = predictions.of(~predictions.is_new)
-    fared = parts.of(predictions, evaluate)
+    fared = parts.of(predictions, evaluate, past)
     familiar, known = (predictions.is_familiar(other) for other in (CHAMPION, ANCHOR))
     held = Held(
         anchor=case.anchor,

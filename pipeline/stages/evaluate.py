@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pipeline.artifacts import artifact
 from pipeline.artifacts.evaluation import Answered, ChallengerScores, ChampionScores, Doubt, Evaluation, Judgement
-from pipeline.artifacts.lineage import WEIGHTS
+from pipeline.artifacts.lineage import HISTORY, WEIGHTS
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Champion, Pin
 from pipeline.artifacts.training import Training
@@ -26,9 +26,10 @@ from pipeline.data.settings import Holdout
 from pipeline.data.store import Store
 from pipeline.images import pixels
 from pipeline.images.settings import DecodingLimits
-from pipeline.judging import calibration, metrics, reach, selftest, trust, verdict
+from pipeline.judging import calibration, history, metrics, reach, selftest, trust, verdict
 from pipeline.judging.calibration import Confidence
 from pipeline.judging.gate import Verdict
+from pipeline.judging.history import History
 from pipeline.judging.metrics import Scores
 from pipeline.judging.predictions import ANCHOR, CHALLENGER, CHAMPION, MARKS, Answers, Predictions
 from pipeline.judging.settings import Evaluate
@@ -82,11 +83,12 @@ def run(paths: Paths) -> None:
     scores = {name: metrics.scores(predictions.labels, theirs) for name, theirs in logits.items()}
     sure = _confidences(predictions, logits, models)
     accepted = files.read_table(paths.accepted / "images.parquet")
+    past = _past(pins, predictions, settings, paths.scratch)
     told = _trust(models, images, accepted, settings.evaluate.max_wrong)
     case = _case(trained, pins, images.labels, told.trust if told else None)
     _refuse_one_model(logits, pins.pin, trained, paths.model / "weights.npz")
-    _refuse_broken(predictions, case, settings.evaluate)
-    judged = verdict.of(predictions, case, settings.evaluate)
+    _refuse_broken(predictions, case, settings.evaluate, past)
+    judged = verdict.of(predictions, case, settings.evaluate, past)
     score = predictions.score(settings.evaluate.metric)
     advice = _advice(judged, score, trained, models.challenger.description, images, settings)
     doubts = suspects.found(models.champion, images, settings.evaluate.suspicious) if models.champion else []
@@ -96,6 +98,8 @@ def run(paths: Paths) -> None:
     files.sweep(paths.evaluation)
     judgement.write(paths.evaluation / "verdict.json")
     files.write_table(paths.evaluation / PREDICTIONS, predictions.table())
+    if past:
+        files.write_table(paths.evaluation / "history.parquet", past.table(predictions))
     if told:
         files.write_table(paths.evaluation / DOUBTS, told.table(accepted))
     picture = plots.curves(trained.history, trained.best_epoch, trained.stop_reason, trained.is_chosen)
@@ -105,7 +109,7 @@ def run(paths: Paths) -> None:
     picture = plots.reliability(sure, settings.evaluate.min_probability)
     files.write(paths.evaluation / "reliability.png", picture)
     files.write(paths.confusion, _csv(predictions).encode())
-    evaluation = _evaluation(predictions, scores, models.champion)
+    evaluation = _evaluation(predictions, scores, models.champion, past)
     _calibrated(evaluation, sure, settings.evaluate.min_probability).write(paths.scores)
     artifact.write_list(paths.evaluation / "suspicious.json", [doubt for doubt, _ in doubted])
     if doubted:
@@ -180,6 +184,19 @@ def _predictions(models: _Contenders, logits: "Mapping[str, np.ndarray]", images
     )
 
 
+def _past(pins: Champion, predictions: Predictions, settings: Settings, scratch: Path) -> History | None:
+    """How the champions until now did on the holdout images; None without one."""
+    if pins.pin is None:
+        return None
+    lineage, before = pins.pin.lineage, None
+    if HISTORY in lineage.files:
+        registry = Registry(settings.resolve)
+        brought = registry.download(pins.pin.run_id, HISTORY, lineage.files[HISTORY], scratch / "objects")
+        before = files.read_table(brought)
+    called = dict(zip(pins.pin.called, lineage.model.labels, strict=True))
+    return History.of(before, predictions, pins.pin.version, called)
+
+
 def _trust(models: _Contenders, images: Dataset, accepted: "pl.DataFrame", max_wrong: float | None) -> Told | None:
     """What can be believed of the labels that are new to the champion; None without one, or if nobody asks."""
     if models.champion is None or max_wrong is None:
@@ -221,13 +238,13 @@ def _refuse_one_model(logits: "Mapping[str, np.ndarray]", pin: Pin | None, train
         )
 
 
-def _refuse_broken(predictions: Predictions, case: Case, evaluate: Evaluate) -> None:
+def _refuse_broken(predictions: Predictions, case: Case, evaluate: Evaluate, past: History | None) -> None:
     """Refuse to judge with a gate that does not give the verdicts that it must."""
     if case.champion is None or case.is_champion:
         return
 
     def judge(standing_in: Predictions) -> Verdict:
-        return verdict.of(standing_in, case, evaluate)
+        return verdict.of(standing_in, case, evaluate, past)
 
     # Stand-ins are of no training that could have learned wrong labels.
     case = replace(case, is_trusted=True, is_doubtful=False)
@@ -315,7 +332,9 @@ def _panel(doubted: Sequence[tuple[Doubt, str]], settings: Settings, scratch: Pa
     return sheet.Panel("suspicious labels", "the champion doubts them", tiles, len(doubted) - len(tiles))
 
 
-def _evaluation(predictions: Predictions, scores: Mapping[str, Scores], champion: Contender | None) -> Evaluation:
+def _evaluation(
+    predictions: Predictions, scores: Mapping[str, Scores], champion: Contender | None, past: History | None
+) -> Evaluation:
     ours, labels = scores[CHALLENGER], predictions.names
     counts = predictions.counts(CHAMPION) if champion else None
     recall = {label: value for label, value in zip(labels, ours.recall, strict=True) if value == value}
@@ -324,6 +343,8 @@ def _evaluation(predictions: Predictions, scores: Mapping[str, Scores], champion
         challenger=ChallengerScores(accuracy=ours.accuracy, loss=ours.loss, recall=recall),
         champion=_champion_scores(scores[CHAMPION], champion, labels) if champion else ChampionScores(),
         negative_flips=counts.champion_only / counts.total if counts else None,
+        backward_transfer=history.backward_transfer(past, predictions) if past else None,
+        forgetting=history.forgetting(past, predictions) if past else None,
     )
 
 

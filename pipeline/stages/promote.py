@@ -231,4 +231,8 @@ def _metrics(training: Training, evaluation: Evaluation) -> dict[str, float]:
         metrics |= {f"holdout_{name}_{who}": value for name, value in known.items() if value is not None}
     if evaluation.negative_flips is not None:
         metrics["holdout_negative_flips"] = evaluation.negative_flips
+    if evaluation.backward_transfer is not None:
+        metrics["holdout_backward_transfer"] = evaluation.backward_transfer
+    if evaluation.forgetting is not None:
+        metrics["holdout_forgetting"] = evaluation.forgetting
     return metrics

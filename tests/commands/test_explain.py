@@ -36,6 +36,21 @@ def test_the_newest_version_is_explained_in_words_and_numbers(two: Project) -> N
     assert next(line for line in lines if line.startswith("label cat ")).split()[2] == str(cats)
 
 
+def test_what_was_forgotten_since_it_was_learned_is_told(two: Project) -> None:
+    """v1 knew the images of the first batch."""
+    lines = two.call("explain").out.splitlines()
+    rows = two.table("evaluation/predictions.parquet")
+    known = rows.filter(~rows["is_new"])
+    before, now = (known.filter(known[who] == known["label"]) for who in ("champion", "challenger"))
+    change = 100 * (len(now) - len(before)) / len(known)
+    (said,) = [line for line in lines if line.startswith("since images were first known: ")]
+    assert said.startswith(f"since images were first known: {change:+.2f} points (backward transfer)")
+    assert any(line.startswith(f"  of {len(known)} images that v1 knew it gets ") for line in lines)
+    assert two.space.read("evaluation.json")["backward_transfer"] == pytest.approx(change / 100)
+    metrics = two.mlflow.get_run(two.mlflow.get_model_version("evergreen", "2").run_id).data.metrics
+    assert metrics["holdout_backward_transfer"] == pytest.approx(change / 100)
+
+
 def test_a_version_is_judged_again_with_other_settings_and_nothing_changes(two: Project) -> None:
     before = two.mlflow.get_model_version("evergreen", "2")
     done = two.call("explain", "v2", "--as-if", "evaluate.margin=0.02", "evaluate.risk=null")
