@@ -86,7 +86,7 @@ class Evaluation(Artifact):
 
 
 class Doubt(Artifact):
-    """A new image that the champion confidently gives another label."""
+    """A new image that models which did not learn its label confidently give another one."""
 
     path: str
     label: str

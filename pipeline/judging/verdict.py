@@ -52,6 +52,7 @@ def of(predictions: Predictions, case: Case, evaluate: Evaluate, past: History |
         return gate.decide_first(predictions.score(evaluate.metric), len(predictions.names), evaluate)
     if case.is_champion:
         return gate.unchanged(case.champion)
+    on_new = predictions.hits_on_new
     # Wrong labels praise the model that learned them.
     if (case.is_doubtful or not case.is_trusted) and not predictions.is_new.all():
         predictions = predictions.of(~predictions.is_new)
@@ -67,7 +68,7 @@ def of(predictions: Predictions, case: Case, evaluate: Evaluate, past: History |
     judged = gate.decide(
         predictions.compared(CHAMPION, evaluate.metric),
         evaluate,
-        predictions.hits_on_new,
+        on_new,
         None if familiar.all() else predictions.compared(CHAMPION, evaluate.metric, familiar),
         case.outdated,
         held,

@@ -35,7 +35,10 @@ class Told(NamedTuple):
     digests: tuple[str, ...]
 
     def table(self, accepted: "pl.DataFrame") -> "pl.DataFrame":
-        """The new images, the least believed label first; columns digest, path, label, doubt, and the likely label.
+        """The new images, the least believed label first.
+
+        Columns digest, path, label, doubt; otherwise and probability: the likeliest other label, and what the models
+        that did not learn this one give it.
 
         Args:
             accepted: columns kind, digest, path.
@@ -55,8 +58,9 @@ class Told(NamedTuple):
                 "label": names[self.evidence.labels[rows]],
                 "doubt": self.trust.doubts[rows],
                 "otherwise": names[seen.argmax(axis=1)],
+                "probability": seen.max(axis=1, initial=0),
             },
-            schema={"digest": pl.String, "label": pl.String, "doubt": pl.Float64, "otherwise": pl.String},
+            schema_overrides={"digest": pl.String, "label": pl.String, "otherwise": pl.String},
         )
         places = once(accepted).select("digest", "path")
         return table.join(places, on="digest", how="left", maintain_order="left")

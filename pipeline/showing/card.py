@@ -190,7 +190,7 @@ def _content(review: Review) -> list[str]:
 def _remarks(review: Review) -> list[str]:
     """What was set aside, warned of, doubted or stands out: the first few, each list with its length."""
     doubted = [
-        f"{doubt.path}: labelled {doubt.label}, {doubt.predicted} says the champion ({doubt.probability:.3f})"
+        f"{doubt.path}: labelled {doubt.label}, seems to be {doubt.predicted} ({doubt.probability:.3f})"
         for doubt in review.doubts
     ]
     strange, astray = (

@@ -21,7 +21,6 @@ from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
-from pipeline.data.delta import once
 from pipeline.data.settings import Holdout
 from pipeline.data.store import Store
 from pipeline.images import pixels
@@ -35,11 +34,10 @@ from pipeline.judging.predictions import ANCHOR, CHALLENGER, CHAMPION, MARKS, An
 from pipeline.judging.settings import Evaluate
 from pipeline.judging.trust import Trust
 from pipeline.judging.verdict import Case
-from pipeline.learning import contenders, evidence, suspects
+from pipeline.learning import contenders, evidence
 from pipeline.learning.contenders import Contender
 from pipeline.learning.evidence import Told
 from pipeline.learning.settings import Repeatable
-from pipeline.learning.suspects import Suspect
 from pipeline.registry.client import Registry
 from pipeline.registry.settings import RegisteredModel
 from pipeline.showing import plots, sheet
@@ -84,15 +82,13 @@ def run(paths: Paths) -> None:
     sure = _confidences(predictions, logits, models)
     accepted = files.read_table(paths.accepted / "images.parquet")
     past = _past(pins, predictions, settings, paths.scratch)
-    told = _trust(models, images, accepted, settings.evaluate.max_wrong)
+    told = _told(models, images, accepted, settings.evaluate.max_wrong)
     case = _case(trained, pins, images.labels, told.trust if told else None)
     _refuse_one_model(logits, pins.pin, trained, paths.model / "weights.npz")
     _refuse_broken(predictions, case, settings.evaluate, past)
     judged = verdict.of(predictions, case, settings.evaluate, past)
     score = predictions.score(settings.evaluate.metric)
     advice = _advice(judged, score, trained, models.challenger.description, images, settings)
-    doubts = suspects.found(models.champion, images, settings.evaluate.suspicious) if models.champion else []
-    doubted = _named(doubts, accepted)
 
     judgement = _judgement(judged, advice, case)
     files.sweep(paths.evaluation)
@@ -100,8 +96,6 @@ def run(paths: Paths) -> None:
     files.write_table(paths.evaluation / PREDICTIONS, predictions.table())
     if past:
         files.write_table(paths.evaluation / "history.parquet", past.table(predictions))
-    if told:
-        files.write_table(paths.evaluation / DOUBTS, told.table(accepted))
     picture = plots.curves(trained.history, trained.best_epoch, trained.stop_reason, trained.is_chosen)
     files.write(paths.evaluation / "curves.png", picture)
     confusion = plots.confusion(scores[CHALLENGER].confusion, images.labels)
@@ -111,10 +105,8 @@ def run(paths: Paths) -> None:
     files.write(paths.confusion, _csv(predictions).encode())
     evaluation = _evaluation(predictions, scores, models.champion, past)
     _calibrated(evaluation, sure, settings.evaluate.min_probability).write(paths.scores)
-    artifact.write_list(paths.evaluation / "suspicious.json", [doubt for doubt, _ in doubted])
-    if doubted:
-        files.write(paths.evaluation / "suspicious.png", sheet.draw([_panel(doubted, settings, paths.scratch)]))
-    _say(judgement, [doubt for doubt, _ in doubted], paths.evaluation)
+    suspected = _suspected(told, accepted, settings, paths)
+    _say(judgement, suspected, paths.evaluation)
 
 
 class _Contenders(NamedTuple):
@@ -197,13 +189,13 @@ def _past(pins: Champion, predictions: Predictions, settings: Settings, scratch:
     return History.of(before, predictions, pins.pin.version, called)
 
 
-def _trust(models: _Contenders, images: Dataset, accepted: "pl.DataFrame", max_wrong: float | None) -> Told | None:
-    """What can be believed of the labels that are new to the champion; None without one, or if nobody asks."""
-    if models.champion is None or max_wrong is None:
+def _told(models: _Contenders, images: Dataset, accepted: "pl.DataFrame", max_wrong: float | None) -> Told | None:
+    """What can be believed of the labels that are new to the champion; None without one."""
+    if models.champion is None:
         return None
     contrasts = dict(accepted.select("digest", "contrast").iter_rows())
     gathered, digests = evidence.gather(images, models.champion, models.challenger, contrasts)
-    return Told(trust.assess(gathered, max_wrong), gathered, digests)
+    return Told(trust.assess(gathered, 1 if max_wrong is None else max_wrong), gathered, digests)
 
 
 def _case(trained: Training, pins: Champion, labels: Sequence[str], told: Trust | None) -> Case:
@@ -290,46 +282,38 @@ def _judgement(judged: Verdict, advice: Sequence[str], case: Case) -> Judgement:
     )
 
 
-def _named(suspected: Sequence[Suspect], accepted: "pl.DataFrame") -> list[tuple[Doubt, str]]:
-    """The doubts with their images' paths and digests, the most confident first.
-
-    Args:
-        suspected: the images.
-        accepted: columns digest, path.
-    """
-    places = dict(once(accepted).select("digest", "path").iter_rows())
-    named = [
-        (
-            Doubt(
-                path=places.get(one.digest, one.digest),
-                label=one.label,
-                predicted=one.predicted,
-                probability=one.probability,
-            ),
-            one.digest,
-        )
-        for one in suspected
-    ]
-    return sorted(named, key=lambda pair: (-pair[0].probability, pair[0].path))
-
-
-def _panel(doubted: Sequence[tuple[Doubt, str]], settings: Settings, scratch: Path) -> sheet.Panel:
-    """The most doubtful as thumbnails."""
+def _suspected(told: Told | None, accepted: "pl.DataFrame", settings: Settings, paths: Paths) -> list[Doubt]:
+    """Write what is doubted of the new labels. Returns those images that likely have another label."""
     import polars as pl
 
-    shown = doubted[:TILES]
-    rows = pl.DataFrame({"digest": [digest for _, digest in shown], "path": [doubt.path for doubt, _ in shown]})
-    limits = pixels.limits(settings.validate_)
+    suspected: list[Doubt] = []
+    if told:
+        doubts = told.table(accepted)
+        files.write_table(paths.evaluation / DOUBTS, doubts)
+        doubtful = doubts.filter(pl.col("probability") >= settings.evaluate.suspicious, pl.col("doubt") > 0)
+        named = doubtful.select("path", "label", "probability", predicted="otherwise")
+        suspected = [Doubt(**row) for row in named.iter_rows(named=True)]
+        if suspected:
+            files.write(paths.evaluation / "suspicious.png", sheet.draw([_panel(doubtful, settings, paths.scratch)]))
+    artifact.write_list(paths.evaluation / "suspicious.json", suspected)
+    return suspected
+
+
+def _panel(doubted: "pl.DataFrame", settings: Settings, scratch: Path) -> sheet.Panel:
+    """The most doubtful as thumbnails."""
+    shown, limits = doubted.head(TILES), pixels.limits(settings.validate_)
+    rows = shown.select("digest", "path")
     pictures = pixels.pictures(Store(Path()), rows, limits, scratch, "evaluate: suspicious labels")
     tiles = tuple(
         sheet.Tile(
             picture,
-            f"{doubt.predicted}? (labelled {doubt.label}, {doubt.probability:.2f}) {Path(doubt.path).name}",
+            f"{row['otherwise']}? (labelled {row['label']}, {row['probability']:.2f}) {Path(row['path']).name}",
             "warning",
         )
-        for (doubt, _), picture in zip(shown, pictures, strict=True)
+        for row, picture in zip(shown.iter_rows(named=True), pictures, strict=True)
     )
-    return sheet.Panel("suspicious labels", "the champion doubts them", tiles, len(doubted) - len(tiles))
+    why = "models that did not learn them doubt them"
+    return sheet.Panel("suspicious labels", why, tiles, len(doubted) - len(tiles))
 
 
 def _evaluation(
@@ -392,6 +376,7 @@ def _say(judgement: Judgement, doubts: Sequence[Doubt], folder: Path) -> None:
     against = f"against v{judgement.champion}" if judgement.champion else "without a champion"
     print(f"evaluate: {judgement.decision} {against}: {'; '.join(judgement.reasons)}")
     for doubt in doubts[:SHOWN]:
-        print(f"evaluate: warning: {doubt.path!r} is labelled {doubt.label}; {doubt.predicted}, says the champion")
+        other = f"{doubt.predicted}, say models that did not learn it"
+        print(f"evaluate: warning: {doubt.path!r} is labelled {doubt.label}; {other}")
     if len(doubts) > SHOWN:
         print(f"evaluate: warning: and {len(doubts) - SHOWN} more new images; see {folder}/suspicious.png")

@@ -230,7 +230,7 @@ def test_what_was_set_aside_warned_of_and_doubted_is_told_with_its_reason():
     text = drawn(reason="because")
     assert remarks(text, "1 file set aside") == ["- data/cat/1.png: because"]
     assert remarks(text, "1 warning") == ["- because"]
-    assert remarks(text, "1 suspicious label") == ["- data/cat/2.png: labelled cat, cat says the champion \\(0.988\\)"]
+    assert remarks(text, "1 suspicious label") == ["- data/cat/2.png: labelled cat, seems to be cat \\(0.988\\)"]
 
 
 def test_where_nothing_was_found_nothing_is_said():
