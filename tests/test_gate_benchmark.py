@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import gate as benchmark
 from benchmarks import gate_slices
+from benchmarks.workspace import CHECKOUT
 from pipeline.judging import lifetime
 from pipeline.judging.settings import Bound
 
@@ -132,6 +133,25 @@ def test_what_is_done_in_a_clean_pair_loses_no_image_of_a_slice(kind: str) -> No
     assert np.abs(members.sums(pairs.lost) / members.sizes)[members.sizes > 50].max() < 0.12
     assert (pairs.lost == plain.lost).all() == (kind != "uneven")
     assert (pairs.challenger == plain.challenger).all() == (kind == "equal")
+
+
+def test_the_readme_says_what_was_measured() -> None:
+    made = json.loads((CHECKOUT / "benchmarks/results/gate.json").read_text())
+    said = " ".join((CHECKOUT / "README.md").read_text().split())
+    lives = made["lives"]
+    broken = max(row["promise"]["broken"] for row in lives)
+    kept = made["targets"]["of the true gain of the step alone, kept in the worst case"]["found"]
+    assert f"at most {broken:.1%} broke it, in the worst of {len(lives)} kinds of lives, and" in said
+    assert f"at least {kept:.0%} of the gain was kept" in said
+    found = min(row["found"] for row in made["slices"] if row["differing"] == 0.05 and "planted" in row)
+    false = max(row["found"] for row in made["slices"] if row["differing"] == 0.05 and "clean" in row)
+    assert f"{found:.1%} or more are found, and {false:.1%} or fewer of clean pairs have a slice named" in said
+    for images, points in ((1000, 5.2), (10_000, 1.7)):
+        promised = 100 * lifetime.promised(images, 0, 1, RULES.margin, RULES.risk or 1)
+        assert promised == pytest.approx(points, abs=0.05)
+        assert f"{points} " in said
+    assert made["ok"] == all(target["ok"] for target in made["targets"].values())
+    assert (CHECKOUT / "benchmarks/results/gate.md").read_text() == benchmark.page(made)
 
 
 def test_the_targets_are_about_the_worst_of_what_is_asked() -> None:

@@ -24,7 +24,7 @@ RISK = 0.03
 """Probability that chance makes any slice stand out from the whole. It is less than the 5 % that are promised, because
 images of a slice may flip more often than others that are as hard (`python -m benchmarks.gate`)."""
 
-RISK_OF_FALL = 0.04
+RISK_OF_FALL = 0.03
 """Probability that chance makes a slice seem to have fallen by itself. That is all that keeps a slice from being named
 of which the challenger is only less sure: in the benchmark 6 % of pairs with such a slice have one that is named."""
 
