@@ -313,17 +313,17 @@ def test_what_lacks_one_view_is_decoded_once_for_all(tmp_path, put, limits, coun
 
 def test_the_views_of_a_cycle_are_the_models_and_where_it_is_another_the_champions(settings):
     canvas = settings.prepare.model_copy(update={"image_size": 8, "channels": 3})
-    assert pixels.views(canvas, samples.champion(None)) == (View(8),)
-    assert pixels.views(canvas, samples.champion()) == (View(8),)
+    assert pixels.views(canvas, [None]) == (View(8),)
+    assert pixels.views(canvas, [samples.champion().pin]) == (View(8),)
     other = samples.champion(model=samples.description(image_shape=(4, 4, 1)))
-    assert pixels.views(canvas, other) == (View(8), View(4, 1))
+    assert pixels.views(canvas, [other.pin]) == (View(8), View(4, 1))
 
 
 def test_a_champion_that_was_trained_on_another_fit_has_a_view_of_its_own(settings):
     canvas = settings.prepare.model_copy(update={"image_size": 8, "channels": 3, "fit": "pad"})
     earlier = samples.champion()  # its description does not say how, as those of before
-    assert pixels.views(canvas, earlier) == (View(8, 3, "pad"), View(8, 3, "crop"))
-    assert pixels.views(canvas, samples.champion(model=samples.description(fit="pad"))) == (View(8, 3, "pad"),)
+    assert pixels.views(canvas, [earlier.pin]) == (View(8, 3, "pad"), View(8, 3, "crop"))
+    assert pixels.views(canvas, [samples.champion(model=samples.description(fit="pad")).pin]) == (View(8, 3, "pad"),)
 
 
 @pytest.mark.parametrize("fit", ["pad", "stretch"])

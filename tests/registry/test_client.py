@@ -336,8 +336,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path)
 
 def test_the_pinned_ledger_is_empty_without_a_parent_and_has_the_columns_that_are_asked_for(settings, place):
     reg = Registry(settings.resolve)
-    assert reg.pinned_ledger(samples.parent(None), place).columns == [*ledger.COLUMNS]
-    assert reg.pinned_ledger(samples.parent(None), place, ["digest"]).columns == ["digest"]
+    assert reg.pinned_ledger(None, place).columns == [*ledger.COLUMNS]
+    assert reg.pinned_ledger(None, place, ["digest"]).columns == ["digest"]
 
 
 @pytest.mark.usefixtures("place")
@@ -348,5 +348,5 @@ def test_the_pinned_ledger_is_that_of_its_run(settings, tmp_path):
     run.upload(table, registry.LEDGER)
     pin = samples.pin(1, files={registry.LEDGER: files.sha256_file(table)}).model_copy(update={"run_id": run.run_id})
     pinned = samples.parent(None).model_copy(update={"pin": pin})
-    assert reg.pinned_ledger(pinned, tmp_path / "objects").schema == ledger.empty().schema
-    assert reg.pinned_ledger(pinned, tmp_path / "objects", ["rank", "digest"]).columns == ["rank", "digest"]
+    assert reg.pinned_ledger(pinned.pin, tmp_path / "objects").schema == ledger.empty().schema
+    assert reg.pinned_ledger(pinned.pin, tmp_path / "objects", ["rank", "digest"]).columns == ["rank", "digest"]
