@@ -137,9 +137,9 @@ RERUNS = {
     (V, P): ("checking/settings.py "),
     (D,): ("data/comparison.py data/inventory.py data/removals.py stages/detect.py "),
     (E,): (
-        "artifacts/evaluation.py judging/doubts.py judging/drops.py judging/gate.py judging/parts.py "
-        "judging/predictions.py judging/selftest.py judging/slices.py judging/slicing.py judging/trust.py "
-        "judging/verdict.py learning/contenders.py learning/crossfit.py learning/evidence.py learning/suspects.py "
+        "artifacts/evaluation.py judging/doubts.py judging/drops.py judging/gate.py judging/history.py "
+        "judging/parts.py judging/predictions.py judging/selftest.py judging/slices.py judging/slicing.py "
+        "judging/trust.py judging/verdict.py learning/contenders.py learning/crossfit.py learning/evidence.py "
         "showing/plots.py stages/evaluate.py "
     ),
     (P,): (

@@ -29,7 +29,7 @@ NAMED = 3
 
 
 @dataclass(frozen=True)
-class Parts:
+class Breakdown:
     """How labels and slices fare, of the images whose labels the champion knows."""
 
     labels: tuple[Drop, ...]
@@ -64,7 +64,7 @@ class Parts:
             yield f"{counted(len(small), 'label')} {have} too few holdout images to tell a fall: {names}{more}"
 
 
-def of(predictions: Predictions, evaluate: Evaluate, past: History | None = None) -> Parts:
+def of(predictions: Predictions, evaluate: Evaluate, past: History | None = None) -> Breakdown:
     """How the parts fare.
 
     Args:
@@ -76,13 +76,13 @@ def of(predictions: Predictions, evaluate: Evaluate, past: History | None = None
     digests = np.array(predictions.digests, object)[familiar].tolist()
     must_not_fall = evaluate.worse_slices == "reject"
     if not digests:
-        return Parts((), (), (), must_not_fall)
+        return Breakdown((), (), (), must_not_fall)
     pairs = _pairs(predictions, familiar)
     fallen: tuple[Drop, ...] = ()
     if evaluate.max_drop is not None:
         fallen = drops.judge(pairs, Membership.of(_labels(predictions, familiar), digests), evaluate.max_drop)
     worse = slices.judge(pairs, Membership.of(predictions.slices, digests), SEED)
-    return Parts(fallen, worse, _forgotten(predictions, evaluate.max_forgotten, past), must_not_fall)
+    return Breakdown(fallen, worse, _forgotten(predictions, evaluate.max_forgotten, past), must_not_fall)
 
 
 def _forgotten(predictions: Predictions, allowed: float | None, past: History | None) -> tuple[Drop, ...]:
