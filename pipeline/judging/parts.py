@@ -73,7 +73,21 @@ def of(predictions: Predictions, evaluate: Evaluate) -> Parts:
     fallen: tuple[Drop, ...] = ()
     if evaluate.max_drop is not None:
         fallen = drops.judge(pairs, Membership.of(_labels(predictions, familiar), digests), evaluate.max_drop)
-    return Parts(fallen, slices.judge(pairs, Membership.of(predictions.slices, digests), SEED), must_not_fall)
+    told = Membership.of(predictions.slices, digests, slices.LEAST)
+    return Parts(fallen, slices.judge(pairs, told, SEED), must_not_fall)
+
+
+def unseen(predictions: Predictions) -> Iterator[str]:
+    """Says which labels have no image that judges: whatever a challenger makes of them, no verdict tells it."""
+    judged = set(predictions.labels.tolist())
+    names = [name for number, name in enumerate(predictions.names) if number not in judged]
+    if names:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        have, them = ("has", "it") if len(names) == 1 else ("have", "them")
+        yield (
+            f"{counted(len(names), 'label')} {have} no holdout image, so nothing is known of {them}: "
+            f"{', '.join(names[:NAMED])}{more}"
+        )
 
 
 def _pairs(predictions: Predictions, rows: np.ndarray) -> Pairs:

@@ -26,7 +26,7 @@ from pipeline.data.settings import Holdout
 from pipeline.data.store import Store
 from pipeline.images import pixels
 from pipeline.images.settings import DecodingLimits
-from pipeline.judging import calibration, metrics, reach, selftest, trust, verdict
+from pipeline.judging import calibration, metrics, parts, reach, selftest, trust, verdict
 from pipeline.judging.calibration import Confidence
 from pipeline.judging.gate import Verdict
 from pipeline.judging.metrics import Scores
@@ -73,6 +73,7 @@ class Settings(Excerpt):
 def run(paths: Paths) -> None:
     """Write the verdict, with the numbers and pictures that explain it."""
     settings = params.load(paths.params, Settings)
+    (paths.evaluation / "verdict.json").unlink(missing_ok=True)  # an old one must not promote what could not be judged
     images, trained = dataset.read(paths.dataset), Training.read(paths.model / "training.json")
     pins = Champion.read(paths.champion)
     models = _Contenders.load(paths.model, pins, images.labels, settings, paths.scratch)
@@ -91,7 +92,7 @@ def run(paths: Paths) -> None:
     doubts = suspects.found(models.champion, images, settings.evaluate.suspicious) if models.champion else []
     doubted = _named(doubts, accepted)
 
-    judgement = _judgement(judged, advice, case)
+    judgement = _judgement(judged, [*parts.unseen(predictions), *advice], case)
     files.sweep(paths.evaluation)
     judgement.write(paths.evaluation / "verdict.json")
     files.write_table(paths.evaluation / PREDICTIONS, predictions.table())
@@ -329,7 +330,7 @@ def _evaluation(predictions: Predictions, scores: Mapping[str, Scores], champion
 def _champion_scores(theirs: Scores, champion: Contender, labels: Sequence[str]) -> ChampionScores:
     if all(map(champion.knows, labels)):
         return ChampionScores(accuracy=theirs.accuracy, loss=theirs.loss)
-    return ChampionScores(accuracy=theirs.accuracy)
+    return ChampionScores(accuracy=theirs.accuracy if champion.known.any() else 0.0)
 
 
 def _confidences(
@@ -339,7 +340,7 @@ def _confidences(
     return {
         who: Confidence.of(predictions.labels, logits[who], one.description.temperature)
         for who, one in models.by_name().items()
-        if who != ANCHOR
+        if who != ANCHOR and one.known.any()
     }
 
 
