@@ -75,7 +75,8 @@ def test_a_holdout_whose_labels_all_changed_promotes_nothing(lived: Project) -> 
 def test_a_champion_that_knows_none_of_the_labels_of_today_is_wrong_everywhere(lived: Project) -> None:
     lived.space.params(validate={"new_labels": "allow"}, prepare={"removed_labels": ["cat", "dog"]})
     lived.space.put("first", pictures(range(200, 230), "owl", "hen"))
-    take_out(lived, "first/cat", "first/dog", "more1/cat", "more1/dog", "more1")
+    lived.space.put("more1", pictures(range(300, 310), "owl", "hen"))
+    take_out(lived, "first/cat", "first/dog", "more1/cat", "more1/dog")
     done = lived.cycle()
     scores: dict[str, Any] = lived.space.read("evaluation.json")
     assert scores["champion"] == {"accuracy": 0.0}
