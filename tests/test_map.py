@@ -115,16 +115,12 @@ RERUNS = {
         "base/code.py base/errors.py base/files.py base/params.py base/paths.py data/delta.py data/settings.py "
         "data/splits.py "
     ),
-    (D, V, P, E): (
-        "base/git.py base/words.py data/origins.py data/store.py "
-    ),
+    (D, V, P, E): ("base/git.py base/words.py data/origins.py data/store.py "),
     (V, P, T, E): (
         "artifacts/features.py base/process.py data/ledger.py learning/settings.py registry/client.py "
         "registry/connection.py registry/memory.py registry/run.py registry/settings.py registry/version.py "
     ),
-    (D, V, P): (
-        "data/labels.py "
-    ),
+    (D, V, P): ("data/labels.py "),
     (P, T, E): (
         "artifacts/dataset.py data/dataset.py judging/paired.py learning/backend.py learning/checkpoint.py "
         "learning/cut.py learning/engine.py learning/model.py learning/networks.py learning/pretrained.py "
@@ -134,24 +130,12 @@ RERUNS = {
         "images/damage.py images/decoding.py images/jpeg.py images/pixels.py images/settings.py "
         "images/sniffing.py images/statistics.py images/workers.py showing/sheet.py showing/text.py "
     ),
-    (D, P): (
-        "data/sources.py "
-    ),
-    (P, E): (
-        "judging/lifetime.py judging/reach.py judging/settings.py "
-    ),
-    (P, T): (
-        "data/replay.py learning/freezing.py learning/ladder.py "
-    ),
-    (T, E): (
-        "judging/calibration.py judging/metrics.py learning/head.py "
-    ),
-    (V, P): (
-        "checking/settings.py "
-    ),
-    (D,): (
-        "data/comparison.py data/inventory.py data/removals.py stages/detect.py "
-    ),
+    (D, P): ("data/sources.py "),
+    (P, E): ("judging/lifetime.py judging/reach.py judging/settings.py "),
+    (P, T): ("data/replay.py learning/freezing.py learning/ladder.py "),
+    (T, E): ("judging/calibration.py judging/metrics.py learning/head.py "),
+    (V, P): ("checking/settings.py "),
+    (D,): ("data/comparison.py data/inventory.py data/removals.py stages/detect.py "),
     (E,): (
         "artifacts/evaluation.py judging/doubts.py judging/drops.py judging/gate.py judging/parts.py "
         "judging/predictions.py judging/selftest.py judging/slices.py judging/slicing.py judging/trust.py "
