@@ -40,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         run = _module(command).run
         code = run(Paths()) if command in STAGES else run(**arguments)
     except PipelineError as error:
-        print(f"{command}: error: {error}", file=sys.stderr)
+        from pipeline.showing import text
+
+        print(f"{command}: error: {text.visible(error)}", file=sys.stderr)  # what people wrote may break the line
         if command in STAGES:
             _report(command, str(error))
         return error.exit_code

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import json
 import os
 import shlex
 import shutil
@@ -15,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
+from urllib.parse import quote
 
 import numpy as np
 import polars as pl
@@ -98,6 +100,14 @@ def relocate(database: Path, old: str, new: str) -> None:
         connection.commit()
 
 
+def forget_places() -> None:
+    """Let MLflow ask anew where the artifacts of runs are: it remembers it by run, and copies have the same runs."""
+    if "mlflow" in sys.modules:
+        from mlflow.tracking._tracking_service import utils
+
+        utils._artifact_repos_cache.clear()
+
+
 class InProcess(Workspace):
     """A workspace whose `dvc add` runs in this process: most tests begin with one, and DVC takes a second to start."""
 
@@ -136,7 +146,10 @@ class Project:
     def copy(self, root: Path) -> "Project":
         """The same project at another place: a cycle is made once, and each test goes on from a copy of it."""
         shutil.copytree(self.root, root, symlinks=True)
-        relocate(root / "store/mlflow.db", str(self.root), str(root))
+        places = {str(self.root): str(root), quote(str(self.root)): quote(str(root))}  # as a path and in an address
+        for old, new in places.items():
+            relocate(root / "store/mlflow.db", old, new)
+        forget_places()
         space = Workspace(root, workspace.environment(root))
         space.keep_images_in(root / "store/remote")
         return Project(space)
@@ -203,6 +216,36 @@ class Project:
         number = version or max(int(one.version) for one in every)
         self.mlflow.set_registered_model_alias("evergreen", "champion", str(number))
         return number
+
+    def artifact(self, version: int, name: str) -> Path:
+        """Where the registry keeps an artifact of a version."""
+        run_id = self.mlflow.get_model_version("evergreen", str(version)).run_id
+        return self.root / "store/artifacts" / str(run_id) / "artifacts" / name
+
+    def relist(self, version: int, **changes: Any) -> None:
+        """Change keys of a version's lineage, as if it had been registered so; None takes a key out."""
+        path = self.artifact(version, "lineage/lineage.json")
+        lineage = {**json.loads(path.read_text()), **changes}
+        path.write_text(
+            json.dumps({key: value for key, value in lineage.items() if key not in changes or value is not None})
+        )
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.mlflow.set_model_version_tag("evergreen", str(version), "evergreen.lineage", digest)
+        self.forget()
+
+    def replace(self, version: int, name: str, content: bytes | None) -> None:
+        """Let a version have other bytes under the name of an artifact, or not list it, as if registered so."""
+        files = json.loads(self.artifact(version, "lineage/lineage.json").read_text())["files"]
+        files.pop(name)
+        if content is not None:
+            self.artifact(version, name).write_bytes(content)
+            files[name] = hashlib.sha256(content).hexdigest()
+        self.relist(version, files=files)
+
+    def forget(self) -> None:
+        """Lose what was downloaded: a machine that has only the registry."""
+        shutil.rmtree(self.root / "data/scratch/objects", ignore_errors=True)
+        (self.root / "data/scratch/registry.json").unlink(missing_ok=True)
 
     def track(self, *batches: str, message: str = "Data", date: str | None = None) -> None:
         """`dvc add` batches and commit."""

@@ -30,7 +30,7 @@ SETTINGS: dict[str, type[Excerpt]] = {
 }
 RERUN_NOTHING = {"budget", "checkpoint"}
 """Sections that change when a model is trained and not which."""
-ONLY_SAID = {"prepare": {"evaluate.margin", "evaluate.confidence", "evaluate.risk"}}
+ONLY_SAID = {"prepare": {"evaluate.metric", "evaluate.margin", "evaluate.confidence", "evaluate.risk"}}
 """Keys that a stage tells something from on the screen; what it makes does not depend on them."""
 
 D, V, P, T, E = "detect", "validate", "prepare", "train", "evaluate"
@@ -161,9 +161,9 @@ RERUNS = {
         "commands/checkpoints.py commands/explain.py commands/merge.py commands/run.py commands/trace.py "
         "commands/ui.py commands/weights.py data/archives.py data/conflicts.py data/exports.py data/layouts.py "
         "data/matching.py data/placing.py data/scan.py data/tracking.py data/trigger.py data/versions.py "
-        "data/worktree.py images/traits.py learning/advice.py learning/architecture.py learning/fitting.py "
-        "learning/torch_file.py recipe.py registry/promotion.py registry/uses.py serving.py settings.py "
-        "showing/card.py stages/promote.py stages/resolve.py "
+        "data/worktree.py images/traits.py judging/kept.py learning/advice.py learning/architecture.py "
+        "learning/fitting.py learning/torch_file.py recipe.py registry/anchor.py registry/promotion.py "
+        "registry/uses.py serving.py settings.py showing/card.py stages/promote.py stages/resolve.py "
     ),
 }
 """Which stages rerun when the code of a module changes."""

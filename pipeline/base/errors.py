@@ -6,6 +6,7 @@ PipelineError (1)
 │   ├── ExpectationError Great Expectations refused the new images
 │   └── UnreadableError  a file that a stage wrote cannot be read
 ├── RegistryError (5)    the MLflow registry does not answer, or answers nonsense
+│   └── LostError        what was registered is gone, damaged, or of another Evergreen
 ├── ModelError (6)       the model cannot be built, continued or trained
 ├── GitError (7)         Git refuses to answer, or is not installed
 └── GateError (8)        the gate does not give the verdicts that it must
@@ -14,6 +15,7 @@ A message is one line: what happened, what was expected, what to do. Exit code 2
 """
 
 import errno
+import re
 import shlex
 from pathlib import Path
 
@@ -44,9 +46,18 @@ class UnreadableError(DataError):
     """A file that a stage wrote cannot be read; a stage can write it again."""
 
     def __init__(self, path: str | Path, fault: str) -> None:
-        """The remedy is for a file that DVC tracks: DVC would bring back a damaged one that its cache has too."""
+        """The remedy is for a file that DVC tracks: DVC would bring back a damaged one that its cache has too.
+
+        What came from the registry has its SHA-256 for a name, and its bytes are those that were registered.
+        """
         self.what = f"{path}: {fault}"
         """What is wrong with which file, for whoever cannot write it again and knows another remedy."""
+        if re.fullmatch("[0-9a-f]{64}", Path(path).name):
+            super().__init__(
+                f"{self.what}; so it was registered: use the version of Evergreen that did it, or move the alias that "
+                "names its version to another one"
+            )
+            return
         name = shlex.quote(str(path))
         size = f"-size {Path(path).stat().st_size}c " if Path(path).is_file() else ""
         same = f"find \"$(dvc cache dir)\" -type f {size}-exec cmp -s {name} {{}} ';' -delete"
@@ -59,6 +70,15 @@ class RegistryError(PipelineError):
     """The MLflow registry cannot be reached or does not hold what it should."""
 
     exit_code = 5
+
+
+class LostError(RegistryError):
+    """What was registered of a version is gone, damaged, or of another version of Evergreen."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        self.what = what
+        """What is wrong with which artifact, for whoever knows another remedy."""
+        super().__init__(f"{what}; {remedy}")
 
 
 class ModelError(PipelineError):

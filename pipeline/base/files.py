@@ -142,7 +142,27 @@ def parse_yaml(content: bytes | str) -> Any:
     """
     import yaml
 
-    return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+    try:
+        value = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+        has_end = _has_end(value, set(), set())
+    except (ValueError, KeyError, AttributeError, RecursionError) as error:
+        # A 13th month, `!!bool x`, brackets without end: PyYAML lets Python's errors pass.
+        raise yaml.YAMLError(str(error)) from None
+    if not has_end:
+        raise yaml.YAMLError("a list or mapping is inside of itself")
+    return value
+
+
+def _has_end(value: Any, above: set[int], seen: set[int]) -> bool:
+    """Whether no list or mapping is inside of itself, as aliases of YAML can make it; each is looked at once."""
+    if not isinstance(value, dict | list) or id(value) in seen:
+        return id(value) not in above
+    above.add(id(value))
+    seen.add(id(value))
+    inside = value.values() if isinstance(value, dict) else value
+    found = all(_has_end(one, above, seen) for one in inside)
+    above.discard(id(value))
+    return found
 
 
 def write_table(path: Path, table: "pl.DataFrame") -> None:

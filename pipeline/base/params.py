@@ -207,7 +207,7 @@ def _read(path: Path, kind: type[Section]) -> dict[str, Any]:
         raise ParamsError(
             f"{path}: no such file; restore it with `git checkout {path}`, or run this in the folder that holds it"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise ParamsError(
             f"{path}: not valid YAML ({reason}); mend it, or restore it with `git checkout {path}`"

@@ -2,8 +2,9 @@
 by."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import yaml
 
@@ -11,9 +12,9 @@ from pipeline.artifacts.evaluation import Judgement
 from pipeline.artifacts.lineage import HISTORY, PREDICTIONS, VERDICT, Lineage
 from pipeline.base import files, project
 from pipeline.base import params as parameters
-from pipeline.base.errors import ParamsError, RegistryError
+from pipeline.base.errors import LostError, ParamsError, RegistryError, UnreadableError
 from pipeline.base.params import Excerpt
-from pipeline.judging import history, verdict
+from pipeline.judging import history, kept, verdict
 from pipeline.judging.history import History
 from pipeline.judging.paired import Counts
 from pipeline.judging.predictions import CHAMPION, Predictions
@@ -24,6 +25,14 @@ from pipeline.registry.version import Version
 from pipeline.settings import Params
 
 EXAMPLE = "python -m pipeline explain 7 --as-if evaluate.margin=0.02"
+
+UNTOLD = ("max_wrong", "suspicious", "min_probability", "batch_size")
+"""Settings of section evaluate on which no verdict depends that comes of predictions alone."""
+
+DIGITS = 9
+"""Of a version's number, at most; a longer one is no number to a database."""
+
+Kind = TypeVar("Kind")
 
 
 class Judging(Excerpt):
@@ -48,25 +57,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(version: str | None, as_if: Sequence[str], params: Path, scratch: Path) -> int:
     """Say why a version got its verdict, or would get another one; nothing is trained or changed."""
-    registry, objects = Registry(parameters.load(params, Params).resolve), scratch / "objects"
+    today = parameters.load(params, Params)
+    registry, objects = Registry(today.resolve), scratch / "objects"
     which = _version(registry, version)
-    lineage = registry.lineage(which, objects)
-    judgement = Judgement.read(_artifact(registry, which, lineage, VERDICT, objects))
+    lineage = _lineage(registry, which, objects)
+    judgement = _read(registry, which, lineage, VERDICT, objects, Judgement.read)
+    predictions = _predictions(_read(registry, which, lineage, PREDICTIONS, objects, files.read_table), lineage, which)
     print(f"v{which.number} {_against(judgement)}: {judgement.decision}")
     for reason in judgement.reasons:
         print(f"  {reason}")
-    table = files.read_table(_artifact(registry, which, lineage, PREDICTIONS, objects))
-    predictions = Predictions.from_table(table, lineage.model.labels)
     past = None
     if HISTORY in lineage.files:
-        past = History.from_table(files.read_table(_artifact(registry, which, lineage, HISTORY, objects)))
+        past = _history(_read(registry, which, lineage, HISTORY, objects, files.read_table), predictions, which)
     if judgement.champion is not None:
         print("\n".join(_rows(predictions)))
     if past:
         print("\n".join(_since(past, predictions)))
     if as_if:
-        today = parameters.load(params, Judging).evaluate
-        settings = _as_if(lineage, as_if, today, which)
+        settings = _as_if(lineage, as_if, which, today.evaluate)
         again = verdict.of(predictions, _case(judgement), settings, past)
         print(f"with {', '.join(as_if)}: {again.decision}")
         for reason in again.reasons:
@@ -81,7 +89,7 @@ def _version(registry: Registry, number: str | None) -> Version:
             raise RegistryError(f"{registry.name} has no version yet; `dvc repro` makes the first one")
         return newest
     bare = number.removeprefix("v")
-    found = registry.find(int(bare)) if bare.isdecimal() else None
+    found = registry.find(int(bare)) if bare.isdecimal() and len(bare) <= DIGITS else None
     if found is None:
         raise RegistryError(
             f"{registry.name} has no version {number!r}; expected a number that the MLflow UI lists, e.g. 7"
@@ -89,26 +97,63 @@ def _version(registry: Registry, number: str | None) -> Version:
     return found
 
 
-def _artifact(registry: Registry, version: Version, lineage: Lineage, artifact: str, objects: Path) -> Path:
+def _lineage(registry: Registry, version: Version, objects: Path) -> Lineage:
+    try:
+        return registry.lineage(version, objects)
+    except LostError as error:
+        raise _unexplained(version, error.what) from None
+
+
+def _read(
+    registry: Registry, version: Version, lineage: Lineage, artifact: str, objects: Path, read: Callable[[Path], Kind]
+) -> Kind:
+    """What a version's cycle left of its verdict."""
     if artifact not in lineage.files:
         raise RegistryError(
             f"v{version.number} was registered before predictions were kept; its description in the MLflow UI has the "
             "verdict; the next cycle keeps them"
         )
-    return registry.download(version.run_id, artifact, lineage.files[artifact], objects)
+    try:
+        path = registry.download(version.run_id, artifact, lineage.files[artifact], objects)
+        return read(path)
+    except LostError as error:
+        raise _unexplained(version, error.what) from None
+    except UnreadableError as error:
+        raise _unexplained(version, f"{artifact} is {error.what.removeprefix(f'{path}: ')}") from None
+
+
+def _unexplained(version: Version, what: str) -> LostError:
+    return LostError(
+        f"v{version.number} cannot be explained: {what}",
+        "its description in the MLflow UI has the verdict; restore the file from a backup, or use the version of "
+        "Evergreen that registered it",
+    )
+
+
+def _predictions(table: Any, lineage: Lineage, version: Version) -> Predictions:
+    if fault := kept.fault(table, lineage.model.labels, has_champion=lineage.champion is not None):
+        raise _unexplained(version, f"{PREDICTIONS} is of another version of Evergreen, or damaged: {fault}")
+    return Predictions.from_table(table, lineage.model.labels)
+
+
+def _history(table: Any, predictions: Predictions, version: Version) -> History:
+    if fault := history.fault(table, predictions.digests):
+        raise _unexplained(version, f"{HISTORY} is of another version of Evergreen, or damaged: {fault}")
+    return History.from_table(table)
 
 
 def _against(judgement: Judgement) -> str:
     if judgement.champion is None:
         return "without a champion"
-    best = "" if judgement.anchor == judgement.champion else f", and v{judgement.anchor}, the best so far"
+    is_same = judgement.anchor in (None, judgement.champion)
+    best = "" if is_same else f", and v{judgement.anchor}, the best so far"
     return f"against v{judgement.champion}, the champion{best}"
 
 
 def _case(judgement: Judgement) -> Case:
     return Case(
         champion=judgement.champion,
-        anchor=judgement.anchor,
+        anchor=judgement.champion if judgement.anchor is None else judgement.anchor,
         judged=judgement.judged,
         outdated=judgement.outdated,
         is_champion=judgement.decision == "unchanged",
@@ -157,21 +202,34 @@ def _row(counts: Counts) -> str:
     return f"{total:>7,}  {before:>7.2f} %  {now:>8.2f} %  {now - before:>+7.2f}  {won:>3}  {lost:>4}"
 
 
-def _as_if(lineage: Lineage, changes: Sequence[str], today: Evaluate, version: Version) -> Evaluate:
-    """The settings that the version was judged by, with some changed; those that it had not yet are of today."""
-    section = {**today.model_dump(), **lineage.params["evaluate"]}
+def _as_if(lineage: Lineage, changes: Sequence[str], version: Version, today: Evaluate) -> Evaluate:
+    """The settings that the version was judged by, with some changed; what there was not then is as it is today."""
+    then, now = lineage.params.get("evaluate", {}), today.model_dump(mode="json")
+    section = {key: then.get(key, value) for key, value in now.items()}
+    changed: set[str] = set()
     for change in changes:
         name, equals, value = change.partition("=")
         key = name.removeprefix("evaluate.")
         if not equals or key == name:
             raise ParamsError(f"--as-if {change}: expected a setting of section evaluate, e.g. evaluate.margin=0.02")
+        if key in changed:
+            raise ParamsError(f"--as-if has {name} twice; expected each setting once; take one of the two out")
+        if key in UNTOLD:
+            told = ", ".join(f"evaluate.{one}" for one in now if one not in UNTOLD)
+            raise ParamsError(
+                f"--as-if {change}: predictions alone cannot tell what it would change; expected one of {told}; set "
+                "it in params.yaml, and `dvc repro` judges the last cycle again"
+            )
+        changed.add(key)
         section[key] = _value(change, value)
+    for key in [key for key in now if key not in then and key not in changed and key not in UNTOLD]:
+        print(f"v{version.number} was judged before there was evaluate.{key}; {now[key]} of params.yaml is taken")
     return parameters.checked({"evaluate": section}, Judging, f"--as-if on v{version.number}").evaluate
 
 
 def _value(change: str, value: str) -> object:
     try:
-        return yaml.safe_load(value)
+        return files.parse_yaml(value)
     except yaml.YAMLError:
         raise ParamsError(
             f"--as-if {change}: expected a value as params.yaml has it, e.g. evaluate.margin=0.02"

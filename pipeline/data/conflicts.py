@@ -57,7 +57,7 @@ def lock() -> Mapping[str, Any]:
         return files.parse_yaml(LOCK.read_bytes()) or {}
     except FileNotFoundError:
         return {}
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except yaml.YAMLError:
         raise DataError(
             f"{LOCK}: not valid YAML (a merge conflict?); delete it with `rm {LOCK}`, for the next cycle makes it anew "
             "and trains nothing twice"

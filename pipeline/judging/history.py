@@ -10,7 +10,8 @@ was learned.
 3. Negative flips of Yan et al. (CVPR 2021): images that an earlier champion got right, and the challenger wrong.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -89,6 +90,30 @@ class History:
         asked = self.is_right != UNASKED
         first = self.is_right[np.arange(len(asked)), asked.argmax(axis=1)]
         return np.where(asked.any(axis=1), first, UNASKED)
+
+
+def fault(table: "pl.DataFrame", digests: Sequence[str] | None = None) -> str:
+    """What is wrong with a table that was kept, in words; empty if it is what `History.table` writes.
+
+    Args:
+        table: see `History.table`.
+        digests: of the images that it has to have; None: any.
+    """
+    import polars as pl
+
+    for column in ("digest", "label"):
+        if column not in table.columns:
+            return f"it lacks the column {column}"
+        if table.schema[column] != pl.String or table[column].null_count():
+            return f"its column {column} is not all text"
+    for column in table.columns[2:]:
+        if not re.fullmatch(r"v\d{1,9}", column) or table.schema[column] != pl.Boolean:
+            return f"its column {column} is no version's"
+    if table["digest"].is_duplicated().any():
+        return "it has an image twice"
+    if digests is not None and set(table["digest"]) != set(digests):
+        return "its images are not those of the predictions"
+    return ""
 
 
 def _today(predictions: Predictions) -> "pl.DataFrame":

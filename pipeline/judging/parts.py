@@ -81,7 +81,7 @@ def of(predictions: Predictions, evaluate: Evaluate, past: History | None = None
     fallen: tuple[Drop, ...] = ()
     if evaluate.max_drop is not None:
         fallen = drops.judge(pairs, Membership.of(_labels(predictions, familiar), digests), evaluate.max_drop)
-    worse = slices.judge(pairs, Membership.of(predictions.slices, digests), SEED)
+    worse = slices.judge(pairs, Membership.of(predictions.slices, digests, slices.LEAST), SEED)
     return Breakdown(fallen, worse, _forgotten(predictions, evaluate.max_forgotten, past), must_not_fall)
 
 
@@ -106,6 +106,19 @@ def _forgotten(predictions: Predictions, allowed: float | None, past: History | 
 def _said_forgotten(one: Drop) -> str:
     points = f"{100 * one.allowed:g} points"
     return f"{one.change} since its images were first known, surely by more than {points} (evaluate.max_forgotten)"
+
+
+def unseen(predictions: Predictions) -> Iterator[str]:
+    """Says which labels have no image that judges: whatever a challenger makes of them, no verdict tells it."""
+    judged = set(predictions.labels.tolist())
+    names = [name for number, name in enumerate(predictions.names) if number not in judged]
+    if names:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        have, them = ("has", "it") if len(names) == 1 else ("have", "them")
+        yield (
+            f"{counted(len(names), 'label')} {have} no holdout image, so nothing is known of {them}: "
+            f"{', '.join(names[:NAMED])}{more}"
+        )
 
 
 def _pairs(predictions: Predictions, rows: np.ndarray) -> Pairs:

@@ -28,6 +28,10 @@ RISK_OF_FALL = 0.03
 """Probability that chance makes a slice seem to have fallen by itself. That is all that keeps a slice from being named
 of which the challenger is only less sure: in the benchmark 6 % of pairs with such a slice have one that is named."""
 
+LEAST = 4
+"""Images: fewer that are all lost are no sure fall at RISK_OF_FALL. A column with a value of its own for each image has
+nothing but such slices, and would cost as much as any other."""
+
 DEALT = 999
 """How often images are dealt anew; a p-value is at least one in a thousand."""
 

@@ -109,18 +109,20 @@ class Membership:
     """int (members,): numbers of images, slice after slice."""
 
     @classmethod
-    def of(cls, slices: "pl.DataFrame", digests: Sequence[str]) -> "Membership":
+    def of(cls, slices: "pl.DataFrame", digests: Sequence[str], at_least: int = 1) -> "Membership":
         """Look up the members.
 
         Args:
             slices: columns digest, slice and value, in any order; `Dataset.slices()` and whatever else is told of
                 images. Rows of other images and rows that are there twice do not matter.
             digests: of the images.
+            at_least: so many images has a slice that counts.
         """
         import polars as pl
 
         numbers = pl.DataFrame({"digest": list(digests)}, schema={"digest": pl.String}).with_row_index("image")
         rows = slices.select("digest", "slice", "value").drop_nulls().unique().join(numbers, on="digest")
+        rows = rows.filter(pl.len().over("slice", "value") >= at_least)
         rows = rows.sort("slice", "value", "image")
         found = rows.group_by("slice", "value", maintain_order=True).len()
         starts = np.cumsum([0, *found["len"]])[:-1]

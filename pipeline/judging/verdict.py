@@ -11,6 +11,11 @@ from pipeline.judging.settings import Evaluate
 
 DOUBTFUL = "new labels may be wrong, and yet not surely (evaluate.max_wrong), so only old images judge"
 
+ONLY_NEW = (
+    "new labels may be wrong, and yet not surely (evaluate.max_wrong), and no old image is left to judge: look at the "
+    "least believed ones in data/cycle/evaluation/doubts.parquet"
+)
+
 MEND = (
     "the labels of the new images cannot be trusted, so no model that learned them is promoted: look at the least "
     "believed ones in data/cycle/evaluation/doubts.parquet, mend them or remove them, `dvc add` the batch and commit"
@@ -54,7 +59,8 @@ def of(predictions: Predictions, case: Case, evaluate: Evaluate, past: History |
         return gate.unchanged(case.champion)
     on_new = predictions.hits_on_new
     # Wrong labels praise the model that learned them.
-    if (case.is_doubtful or not case.is_trusted) and not predictions.is_new.all():
+    is_only_new = bool(predictions.is_new.all())
+    if (case.is_doubtful or not case.is_trusted) and not is_only_new:
         predictions = predictions.of(~predictions.is_new)
     fared = parts.of(predictions, evaluate, past)
     familiar, known = (predictions.is_familiar(other) for other in (CHAMPION, ANCHOR))
@@ -74,10 +80,12 @@ def of(predictions: Predictions, case: Case, evaluate: Evaluate, past: History |
         held,
     )
     if case.is_doubtful:
-        judged = replace(judged, reasons=(*judged.reasons, *case.doubts, DOUBTFUL))
+        judged = replace(judged, reasons=(*judged.reasons, *case.doubts, ONLY_NEW if is_only_new else DOUBTFUL))
+    decision: Decision = "not enough evidence" if judged.decision == "promote" else judged.decision
     if not case.is_trusted:
-        decision: Decision = "not enough evidence" if judged.decision == "promote" else judged.decision
         return replace(judged, decision=decision, is_best=False, reasons=(*judged.reasons, *case.doubts, MEND))
+    if case.is_doubtful and is_only_new:
+        return replace(judged, decision=decision, is_best=False)
     if judged.decision == "promote" and fared.objections:
         # What was said for it is not why.
         return replace(judged, decision="reject", reasons=(*judged.reasons[:-1], *fared.remarks, *fared.objections))

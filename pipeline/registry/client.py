@@ -2,14 +2,14 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.features import FeatureIndex
 from pipeline.artifacts.lineage import FEATURES, LEDGER, Lineage
 from pipeline.artifacts.parent import Champion, Parent, Pin
 from pipeline.base import files, process
-from pipeline.base.errors import RegistryError, UnreadableError
+from pipeline.base.errors import LostError, RegistryError, UnreadableError
 from pipeline.data import ledger
 from pipeline.registry.connection import Connection, tracking_uri
 from pipeline.registry.memory import Memory
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LINEAGE = "lineage/lineage.json"
 """Run artifact, uploaded last: a run that has one is whole."""
+
+RESTORE = "restore it from a backup, or move the alias that names its version to another one"
 
 
 class Registry:
@@ -115,28 +117,29 @@ class Registry:
         """What a version was made from.
 
         Raises:
-            RegistryError: Evergreen did not register it, or another version of Evergreen did, in a way of its own.
+            LostError: Evergreen did not register it, or another version of Evergreen did, in a way of its own.
         """
         if version.lineage_digest is None:
-            raise RegistryError(
-                f"{self.name} v{version.number} was not registered by Evergreen (no tag evergreen.lineage); move the "
-                f"alias {self.alias} to a version that was, or choose another resolve.registered_model"
+            raise LostError(
+                f"{self.name} v{version.number} was not registered by Evergreen (no tag evergreen.lineage)",
+                f"move the alias {self.alias} to a version that was, or choose another resolve.registered_model",
             )
         path = self.download(version.run_id, LINEAGE, version.lineage_digest, objects)
         try:
             return Lineage.read(path)
         except UnreadableError as error:
             what = error.what.removeprefix(f"{path}: ")
-            raise RegistryError(
-                f"the lineage of {self.name} v{version.number} is {what}; use the version of Evergreen that registered "
-                f"it, or a newer one, or move the alias {self.alias} to a version that this one registered"
+            raise LostError(
+                f"the lineage of {self.name} v{version.number} is {what}",
+                "use the version of Evergreen that registered it, or a newer one, or move the alias "
+                f"{self.alias} to a version that this one registered",
             ) from None
 
     def download(self, run_id: str, artifact: str, sha256: str, objects: Path) -> Path:
         """A run's artifact as a local file, checked; kept in `objects` under its SHA-256.
 
         Raises:
-            RegistryError: it is not there, or its bytes are not those that were registered.
+            LostError: it is not there, or its bytes are not those that were registered.
         """
         kept = objects / sha256
         if kept.is_file() and files.sha256_file(kept) == sha256:
@@ -145,18 +148,28 @@ class Registry:
 
         # Else MLflow makes an empty database of its own where it stands, whatever it is told below.
         mlflow.set_tracking_uri(self.uri)
-        with tempfile.TemporaryDirectory() as folder, self._connection.reach():
-            path = mlflow.artifacts.download_artifacts(
-                run_id=run_id, artifact_path=artifact, dst_path=folder, tracking_uri=self.uri
-            )
-            content = Path(path).read_bytes()
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                with self._connection.reach():
+                    path = mlflow.artifacts.download_artifacts(
+                        run_id=run_id, artifact_path=artifact, dst_path=folder, tracking_uri=self.uri
+                    )
+                    content = Path(path).read_bytes()
+            except RegistryError:
+                if self._is_listed(run_id, artifact):
+                    raise
+                raise LostError(f"{artifact} of run {run_id} is not there any more", RESTORE) from None
         if files.sha256(content) != sha256:
-            raise RegistryError(
-                f"{artifact} of run {run_id} is damaged: SHA-256 {files.sha256(content)}, registered as {sha256}; "
-                "restore it from a backup, or move the alias to another version"
-            )
+            found = files.sha256(content)
+            raise LostError(f"{artifact} of run {run_id} is damaged: SHA-256 {found}, registered as {sha256}", RESTORE)
         files.write(kept, content)
         return kept
+
+    def _is_listed(self, run_id: str, artifact: str) -> bool:
+        """Whether the registry says that a run has an artifact."""
+        with self._connection.reach():
+            listed = self._client.list_artifacts(run_id, str(PurePosixPath(artifact).parent))
+        return artifact in {one.path for one in listed}
 
     def pinned_ledger(self, pin: Pin | None, objects: Path, columns: Sequence[str] = ledger.COLUMNS) -> "pl.DataFrame":
         """The ledger that the cycle of a version left, or some columns of it; empty without one."""

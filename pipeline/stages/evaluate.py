@@ -16,7 +16,7 @@ from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Champion, Pin
 from pipeline.artifacts.training import Training
 from pipeline.base import files, params
-from pipeline.base.errors import GateError
+from pipeline.base.errors import GateError, LostError, UnreadableError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
 from pipeline.data import dataset
@@ -25,7 +25,7 @@ from pipeline.data.settings import Holdout
 from pipeline.data.store import Store
 from pipeline.images import pixels
 from pipeline.images.settings import DecodingLimits
-from pipeline.judging import calibration, history, metrics, reach, selftest, trust, verdict
+from pipeline.judging import calibration, history, metrics, parts, reach, selftest, trust, verdict
 from pipeline.judging.calibration import Confidence
 from pipeline.judging.gate import Verdict
 from pipeline.judging.history import History
@@ -72,6 +72,7 @@ class Settings(Excerpt):
 def run(paths: Paths) -> None:
     """Write the verdict, with the numbers and pictures that explain it."""
     settings = params.load(paths.params, Settings)
+    (paths.evaluation / "verdict.json").unlink(missing_ok=True)  # an old one must not promote what could not be judged
     images, trained = dataset.read(paths.dataset), Training.read(paths.model / "training.json")
     pins = Champion.read(paths.champion)
     models = _Contenders.load(paths.model, pins, images.labels, settings, paths.scratch)
@@ -90,7 +91,7 @@ def run(paths: Paths) -> None:
     score = predictions.score(settings.evaluate.metric)
     advice = _advice(judged, score, trained, models.challenger.description, images, settings)
 
-    judgement = _judgement(judged, advice, case)
+    judgement = _judgement(judged, [*parts.unseen(predictions), *advice], case)
     files.sweep(paths.evaluation)
     judgement.write(paths.evaluation / "verdict.json")
     files.write_table(paths.evaluation / PREDICTIONS, predictions.table())
@@ -180,13 +181,25 @@ def _past(pins: Champion, predictions: Predictions, settings: Settings, scratch:
     """How the champions until now did on the holdout images; None without one."""
     if pins.pin is None:
         return None
-    lineage, before = pins.pin.lineage, None
-    if HISTORY in lineage.files:
-        registry = Registry(settings.resolve)
-        brought = registry.download(pins.pin.run_id, HISTORY, lineage.files[HISTORY], scratch / "objects")
-        before = files.read_table(brought)
-    called = dict(zip(pins.pin.called, lineage.model.labels, strict=True))
-    return History.of(before, predictions, pins.pin.version, called)
+    called = dict(zip(pins.pin.called, pins.pin.lineage.model.labels, strict=True))
+    return History.of(_brought(pins.pin, Registry(settings.resolve), scratch), predictions, pins.pin.version, called)
+
+
+def _brought(pin: Pin, registry: Registry, scratch: Path) -> "pl.DataFrame | None":
+    """The history that a version left; None if it left none, or that is lost: the verdict is about today."""
+    if HISTORY not in pin.lineage.files:
+        return None
+    try:
+        table = files.read_table(
+            registry.download(pin.run_id, HISTORY, pin.lineage.files[HISTORY], scratch / "objects")
+        )
+        fault = history.fault(table)
+    except (LostError, UnreadableError) as error:
+        fault = error.what
+    if not fault:
+        return table
+    print(f"evaluate: warning: the history of v{pin.version} is lost ({fault}); what was forgotten is told from now on")
+    return None
 
 
 def _told(models: _Contenders, images: Dataset, accepted: "pl.DataFrame", max_wrong: float | None) -> Told | None:
@@ -335,7 +348,7 @@ def _evaluation(
 def _champion_scores(theirs: Scores, champion: Contender, labels: Sequence[str]) -> ChampionScores:
     if all(map(champion.knows, labels)):
         return ChampionScores(accuracy=theirs.accuracy, loss=theirs.loss)
-    return ChampionScores(accuracy=theirs.accuracy)
+    return ChampionScores(accuracy=theirs.accuracy if champion.known.any() else 0.0)
 
 
 def _confidences(
@@ -345,7 +358,7 @@ def _confidences(
     return {
         who: Confidence.of(predictions.labels, logits[who], one.description.temperature)
         for who, one in models.by_name().items()
-        if who != ANCHOR
+        if who != ANCHOR and one.known.any()
     }
 
 

@@ -367,13 +367,13 @@ def _refuse_too_few(rows: "pl.DataFrame", outputs: list[str], prepare: Prepare) 
     import polars as pl
 
     present = ledger.present(rows.select("split", "label", "removed", "torn"))
-    for split in SPLITS:
-        count = len(present.filter(pl.col("split") == split))
+    counts = {split: len(present.filter(pl.col("split") == split)) for split in SPLITS}
+    for split, count in counts.items():
         if count < prepare.min_split:
             raise DataError(
                 f"{count} of {len(present)} images fall to {split}; expected at least {prepare.min_split} "
-                f"(prepare.min_split); add images, about {_enough(prepare)} in all, or change prepare.val_fraction and "
-                f"prepare.holdout_fraction{straddling.hint(rows)}"
+                f"(prepare.min_split); add about {_lacking(counts, prepare)} images more, which "
+                f"prepare.val_fraction and prepare.holdout_fraction share out{straddling.hint(rows)}"
             )
     trained = set(present.filter(pl.col("split") == "train")["label"].unique())
     there = set(present["label"].unique())
@@ -385,11 +385,15 @@ def _refuse_too_few(rows: "pl.DataFrame", outputs: list[str], prepare: Prepare) 
         )
 
 
-def _enough(prepare: Prepare) -> int:
-    """Images from which each split most likely has as many as it needs."""
-    train_fraction = 1 - prepare.val_fraction - prepare.holdout_fraction
-    smallest = min(prepare.val_fraction, prepare.holdout_fraction, train_fraction)
-    return int(1.5 * prepare.min_split / smallest) + 1
+def _lacking(counts: Mapping[Split, int], prepare: Prepare) -> int:
+    """New images with which each split most likely has as many as it needs; known ones never move.
+
+    About twice as many as in the mean: in 19 of 20 cases they are enough.
+    """
+    val, holdout = prepare.val_fraction, prepare.holdout_fraction
+    fractions = {"train": 1 - val - holdout, "val": val, "holdout": holdout}
+    lacking = {split: prepare.min_split - count for split, count in counts.items() if count < prepare.min_split}
+    return max(int((2 * lacks + 1) / fractions[split]) + 1 for split, lacks in lacking.items())
 
 
 def _decode(images: Images, parts: "dict[Split, pl.DataFrame]", seen: Sequence[Input], folder: Path) -> None:

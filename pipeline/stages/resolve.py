@@ -28,6 +28,7 @@ from pipeline.data.inventory import Inventory
 from pipeline.data.store import Store
 from pipeline.data.trigger import Change
 from pipeline.learning import pretrained
+from pipeline.registry import anchor
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import shown
 from pipeline.registry.version import FORMAT, Version, name
@@ -59,9 +60,10 @@ def run(paths: Paths) -> None:
     if cycle.on_recipe is None:
         _bring_weights(here)
         _refuse_unfit(parent, settings, paths.scratch)
+    judges = _champion(here, cycle)
     Sources(digest=cycle.data, sources=batches).write(paths.sources)
     parent.write(paths.parent)
-    _champion(here, cycle).write(paths.champion)
+    judges.write(paths.champion)
     for stage, digest in digests.items():
         files.write(paths.code / stage, f"{digest}\n".encode())
     files.write(paths.pretrained, f"{weights}\n".encode())
@@ -253,43 +255,13 @@ def _champion(here: _World, cycle: _Cycle) -> Champion:
     if cycle.champion is None:
         return Champion(pin=None, judged=judged)
     if cycle.on_recipe is None:
-        anchor, judged = _anchor(here, cycle.champion), judged + 1
+        best, judged = anchor.current(here.registry, cycle.champion, here.objects), judged + 1
+        for version in (cycle.champion, best):
+            anchor.refuse_lost(here.registry, version, cycle.champion, here.objects)
     else:
-        anchor = _found(here, then.anchor if then else None, cycle.champion)
+        best = anchor.of_then(here.registry, then.anchor if then else None, cycle.champion, here.objects)
     pin = _pin(here, cycle.champion)
-    return Champion(pin=pin, anchor=_pin(here, anchor) if anchor != cycle.champion else None, judged=judged)
-
-
-def _anchor(here: _World, champion: Version) -> Version:
-    """The best version that there ever was: what the alias says, unless the champion has taken its place.
-
-    A person who sets the champion back takes back what came after it, also as an anchor.
-    """
-    if champion.is_best:
-        return champion
-    anchor = here.registry.anchor()
-    if anchor is None or anchor.number > champion.number:
-        return _found(here, here.lineage(champion).anchor, champion)
-    if not anchor.is_whole:
-        print(
-            f"resolve: warning: alias {here.registry.anchor_alias} names v{anchor.number}, which Evergreen did not "
-            f"register; v{champion.number}, the champion, is taken as the best so far"
-        )
-        return champion
-    return anchor
-
-
-def _found(here: _World, number: int | None, champion: Version) -> Version:
-    """The anchor of this number; the champion where there was none, or where it was deleted since."""
-    if number is None:
-        return champion
-    anchor = here.registry.find(number)
-    if anchor is None:
-        print(
-            f"resolve: warning: v{number}, the best so far, is not in the registry any more; v{champion.number}, the "
-            "champion, takes its place"
-        )
-    return anchor or champion
+    return Champion(pin=pin, anchor=_pin(here, best) if best != cycle.champion else None, judged=judged)
 
 
 def _elder(here: _World, cycle: _Cycle) -> Elder | None:

@@ -125,6 +125,7 @@ def test_a_table_without_rows_keeps_its_columns_and_their_types(tmp_path):
         ("a: 1", {"a": 1}),
         (b"a: [x, 1.5, null]", {"a": ["x", 1.5, None]}),
         ("", None),
+        ("a: &a [1]\nb: [*a, *a]", {"a": [1], "b": [[1], [1]]}),
         ("gr\u00f6\u00dfe", "gr\u00f6\u00dfe"),
     ],
 )
@@ -133,8 +134,14 @@ def test_yaml_is_read_as_plain_values(content, value):
 
 
 @pytest.mark.parametrize(
-    "content", ["a: [", b"!!python/object/apply:os.mkdir [x]", "!!python/name:os.system"], ids=repr
-)
+    "content",
+    [
+        "a: [", b"!!python/object/apply:os.mkdir [x]", "!!python/name:os.system", b"a: \xff",
+        "a: 2024-13-45", "a: !!int x", "a: !!bool x", "!!timestamp 2001", "&a [*a]", "a: &a {b: *a}", "&a [[1, *a]]",
+        "[" * 5000, "[" * 5000 + "]" * 5000,
+    ],
+    ids=lambda content: repr(content)[:40],
+)  # fmt: skip
 def test_yaml_that_is_none_or_would_run_code_is_refused(content, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(yaml.YAMLError):

@@ -333,7 +333,9 @@ def test_a_number_must_be_finite(edited, name, value):
         edited({name: value})
 
 
-@pytest.mark.parametrize("content", ["train: [", "a: b: c", "\tx: 1", b"\xff\xfe\x00"], ids=repr)
+@pytest.mark.parametrize(
+    "content", ["train: [", "a: b: c", "\tx: 1", b"\xff\xfe\x00", "a: &a {b: *a}", "a: 2024-13-45"], ids=repr
+)
 def test_bad_yaml_is_one_line_with_the_remedy(tmp_path, content):
     path = tmp_path / "params.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())

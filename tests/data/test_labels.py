@@ -171,7 +171,13 @@ AGAIN = "mend it and `dvc add` the batch again"
         (b"label,file\n", r"line 1 is 'label,file'; expected `file,label`"),
         (b"file;label\n1.png;cat\n", r"line 1 is 'file;label'; expected `file,label`"),
         (b"file,more,label\n", r"line 1 is 'file,more,label'; expected `file,label`"),
+        (b"file\n1.png\n", r"line 1 is 'file'; expected `file,label`"),
+        (b"label\ncat\n", r"line 1 is 'label'; expected `file,label`"),
+        (b"file,group,site\n1.png,a,b\n", r"line 1 is 'file,group,site'; expected `file,label`"),
         (b"file,label,\n", r"line 1: '' cannot name a column; expected 1 to 64 letters, .*; mend it"),
+        (b'file,label,"a\nb"\n', r"line 1: 'a\\nb' cannot name a column"),
+        (b"file,label,=cmd()\n", r"line 1: '=cmd\(\)' cannot name a column"),
+        (b"file,label," + b"s" * 65 + b"\n", r"line 1: 's{65}' cannot name a column"),
         (b"file,label,<b>\n", r"line 1: '<b>' cannot name a column"),
         (b"file,label,\x1b[31m\n", r"line 1: '\\x1b\[31m' cannot name a column"),
         (b"file,label,group,GROUP\n", r"line 1 has the column 'group' twice; expected each once; mend it"),
@@ -220,7 +226,13 @@ AGAIN = "mend it and `dvc add` the batch again"
         "wrong order",
         "semicolons",
         "a column between",
+        "no label",
+        "no file",
+        "other columns",
         "no name",
+        "a line break as a column",
+        "a formula as a column",
+        "a long column",
         "markup as a column",
         "escape as a column",
         "two groups",
@@ -294,6 +306,20 @@ def test_groups_and_slices_are_read_by_column():
         "1.png": labels.Line("cat", "val", "p7", (("site", "north"), ("date", "2024-05-01"))),
         "2.png": labels.Line("dog", None),
     }
+
+
+@pytest.mark.parametrize(
+    "value", ["=cmd|' /C calc'!A0", "+1", "-2+3", "@x", "NaN", "1e308", "-0", "007", "true", "null"]
+)
+def test_a_value_is_the_text_that_stands_there(value):
+    content = f"file,label,group,site\n1.png,cat,{value},{value}\n"
+    assert labels.lines_of_csv("labels.csv", content.encode(), "") == {
+        "1.png": labels.Line("cat", None, value, (("site", value),))
+    }
+
+
+def test_a_group_of_spaces_is_none():
+    assert labels.lines_of_csv("labels.csv", b"file,label,group\n1.png,cat,  \n", "")["1.png"].group == ""
 
 
 def test_groups_and_slices_read_as_they_were_written():

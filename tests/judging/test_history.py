@@ -1,6 +1,6 @@
 """What was forgotten since it was learned, from what earlier champions said to the same images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import polars as pl
@@ -79,6 +79,23 @@ def test_an_image_with_another_label_begins_anew_and_a_renamed_label_does_not():
     today = made([0, 0], [1, 1], [1, 1])
     assert History.of(brought, today, 2, {"puss": "cat"}).is_right[:, 0].tolist() == [1, UNASKED]
     assert History.of(brought, today, 2, {}).is_right[:, 0].tolist() == [UNASKED, UNASKED]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda table: table, ""),
+        (lambda table: table.drop("label"), "it lacks the column label"),
+        (lambda table: table.with_columns(digest=1), "its column digest is not all text"),
+        (lambda table: table.rename({"v1": "x"}), "its column x is no version's"),
+        (lambda table: table.with_columns(v1=0.5), "its column v1 is no version's"),
+        (lambda table: pl.concat([table, table]), "it has an image twice"),
+        (lambda table: table.head(1), "its images are not those of the predictions"),
+    ],
+)
+def test_what_is_no_history_is_told(change: Callable[[pl.DataFrame], pl.DataFrame], expected: str):
+    given = made([0, 1], [1, 1], [1, 1])
+    assert history.fault(change(History.of(None, given, 1, {}).table(given)), given.digests) == expected
 
 
 def test_images_that_went_go():

@@ -1,12 +1,13 @@
 """Labels and slices that lost: the verdict says so, and what surely lost more than it may speaks against it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.judging import parts, verdict
+from pipeline.judging import parts, slices, verdict
 from pipeline.judging.predictions import ANCHOR, CHALLENGER, CHAMPION, Answers, Predictions
 from pipeline.judging.settings import Evaluate
 from pipeline.judging.verdict import Case
@@ -110,6 +111,36 @@ def test_of_many_parts_a_few_are_named(evaluate: Evaluate) -> None:
     judged = verdict.of(made({"cat": (380, 40, 0), "dog": (40, 10, 30)}, sites), CASE, lenient)
     assert sum("surely" in reason for reason in judged.reasons) == 3
     assert judged.reasons[-1] == "and 5 slices more like that"
+
+
+def test_a_label_without_holdout_images_is_said() -> None:
+    assert list(parts.unseen(made({"cat": (9, 0, 0), "dog": (9, 0, 0)}))) == [
+        "1 label has no holdout image, so nothing is known of it: owl"
+    ]
+    assert list(parts.unseen(made({"owl": (9, 0, 0)}))) == [
+        "2 labels have no holdout image, so nothing is known of them: cat, dog"
+    ]
+    assert not list(parts.unseen(made({"cat": (9, 0, 0), "dog": (9, 0, 0), "owl": (1, 0, 0)})))
+
+
+def test_where_labels_may_be_wrong_and_no_old_image_is_left_to_judge_nothing_is_promoted(evaluate: Evaluate) -> None:
+    predictions = made({"cat": (300, 100, 0), "dog": (60, 0, 0)})
+    case = replace(CASE, is_doubtful=True, doubts=("they look odd",))
+    assert verdict.of(predictions, case, evaluate).decision == "promote"
+    new = replace(predictions, is_new=np.ones(460, bool))
+    assert verdict.of(new, CASE, evaluate).decision == "promote"
+    judged = verdict.of(new, case, evaluate)
+    assert judged.decision == "not enough evidence"
+    assert not judged.is_best
+    assert judged.reasons[-2:] == ("they look odd", verdict.ONLY_NEW)
+
+
+@pytest.mark.parametrize("fallen", [slices.LEAST - 1, slices.LEAST])
+def test_fewer_images_than_the_least_are_no_sure_fall_and_cost_nothing(evaluate: Evaluate, fallen: int) -> None:
+    """The images that are lost have a value of their own: the smallest that can be told, or one image less."""
+    predictions = made({"cat": (2000, 40, 0), "dog": (20, 0, fallen)}, {"north": range(2060, 2060 + fallen)})
+    fared = parts.of(predictions, evaluate).slices
+    assert [one.is_worse for one in fared] == ([True] if fallen == slices.LEAST else [])
 
 
 def test_the_same_predictions_get_the_same_verdict(evaluate: Evaluate) -> None:

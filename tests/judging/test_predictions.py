@@ -79,6 +79,12 @@ def test_predictions_are_what_their_table_says(predictions: Predictions) -> None
     assert sorted(read.slices.iter_rows()) == sorted(SLICES.iter_rows())
 
 
+def test_a_model_that_knows_none_of_the_labels_is_never_right_by_chance() -> None:
+    unknown = Answers.of(np.full((5, 3), -1e9, np.float32), LABELS, np.zeros(3, bool))
+    assert not (unknown.predicted == LABELS).any()
+    assert not unknown.is_familiar.any()
+
+
 def test_without_a_champion_there_is_one_model(predictions: Predictions) -> None:
     alone = Predictions(
         NAMES, predictions.digests, LABELS, predictions.is_new, predictions.is_fresh, SLICES,

@@ -72,6 +72,12 @@ def test_logits_that_are_no_numbers_are_wrong_answers(worst):
     assert pairs.challenger_right[2]
 
 
+def test_slices_that_are_too_small_can_be_left_out():
+    members = Membership.of(table(*ROWS, *ROWS), ["a", "b", "c"], at_least=2)
+    assert members.names == (("camera", "1"), ("site", "north"))
+    assert members.images.tolist() == [0, 1, 1, 2]
+
+
 def test_counts_are_those_of_each_slice():
     right = np.array([[1, 1], [1, 0], [0, 1]], bool)
     pairs, members = Pairs(*right.T, *right.T.astype(float)), Membership.of(table(*ROWS), ["a", "b", "c"])

@@ -69,3 +69,20 @@ def trained(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Projec
         project.cycle()
 
     return made_once("after a cycle", make).copy(tmp_path / "trained")
+
+
+@pytest.fixture
+def lived(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Project:
+    """v1 is the anchor, v2 the champion: a person made it that."""
+
+    def make(root: Path) -> None:
+        project = Project.create(root, empty_database)
+        project.add("first", pictures(range(30), "cat", "dog"))
+        project.cycle()
+        project.add("more1", pictures(range(100, 112), "cat", "dog"))
+        project.cycle()
+        project.promote(2)
+        project.mlflow.set_model_version_tag("evergreen", "2", "evergreen.is_best", "false")
+        project.mlflow.set_registered_model_alias("evergreen", "champion-anchor", "1")
+
+    return made_once("lived", make).copy(tmp_path / "clone")

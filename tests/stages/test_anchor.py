@@ -1,10 +1,10 @@
 """The anchor: the best version so far, by which challengers are judged too, whatever becomes of it in the registry."""
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from project import Done, MadeOnce, Project, pictures
+from project import Done, Project, pictures
 
 ALIAS = "champion-anchor"
 
@@ -28,22 +28,6 @@ def grow(project: Project, number: int) -> Done:
     """A cycle with a few more images."""
     project.add(f"more{number}", pictures(range(100 * number, 100 * number + 12), "cat", "dog"))
     return project.cycle()
-
-
-@pytest.fixture
-def lived(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Project:
-    """v1 is the anchor, v2 the champion: a person made it that."""
-
-    def make(root: Path) -> None:
-        project = Project.create(root, empty_database)
-        project.add("first", pictures(range(30), "cat", "dog"))
-        project.cycle()
-        grow(project, 1)
-        project.promote(2)
-        project.mlflow.set_model_version_tag("evergreen", "2", "evergreen.is_best", "false")
-        project.mlflow.set_registered_model_alias("evergreen", ALIAS, "1")
-
-    return made_once("lived", make).copy(tmp_path / "clone")
 
 
 def test_the_first_champion_is_the_anchor(trained: Project) -> None:
@@ -144,3 +128,113 @@ def test_a_model_that_sees_other_images_can_be_the_anchor(lived: Project) -> Non
     assert pinned(lived) == 1
     rows = lived.table("evaluation/predictions.parquet")
     assert rows["anchor_truth"].null_count() == 0
+
+
+def weights_gone(project: Project) -> None:
+    project.artifact(1, "model/weights.npz").unlink()
+
+
+def weights_damaged(project: Project) -> None:
+    path = project.artifact(1, "model/weights.npz")
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+
+
+def all_gone(project: Project) -> None:
+    for path in project.artifact(1, "").rglob("*"):
+        if path.is_file():
+            path.unlink()
+
+
+def all_gone_and_no_alias(project: Project) -> None:
+    """Its number is in the champion's lineage."""
+    all_gone(project)
+    project.mlflow.delete_registered_model_alias("evergreen", ALIAS)
+
+
+def of_another_evergreen(project: Project) -> None:
+    project.relist(1, newer=1)
+
+
+@pytest.mark.parametrize(
+    ("lose", "what"),
+    [
+        (weights_gone, "model/weights.npz of run {run} is not there any more"),
+        (weights_damaged, "model/weights.npz of run {run} is damaged: SHA-256 "),
+        (all_gone, "lineage/lineage.json of run {run} is not there any more"),
+        (all_gone_and_no_alias, "lineage/lineage.json of run {run} is not there any more"),
+        (
+            of_another_evergreen,
+            "the lineage of evergreen v1 is of another version of Evergreen, or damaged: it has newer",
+        ),
+    ],
+)
+def test_an_anchor_that_cannot_judge_any_more_stops_the_cycle_at_its_beginning_and_the_way_out_works(
+    lived: Project, lose: Callable[[Project], None], what: str
+) -> None:
+    lose(lived)
+    lived.forget()
+    lived.add("more2", pictures(range(200, 212), "cat", "dog"))
+    done = lived.run("resolve")
+    assert done.code == 5
+    run_id = lived.mlflow.get_model_version("evergreen", "1").run_id
+    assert f"v1, the best so far, cannot judge any more: {what.format(run=run_id)}" in done.error
+    assert "or set the alias champion-anchor to v2, the champion, which then counts as the best so far" in done.error
+    lived.mlflow.set_registered_model_alias("evergreen", ALIAS, "2")
+    assert lived.run("resolve").code == 0
+    assert pinned(lived) is None
+
+
+def test_the_way_out_of_a_lost_anchor_holds_for_data_that_is_known_too(lived: Project) -> None:
+    grow(lived, 2)
+    lived.promote(2)
+    assert pinned(lived) == 1
+    all_gone(lived)
+    lived.forget()
+    done = lived.run("resolve")
+    assert done.code == 5
+    assert "v1, the best so far, cannot judge any more" in done.error
+    lived.mlflow.set_registered_model_alias("evergreen", ALIAS, "2")
+    assert lived.run("resolve").code == 0
+    assert pinned(lived) is None
+
+
+def test_a_champion_whose_weights_are_gone_is_told_before_anything_is_trained(lived: Project) -> None:
+    lived.artifact(2, "model/weights.npz").unlink()
+    lived.forget()
+    lived.add("more2", pictures(range(200, 212), "cat", "dog"))
+    done = lived.run("resolve")
+    assert done.code == 5
+    assert "is not there any more; restore it from a backup, or move the alias that names its version" in done.error
+    lived.promote(1)
+    assert lived.run("resolve").code == 0
+
+
+def test_weights_that_were_registered_as_no_weights_are_told_and_nothing_is_promoted(lived: Project) -> None:
+    lived.replace(1, "model/weights.npz", b"no weights")
+    lived.add("more2", pictures(range(200, 212), "cat", "dog"))
+    done = lived.upto("evaluate")
+    assert done.code == 4
+    assert "not a whole .npz of plain arrays" in done.error
+    assert "; so it was registered: use the version of Evergreen that did it, or move the alias" in done.error
+    assert lived.run("promote").code == 4
+    assert len(lived.mlflow.search_model_versions("name='evergreen'")) == 2
+    lived.mlflow.set_registered_model_alias("evergreen", ALIAS, "2")
+    assert lived.upto("evaluate").code == 0
+
+
+def test_an_anchor_of_before_there_were_formats_judges(lived: Project) -> None:
+    lived.mlflow.delete_model_version_tag("evergreen", "1", "evergreen.format")
+    lived.add("more2", pictures(range(200, 212), "cat", "dog"))
+    assert lived.run("resolve").code == 0
+    assert pinned(lived) == 1
+
+
+def test_a_champion_that_is_set_back_keeps_an_anchor_of_before_it(lived: Project) -> None:
+    grow(lived, 2)
+    lived.promote(3)
+    lived.mlflow.set_model_version_tag("evergreen", "3", "evergreen.is_best", "false")
+    lived.mlflow.set_registered_model_alias("evergreen", ALIAS, "1")
+    lived.promote(2)
+    lived.add("more3", pictures(range(300, 312), "cat", "dog"))
+    assert lived.run("resolve").code == 0
+    assert pinned(lived) == 1
