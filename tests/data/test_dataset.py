@@ -27,6 +27,7 @@ FACTS = {
     "num_known": 5,
     "num_computed": 0,
     "is_unchanged": False,
+    "label_counts": [2, 1],
 }
 
 
