@@ -320,16 +320,17 @@ def _evaluation(predictions: Predictions, scores: Mapping[str, Scores], champion
     recall = {label: value for label, value in zip(labels, ours.recall, strict=True) if value == value}
     return Evaluation(
         holdout_images=len(predictions.labels),
-        challenger=ChallengerScores(accuracy=ours.accuracy, loss=ours.loss, recall=recall),
+        challenger=ChallengerScores(
+            accuracy=ours.accuracy, balanced_accuracy=ours.balanced_accuracy, loss=ours.loss, recall=recall
+        ),
         champion=_champion_scores(scores[CHAMPION], champion, labels) if champion else ChampionScores(),
         negative_flips=counts.champion_only / counts.total if counts else None,
     )
 
 
 def _champion_scores(theirs: Scores, champion: Contender, labels: Sequence[str]) -> ChampionScores:
-    if all(map(champion.knows, labels)):
-        return ChampionScores(accuracy=theirs.accuracy, loss=theirs.loss)
-    return ChampionScores(accuracy=theirs.accuracy)
+    loss = theirs.loss if all(map(champion.knows, labels)) else None
+    return ChampionScores(accuracy=theirs.accuracy, balanced_accuracy=theirs.balanced_accuracy, loss=loss)
 
 
 def _confidences(
