@@ -35,7 +35,8 @@ class Lab:
 
         Returns:
             One entry per played cycle in each list: cycle, accuracy, passes, seconds, epochs, share, of an imbalanced
-            stream also as_trained and calibration_error (see `_as_trained`); and right: bool (cycles, test images), packed, of which only the tested ones count.
+            stream also as_trained and calibration_error (see `_as_trained`); and
+            right: bool (cycles, test images), packed, of which only the tested ones count.
         """
         stream, arm = STREAMS[trial.stream], ARMS[trial.arm]
         cycles = stream.make(self.images, np.random.default_rng(trial.seed))

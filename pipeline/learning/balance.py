@@ -51,8 +51,8 @@ def drawn(often: np.ndarray, labels: np.ndarray, by_label: np.ndarray, seed: int
     edges = np.cumsum(wanted)
     edges = np.concatenate([[0.0], edges * (count / edges[-1])]) if count else np.zeros(len(rows) + 1)
     edges[-1] = count  # not a rounding error less
-    times = np.diff(np.floor(edges + rng.random()).astype(np.int64))
-    return rng.permutation(np.repeat(rows, times))
+    places = np.floor(edges + rng.random()).astype(np.int64)
+    return rng.permutation(np.repeat(rows, places[1:] - places[:-1]))
 
 
 def again(order: np.ndarray) -> np.ndarray:

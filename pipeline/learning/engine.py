@@ -352,9 +352,7 @@ class Engine:
         model.fill(self.optimizer.variables, values.optimizer, "optimizer of checkpoint")
 
 
-def create(
-    description: Description, train: Train, pretrained: str | None = None, counts: Sequence[int] = ()
-) -> Engine:
+def create(description: Description, train: Train, pretrained: str | None = None, counts: Sequence[int] = ()) -> Engine:
     """A new network with its optimizer, on the devices and in the precision that `train` names.
 
     Args:

@@ -138,9 +138,7 @@ def test_weights_multiply_the_loss_of_each_image_counted_by_hand(parts, train):
 def test_weights_are_those_of_both_labels_of_a_mixed_image(parts, train):
     mixing = train.model_copy(update={"mixup": 0.4, "balance": "weights"})
     own, others = np.zeros(4, np.int64), np.ones(4, np.int64)
-    ends = [
-        gradients(mixing, own, parts, others, np.full(4, share, np.float32))[1] for share in (1.0, 0.0, 0.3)
-    ]
+    ends = [gradients(mixing, own, parts, others, np.full(4, share, np.float32))[1] for share in (1.0, 0.0, 0.3)]
     np.testing.assert_allclose(ends[2], 0.3 * ends[0] + 0.7 * ends[1], rtol=1e-4)
     plain = gradients(mixing.model_copy(update={"balance": None}), own, parts, others, np.zeros(4, np.float32))[1]
     np.testing.assert_allclose(ends[1], 7 / 2 * plain, rtol=1e-4)

@@ -166,7 +166,7 @@ def test_drawing_feeds_each_label_alike(parts, train, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("balance", ["weights", "drawing"])
-def test_balance_makes_a_rare_label_recognised(parts, train, tmp_path, balance):
+def test_balance_makes_a_rare_label_recognised(train, tmp_path, balance):
     """Squares that overlap so much that it is best to give all of them the frequent label."""
     rng = np.random.default_rng(3)
 

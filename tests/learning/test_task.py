@@ -35,9 +35,7 @@ def task(tmp_path: Path, settings: Params):
         for split, size in sizes.items():
             names = [f"{split}{at}" for at in range(size)]
             is_new = [split == "train" and at >= known for at in range(size)]
-            tables[split] = pl.DataFrame(
-                {"digest": names, "label": [0] * size} | dict.fromkeys(dataset.MARKS, is_new)
-            )
+            tables[split] = pl.DataFrame({"digest": names, "label": [0] * size} | dict.fromkeys(dataset.MARKS, is_new))
         written = dataset.write(
             folder, tables, labels=["cat"], image_shape=(8, 8, 3), fit="crop", inputs={"8x8x3": None}, num_images=9,
             num_added=new, num_computed=0,
