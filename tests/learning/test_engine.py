@@ -135,6 +135,17 @@ def test_weights_multiply_the_loss_of_each_image_counted_by_hand(parts, train):
     assert plain == pytest.approx(weighted), "what is told is the loss of each image as it is"
 
 
+def test_adjusted_logits_are_raised_by_the_share_of_their_label_counted_by_hand(parts, train):
+    """60 and 10 images: the odds of the first label are 6 times those that the network gives."""
+    labels = np.array([0, 0, 0, 1], np.int64)
+    plain, plain_gradient = gradients(train, labels, parts)
+    adjusted, gradient = gradients(train.model_copy(update={"balance": "adjusted"}), labels, parts)
+    p = plain_gradient + np.array([3 / 4, 1 / 4])
+    odds = p * np.array([6, 1])
+    np.testing.assert_allclose(gradient, odds / odds.sum() - np.array([3 / 4, 1 / 4]), rtol=1e-3, atol=1e-5)
+    assert plain == pytest.approx(adjusted)
+
+
 def test_weights_are_those_of_both_labels_of_a_mixed_image(parts, train):
     mixing = train.model_copy(update={"mixup": 0.4, "balance": "weights"})
     own, others = np.zeros(4, np.int64), np.ones(4, np.int64)
@@ -144,7 +155,7 @@ def test_weights_are_those_of_both_labels_of_a_mixed_image(parts, train):
     np.testing.assert_allclose(ends[1], 7 / 2 * plain, rtol=1e-4)
 
 
-@pytest.mark.parametrize("balance", ["weights", "drawing"])
+@pytest.mark.parametrize("balance", ["weights", "drawing", "adjusted"])
 def test_with_balance_each_label_counts_alike_in_scores(parts, train, balance):
     val, rows = parts.val, np.sort(np.concatenate([np.flatnonzero(parts.val.labels == 0), [1, 3]]))
     plain, made = engine(train), engine(train.model_copy(update={"balance": balance}))

@@ -129,7 +129,7 @@ def lopsided(parts: Parts) -> Parts:
 
 
 @pytest.mark.parametrize("changes", [{}, {"replay": 2, "repeat_new": 2}, STRONG], ids=["plain", "replay", "strong"])
-@pytest.mark.parametrize("balance", ["weights", "drawing"])
+@pytest.mark.parametrize("balance", ["weights", "drawing", "adjusted"])
 def test_a_balanced_training_that_is_paused_in_its_epochs_ends_in_the_same_bytes(
     parts, train, tmp_path, balance, changes
 ):
@@ -165,7 +165,7 @@ def test_drawing_feeds_each_label_alike(parts, train, tmp_path, monkeypatch):
         assert np.bincount(np.concatenate(fed)).tolist() == counts
 
 
-@pytest.mark.parametrize("balance", ["weights", "drawing"])
+@pytest.mark.parametrize("balance", ["weights", "drawing", "adjusted"])
 def test_balance_makes_a_rare_label_recognised(train, tmp_path, balance):
     """Squares that overlap so much that it is best to give all of them the frequent label."""
     rng = np.random.default_rng(3)
@@ -186,11 +186,12 @@ def test_balance_makes_a_rare_label_recognised(train, tmp_path, balance):
     assert recall(balance) > recall(None) + 0.2
 
 
-def test_one_image_among_many_does_not_make_training_diverge(parts, train, tmp_path):
-    """It counts 50 times as much in the mean, and its loss is most of what its step minimises."""
+@pytest.mark.parametrize("balance", ["weights", "adjusted"])
+def test_one_image_among_many_does_not_make_training_diverge(parts, train, tmp_path, balance):
+    """It counts 99 times what another does, and its loss is most of what its step minimises."""
     labels = (np.arange(70) == 69).astype(np.int64)
     given = parts._replace(train=replace(parts.train, labels=labels))
-    changes = {"balance": "weights", "optimizer": "sgd", "diverged_at": 3.0, "batch_size": 16}
+    changes = {"balance": balance, "optimizer": "sgd", "diverged_at": 3.0, "batch_size": 16}
     made = Engine(model.build(DESCRIPTION), model.optimizer(train), train.model_copy(update=changes), counts=(9999, 1))
     outcome = fit(made, given, train.model_copy(update=changes), Session(Folder(tmp_path, {}, NEVER), Notes()))
     assert outcome.retries == []

@@ -204,7 +204,7 @@ def test_an_interrupted_training_with_the_head_first_gives_the_same_bytes(
     assert outcome(other) == outcome(begun)
 
 
-@pytest.mark.parametrize("balance", ["weights", "drawing"])
+@pytest.mark.parametrize("balance", ["weights", "drawing", "adjusted"])
 def test_a_head_is_trained_with_balance_too_and_paused_gives_the_same_bytes(
     begun: Project, tmp_path: Path, balance: str
 ) -> None:

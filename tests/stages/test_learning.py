@@ -65,7 +65,7 @@ def test_a_warm_start_begins_from_the_last_weights_and_serves_a_mixture(begun: P
         assert loss(begun, weights, part) == pytest.approx(row["val_loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize("balance", ["weights", "drawing"])
+@pytest.mark.parametrize("balance", ["drawing", "adjusted"])
 def test_balance_is_by_all_training_images_however_few_are_replayed(begun: Project, balance: str) -> None:
     begun.space.params(train={"balance": balance}, prepare={"replay": 1})
     begun.add("second", pictures(range(100, 130), "cat"))
