@@ -268,7 +268,9 @@ def of_cycle(validate: Validate, at_most: int) -> list[Expectation]:
             "warn",
             f"the largest label has at most {validate.max_imbalance:g} times the images of the smallest "
             "(validate.max_imbalance)",
-            Remedy("add images of the smallest, or set train.balance in params.yaml, from the next batch on"),
+            Remedy(
+                "add images of the smallest, or set train.balance and evaluate.metric: balanced_accuracy, from the next batch on"
+            ),
             {"max_value": validate.max_imbalance},
         ),
     ]

@@ -146,7 +146,7 @@ CASES = [
          f"add images of another label, in a folder of its name{AGAIN}"),
     Case("cycle", "imbalance", [1.0, 100.0], [100.5], "warn",
          "the largest label has at most 100 times the images of the smallest (validate.max_imbalance)",
-         "add images of the smallest, or set train.balance in params.yaml, from the next batch on"),
+         "add images of the smallest, or set train.balance and evaluate.metric: balanced_accuracy, from the next batch on"),
 ]  # fmt: skip
 
 

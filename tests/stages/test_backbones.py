@@ -214,7 +214,7 @@ def test_a_head_is_trained_with_balance_too_and_paused_gives_the_same_bytes(
     without = outcome(begun)
     for project in (begun, other):
         project.space.params(train={"balance": balance})
-    assert begun.upto("train").code == 0
+    assert begun.run("train").code == 0
     assert outcome(begun)["weights.npz"] != without["weights.npz"]
     other.space.params(budget={"max_steps": 17})
     code = other.upto("train").code
