@@ -269,7 +269,8 @@ def of_cycle(validate: Validate, at_most: int) -> list[Expectation]:
             f"the largest label has at most {validate.max_imbalance:g} times the images of the smallest "
             "(validate.max_imbalance)",
             Remedy(
-                "add images of the smallest, or set train.balance and evaluate.metric: balanced_accuracy, from the next batch on"
+                "add images of the smallest; or, to have each label recognised alike, set train.balance: adjusted and "
+                "evaluate.metric: balanced_accuracy before the next batch"
             ),
             {"max_value": validate.max_imbalance},
         ),
