@@ -295,6 +295,25 @@ def test_the_readme_has_the_numbers_of_the_results(committed) -> None:
     assert abs(arms["no blend"]["against_recipe"]["difference"]) < 0.1
 
 
+def test_what_balance_gains_and_costs_is_told_as_measured_and_the_default_is_what_is_best_for_accuracy(
+    committed,
+) -> None:
+    arms = committed["streams"]["S7"]["arms"]
+    against = {
+        arm: {name: one["against_recipe"] for name, one in arms[arm]["imbalanced"].items()}
+        for arm in ("weights", "drawing", "adjusted")
+    }
+    assert all(one["as_trained"] < 0 < one["accuracy"] for one in against.values())
+    assert ways.train_of(ARMS["recipe"]).balance is None
+    assert max(against, key=lambda arm: against[arm]["accuracy"]) == "adjusted"
+    gained, lost = (abs(against["adjusted"][name]) for name in ("accuracy", "as_trained"))
+    said = f"adjusted gains {gained:.1f} points of balanced accuracy and loses {lost:.1f} of accuracy"
+    comment = (CHECKOUT / "params.yaml").read_text().replace("\n  #", "")
+    readme = " ".join((CHECKOUT / "README.md").read_text().split()).replace("`", "")
+    assert f"With an imbalance of {RATIO}, {said}" in comment
+    assert f"with an imbalance of {RATIO}, {said}" in readme
+
+
 def test_a_folder_without_images_is_refused_by_name(tmp_path) -> None:
     with pytest.raises(SystemExit, match=r"airplane: no JPEGs; expected CIFAR-10 in folders train/<label>"):
         lab.load(tmp_path, tmp_path)

@@ -65,6 +65,12 @@ def test_a_draw_is_that_of_its_seed_and_epoch() -> None:
     assert not np.array_equal(labels[one], np.sort(labels[one])), "labels are mixed"
 
 
+def test_which_images_come_together_differs_from_epoch_to_epoch() -> None:
+    labels, weights = labels_of([40, 10]), balance.weights([40, 10])
+    seen = {frozenset(balance.drawn(np.ones(50), labels, weights, 7, epoch)) for epoch in range(50)}
+    assert len(seen) == 50
+
+
 def test_new_images_come_as_much_more_often_than_old_ones_as_without_balance() -> None:
     labels, is_new = labels_of([400, 100]), np.arange(500) % 10 == 0
     often = replay.often(is_new, 3, 2)
