@@ -126,6 +126,6 @@ STREAMS = {
     "S4": Stream("new labels: 6 to 10 in 8 cycles", widening, (1, 3, 5, 7, 8)),
     "S5": Stream("10 % wrong labels, 2,500 to 5,000 in 10 cycles", growing(2500, 250, 10), (2, 4, 6, 8, 9, 10), 0.1),
     "S6": Stream("small batches, 4,000 to 5,000 in 10 cycles", growing(4000, 100, 10), (2, 6, 9, 10)),
-    "S7": Stream(f"imbalance of {RATIO}, 1,600 to 2,560 in 3 cycles", imbalanced(1600, 320, 3), (2, 3),
+    "S7": Stream(f"imbalance of {RATIO}, to 2,560 in 3 cycles", imbalanced(1600, 320, 3), (2, 3),
                  is_imbalanced=True),
 }  # fmt: skip
