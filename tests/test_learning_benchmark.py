@@ -13,7 +13,7 @@ from benchmarks.learning import __main__ as learning
 from benchmarks.learning import arms as ways
 from benchmarks.learning import lab, results
 from benchmarks.learning.arms import ARMS
-from benchmarks.learning.streams import STREAMS, Images
+from benchmarks.learning.streams import RATIO, STREAMS, Cycle, Images
 from benchmarks.trials import Trial
 from benchmarks.workspace import CHECKOUT
 
@@ -54,6 +54,18 @@ def test_the_streams_of_a_seed_are_its_own(images: Images) -> None:
     assert not np.array_equal(one, other)
 
 
+def test_labels_fall_off_exponentially_in_the_imbalanced_stream_and_which_is_rare_differs(images: Images) -> None:
+    rarest = set()
+    for seed in range(5):
+        *_, last = STREAMS["S7"].make(images, np.random.default_rng(seed))
+        came = np.concatenate([last.train, last.val])
+        counts = np.sort(np.bincount(images.train_labels[came], minlength=10))[::-1]
+        assert counts[0] / counts[-1] == pytest.approx(RATIO, rel=0.03)
+        assert counts[:-1] / counts[1:] == pytest.approx(RATIO ** (1 / 9), rel=0.05)
+        rarest.add(int(np.bincount(images.train_labels[came], minlength=10).argmin()))
+    assert len(rarest) > 1
+
+
 def test_sizes_are_those_of_the_protocol(images: Images) -> None:
     def sizes(stream: str) -> list[int]:
         return [len(cycle.train) for cycle in STREAMS[stream].make(images, np.random.default_rng(0))]
@@ -61,6 +73,7 @@ def test_sizes_are_those_of_the_protocol(images: Images) -> None:
     assert sizes("S1") == sizes("S3") == sizes("S5") == list(range(2500, 5001, 250))
     assert sizes("S2") == list(range(1000, 5001, 500))
     assert sizes("S6") == list(range(4000, 5001, 100))
+    assert sizes("S7") == list(range(1600, 2561, 320))
 
 
 def test_drift_is_towards_brighter_images(images: Images) -> None:
@@ -120,6 +133,34 @@ def test_an_arm_is_compared_image_by_image(monkeypatch: pytest.MonkeyPatch) -> N
     assert found["by_seed"] == [25.0, 25.0]
     assert found["cost"] == pytest.approx(0.15 + 0.05)
     assert found["accuracy"] == pytest.approx((0.5 + 0.75) / 2)
+
+
+def test_measures_of_an_imbalanced_stream_are_means_and_deviations_over_seeds() -> None:
+    def outcome(*accuracies: float) -> dict[str, object]:
+        rows = dict.fromkeys(results.MEASURES, np.array([0.0, *accuracies]))
+        return {"cycle": np.array([1, 2, 3]), **rows}
+
+    pairs = [(outcome(0.5, 0.7), outcome(0.4, 0.4)), (outcome(0.7, 0.9), outcome(0.5, 0.5))]
+    for row in results.imbalanced(pairs, "S7").values():
+        assert row["mean"] == pytest.approx(0.7)
+        assert row["deviation"] == pytest.approx(0.1414, abs=1e-4)
+        assert row["against_recipe"] == pytest.approx(25)
+        assert row["against_recipe_deviation"] == pytest.approx(7.07)
+
+
+def test_test_images_are_weighed_by_the_share_of_their_label_among_training_images(monkeypatch) -> None:
+    """Of label 0 all are right, of label 1 none; a model that says nothing."""
+    tested, trained = np.repeat(np.arange(10), 1000), np.repeat([0, 1], [30, 10])
+    pixels = np.zeros((1, 1, 1, 1), np.uint8)
+    played_by = lab.Lab.__new__(lab.Lab)
+    played_by.images = Images(pixels.repeat(40, 0), trained, pixels.repeat(10_000, 0), tested)
+    monkeypatch.setattr(lab.Lab, "_network", lambda *_: None)
+    monkeypatch.setattr("pipeline.learning.model.logits", lambda _, images, __: np.zeros((len(images), 10)))
+    cycle = Cycle(np.arange(40), 10, np.arange(0), np.arange(10_000))
+    found = played_by._as_trained({}, tested == 0, cycle, trained)
+    assert found["as_trained"] == 0.75
+    # It always says label 0, with probability 0.1; 1000 images of label 0 count, and 333 of label 1.
+    assert found["calibration_error"] == pytest.approx(1000 / 1333 - 0.1)
 
 
 def test_what_is_written_is_json_that_any_reader_takes_and_a_table_and_a_plot_are_made_of_it(tmp_path) -> None:
@@ -252,6 +293,25 @@ def test_the_readme_has_the_numbers_of_the_results(committed) -> None:
     assert 0.2 < 1 - arms["recipe"]["flips"] / arms["no blend"]["flips"] < 0.3
     assert "It costs no accuracy, and a fourth of the flips go" in readme
     assert abs(arms["no blend"]["against_recipe"]["difference"]) < 0.1
+
+
+def test_what_balance_gains_and_costs_is_told_as_measured_and_the_default_is_what_is_best_for_accuracy(
+    committed,
+) -> None:
+    arms = committed["streams"]["S7"]["arms"]
+    against = {
+        arm: {name: one["against_recipe"] for name, one in arms[arm]["imbalanced"].items()}
+        for arm in ("weights", "drawing", "adjusted")
+    }
+    assert all(one["as_trained"] < 0 < one["accuracy"] for one in against.values())
+    assert ways.train_of(ARMS["recipe"]).balance is None
+    assert max(against, key=lambda arm: against[arm]["accuracy"]) == "adjusted"
+    gained, lost = (abs(against["adjusted"][name]) for name in ("accuracy", "as_trained"))
+    said = f"adjusted gains {gained:.1f} points of balanced accuracy and loses {lost:.1f} of accuracy"
+    comment = (CHECKOUT / "params.yaml").read_text().replace("\n  #", "")
+    readme = " ".join((CHECKOUT / "README.md").read_text().split()).replace("`", "")
+    assert f"With an imbalance of {RATIO}, {said}" in comment
+    assert f"with an imbalance of {RATIO}, {said}" in readme
 
 
 def test_a_folder_without_images_is_refused_by_name(tmp_path) -> None:

@@ -122,9 +122,9 @@ RERUNS = {
     ),
     (D, V, P): ("data/labels.py "),
     (P, T, E): (
-        "artifacts/dataset.py data/dataset.py judging/paired.py learning/backend.py learning/checkpoint.py "
-        "learning/cut.py learning/engine.py learning/model.py learning/networks.py learning/pretrained.py "
-        "learning/stopping.py "
+        "artifacts/dataset.py data/dataset.py judging/paired.py learning/backend.py learning/balance.py "
+        "learning/checkpoint.py learning/cut.py learning/engine.py learning/model.py learning/networks.py "
+        "learning/pretrained.py learning/stopping.py "
     ),
     (V, P, E): (
         "images/damage.py images/decoding.py images/jpeg.py images/pixels.py images/settings.py "

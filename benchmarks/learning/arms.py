@@ -36,9 +36,9 @@ PLAIN = UNTIL_STOPPED | {
 }
 UNCAPPED = {"warm_epochs": None}
 ARMS = {
-    "scratch": Arm("from scratch, until early stopping", "cold", changes=UNTIL_STOPPED, streams="S1 S2 S3 S4 S5 S6",
+    "scratch": Arm("from scratch, until early stopping", "cold", changes=UNTIL_STOPPED, streams="S1 S2 S3 S4 S5 S6 S7",
                    seeds=5),
-    "recipe": Arm("the recipe: defaults of params.yaml", streams="S1 S2 S3 S4 S5 S6", seeds=5),
+    "recipe": Arm("the recipe: defaults of params.yaml", streams="S1 S2 S3 S4 S5 S6 S7", seeds=5),
     "new only": Arm("new images only", pool="none", streams="S1 S3", seeds=5),
     "warm": Arm("warm on all, no tricks, until early stopping", pool="all", changes=PLAIN),
     "shrink": Arm("shrink and perturb, until early stopping", "shrink", changes=UNTIL_STOPPED),
@@ -62,6 +62,9 @@ ARMS = {
     "pool 5": Arm("recipe, 5 old per new, fixed", pool=5, changes=UNCAPPED, streams="S1 S6", seeds=2),
     "drawn 10": Arm("recipe, 10 old per new, redrawn each epoch", changes=UNCAPPED | {"replay": 10}, seeds=5),
     "drawn 5": Arm("recipe, 5 old per new, redrawn each epoch", changes=UNCAPPED | {"replay": 5}),
+    "weights": Arm("recipe, balanced by weights", changes={"balance": "weights"}, streams="S7"),
+    "drawing": Arm("recipe, balanced by drawing", changes={"balance": "drawing"}, streams="S7"),
+    "adjusted": Arm("recipe, balanced by adjusted logits", changes={"balance": "adjusted"}, streams="S7"),
     "cold rate": Arm("recipe, learning rate of a cold start", changes={"warm_rate": 1.0}, seeds=5),
 }  # fmt: skip
 
@@ -97,7 +100,8 @@ def _params() -> "Params":
     return params.load(CHECKOUT / "params.yaml", Params)
 
 
-OFF = {"crop": 0, "colour": 0, "rand_augment": 0, "mixup": 0, "cutmix": 0, "repeat_new": 1, "warm_average": None}
+OFF = {"crop": 0, "colour": 0, "rand_augment": 0, "mixup": 0, "cutmix": 0, "repeat_new": 1, "warm_average": None,
+       "balance": None}  # fmt: skip
 """Settings that came after the first results, with the values that leave every bit as it was."""
 
 

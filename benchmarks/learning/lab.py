@@ -1,6 +1,7 @@
 """The lab: plays the cycles of a stream with an arm, by the product's own training code."""
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,16 +34,15 @@ class Lab:
         """Play the cycles of a stream with an arm.
 
         Returns:
-            One entry per played cycle in each list: cycle, accuracy, passes, seconds, epochs, share; and
+            One entry per played cycle in each list: cycle, accuracy, passes, seconds, epochs, share, of an imbalanced
+            stream also as_trained and calibration_error (see `_as_trained`); and
             right: bool (cycles, test images), packed, of which only the tested ones count.
         """
         stream, arm = STREAMS[trial.stream], ARMS[trial.arm]
         cycles = stream.make(self.images, np.random.default_rng(trial.seed))
         labels = self._labels(stream, trial.seed)
         weights = self._first(trial, cycles[0], labels)
-        rows: dict[str, list[Any]] = {
-            name: [] for name in ("cycle", "accuracy", "passes", "seconds", "epochs", "share")
-        }
+        rows: dict[str, list[Any]] = defaultdict(list)
         right = [self._right(weights, cycles[0])]
         last, optimizer = weights, None
         for number in range(1, len(cycles)):
@@ -54,6 +54,8 @@ class Lab:
             weights, last, optimizer = outcome.weights, outcome.last, outcome.optimizer
             right.append(self._right(weights, cycle))
             row["accuracy"] = float(right[-1].sum() / len(cycle.test))
+            if stream.is_imbalanced:
+                row |= self._as_trained(weights, right[-1], cycle, labels)
             for name, value in {"cycle": number, **row}.items():
                 rows[name].append(value)
         return {**rows, "right": np.packbits(np.stack(right), axis=1)}
@@ -83,7 +85,7 @@ class Lab:
         train_now = starts.warmed(train, part)
         if arm.start != "warm":
             part = replace(part, is_unlearned=None)
-        engine, optimizer = self._engine(train_now, cycle.num_labels)
+        engine, optimizer = self._engine(train_now, _counts(labels[cycle.train], cycle))
         start = fresh = self._fresh(1000 * trial.seed + number, cycle.num_labels)
         before, names = describe(parent.num_labels), describe(cycle.num_labels).labels
         served = model.for_labels(parent.weights, fresh, before, names)
@@ -121,7 +123,7 @@ class Lab:
         path = self._work / f"first-{trial.stream}-{trial.seed}-{files.sha256_json(key(ARMS['scratch']))[:8]}.npz"
         if not path.exists():
             train = train_of(ARMS["scratch"]).model_copy(update={"seed": 1000 * trial.seed})
-            engine, optimizer = self._engine(train, cycle.num_labels)
+            engine, optimizer = self._engine(train, _counts(labels[cycle.train], cycle))
             engine.begin(self._fresh(1000 * trial.seed, cycle.num_labels), optimizer)
             parts = Parts(self._part(cycle.train, labels), self._part(cycle.val, labels))
             outcome = fit(engine, parts, train, Session(Nowhere(), Quiet()))
@@ -143,15 +145,17 @@ class Lab:
         rows = np.asarray(rows)
         return Part(self.images.train[rows], labels[rows], tuple(f"{row:x}" for row in rows), None, is_unlearned)
 
-    def _engine(self, train: "Train", num_labels: int) -> tuple[Any, Any]:
+    def _engine(self, train: "Train", counts: Sequence[int]) -> tuple[Any, Any]:
         """A compiled engine for settings like these, and the values of its fresh optimizer."""
         from pipeline.learning import model
         from pipeline.learning.engine import Engine, make_repeatable
 
-        kind = (train.average > 0, train.learning_rate, train.weight_decay, num_labels)
+        num_labels = len(counts)
+        balance = (train.balance, *counts) if train.balance else None
+        kind = (train.average > 0, train.learning_rate, train.weight_decay, num_labels, balance)
         if kind not in self._engines:
             make_repeatable(0, 1)
-            engine = Engine(model.build(describe(num_labels)), model.optimizer(train), train)
+            engine = Engine(model.build(describe(num_labels)), model.optimizer(train), train, counts=counts)
             self._engines[kind] = engine, model.arrays(engine.optimizer.variables)
         made: tuple[Any, Any] = self._engines[kind]
         return made
@@ -166,12 +170,39 @@ class Lab:
         """bool (test images,): which are right; those that are not tested yet are not."""
         from pipeline.learning import model
 
-        engine, _ = self._engine(train_of(ARMS["scratch"]), cycle.num_labels)
-        model.fill(engine.network.weights, weights, "tested")
+        network = self._network(weights, cycle)
         right = np.zeros(len(self.images.test), bool)
-        predicted = model.logits(engine.network, self.images.test[cycle.test], 1000).argmax(axis=1)
+        predicted = model.logits(network, self.images.test[cycle.test], 1000).argmax(axis=1)
         right[cycle.test] = predicted == self.images.test_labels[cycle.test]
         return right
+
+    def _network(self, weights: Any, cycle: Cycle) -> Any:
+        from pipeline.learning import model
+
+        engine, _ = self._engine(train_of(ARMS["scratch"]), [0] * cycle.num_labels)
+        model.fill(engine.network.weights, weights, "tested")
+        return engine.network
+
+    def _as_trained(self, weights: Any, right: np.ndarray, cycle: Cycle, labels: np.ndarray) -> dict[str, float]:
+        """Accuracy, were there as many test images of each label as training images; calibration error on such images.
+
+        The error is with the temperature that val gives, as the product has it.
+        """
+        from pipeline.judging import calibration
+        from pipeline.learning import model
+
+        network, tested = self._network(weights, cycle), self.images.test_labels
+        counts = np.array(_counts(labels[cycle.train], cycle))
+        recall = np.array([right[tested == label].mean() for label in range(cycle.num_labels)])
+        temperature = calibration.temperature(
+            labels[cycle.val], model.logits(network, self.images.train[cycle.val], 1000)
+        )
+        some = np.concatenate(
+            [np.flatnonzero(tested == label)[: 1000 * count // counts.max()] for label, count in enumerate(counts)]
+        )
+        said = model.logits(network, self.images.test[some], 1000)
+        error = calibration.error(calibration.Confidence.of(tested[some], said, temperature))
+        return {"as_trained": float(recall @ counts / counts.sum()), "calibration_error": error}
 
 
 @dataclass(frozen=True)
@@ -209,6 +240,11 @@ class Quiet:
     def warned(self, warning: str) -> None:
         """Of interest, for nothing should be worth a warning here."""
         print(f"warning: {warning}", flush=True)
+
+
+def _counts(labels: np.ndarray, cycle: Cycle) -> list[int]:
+    """Images by label."""
+    return [int(count) for count in np.bincount(labels, minlength=cycle.num_labels)]
 
 
 def describe(num_labels: int) -> "Description":

@@ -84,8 +84,11 @@ def summary(
 
     def row(stream: str, arm: str) -> dict[str, Any]:
         beside = pairs(stream, arm, "recipe") if arm != "recipe" else []
+        is_imbalanced = STREAMS[stream].is_imbalanced
+        measured = {"imbalanced": imbalanced(pairs(stream, arm, "recipe"), stream)} if is_imbalanced else {}
         return compared(pairs(stream, arm, "scratch"), stream, audit_share(ARMS[arm])) | {
             "against_recipe": paired(beside, stream) if beside else None,
+            **measured,
             "commit": commit,
         }
 
@@ -123,6 +126,38 @@ def compared(
 def paired(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], stream: str) -> dict[str, Any]:
     """Difference in accuracy between the two of each pair, in points, mean over the scored cycles of a stream."""
     return difference(gains(pairs, STREAMS[stream].scored))
+
+
+MEASURES = {
+    "accuracy": "balanced accuracy",
+    "as_trained": "accuracy, test images as imbalanced as those of training",
+    "calibration_error": "calibration error on such images",
+}
+"""Of an imbalanced stream, by their names in an outcome. The test set has as many images of each label."""
+
+
+def imbalanced(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], stream: str) -> dict[str, Any]:
+    """Each measure of an arm: mean over the scored cycles, then mean and standard deviation over seeds.
+
+    Args:
+        pairs: the arm and the recipe, for each seed.
+        stream: which.
+    """
+
+    def by_seed(played: Mapping[str, Any], name: str) -> float:
+        return float(np.mean([played[name][list(played["cycle"]).index(at)] for at in STREAMS[stream].scored]))
+
+    def told_of(name: str) -> dict[str, float]:
+        ours, recipe = np.array([[by_seed(side, name) for side in pair] for pair in pairs]).T
+        spread = [float(values.std(ddof=1)) if len(pairs) > 1 else 0.0 for values in (ours, ours - recipe)]
+        return {
+            "mean": round(float(ours.mean()), 4),
+            "deviation": round(spread[0], 4),
+            "against_recipe": round(100 * float((ours - recipe).mean()), 2),
+            "against_recipe_deviation": round(100 * spread[1], 2),
+        }
+
+    return {name: told_of(name) for name in MEASURES}
 
 
 LEGEND = """\
@@ -173,4 +208,26 @@ def table(results: Mapping[str, Any]) -> str:
                 f"| {told(row['against_recipe'])} | {row['cost']:.1%} | {row['seconds']:.1%} | {row['flips']:.2%} |"
             )
         lines.append("")
+        if STREAMS[stream].is_imbalanced:
+            lines += [*_measured(content["arms"]), ""]
     return "\n".join(lines)
+
+
+def _measured(rows: Mapping[str, Any]) -> list[str]:
+    """The measures of an imbalanced stream as a Markdown table."""
+
+    def cell(one: Mapping[str, float]) -> str:
+        against = f"{one['against_recipe']:+.2f} ± {one['against_recipe_deviation']:.2f}"
+        return f"{one['mean']:.2%} ± {100 * one['deviation']:.2f} ({against})"
+
+    return [
+        "Mean ± standard deviation over seeds (against the recipe, points). Each arm begins with the same first model, "
+        "which was trained without balance.",
+        "",
+        f"| arm | {' | '.join(MEASURES.values())} |",
+        "|---|---|---|---|",
+        *(
+            f"| {ARMS[arm].title} | {' | '.join(cell(row['imbalanced'][name]) for name in MEASURES)} |"
+            for arm, row in rows.items()
+        ),
+    ]

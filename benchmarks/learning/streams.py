@@ -44,6 +44,8 @@ class Stream:
     """Share of the training and validation labels that are wrong."""
     seeds: int = 3
     """How many of the seeds to play at most; the targets are for five."""
+    is_imbalanced: bool = False
+    """Whether it is scored too as if test images were as many of each label as training images are."""
 
 
 def growing(first: int, step: int, cycles: int) -> Callable[[Images, np.random.Generator], list[Cycle]]:
@@ -91,6 +93,32 @@ def widening(images: Images, rng: np.random.Generator) -> list[Cycle]:
     return cycles
 
 
+RATIO = 20
+"""Images of the largest label, divided by those of the smallest."""
+
+
+def imbalanced(first: int, step: int, cycles: int) -> Callable[[Images, np.random.Generator], list[Cycle]]:
+    """Labels whose images fall off exponentially, as in long-tailed CIFAR (Cui et al., CVPR 2019, arXiv:1901.05555).
+
+    Which label is how rare differs by seed. Validation images are as imbalanced as those of training.
+    """
+
+    def make(images: Images, rng: np.random.Generator) -> list[Cycle]:
+        order, by_size = rng.permutation(len(images.train)), rng.permutation(len(LABELS))
+        shares = RATIO ** (-np.arange(len(LABELS)) / (len(LABELS) - 1))
+        sizes = [first + step * cycle for cycle in range(cycles + 1)]
+        counts = np.round((sizes[-1] + 500) * shares / shares.sum()).astype(int)
+        counts[0] += sizes[-1] + 500 - counts.sum()
+        labels = images.train_labels[order]
+        came = rng.permutation(
+            np.concatenate([order[labels == label][:count] for label, count in zip(by_size, counts, strict=True)])
+        )
+        test = np.arange(len(images.test))
+        return [Cycle(came[500 : 500 + size], min(step, size), came[:500], test) for size in sizes]
+
+    return make
+
+
 STREAMS = {
     "S1": Stream("i.i.d. growth, 2,500 to 5,000 in 10 cycles", growing(2500, 250, 10), (2, 4, 6, 8, 9, 10), seeds=5),
     "S2": Stream("i.i.d. growth, 1,000 to 5,000 in 8 cycles", growing(1000, 500, 8), (2, 4, 6, 7, 8), seeds=5),
@@ -98,4 +126,6 @@ STREAMS = {
     "S4": Stream("new labels: 6 to 10 in 8 cycles", widening, (1, 3, 5, 7, 8)),
     "S5": Stream("10 % wrong labels, 2,500 to 5,000 in 10 cycles", growing(2500, 250, 10), (2, 4, 6, 8, 9, 10), 0.1),
     "S6": Stream("small batches, 4,000 to 5,000 in 10 cycles", growing(4000, 100, 10), (2, 6, 9, 10)),
-}
+    "S7": Stream(f"imbalance of {RATIO}, to 2,560 in 3 cycles", imbalanced(1600, 320, 3), (2, 3),
+                 is_imbalanced=True),
+}  # fmt: skip

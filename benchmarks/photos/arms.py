@@ -164,7 +164,10 @@ def trained_by(arm: Arm, source: Source) -> list[Any]:
     """Start and settings of an arm, as a JSON value; of a cold start only what it reads."""
     others = WARM_ONLY if arm.start == "cold" else set()
     # No stream brings so much at once that the first does anything, and nobody goes back in one.
-    dumped = train_of(arm, source).model_dump(mode="json", exclude={"audit_above", "from_epoch", *others})
+    # The last came after the first results, and leaves every bit as it was where it is off.
+    train = train_of(arm, source)
+    unread = {"audit_above", "from_epoch", *others} | ({"balance"} if train.balance is None else set())
+    dumped = train.model_dump(mode="json", exclude=unread)
     replayed = settings(arm, source).prepare.replay if arm.start == "warm" else "all"
     return [dumped, arm.start, replayed]
 

@@ -31,5 +31,7 @@ class Contents(Artifact):
     """There is nothing to learn: no image was added, removed or relabelled, or there are no training images."""
     counts: Mapping[str, int]
     """Images by split."""
+    label_counts: tuple[int, ...]
+    """Training images of each label in the data as a whole, by output."""
     digest: str
     """Of everything in it: digests, labels, splits and how pixels were made."""

@@ -55,6 +55,8 @@ class ChallengerScores(Artifact):
     loss: float
     recall: Mapping[str, float]
     """By label, of those that have images."""
+    balanced_accuracy: float | None = None
+    """Mean of the recalls; files of before it came have none."""
     calibration_error: float | None = None
     """Expected calibration error with its temperature (`judging.calibration`); files of before it came have none."""
     answered: Answered | None = None
@@ -67,6 +69,7 @@ class ChampionScores(Artifact):
     accuracy: float | None = None
     loss: float | None = None
     """Not given where it does not know all labels: it would mean nothing."""
+    balanced_accuracy: float | None = None
     calibration_error: float | None = None
     answered: Answered | None = None
 

@@ -268,7 +268,11 @@ def of_cycle(validate: Validate, at_most: int) -> list[Expectation]:
             "warn",
             f"the largest label has at most {validate.max_imbalance:g} times the images of the smallest "
             "(validate.max_imbalance)",
-            Remedy("add images of the smallest"),
+            Remedy(
+                "add images of the smallest; or, to have each label recognised alike, set train.balance: adjusted and "
+                "evaluate.metric: balanced_accuracy before the next batch, and for its cycle evaluate.max_drop: null "
+                "and evaluate.max_forgotten: null, for large labels are then given less often"
+            ),
             {"max_value": validate.max_imbalance},
         ),
     ]

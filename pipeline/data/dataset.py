@@ -196,6 +196,7 @@ def write(
     num_known: int,
     num_computed: int,
     is_unchanged: bool,
+    label_counts: Sequence[int],
 ) -> Dataset:
     """Describe the arrays that lie in `folder`; `dataset.json` comes last: a dataset that has one is whole.
 
@@ -207,7 +208,8 @@ def write(
         fit: how pictures became squares.
         inputs: what the trainings of the cycle see, the first the one that goes on; with the key of features, which
             tells them to the last bit that matters. What only champion or anchor see does not make this model another.
-        num_images, num_added, num_unlearned, num_known, num_computed, is_unchanged: see `artifacts.dataset.Contents`.
+        num_images, num_added, num_unlearned, num_known, num_computed, is_unchanged, label_counts: see
+            `artifacts.dataset.Contents`.
     """
     for split, rows in parts.items():
         files.write_table(folder / f"{split}.parquet", rows.select("digest", "label", *MARKS))
@@ -222,6 +224,7 @@ def write(
         "num_known": num_known,
         "is_unchanged": is_unchanged,
         "counts": {split: len(rows) for split, rows in parts.items()},
+        "label_counts": list(label_counts),
     }
     columns = ("digest", "label", "is_unlearned")  # in training, what is unlearned counts for more
     listed = {split: [rows[name].to_list() for name in columns] for split, rows in parts.items()}

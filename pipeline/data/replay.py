@@ -35,6 +35,15 @@ def length(num_images: int, num_new: int, per_new: int | Literal["all"], repeate
     return repeated * num_new + (num_old if per_new == "all" else min(num_old, per_new * num_new))
 
 
+def often(is_new: "np.ndarray", per_new: int | Literal["all"], repeated: int) -> "np.ndarray":
+    """How often each image is in an epoch, in the mean, float64 (images,); see `order`."""
+    import numpy as np
+
+    num_new = int(is_new.sum())
+    num_old = len(is_new) - num_new
+    return np.where(is_new, float(repeated), (length(len(is_new), num_new, per_new) - num_new) / max(num_old, 1))
+
+
 def order(is_new: "np.ndarray", per_new: int | Literal["all"], repeated: int, seed: int, epoch: int) -> "np.ndarray":
     """Rows of one epoch, in the order of training: every new image and some old ones, drawn anew each epoch.
 

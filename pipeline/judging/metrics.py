@@ -12,6 +12,8 @@ class Scores:
     """How a model does on a set of images."""
 
     accuracy: float
+    balanced_accuracy: float
+    """Mean recall of the labels that have images."""
     loss: float
     """Mean cross-entropy, nats."""
     recall: tuple[float, ...]
@@ -38,6 +40,7 @@ def scores(labels: np.ndarray, logits: np.ndarray) -> Scores:
     loss = float((log_sum - shifted[np.arange(len(labels)), labels]).mean())
     return Scores(
         accuracy=float((predicted == labels).mean()),
+        balanced_accuracy=float(recall[~np.isnan(recall)].mean()),
         loss=loss,
         recall=tuple(float(value) for value in recall),
         confusion=confusion,

@@ -38,6 +38,7 @@ def augmented(
     seed: int,
     epoch: int,
     step: int,
+    again: "Sequence[int] | np.ndarray | None" = None,
 ) -> Batch:
     """The images of a step, changed as the settings ask for.
 
@@ -52,6 +53,7 @@ def augmented(
         seed: of training.
         epoch: from 1.
         step: of the epoch, from 0.
+        again: how often each image came before in the epoch, where it is to look different each time.
     """
     import numpy as np
 
@@ -61,7 +63,11 @@ def augmented(
         return Batch(
             move(pixels, settings.flip, settings.shift, np.random.default_rng([seed, epoch, step + 1])), labels
         )
-    rngs = [np.random.default_rng([seed, epoch, int(digest, 16)]) for digest in digests]
+    marks = [[int(time)] if time else [] for time in again] if again is not None else [[]] * len(digests)
+    rngs = [
+        np.random.default_rng([seed, epoch, int(digest, 16), *mark])
+        for digest, mark in zip(digests, marks, strict=True)
+    ]
     single = np.stack([_single(image, settings, rng) for image, rng in zip(pixels, rngs, strict=True)])
     return _mixed(single, labels, settings, rngs) if settings.is_mixing else Batch(single, labels)
 

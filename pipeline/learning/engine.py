@@ -3,13 +3,12 @@
 Home of TensorFlow. The step runs under `strategy.run`, where `Model.fit` of Keras 3 cannot (keras#20585).
 """
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.model import Description
-from pipeline.learning import cut, model, networks
+from pipeline.learning import balance, cut, model, networks
 from pipeline.learning.checkpoint import Values
 from pipeline.learning.settings import Train
 
@@ -92,6 +91,7 @@ class Engine:
         shared: Any = None,
         frozen_at: str | None = None,
         has_features: bool = False,
+        counts: Sequence[int] = (),
     ) -> None:
         """Take a network and an optimizer with the values to start from.
 
@@ -102,6 +102,7 @@ class Engine:
             shared: a `tf.distribute.Strategy`; None: the default one.
             frozen_at: where the frozen part ends, see `cut.split`; None: all of the network is trained.
             has_features: whether the network as a whole is fed features.
+            counts: all training images by label, whether they are fed or not; for `train.balance` alone.
 
         Raises:
             ModelError: see `cut.split`.
@@ -115,6 +116,9 @@ class Engine:
         self.shared = shared or tf.distribute.get_strategy()
         self._positions = cut.positions(self.outer, self.network)
         self.is_averaged, self.is_mixing = train.average > 0, train.is_mixing
+        self.counts, self._balance = counts, train.balance
+        self.label_weights = balance.weights(counts) if train.balance else None
+        """See `balance.weights`; None: all labels as they come."""
         # Statistics of batch normalisation that come from millions of pictures are better than those of a few batches.
         self._learns_statistics = train.pretrained is None
         self.num_labels = int(network.output_shape[-1])
@@ -138,20 +142,29 @@ class Engine:
         scored_spec = (pixels_spec, labels_spec, shares_spec)
         batch_spec = (*scored_spec, labels_spec, shares_spec) if self.is_mixing else scored_spec
 
-        def scored(training: bool, pixels: Any, labels: Any, counts: Any, *mixture: Any) -> tuple[Any, Any]:
+        balanced_loss_of = self._balanced(loss_of)
+
+        def scored(
+            training: bool, of_step: Any, pixels: Any, labels: Any, counts: Any, *mixture: Any
+        ) -> tuple[Any, Any, Any]:
             logits = tf.cast(network(tf.cast(pixels, tf.float32), training=training), tf.float32)
             right = tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32)
-            losses = loss_of(labels, logits)
-            if mixture:
-                partners, shares = mixture
-                losses = shares * losses + (1 - shares) * loss_of(partners, logits)
-            return tf.reduce_sum(losses * counts), tf.reduce_sum(right * counts)
+
+            def total(of: Any) -> Any:
+                losses = of(labels, logits)
+                if mixture:
+                    partners, shares = mixture
+                    losses = shares * losses + (1 - shares) * of(partners, logits)
+                return tf.reduce_sum(losses * counts)
+
+            loss = total(loss_of)
+            return loss, tf.reduce_sum(right * counts), loss if of_step is loss_of else total(of_step)
 
         def step_of_device(total: Any, *batch: Any) -> tuple[Any, Any]:
             with tf.GradientTape() as tape:
-                loss, right = scored(self._learns_statistics, *batch)
+                loss, right, minimised = scored(self._learns_statistics, balanced_loss_of, *batch)
                 # The optimizer sums the gradients of all devices.
-                objective = optimizer.scale_loss(loss / total + sum(network.losses) / replicas)
+                objective = optimizer.scale_loss(minimised / total + sum(network.losses) / replicas)
             variables = network.trainable_variables
             optimizer.apply(tape.gradient(objective, variables), variables)
             return loss, right
@@ -173,8 +186,18 @@ class Engine:
         signature = [batch_spec, scalar, scalar] if replicas == 1 else None
         return (
             tf.function(step, input_signature=signature),
-            tf.function(functools.partial(scored, False), input_signature=scored_spec),
+            tf.function(lambda *batch: scored(False, loss_of, *batch)[:2], input_signature=scored_spec),
         )
+
+    def _balanced(self, loss_of: Any) -> Any:
+        """What a step minimises, in the place of a loss of each image."""
+        if self.label_weights is None or self._balance not in ("weights", "adjusted"):
+            return loss_of
+        tf = _tensorflow()
+        if self._balance == "weights":
+            return lambda labels, logits: tf.gather(tf.constant(self.label_weights), labels) * loss_of(labels, logits)
+        # Logit adjustment (Menon et al., ICLR 2021, arXiv:2007.07314): what is learned besides the shares of labels.
+        return lambda labels, logits: loss_of(labels, logits - tf.math.log(tf.constant(self.label_weights)))
 
     def feed(
         self,
@@ -221,20 +244,27 @@ class Engine:
 
         Returns:
             Sum of the images' losses before the step, and how many of them were classified right: a mixed image as its
-            own label, whatever its share.
+            own label, whatever its share. Each image counts alike here, so that a rare one is no divergence.
         """
         loss, right = self._step(batch, float(count), decay)
         return float(loss), int(right)
 
-    def score(self, pixels: "np.ndarray", labels: "np.ndarray") -> tuple[float, int]:
-        """Sum of the losses in nats, and how many images are classified right; takes what `feed` takes."""
+    def score(self, pixels: "np.ndarray", labels: "np.ndarray") -> tuple[float, float, float]:
+        """Sum of the losses in nats, how many images are classified right, and how many there are.
+
+        With `train.balance` an image counts as much as its label does. Takes what `feed` takes.
+        """
         import numpy as np
 
-        loss, right = self._score(pixels, labels, np.ones(len(labels), np.float32))
-        return float(loss), int(right)
+        # Else the epoch and the mixture that are kept, and the end, would be those that favour the large labels: of a
+        # parent that was trained without balance nothing would ever be learned. A temperature is fitted to val as it
+        # is: probabilities are to hold for such images as come.
+        counts = np.ones(len(labels), np.float32) if self.label_weights is None else self.label_weights[labels]
+        loss, right = self._score(pixels, labels, counts)
+        return float(loss), float(right), float(counts.sum(dtype=np.float64))
 
     def scores(self, part: "Part", rows: "Sequence[int] | np.ndarray", batch_size: int) -> tuple[float, float]:
-        """Mean loss and accuracy of the network, as it is, on some images of a part.
+        """Mean loss and accuracy of the network, as it is, on some images of a part; see `score`.
 
         Args:
             part: of the dataset.
@@ -243,12 +273,12 @@ class Engine:
         """
         import numpy as np
 
-        loss, right = 0.0, 0
+        loss, right, count = 0.0, 0.0, 0.0
         for start in range(0, len(rows), batch_size):
             some = np.asarray(rows[start : start + batch_size])
-            batch_loss, batch_right = self.score(part.take(some), part.labels[some])
-            loss, right = loss + batch_loss, right + batch_right
-        return loss / len(rows), right / len(rows)
+            batch_loss, batch_right, size = self.score(part.take(some), part.labels[some])
+            loss, right, count = loss + batch_loss, right + batch_right, count + size
+        return loss / count, right / count
 
     @property
     def head(self) -> Any:
@@ -322,13 +352,14 @@ class Engine:
         model.fill(self.optimizer.variables, values.optimizer, "optimizer of checkpoint")
 
 
-def create(description: Description, train: Train, pretrained: str | None = None) -> Engine:
+def create(description: Description, train: Train, pretrained: str | None = None, counts: Sequence[int] = ()) -> Engine:
     """A new network with its optimizer, on the devices and in the precision that `train` names.
 
     Args:
         description: of the model.
         train: section `train` of params.yaml.
         pretrained: the data set whose weights it begins with, e.g. imagenet; None: fresh weights.
+        counts: see `Engine`.
 
     Raises:
         ModelError: see `model.build`.
@@ -338,4 +369,5 @@ def create(description: Description, train: Train, pretrained: str | None = None
         model.use(train.precision)
         network = model.build(description, pretrained)
         optimizer = model.optimizer(train)
-        return Engine(network, optimizer, train, shared, description.frozen.cut if description.frozen else None)
+        frozen_at = description.frozen.cut if description.frozen else None
+        return Engine(network, optimizer, train, shared, frozen_at, counts=counts)

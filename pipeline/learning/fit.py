@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from pipeline.artifacts.training import Row
 from pipeline.base.errors import ModelError
 from pipeline.data import replay
-from pipeline.learning import augment, stopping
+from pipeline.learning import augment, balance, stopping
 from pipeline.learning.checkpoint import State
 from pipeline.learning.settings import Budget, Train
 from pipeline.learning.stopping import Spent
@@ -254,7 +254,11 @@ class _Loop:
 
         part, train = self.parts.train, self.train
         is_new = np.ones(len(part), bool) if part.is_unlearned is None else part.is_unlearned
-        return replay.order(is_new, train.replay, train.repeat_new, train.seed, len(self.state.history))
+        epoch, by_label = len(self.state.history), self.engine.label_weights
+        if train.balance != "drawing" or by_label is None:
+            return replay.order(is_new, train.replay, train.repeat_new, train.seed, epoch)
+        often = replay.often(is_new, train.replay, train.repeat_new)
+        return balance.drawn(often, part.labels, by_label, train.seed, epoch)
 
     def _batches(self, order: "np.ndarray", epoch: int, first: int) -> Iterator[tuple[Any, int]]:
         """The batches of an epoch from step `first` on, with their sizes.
@@ -264,11 +268,15 @@ class _Loop:
         import numpy as np
 
         part, train, size = self.parts.train, self.train, self.train.batch_size
+        again = balance.again(order) if train.balance == "drawing" else None
 
         def read(step: int) -> tuple[Any, int]:
-            rows = np.sort(order[step * size : (step + 1) * size])
+            places = step * size + np.argsort(order[step * size : (step + 1) * size], kind="stable")
+            rows, times = order[places], None if again is None else again[places]
             digests = [part.digests[row] for row in rows]
-            batch = augment.augmented(part.take(rows), part.labels[rows], digests, train, train.seed, epoch, step)
+            batch = augment.augmented(
+                part.take(rows), part.labels[rows], digests, train, train.seed, epoch, step, times
+            )
             return self.engine.feed(*batch), len(rows)
 
         steps = range(first, math.ceil(len(order) / size))

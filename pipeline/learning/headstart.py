@@ -38,7 +38,7 @@ def train_head(engine: Engine, parts: Parts, train: Train, session: Session, fol
         PausedError, ModelError, OSError: see `fit`.
     """
     head, told = engine.head, starts.for_head(train)
-    alone = Engine(_alone(head), model.optimizer(told), told, has_features=True)
+    alone = Engine(_alone(head), model.optimizer(told), told, has_features=True, counts=engine.counts)
     alone.begin(model.arrays(head.weights), model.arrays(alone.optimizer.variables))
     features = Parts(*(_featured(engine.body, part, folder / f"{name}.npy") for name, part in parts._asdict().items()))
     outcome = fit(alone, features, told, session)

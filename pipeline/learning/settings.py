@@ -133,6 +133,7 @@ class Train(Start, Backbone, Augmentation, Repeatable):
     max_epochs: Count
     replay: Literal["all"] | Annotated[int, Field(ge=0)]
     repeat_new: Annotated[int, Field(ge=1, le=100)]
+    balance: Literal["weights", "drawing", "adjusted"] | None
     batch_size: Count
     optimizer: Literal["adamw", "adam", "sgd"]
     learning_rate: Annotated[float, Field(gt=0, le=10)]

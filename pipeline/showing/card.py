@@ -103,6 +103,9 @@ def _scores(evaluation: Evaluation, champion: int | None) -> list[str]:
         ("holdout accuracy", _number(theirs.accuracy), _number(ours.accuracy)),
         ("holdout loss", _number(theirs.loss), _number(ours.loss)),
     ]
+    if ours.balanced_accuracy is not None:
+        row = ("holdout balanced accuracy", _number(theirs.balanced_accuracy), _number(ours.balanced_accuracy))
+        rows.insert(1, row)
     if ours.calibration_error is not None:
         rows.append(("expected calibration error", _number(theirs.calibration_error), _number(ours.calibration_error)))
     if ours.answered:

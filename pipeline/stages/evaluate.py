@@ -337,7 +337,9 @@ def _evaluation(
     recall = {label: value for label, value in zip(labels, ours.recall, strict=True) if value == value}
     return Evaluation(
         holdout_images=len(predictions.labels),
-        challenger=ChallengerScores(accuracy=ours.accuracy, loss=ours.loss, recall=recall),
+        challenger=ChallengerScores(
+            accuracy=ours.accuracy, balanced_accuracy=ours.balanced_accuracy, loss=ours.loss, recall=recall
+        ),
         champion=_champion_scores(scores[CHAMPION], champion, labels) if champion else ChampionScores(),
         negative_flips=counts.champion_only / counts.total if counts else None,
         backward_transfer=history.backward_transfer(past, predictions) if past else None,
@@ -346,9 +348,10 @@ def _evaluation(
 
 
 def _champion_scores(theirs: Scores, champion: Contender, labels: Sequence[str]) -> ChampionScores:
-    if all(map(champion.knows, labels)):
-        return ChampionScores(accuracy=theirs.accuracy, loss=theirs.loss)
-    return ChampionScores(accuracy=theirs.accuracy if champion.known.any() else 0.0)
+    if not champion.known.any():  # the first label is always its answer, and sometimes right by chance
+        return ChampionScores(accuracy=0.0, balanced_accuracy=0.0)
+    loss = theirs.loss if all(map(champion.knows, labels)) else None
+    return ChampionScores(accuracy=theirs.accuracy, balanced_accuracy=theirs.balanced_accuracy, loss=loss)
 
 
 def _confidences(

@@ -132,6 +132,7 @@ def run(paths: Paths) -> None:
         num_computed=embedded.num_computed,
         # Also where images only went, or all that came choose or judge: there is nothing to fit.
         is_unchanged=parts["train"].is_empty() or (unlearned.is_empty() and num_images == num_known),
+        label_counts=_label_counts(rows, outputs),
     )
     _say_written(written, parts, images.store)
     _say_reach(numbered["holdout"], champion.judged, settings)
@@ -332,6 +333,15 @@ def _pick(
         "val": splits.cap(of(rows, "val"), prepare.max_val),
         "holdout": splits.cap(of(rows, "holdout"), prepare.max_holdout),
     }
+
+
+def _label_counts(rows: "pl.DataFrame", outputs: Sequence[str]) -> list[int]:
+    """Training images of each output, of all that there are; what is picked of them differs from cycle to cycle."""
+    import polars as pl
+
+    trained = ledger.present(rows.select("split", "label", "removed", "torn")).filter(pl.col("split") == "train")
+    counts = dict(trained.group_by("label").len().iter_rows())
+    return [counts.get(label, 0) for label in outputs]
 
 
 def _numbered(

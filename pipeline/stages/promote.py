@@ -223,6 +223,7 @@ def _metrics(training: Training, evaluation: Evaluation) -> dict[str, float]:
         answered = theirs.answered
         known = {
             "accuracy": theirs.accuracy,
+            "balanced_accuracy": theirs.balanced_accuracy,
             "loss": theirs.loss,
             "calibration_error": theirs.calibration_error,
             "coverage": answered.coverage if answered else None,

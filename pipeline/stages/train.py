@@ -211,7 +211,8 @@ def _unsaved(error: OSError) -> PipelineError:
 def _engine(task: Task, description: Description, train: Train, is_fresh: bool) -> Engine:
     """A network that learns; with pretrained weights, if those are wanted, where something begins from fresh ones."""
     engine.make_repeatable(task.train.seed, task.train.threads)
-    return engine.create(description, train, task.train.pretrained if is_fresh else None)
+    pretrained = task.train.pretrained if is_fresh else None
+    return engine.create(description, train, pretrained, task.images.contents.label_counts)
 
 
 def _learn(call: _Call) -> tuple[Trained, str]:

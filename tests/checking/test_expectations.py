@@ -146,7 +146,9 @@ CASES = [
          f"add images of another label, in a folder of its name{AGAIN}"),
     Case("cycle", "imbalance", [1.0, 100.0], [100.5], "warn",
          "the largest label has at most 100 times the images of the smallest (validate.max_imbalance)",
-         "add images of the smallest"),
+         "add images of the smallest; or, to have each label recognised alike, set train.balance: adjusted and "
+         "evaluate.metric: balanced_accuracy before the next batch, and for its cycle evaluate.max_drop: null and "
+         "evaluate.max_forgotten: null, for large labels are then given less often"),
 ]  # fmt: skip
 
 

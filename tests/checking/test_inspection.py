@@ -274,7 +274,9 @@ def test_a_lopsided_set_is_warned_of(inspect):
     (warning,) = inspect(added("cat", 12), known=known, max_imbalance=2.1).warnings
     assert warning == (
         "expected that the largest label has at most 2.1 times the images of the smallest (validate.max_imbalance), "
-        "found 2.3; add images of the smallest"
+        "found 2.3; add images of the smallest; or, to have each label recognised alike, set train.balance: adjusted "
+        "and evaluate.metric: balanced_accuracy before the next batch, and for its cycle evaluate.max_drop: null and "
+        "evaluate.max_forgotten: null, for large labels are then given less often"
     )
 
 

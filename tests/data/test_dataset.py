@@ -27,6 +27,7 @@ FACTS = {
     "num_known": 5,
     "num_computed": 0,
     "is_unchanged": False,
+    "label_counts": [2, 1],
 }
 
 
@@ -50,7 +51,8 @@ def lay(folder: Path, split: str, array: np.ndarray, fit: Fit = "crop") -> None:
 def index(rows: Any) -> pl.DataFrame:
     """Rows by column; what is unlearned is what is new, unless it is said."""
     table = pl.DataFrame(dict(zip(("digest", "label", "is_new"), rows[:3], strict=True)))
-    return table.with_columns(is_unlearned=pl.Series(rows[3]) if len(rows) > 3 else pl.col("is_new"))
+    is_unlearned = pl.Series(rows[3]) if len(rows) > 3 else pl.col("is_new")
+    return table.with_columns(is_unlearned=is_unlearned, is_fresh=pl.col("is_new"))
 
 
 @pytest.fixture
@@ -139,6 +141,7 @@ def test_the_digest_does_not_depend_on_what_the_champion_sees(write, tmp_path):
         {"labels": ["cat", "dog", "fox"]},
         {"num_images": 10},
         {"is_unchanged": True},
+        {"label_counts": [9, 1]},
         {"parts": PARTS | {"val": (["d7"], [1], [True])}},
         {"parts": PARTS | {"val": (["d4"], [0], [True])}},
         {
@@ -147,7 +150,7 @@ def test_the_digest_does_not_depend_on_what_the_champion_sees(write, tmp_path):
         },
         {"arrays": {"holdout": pixels("holdout", seed=8)}},
     ],
-    ids=["order", "label", "total", "unchanged", "image", "relabelled", "split", "pixels made another way"],
+    ids=["order", "label", "total", "unchanged", "counts", "image", "relabelled", "split", "pixels made another way"],
 )
 def test_the_digest_changes_with_the_content(write, change):
     assert write("one").digest != write("two", **change).digest

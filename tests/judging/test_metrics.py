@@ -23,6 +23,10 @@ def test_a_label_without_images_has_no_recall():
     assert math.isnan(metrics.scores(LABELS, LOGITS).recall[3])
 
 
+def test_balanced_accuracy_is_the_mean_recall_of_the_labels_that_have_images():
+    assert metrics.scores(LABELS, LOGITS).balanced_accuracy == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+
+
 def test_loss_is_the_mean_cross_entropy():
     logits = np.random.default_rng(7).normal(0, 3, (50, 5)).astype(np.float32)
     labels = np.random.default_rng(8).integers(0, 5, 50)

@@ -215,6 +215,16 @@ def test_a_blended_image_has_the_share_of_itself_and_the_rest_of_its_partner(sti
     assert abs(shares.var() - 1 / 7.2) < 0.02
 
 
+def test_an_image_that_comes_again_in_an_epoch_looks_different_where_that_is_asked_for(still: Train) -> None:
+    twice, same = pictures(1).repeat(2, axis=0), digests(1) * 2
+    train = still.model_copy(update=SINGLE)
+    given = (twice, np.zeros(2, np.int64), same, train, 7, 3, 0)
+    one, again = augment.augmented(*given, np.array([0, 1])).pixels
+    assert not np.array_equal(one, again)
+    for pixels in (augment.augmented(*given).pixels, augment.augmented(*given, np.array([0, 0])).pixels):
+        assert np.array_equal(pixels, np.stack([one, one]))
+
+
 def test_the_share_of_a_cut_image_is_that_of_its_pixels(still: Train) -> None:
     """Each image is of one value, its number."""
     given = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None, None], (200, 10, 6, 3))

@@ -113,6 +113,59 @@ def test_a_mixed_image_has_a_share_of_the_loss_of_each_label(parts, train):
     )
 
 
+def gradients(train: Any, labels: np.ndarray, parts: Any, *mixture: np.ndarray) -> tuple[float, np.ndarray]:
+    """Loss of a step with SGD on one image under all labels, and the gradient of each logit's bias."""
+    made = engine(train.model_copy(update={"optimizer": "sgd", "learning_rate": 0.5}))
+    bias = made.network.get_layer("logits").bias
+    before = np.array(bias)
+    loss, _ = made.step(made.feed(parts.train.inputs[[0] * len(labels)], labels, *mixture), len(labels), 0.99)
+    return loss, (before - np.array(bias)) / 0.5
+
+
+def test_weights_multiply_the_loss_of_each_image_counted_by_hand(parts, train):
+    """60 and 10 images: weights of 7/12 and 7/2. The gradient of a bias is the weighted mean of p - y."""
+    labels = np.array([0, 0, 0, 1], np.int64)
+    plain, plain_gradient = gradients(train, labels, parts)
+    weighted, gradient = gradients(train.model_copy(update={"balance": "weights"}), labels, parts)
+    p = plain_gradient + np.array([3 / 4, 1 / 4])
+    assert p.sum() == pytest.approx(1)
+    np.testing.assert_allclose(
+        gradient, (3 * 7 / 12 + 7 / 2) / 4 * p - np.array([3 * 7 / 12, 7 / 2]) / 4, rtol=1e-3, atol=1e-5
+    )
+    assert plain == pytest.approx(weighted), "what is told is the loss of each image as it is"
+
+
+def test_adjusted_logits_are_raised_by_the_share_of_their_label_counted_by_hand(parts, train):
+    """60 and 10 images: the odds of the first label are 6 times those that the network gives."""
+    labels = np.array([0, 0, 0, 1], np.int64)
+    plain, plain_gradient = gradients(train, labels, parts)
+    adjusted, gradient = gradients(train.model_copy(update={"balance": "adjusted"}), labels, parts)
+    p = plain_gradient + np.array([3 / 4, 1 / 4])
+    odds = p * np.array([6, 1])
+    np.testing.assert_allclose(gradient, odds / odds.sum() - np.array([3 / 4, 1 / 4]), rtol=1e-3, atol=1e-5)
+    assert plain == pytest.approx(adjusted)
+
+
+def test_weights_are_those_of_both_labels_of_a_mixed_image(parts, train):
+    mixing = train.model_copy(update={"mixup": 0.4, "balance": "weights"})
+    own, others = np.zeros(4, np.int64), np.ones(4, np.int64)
+    ends = [gradients(mixing, own, parts, others, np.full(4, share, np.float32))[1] for share in (1.0, 0.0, 0.3)]
+    np.testing.assert_allclose(ends[2], 0.3 * ends[0] + 0.7 * ends[1], rtol=1e-4)
+    plain = gradients(mixing.model_copy(update={"balance": None}), own, parts, others, np.zeros(4, np.float32))[1]
+    np.testing.assert_allclose(ends[1], 7 / 2 * plain, rtol=1e-4)
+
+
+@pytest.mark.parametrize("balance", ["weights", "drawing", "adjusted"])
+def test_with_balance_each_label_counts_alike_in_scores(parts, train, balance):
+    val, rows = parts.val, np.sort(np.concatenate([np.flatnonzero(parts.val.labels == 0), [1, 3]]))
+    plain, made = engine(train), engine(train.model_copy(update={"balance": balance}))
+    by_label = [plain.scores(val, rows[val.labels[rows] == label], 16) for label in (0, 1)]
+    numbers = np.bincount(val.labels[rows]) * made.label_weights
+    for place in (0, 1):
+        expected = np.average([one[place] for one in by_label], weights=numbers)
+        assert made.scores(val, rows, 4)[place] == pytest.approx(expected, rel=1e-5)
+
+
 def shared(tmp_path: Path, devices: int, precision: str, **mixing: float) -> list[Any]:
     script = SHARED.format(
         tests=[str(CHECKOUT / "tests/learning"), str(CHECKOUT / "tests")], params=str(CHECKOUT / "params.yaml")

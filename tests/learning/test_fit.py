@@ -117,6 +117,87 @@ def test_a_killed_training_with_all_augmentation_goes_on_as_if_it_had_not_been(p
     assert equal(whole, trained(parts, train, tmp_path / "cut", Notes(), EACH_STEP))
 
 
+def lopsided(parts: Parts) -> Parts:
+    """60 dark squares and 10 bright ones; new images and old ones."""
+    labels = parts.train.labels
+    rows = np.sort(np.concatenate([np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)[:10]]))
+    taken = np.sort(np.concatenate([rows, rows[labels[rows] == 0][:25]]))  # some come twice
+    train = Part(
+        parts.train.inputs[taken], labels[taken], tuple(map(str, range(70))), is_unlearned=np.arange(70) % 2 == 0
+    )
+    return parts._replace(train=train)
+
+
+@pytest.mark.parametrize("changes", [{}, {"replay": 2, "repeat_new": 2}, STRONG], ids=["plain", "replay", "strong"])
+@pytest.mark.parametrize("balance", ["weights", "drawing", "adjusted"])
+def test_a_balanced_training_that_is_paused_in_its_epochs_ends_in_the_same_bytes(
+    parts, train, tmp_path, balance, changes
+):
+    train = train.model_copy(update={"average": 1, "max_epochs": 2, **changes, "balance": balance})
+    given = lopsided(parts)
+    whole, pauses = trained(given, train, tmp_path / "whole", Quiet()), 0
+    while True:
+        try:
+            outcome = trained(given, train, tmp_path / "cut", Quiet(), budget=budget("pause", max_steps=3))
+            break
+        except PausedError:
+            pauses += 1
+    assert pauses >= 3
+    assert equal(whole, outcome)
+    plain = trained(given, train.model_copy(update={"balance": None}), tmp_path / "plain", Quiet())
+    assert not same(whole.weights, plain.weights)
+    assert whole.spent.images == plain.spent.images, "it costs the same"
+
+
+def test_drawing_feeds_each_label_alike(parts, train, tmp_path, monkeypatch):
+    fed: list[Any] = []
+    feed = Engine.feed
+
+    def note(self: Any, *batch: Any) -> Any:
+        fed.append(batch[1])
+        return feed(self, *batch)
+
+    monkeypatch.setattr(Engine, "feed", note)
+    for balance, counts in ((None, [60, 10]), ("weights", [60, 10]), ("drawing", [35, 35])):
+        fed.clear()
+        given = lopsided(parts).unlearned
+        trained(given, train.model_copy(update={"max_epochs": 1, "balance": balance}), tmp_path / str(balance))
+        assert np.bincount(np.concatenate(fed)).tolist() == counts
+
+
+@pytest.mark.parametrize("balance", ["weights", "drawing", "adjusted"])
+def test_balance_makes_a_rare_label_recognised(train, tmp_path, balance):
+    """Squares that overlap so much that it is best to give all of them the frequent label."""
+    rng = np.random.default_rng(3)
+
+    def part(counts: tuple[int, int]) -> Part:
+        labels = np.repeat([0, 1], counts)
+        pixels = np.clip(rng.normal(110 + 20 * labels[:, None, None, None], 70, (sum(counts), 8, 8, 1)), 0, 255)
+        return Part(pixels.astype(np.uint8), labels.astype(np.int64), tuple(map(str, range(sum(counts)))))
+
+    given, seen = Parts(part((60, 10)), part((60, 10))), part((100, 100))
+    moves = {"flip": False, "shift": 0.0, "average": 0, "max_epochs": 6}
+
+    def recall(balance: str | None) -> float:
+        outcome = trained(given, train.model_copy(update={**moves, "balance": balance}), tmp_path / str(balance))
+        network = model.load(DESCRIPTION, outcome.weights, "outcome")
+        return float((model.logits(network, seen.inputs, 16).argmax(axis=1) == 1)[100:].mean())
+
+    assert recall(balance) > recall(None) + 0.2
+
+
+@pytest.mark.parametrize("balance", ["weights", "adjusted"])
+def test_one_image_among_many_does_not_make_training_diverge(parts, train, tmp_path, balance):
+    """It counts 99 times what another does, and its loss is most of what its step minimises."""
+    labels = (np.arange(70) == 69).astype(np.int64)
+    given = parts._replace(train=replace(parts.train, labels=labels))
+    changes = {"balance": balance, "optimizer": "sgd", "diverged_at": 3.0, "batch_size": 16}
+    made = Engine(model.build(DESCRIPTION), model.optimizer(train), train.model_copy(update=changes), counts=(9999, 1))
+    outcome = fit(made, given, train.model_copy(update=changes), Session(Folder(tmp_path, {}, NEVER), Notes()))
+    assert outcome.retries == []
+    assert all(np.isfinite(value).all() for value in outcome.weights.values())
+
+
 def test_each_step_is_fed_what_is_drawn_for_its_images(parts, train, tmp_path, monkeypatch):
     train = train.model_copy(update={**STRONG, "max_epochs": 2})
     fed: list[Any] = []

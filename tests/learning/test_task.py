@@ -35,13 +35,12 @@ def task(tmp_path: Path, settings: Params):
         for split, size in sizes.items():
             names = [f"{split}{at}" for at in range(size)]
             is_new = [split == "train" and at >= known for at in range(size)]
-            tables[split] = pl.DataFrame(
-                {"digest": names, "label": [0] * size, "is_new": is_new, "is_unlearned": is_new}
-            )
+            tables[split] = pl.DataFrame({"digest": names, "label": [0] * size} | dict.fromkeys(dataset.MARKS, is_new))
         written = dataset.write(
             folder, tables, labels=["cat"], image_shape=(8, 8, 3), fit="crop", inputs={"8x8x3": None}, num_images=9,
             num_added=new, num_computed=0,
             num_unlearned=new, num_known=100, is_unchanged=is_unchanged,
+            label_counts=[known + new],
         )  # fmt: skip
         usual = {"train": {"audit_every": 3}, "prepare": {"replay": 20}}
         changes = {name: usual[name] | sections.get(name, {}) for name in usual}

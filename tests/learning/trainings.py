@@ -71,9 +71,13 @@ class Quiet(Notes):
         self.images.append(told[3])
 
 
+COUNTS = (60, 10)
+"""Images of each label, as far as balance is concerned; it need not be those of a part."""
+
+
 def engine(train: Train) -> Engine:
     make_repeatable(train.seed, train.threads)
-    return Engine(model.build(DESCRIPTION), model.optimizer(train), train)
+    return Engine(model.build(DESCRIPTION), model.optimizer(train), train, counts=COUNTS)
 
 
 def trained(

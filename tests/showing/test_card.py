@@ -141,6 +141,15 @@ def test_the_table_has_the_calibration_of_both_models_and_what_a_threshold_leave
     assert "| answered, and right of these | 0.0% | 87.5%, 99.1% |" in text
 
 
+def test_the_table_has_balanced_accuracy_beside_accuracy_also_where_the_champion_has_none():
+    ours = ChallengerScores(accuracy=0.9, loss=0.3, recall={}, balanced_accuracy=0.7)
+    for theirs, number in ((0.65, "0.6500"), (None, "")):
+        champion = ChampionScores(accuracy=0.88, loss=0.4, balanced_accuracy=theirs)
+        lines = drawn(evaluation=samples.evaluation(challenger=ours, champion=champion)).splitlines()
+        at = lines.index("| holdout accuracy | 0.8800 | 0.9000 |")
+        assert lines[at + 1] == f"| holdout balanced accuracy | {number} | 0.7000 |"
+
+
 def test_without_a_champion_its_column_is_empty():
     text = drawn(champion=None)
     assert "champion (none)" in text

@@ -184,10 +184,15 @@ def test_first_tunes_all_in_a_cold_start_and_freezes_that_in_the_cycles_after(be
     assert passing(begun.cycle().out) == ["10 images to go through own_backbone:net"]
 
 
-def test_an_interrupted_training_with_the_head_first_gives_the_same_bytes(begun: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize("balance", [None, "drawing"])
+def test_an_interrupted_training_with_the_head_first_gives_the_same_bytes(
+    begun: Project, tmp_path: Path, balance: str | None
+) -> None:
     other = begun.copy(tmp_path / "other")
     for project in (begun, other):
-        project.space.params(train={"tune": "last 1 block", "start": "cold", "seed": 9, "head_epochs": 4})
+        project.space.params(
+            train={"tune": "last 1 block", "start": "cold", "seed": 9, "head_epochs": 4, "balance": balance}
+        )
         assert project.upto("prepare").code == 0
     assert begun.run("train").code == 0
     other.space.params(budget={"max_steps": 5})
@@ -196,6 +201,27 @@ def test_an_interrupted_training_with_the_head_first_gives_the_same_bytes(begun:
         codes.append(other.run("train").code)
     assert codes[-1] == 0
     assert len(codes) > 3, "it was paused while the head was trained, and later"
+    assert outcome(other) == outcome(begun)
+
+
+@pytest.mark.parametrize("balance", ["weights", "drawing", "adjusted"])
+def test_a_head_is_trained_with_balance_too_and_paused_gives_the_same_bytes(
+    begun: Project, tmp_path: Path, balance: str
+) -> None:
+    begun.add("second", pictures(range(100, 140), "cat") | pictures(range(100, 104), "dog"))
+    other = begun.copy(tmp_path / "other")
+    assert begun.upto("train").code == 0
+    without = outcome(begun)
+    for project in (begun, other):
+        project.space.params(train={"balance": balance})
+    assert begun.run("train").code == 0
+    assert outcome(begun)["weights.npz"] != without["weights.npz"]
+    other.space.params(budget={"max_steps": 17})
+    code = other.upto("train").code
+    assert code == 75
+    while code == 75:
+        code = other.run("train").code
+    assert code == 0
     assert outcome(other) == outcome(begun)
 
 

@@ -65,6 +65,21 @@ def test_a_warm_start_begins_from_the_last_weights_and_serves_a_mixture(begun: P
         assert loss(begun, weights, part) == pytest.approx(row["val_loss"], rel=1e-5)
 
 
+@pytest.mark.parametrize("balance", ["drawing", "adjusted"])
+def test_balance_is_by_all_training_images_however_few_are_replayed(begun: Project, balance: str) -> None:
+    begun.space.params(train={"balance": balance}, prepare={"replay": 1})
+    begun.add("second", pictures(range(100, 130), "cat"))
+    assert begun.upto("train").code == 0
+    contents = dataset.read(begun.root / "data/cycle/dataset").contents
+    rows = begun.table("ledger.parquet").filter(pl.col("split") == "train")
+    assert dict(zip(contents.labels, contents.label_counts, strict=True)) == dict(
+        rows.group_by("label").len().iter_rows()
+    )
+    assert sum(contents.label_counts) == len(rows) > contents.counts["train"]
+    assert training(begun)["start"] == "warm"
+    assert training(begun)["epochs"] > 0
+
+
 def loss(project: Project, weights: dict[str, np.ndarray], part: dataset.Part) -> float:
     from pipeline.artifacts.model import Description
     from pipeline.judging import metrics
