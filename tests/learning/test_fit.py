@@ -476,7 +476,7 @@ def test_an_epoch_trains_on_the_new_and_some_old_images_and_no_others(parts, tra
             taken.extend(np.arange(len(self))[rows].tolist())
             return super().take(rows)
 
-    part = Noted(parts.train.inputs, parts.train.labels, parts.train.digests, None, np.arange(70) < 8)
+    part = Noted(parts.train.inputs, parts.train.labels, parts.train.digests, is_unlearned=np.arange(70) < 8)
     short = train.model_copy(update={"replay": 2, "max_epochs": 2})
     notes = Quiet()
     outcome = fit(engine(train), Parts(part, parts.val), short, Session(Folder(tmp_path, {}, NEVER), notes))

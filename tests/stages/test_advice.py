@@ -27,7 +27,8 @@ def test_a_warm_start_that_learned_nothing_says_so_and_what_it_says_to_try_works
 
 def test_what_is_missing_to_an_evidence_is_told_in_images_before_and_after_training(project: Project) -> None:
     project.space.params(
-        evaluate={"margin": 0.0, "confidence": 0.9999999}, train={"max_epochs": 1, "learning_rate": 1e-6}
+        evaluate={"margin": 0.0, "confidence": 0.9999999, "max_wrong": None},
+        train={"max_epochs": 1, "learning_rate": 1e-6},
     )
     project.add("first", pictures(range(40), "cat", "dog", "owl", "fox"))
     first = project.cycle()

@@ -22,7 +22,7 @@ def test_a_first_cycle_has_no_parent_and_no_champion(space: Workspace, run: Run)
     space.put("first", digits.batch(0, 20))
     space.push("first", "First")
     assert run("resolve") == 0
-    assert space.read("champion.json") == {"version": None}
+    assert space.read("champion.json") == {"version": None, "judged": 0}
     assert space.read("parent.json") == {"version": None, "ladder": {"rung": 0, "cycles": 0}}
     (source,) = space.read("sources.json")["sources"]
     assert source["path"] == "data/images/first"
