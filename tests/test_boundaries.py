@@ -45,7 +45,7 @@ PURE = (
     "checking/expectations.py",
     "checking/facts.py",
     "features/content.py",
-    "judging/bins.py",
+    "data/bins.py",
     "judging/drops.py",
     "judging/doubts.py",
     "judging/gate.py",

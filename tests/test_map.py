@@ -143,9 +143,10 @@ RERUNS = {
         "showing/plots.py stages/evaluate.py "
     ),
     (P,): (
-        "artifacts/content.py data/groups.py data/neighbours.py data/remarks.py data/stems.py data/straddling.py "
-        "data/twins.py features/content.py features/embedding.py features/extraction.py features/inputs.py "
-        "features/observation.py features/shards.py images/likeness.py judging/bins.py stages/prepare.py "
+        "artifacts/content.py data/bins.py data/groups.py data/neighbours.py data/remarks.py data/slices.py "
+        "data/stems.py data/straddling.py data/twins.py features/content.py features/embedding.py "
+        "features/extraction.py features/inputs.py features/observation.py features/shards.py images/likeness.py "
+        "stages/prepare.py "
     ),
     (T,): (
         "learning/audit.py learning/augment.py learning/distortions.py learning/fit.py learning/headstart.py "

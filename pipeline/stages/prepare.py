@@ -15,8 +15,7 @@ from pipeline.base.errors import DataError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
 from pipeline.checking.settings import Watching
-from pipeline.data import dataset, delta, groups, labels, ledger, remarks, replay, splits, straddling
-from pipeline.data import sources as batches
+from pipeline.data import dataset, delta, groups, labels, ledger, remarks, replay, slices, splits, straddling
 from pipeline.data.dataset import Dataset
 from pipeline.data.delta import Delta
 from pipeline.data.groups import Grouping
@@ -29,7 +28,7 @@ from pipeline.features.shards import Shards
 from pipeline.images import likeness, pixels
 from pipeline.images.likeness import Images
 from pipeline.images.pixels import Kept
-from pipeline.judging import bins, reach
+from pipeline.judging import reach
 from pipeline.judging.paired import effective
 from pipeline.judging.settings import Bound
 from pipeline.learning import ladder
@@ -110,8 +109,8 @@ def run(paths: Paths) -> None:
         present, limit = set(ledger.present(rows)["label"]), settings.validate_.max_content_drift
         observation.write(observed, then, present, limit, images, paths.features)
     _decode(images, parts, seen, paths.dataset)
-    told = _slices(pl.concat([parts["val"], parts["holdout"]]), rows, sources)
-    told = pl.concat([told, _of_new(parts["train"], unlearned, remarks.slices(remarked), sources)]).sort(pl.all())
+    told = slices.of_judging(pl.concat([parts["val"], parts["holdout"]]), rows, sources)
+    told = pl.concat([told, slices.of_new(parts["train"], unlearned, remarks.slices(remarked), sources)]).sort(pl.all())
     dataset.write_remarks(paths.dataset, told, likeness.conflicts(pairs, rows))
     num_added = len(unlearned.join(ledger.present(parents), on="digest", how="anti"))
     numbered = {
@@ -248,62 +247,6 @@ def _outputs(parent: Parent, rows: "pl.DataFrame", prepare: Prepare) -> list[str
         print(f"prepare: warning: {setting}: no image and no output has or had this label; is it mistyped?")
     counts = ledger.present(rows.select("label", "removed", "torn")).group_by("label").len()
     return labels.outputs(parents_labels, dict(counts.iter_rows()), prepare)
-
-
-def _slices(images: "pl.DataFrame", rows: "pl.DataFrame", sources: Sources) -> "pl.DataFrame":
-    """The slices of images: those that labels.csv files name; batch and age; brightness and side in quarters.
-
-    A column of a labels.csv that is called like one of the others comes before it.
-
-    Args:
-        images: rows of the ledger.
-        rows: the ledger.
-        sources: the batches.
-    """
-    import polars as pl
-
-    said = ledger.slices(images)
-    cycles = rows["first_seen"].unique(maintain_order=True).to_list()
-    if cycles[-1:] != [sources.digest]:  # nothing came
-        cycles.append(sources.digest)
-    ago = {cycle: len(cycles) - 1 - place for place, cycle in enumerate(cycles)}
-    told = {
-        "batch": batches.batches(images["path"], sources.sources),
-        "age": bins.ages([ago[cycle] for cycle in images["first_seen"]]),
-        **{fact: bins.quarters(images[fact].to_numpy()) for fact in ledger.FACTS},
-    }
-    schema = dict.fromkeys(("digest", "slice", "value"), pl.String)
-    own = [
-        pl.DataFrame({"digest": images["digest"], "slice": name, "value": values}, schema=schema).drop_nulls()
-        for name, values in told.items()
-        if name not in set(said["slice"])
-    ]
-    return pl.concat([said, *own]).sort("digest", "slice", "value")
-
-
-def _of_new(
-    trained: "pl.DataFrame", unlearned: "pl.DataFrame", said: "pl.DataFrame", sources: Sources
-) -> "pl.DataFrame":
-    """The slices of new images that train, columns digest, slice, value: who labelled them may have done it wrong.
-
-    Args:
-        trained: rows of the ledger that train.
-        unlearned: rows that are new.
-        said: columns digest, name and value; what labels.csv files say of slices.
-        sources: the batches.
-    """
-    import polars as pl
-
-    new = trained.join(unlearned.select("digest"), on="digest", how="semi")
-    columns = said.select("digest", "value", slice="name").select("digest", "slice", "value")
-    own = new.select(
-        "digest",
-        pl.lit("batch").alias("slice"),
-        pl.Series("value", batches.batches(new["path"], sources.sources), pl.String),
-    )
-    if "batch" in set(said["name"]):
-        own = own.clear()
-    return pl.concat([columns.join(new, on="digest", how="semi"), own.drop_nulls()]).unique()
 
 
 def _unlearned(rows: "pl.DataFrame", parents: "pl.DataFrame", accepted: Delta, prepare: Prepare) -> "pl.DataFrame":

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from pipeline.judging import bins
+from pipeline.data import bins
 
 
 def test_a_fact_is_cut_into_quarters_called_by_their_ends():
