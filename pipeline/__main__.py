@@ -60,6 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"{command}: error: {reason}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever reads has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write goes nowhere
+        return process.EXIT_PIPE
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return process.EXIT_INTERRUPTED

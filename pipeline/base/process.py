@@ -34,6 +34,9 @@ EXIT_ORPHANED = 128 + signal.SIGTERM
 _outlives_dvc = threading.Event()
 """Set once the end of DVC must not end this process at once."""
 
+EXIT_PIPE = 128 + 13
+"""As shells say it of a command whose reader went away (SIGPIPE, which Windows has not)."""
+
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 """As shells say it of a command that Ctrl-C ended."""
 

@@ -26,7 +26,7 @@ from pipeline.settings import Params
 
 EXAMPLE = "python -m pipeline explain 7 --as-if evaluate.margin=0.02"
 
-UNTOLD = ("max_wrong", "suspicious", "min_probability", "batch_size")
+UNTOLD = ("max_wrong", "believed", "suspicious", "min_probability", "batch_size")
 """Settings of section evaluate on which no verdict depends that comes of predictions alone."""
 
 DIGITS = 9
@@ -63,6 +63,7 @@ def run(version: str | None, as_if: Sequence[str], params: Path, scratch: Path) 
     lineage = _lineage(registry, which, objects)
     judgement = _read(registry, which, lineage, VERDICT, objects, Judgement.read)
     predictions = _predictions(_read(registry, which, lineage, PREDICTIONS, objects, files.read_table), lineage, which)
+    settings = _as_if(lineage, as_if, which, today.evaluate) if as_if else None
     print(f"v{which.number} {_against(judgement)}: {judgement.decision}")
     for reason in judgement.reasons:
         print(f"  {reason}")
@@ -73,8 +74,7 @@ def run(version: str | None, as_if: Sequence[str], params: Path, scratch: Path) 
         print("\n".join(_rows(predictions)))
     if past:
         print("\n".join(_since(past, predictions)))
-    if as_if:
-        settings = _as_if(lineage, as_if, which, today.evaluate)
+    if settings:
         again = verdict.of(predictions, _case(judgement), settings, past)
         print(f"with {', '.join(as_if)}: {again.decision}")
         for reason in again.reasons:
@@ -185,9 +185,10 @@ def _since(past: History, predictions: Predictions) -> Iterator[str]:
     transfer, forgetting = history.backward_transfer(past, predictions), history.forgetting(past, predictions)
     if transfer is None or forgetting is None:
         return
+    below = f"{100 * forgetting:.2f} points below" if forgetting > 0 else f"{-100 * forgetting:.2f} points above"
     yield (
-        f"since images were first known: {100 * transfer:+.2f} points (backward transfer); labels are "
-        f"{100 * forgetting:.2f} points below their best in the mean (forgetting)"
+        f"since images were first known: {100 * transfer:+.2f} points (backward transfer); labels are {below} the best "
+        "that they ever were, in the mean (forgetting)"
     )
     for number, counts in history.flips(past, predictions).items():
         yield (

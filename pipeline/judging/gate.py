@@ -36,6 +36,15 @@ class Held:
         fresh = all_of_them * self.fresh.total / self.familiar.total
         return float(lifetime.promised(all_of_them - fresh, fresh, self.cycle, bound.margin, bound.risk))
 
+    def kept(self, bound: Bound, promise: float) -> str:
+        """Says what is sure of a challenger that keeps the promise."""
+        surely = lifetime.lower(self.familiar, self.cycle, bound.risk or 1)
+        below = f"at most {-100 * surely:.1f} points below" if surely < 0 else "not below"
+        return (
+            f"it is surely {below} v{self.anchor}, the best so far; {100 * promise:.1f} points are promised for all "
+            "cycles (evaluate.risk)"
+        )
+
     @property
     def is_best(self) -> bool:
         """Whether the challenger, once it is champion, takes the anchor's place."""
@@ -170,10 +179,7 @@ def decide(
             more,
         )
     if held and promise and held.anchor:
-        reasons.append(
-            f"it is surely at most {100 * promise:.1f} points below v{held.anchor}, the best so far, as promised for "
-            "all cycles (evaluate.risk)"
-        )
+        reasons.append(held.kept(evaluate, promise))
     return verdict("promote", "it is better, and not worse by more than the margin")
 
 

@@ -22,7 +22,7 @@ from pipeline.judging.paired import Compared, lower_bound
 BLOCK = 100
 """Cycles that share the first half of the risk; each later block is twice as long and has half as much."""
 
-REUSED = 1.5
+REUSED = 1.65
 """How much wider the promise is than one test on fresh images would make it. The same images judge again and again, and
 what was promoted was lucky on just these (Dwork et al., Science 349, 2015). From `python -m benchmarks.gate`."""
 
@@ -81,7 +81,12 @@ def is_kept(against_anchor: Compared, promise: float, cycle: int, risk: float) -
         promise: see `promised`.
         cycle, risk: see `level`.
     """
-    return lower_bound(against_anchor, 1 - level(cycle, risk)) >= -promise
+    return lower(against_anchor, cycle, risk) >= -promise
+
+
+def lower(against_anchor: Compared, cycle: int, risk: float) -> float:
+    """The difference to the anchor is not less, with the confidence of a cycle; see `is_kept`."""
+    return lower_bound(against_anchor, 1 - level(cycle, risk))
 
 
 def is_worse_on_fresh(against_anchor: Compared) -> bool:

@@ -94,11 +94,14 @@ def promised_before(total: int, chosen: float, fresh: float, judged: int, bound:
     promise = float(lifetime.promised(chosen, fresh, judged, bound.margin, bound.risk))
     if promise <= bound.margin:
         return None
-    better = max(promise / 2, bound.margin)
-    needed = math.ceil(total * chosen / (chosen + fresh) * (promise / better) ** 2)
+    counting = chosen + fresh
+    renewed = float(lifetime.promised(counting, 0, judged, bound.margin, bound.risk))
+    better = max(renewed / 2, bound.margin)
+    needed = math.ceil(total * (renewed / better) ** 2)
+    once = f", and {100 * renewed:.1f} once a version is surely better than that" if renewed < 0.95 * promise else ""
     return (
         f"over all cycles, {total} holdout images can promise that a champion is at most {100 * promise:.1f} "
-        f"points below the best so far (evaluate.risk); about {needed} could promise {100 * better:.1f}"
+        f"points below the best so far (evaluate.risk){once}; about {needed} could promise {100 * better:.1f}"
     )
 
 

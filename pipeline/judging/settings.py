@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.base.params import Count, OpenShare, Section, Share
+from pipeline.base.params import Count, OpenShare, Section, Share, fits
 
 MIN_PROBABILITY = "min_probability"
 """Parameter of a request to a served model: takes the place of the setting of that name."""
@@ -35,6 +35,10 @@ class Evaluate(Bound):
     min_accuracy: Share
     max_wrong: Share | None
     """Of the labels of new images."""
+    believed: tuple[
+        Annotated[str, fits(r"labels-[0-9a-f]{12}", "a name like labels-0123456789ab, as the verdict gave it")], ...
+    ]
+    """Names of new labels that a person looked at and found right."""
     max_drop: Share | None
     """Of a label's recall."""
     max_forgotten: Share | None

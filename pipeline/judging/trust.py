@@ -226,7 +226,7 @@ def _reasons(
     ]
     if blank := int(doubts.contradictory(evidence).sum()):
         reasons.append(f"{blank} new images are blank and have several labels")
-    if is_other:
+    if is_other and is_trusted:
         reasons.append("the new images are of another kind than the old ones; their labels can be learned")
     return tuple(reasons)
 

@@ -13,12 +13,13 @@ DOUBTFUL = "new labels may be wrong, and yet not surely (evaluate.max_wrong), so
 
 ONLY_NEW = (
     "new labels may be wrong, and yet not surely (evaluate.max_wrong), and no old image is left to judge: look at the "
-    "least believed ones in data/cycle/evaluation/doubts.parquet"
+    "least believed ones in data/cycle/evaluation/doubts.csv"
 )
 
 MEND = (
-    "the labels of the new images cannot be trusted, so no model that learned them is promoted: look at the least "
-    "believed ones in data/cycle/evaluation/doubts.parquet, mend them or remove them, `dvc add` the batch and commit"
+    "the labels of the new images cannot be trusted, so only old images judge, and no model that learned them is "
+    "promoted: look at the least believed ones in data/cycle/evaluation/doubts.csv, mend or remove those that are "
+    "wrong, `dvc add data/images/BATCH` and commit"
 )
 
 
@@ -81,12 +82,13 @@ def of(predictions: Predictions, case: Case, evaluate: Evaluate, past: History |
     )
     if case.is_doubtful:
         judged = replace(judged, reasons=(*judged.reasons, *case.doubts, ONLY_NEW if is_only_new else DOUBTFUL))
-    decision: Decision = "not enough evidence" if judged.decision == "promote" else judged.decision
+    # What was said for it is not why.
+    facts = judged.reasons[:-1] if judged.decision == "promote" else judged.reasons
     if not case.is_trusted:
-        return replace(judged, decision=decision, is_best=False, reasons=(*judged.reasons, *case.doubts, MEND))
+        return replace(judged, decision="reject", is_best=False, more=None, reasons=(*facts, *case.doubts, MEND))
     if case.is_doubtful and is_only_new:
+        decision: Decision = "not enough evidence" if judged.decision == "promote" else judged.decision
         return replace(judged, decision=decision, is_best=False)
     if judged.decision == "promote" and fared.objections:
-        # What was said for it is not why.
-        return replace(judged, decision="reject", reasons=(*judged.reasons[:-1], *fared.remarks, *fared.objections))
+        return replace(judged, decision="reject", reasons=(*facts, *fared.remarks, *fared.objections))
     return replace(judged, reasons=(*judged.reasons, *fared.objections, *fared.remarks))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from pipeline.base import files
 from pipeline.data.dataset import Dataset
 from pipeline.data.delta import once
 from pipeline.data.splits import SPLITS, Split
@@ -23,6 +24,9 @@ AT_ONCE = 1024
 BLANK = 0.01
 """Contrast, 0 to 1, below which a picture has nothing in it: the usual validate.min_contrast."""
 
+BATCH = "batch"
+"""The slice that every image has."""
+
 NOBODYS = ("age", "brightness", "side")
 """Slices that are nobody's work: a label is not wrong because of them."""
 
@@ -33,12 +37,20 @@ class Told(NamedTuple):
     trust: Trust
     evidence: Evidence
     digests: tuple[str, ...]
+    names: Mapping[str, str]
+    """By batch, the name of its new labels: what a person believes who puts it into `evaluate.believed`."""
+
+    @property
+    def way_on(self) -> str:
+        """What to do where the labels are right all the same."""
+        names = ", ".join(f"{name} ({batch})" for batch, name in sorted(self.names.items()))
+        return f"if you looked at them and found them right, put their name into evaluate.believed: {names}"
 
     def table(self, accepted: "pl.DataFrame") -> "pl.DataFrame":
         """The new images, the least believed label first.
 
-        Columns digest, path, label, doubt; otherwise and probability: the likeliest other label, and what the models
-        that did not learn this one give it.
+        Columns path, label, doubt; otherwise and probability: the likeliest other label, and what the models that did
+        not learn this one give it; the batch and whatever else labels.csv says of who is at work; digest.
 
         Args:
             accepted: columns kind, digest, path.
@@ -63,12 +75,20 @@ class Told(NamedTuple):
             schema_overrides={"digest": pl.String, "label": pl.String, "otherwise": pl.String},
         )
         places = once(accepted).select("digest", "path")
-        return table.join(places, on="digest", how="left", maintain_order="left")
+        table = table.join(places, on="digest", how="left", maintain_order="left")
+        groups = self.evidence.groups or {}
+        of_group = {kind: [names[row] for row in rows] for kind, names in groups.items() if kind not in table.columns}
+        last = table.with_columns(pl.Series(kind, values, pl.String) for kind, values in of_group.items())
+        return last.select("path", pl.exclude("path", "digest"), "digest")
 
 
 def gather(
-    images: Dataset, champion: Contender, challenger: Contender, contrasts: Mapping[str, float | None]
-) -> tuple[Evidence, tuple[str, ...]]:
+    images: Dataset,
+    champion: Contender,
+    challenger: Contender,
+    contrasts: Mapping[str, float | None],
+    believed: Sequence[str] = (),
+) -> tuple[Evidence, tuple[str, ...], dict[str, str]]:
     """Ask models about new images, and about old ones of val and holdout, whose labels are trusted.
 
     With features at the head, heads are fitted to the labels of all other images of the cycle, and say something of
@@ -78,9 +98,10 @@ def gather(
         images: the dataset of the cycle.
         champion, challenger: its models.
         contrasts: of new images by digest, 0 to 1.
+        believed: names of new labels that a person trusts: they count as old ones.
 
     Returns:
-        The evidence, and the digests of its images.
+        The evidence, the digests of its images, and by batch the name of those of its labels that are in question.
     """
     of_cycle = challenger.description
     is_fitted = of_cycle.is_head_only and int(_is_old(images, SPLITS).sum()) > 1
@@ -98,18 +119,21 @@ def gather(
         told = [_odds(images, split, taken, challenger) for split, taken in rows.items() if split != "train"]
         trained = np.full((len(labels) - sum(map(len, told)), before.shape[1]), np.nan)
         after = np.concatenate([trained, *told])
+    groups = _groups(images.slices(), digests)
+    names = _names(digests, labels, is_new, groups.get(BATCH, [""] * len(digests)))
+    named = np.array([names.get(batch, "") in believed for batch in groups.get(BATCH, [])], bool)
     evidence = Evidence(
         labels=labels,
-        is_new=is_new,
+        is_new=is_new & ~named if len(named) else is_new,
         before=before,
         after=after,
         is_known=None if is_fitted else champion.known,
         is_blank=np.array([_is_blank(contrasts.get(digest)) for digest in digests], bool),
         conflicts=_conflicts(images.conflicts(), digests),
-        groups=_groups(images.slices(), digests),
+        groups=groups,
         names=images.labels,
     )
-    return evidence, digests
+    return evidence, digests, {batch: name for batch, name in names.items() if name not in believed}
 
 
 def _is_old(images: Dataset, splits: Sequence[Split]) -> np.ndarray:
@@ -144,6 +168,15 @@ def _odds(images: Dataset, split: Split, rows: np.ndarray, model: Contender) -> 
 
 def _is_blank(contrast: float | None) -> bool:
     return contrast is not None and contrast < BLANK
+
+
+def _names(digests: Sequence[str], labels: np.ndarray, is_new: np.ndarray, batches: Sequence[str]) -> dict[str, str]:
+    """By batch, a name that only these new images with these labels have."""
+    told: dict[str, list[tuple[str, int]]] = {}
+    for digest, label, new, batch in zip(digests, labels.tolist(), is_new.tolist(), batches, strict=True):
+        if new:
+            told.setdefault(batch, []).append((digest, label))
+    return {batch: f"labels-{files.sha256_json(sorted(pairs))[:12]}" for batch, pairs in told.items()}
 
 
 def _conflicts(pairs: "pl.DataFrame", digests: Sequence[str]) -> np.ndarray:

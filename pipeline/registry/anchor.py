@@ -21,7 +21,10 @@ def current(registry: Registry, champion: Version, objects: Path) -> Version:
         return champion
     anchor = registry.anchor()
     if anchor is None or anchor.number > champion.number:
-        return found(registry, registry.lineage(champion, objects).anchor, champion)
+        best = found(registry, registry.lineage(champion, objects).anchor, champion)
+        why = "is gone" if anchor is None else f"names v{anchor.number}, which came after the champion"
+        print(f"resolve: alias {registry.anchor_alias} {why}; v{best.number} is the best so far, and gets it back")
+        return best
     if not anchor.is_whole:
         print(
             f"resolve: warning: alias {registry.anchor_alias} names v{anchor.number}, which Evergreen did not "

@@ -128,4 +128,10 @@ def move_alias(registry: Registry, version: Version, judgement: Judgement, promo
     said = f"v{version.number} is registered; {registry.alias} stays {name(champion)}"
     if judgement.decision == "promote" and not promote.automatic:
         said += f"; promote.automatic is false: set the alias {registry.alias} in the MLflow UI to promote it"
+    is_champion = champion is not None and champion.number == version.number
+    if is_champion and judgement.decision not in ("promote", "unchanged") and judgement.champion is not None:
+        said += (
+            f"; by today's verdict it would not be promoted: to take it back, move the alias {registry.alias} to "
+            f"v{judgement.champion} in the MLflow UI"
+        )
     return version.promoted, said

@@ -32,7 +32,6 @@ from pipeline.judging.history import History
 from pipeline.judging.metrics import Scores
 from pipeline.judging.predictions import ANCHOR, CHALLENGER, CHAMPION, MARKS, Answers, Predictions
 from pipeline.judging.settings import Evaluate
-from pipeline.judging.trust import Trust
 from pipeline.judging.verdict import Case
 from pipeline.learning import contenders, evidence
 from pipeline.learning.contenders import Contender
@@ -52,7 +51,7 @@ SHOWN = 5
 TILES = 60
 """Suspicious labels on the sheet."""
 
-DOUBTS = "doubts.parquet"
+DOUBTS = "doubts.csv"
 """How much the label of each new image is doubted."""
 
 PREDICTIONS = "predictions.parquet"
@@ -83,8 +82,8 @@ def run(paths: Paths) -> None:
     sure = _confidences(predictions, logits, models)
     accepted = files.read_table(paths.accepted / "images.parquet")
     past = _past(pins, predictions, settings, paths.scratch)
-    told = _told(models, images, accepted, settings.evaluate.max_wrong)
-    case = _case(trained, pins, images.labels, told.trust if told else None)
+    told = _told(models, images, accepted, settings.evaluate)
+    case = _case(trained, pins, images.labels, told)
     _refuse_one_model(logits, pins.pin, trained, paths.model / "weights.npz")
     _refuse_broken(predictions, case, settings.evaluate, past)
     judged = verdict.of(predictions, case, settings.evaluate, past)
@@ -202,16 +201,17 @@ def _brought(pin: Pin, registry: Registry, scratch: Path) -> "pl.DataFrame | Non
     return None
 
 
-def _told(models: _Contenders, images: Dataset, accepted: "pl.DataFrame", max_wrong: float | None) -> Told | None:
+def _told(models: _Contenders, images: Dataset, accepted: "pl.DataFrame", evaluate: Evaluate) -> Told | None:
     """What can be believed of the labels that are new to the champion; None without one."""
     if models.champion is None:
         return None
     contrasts = dict(accepted.select("digest", "contrast").iter_rows())
-    gathered, digests = evidence.gather(images, models.champion, models.challenger, contrasts)
-    return Told(trust.assess(gathered, 1 if max_wrong is None else max_wrong), gathered, digests)
+    gathered, digests, names = evidence.gather(images, models.champion, models.challenger, contrasts, evaluate.believed)
+    max_wrong = 1 if evaluate.max_wrong is None else evaluate.max_wrong
+    return Told(trust.assess(gathered, max_wrong), gathered, digests, names)
 
 
-def _case(trained: Training, pins: Champion, labels: Sequence[str], told: Trust | None) -> Case:
+def _case(trained: Training, pins: Champion, labels: Sequence[str], told: Told | None) -> Case:
     pin, best = pins.pin, pins.best
     if pin is None or best is None:
         return Case(champion=None, anchor=None, judged=pins.judged)
@@ -221,10 +221,15 @@ def _case(trained: Training, pins: Champion, labels: Sequence[str], told: Trust 
         judged=pins.judged,
         outdated=tuple(label for label in pin.called if label not in labels),
         is_champion=pin.lineage.run_key == trained.run_key,
-        is_trusted=told is None or told.is_trusted,
-        is_doubtful=told is not None and told.is_doubtful,
-        doubts=told.reasons if told else (),
+        is_trusted=told is None or told.trust.is_trusted,
+        is_doubtful=told is not None and told.trust.is_doubtful,
+        doubts=_doubts(told) if told else (),
     )
+
+
+def _doubts(told: Told) -> tuple[str, ...]:
+    trusted = told.trust.is_trusted
+    return told.trust.reasons if trusted else (*told.trust.reasons, told.way_on)
 
 
 def _refuse_one_model(logits: "Mapping[str, np.ndarray]", pin: Pin | None, trained: Training, weights: Path) -> None:
@@ -302,7 +307,7 @@ def _suspected(told: Told | None, accepted: "pl.DataFrame", settings: Settings, 
     suspected: list[Doubt] = []
     if told:
         doubts = told.table(accepted)
-        files.write_table(paths.evaluation / DOUBTS, doubts)
+        files.write(paths.evaluation / DOUBTS, _harmless(doubts).write_csv().encode())
         doubtful = doubts.filter(pl.col("probability") >= settings.evaluate.suspicious, pl.col("doubt") > 0)
         named = doubtful.select("path", "label", "probability", predicted="otherwise")
         suspected = [Doubt(**row) for row in named.iter_rows(named=True)]
@@ -310,6 +315,14 @@ def _suspected(told: Told | None, accepted: "pl.DataFrame", settings: Settings, 
             files.write(paths.evaluation / "suspicious.png", sheet.draw([_panel(doubtful, settings, paths.scratch)]))
     artifact.write_list(paths.evaluation / "suspicious.json", suspected)
     return suspected
+
+
+def _harmless(table: "pl.DataFrame") -> "pl.DataFrame":
+    """A table whose texts no spreadsheet takes for a formula (OWASP, CSV injection)."""
+    import polars as pl
+
+    texts = [name for name, kind in table.schema.items() if kind == pl.String]
+    return table.with_columns(pl.col(name).str.replace(r"^([=+\-@\t\r])", "'$1") for name in texts)
 
 
 def _panel(doubted: "pl.DataFrame", settings: Settings, scratch: Path) -> sheet.Panel:

@@ -134,17 +134,31 @@ def run(paths: Paths) -> None:
         label_counts=_label_counts(rows, outputs),
     )
     _say_written(written, parts, images.store)
-    _say_reach(numbered["holdout"], champion.judged, settings)
+    _say_reach(numbered["holdout"], champion, outputs, settings)
 
 
-def _say_reach(holdout: "pl.DataFrame", judged: int, settings: Settings) -> None:
-    """Say what the holdout images can tell, columns label and is_fresh, before anything is trained."""
+def _say_reach(holdout: "pl.DataFrame", champion: Champion, outputs: Sequence[str], settings: Settings) -> None:
+    """Say what the holdout images can tell, before anything is trained.
+
+    Args:
+        holdout: columns label, a number, and is_fresh.
+        champion: what is to beat; what it cannot know judges nothing.
+        outputs: labels by number.
+        settings: of the stage.
+    """
+    import polars as pl
+
+    if champion.best:
+        known = [number for number, label in enumerate(outputs) if label in champion.best.lineage.model.labels]
+        holdout = holdout.filter(pl.col("label").is_in(known))
     total, prepare, bound = len(holdout), settings.prepare, settings.evaluate
+    if not total:
+        return
     of_labels = holdout["label"].value_counts()["count"]
     counting = effective(of_labels) if bound.metric == "balanced_accuracy" else total
     fresh = counting * int(holdout["is_fresh"].sum()) / total
     said = reach.said_before(total, counting, bound, prepare.holdout_fraction, prepare.max_holdout)
-    promised = reach.promised_before(total, counting - fresh, fresh, judged, bound)
+    promised = reach.promised_before(total, counting - fresh, fresh, champion.judged, bound)
     for sentence in filter(None, (said, promised)):
         print(f"prepare: {sentence}")
 

@@ -110,6 +110,7 @@ def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Pac
         **{f"plots/{path.name}": path for path in sorted(paths.evaluation.glob("*.png"))},
         "data/suspicious.json": paths.evaluation / "suspicious.json",
         **{f"data/{path.name}": path for path in sorted(paths.evaluation.glob("*.parquet"))},
+        **{f"data/{path.name}": path for path in sorted(paths.evaluation.glob("*.csv"))},
         VERDICT: paths.evaluation / "verdict.json",
         **{name: path for name, path in _of_content(paths).items() if path.is_file()},
     }

@@ -21,7 +21,7 @@ def test_all_cycles_together_risk_no_more_than_was_said() -> None:
 
 def test_the_promise_narrows_with_images_and_is_never_less_than_the_margin() -> None:
     few, more = (lifetime.promised(images, 0, 1, 0.01, RISK) for images in (1000, 4000))
-    assert few == pytest.approx(1.5 * 3.4808 * (0.1 / 1000) ** 0.5, rel=1e-3)
+    assert few == pytest.approx(1.65 * 3.4808 * (0.1 / 1000) ** 0.5, rel=1e-3)
     assert more == pytest.approx(few / 2)
     assert lifetime.promised(10**6, 0, 1, 0.01, RISK) == 0.01
     assert lifetime.promised(10**6, 0, 1, 0.02, RISK) == 0.02

@@ -41,7 +41,7 @@ def rng():
 def planted(rng: np.random.Generator) -> tuple[Pairs, Membership]:
     """Slice 0 of ten is worse by far."""
     site = rng.integers(10, size=1000)
-    return answers(rng.normal(2, 1.5, 1000), 0.3, rng, np.where(site == 0, 1.5, 0.0)), members(*partition(site))
+    return answers(rng.normal(2, 1.5, 1000), 0.3, rng, np.where(site == 0, 1.2, 0.0)), members(*partition(site))
 
 
 def test_a_slice_that_got_worse_is_named_and_no_other(rng):
@@ -88,7 +88,7 @@ def test_a_slice_that_the_challenger_is_only_less_sure_of_is_not_worse(rng):
 
 def test_probabilities_tell_what_answers_alone_do_not(rng):
     site = rng.integers(30, size=1500)
-    pairs = answers(rng.normal(2, 1.5, 1500), 0.8, rng, np.where(site == 0, 1.5, 0.0))
+    pairs = answers(rng.normal(2, 1.5, 1500), 0.8, rng, np.where(site == 0, 1.3, 0.0))
     by_answers = right_or_wrong(pairs.champion_right, pairs.challenger_right)
     inside = members(*partition(site))
     assert slices.judge(pairs, inside, seed=0)[0].is_worse
