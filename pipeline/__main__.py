@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _forget_reports()
         run = _module(command).run
         code = run(Paths()) if command in STAGES else run(**arguments)
+        sys.stdout.flush()
     except PipelineError as error:
         from pipeline.showing import text
 
@@ -54,15 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+    except BrokenPipeError:  # whoever reads has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write goes nowhere
+        return process.EXIT_PIPE
     except OSError as error:
         reason = errors.of_system(error)
         if not reason:
             raise
         print(f"{command}: error: {reason}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # whoever reads has read enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write goes nowhere
-        return process.EXIT_PIPE
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return process.EXIT_INTERRUPTED

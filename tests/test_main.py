@@ -9,7 +9,7 @@ import yaml
 
 from benchmarks.workspace import CHECKOUT
 from pipeline import __main__ as command
-from pipeline.base import errors
+from pipeline.base import errors, process
 from pipeline.base.errors import PipelineError
 from pipeline.base.paths import Paths
 
@@ -43,6 +43,30 @@ def test_kinds_of_mistakes_have_exit_codes_of_their_own() -> None:
     codes = [kind.exit_code for kind in KINDS if PipelineError in kind.__bases__]
     assert len(codes) == len(set(codes))
     assert not {0, 2, 130} & set(codes)
+
+
+def test_whoever_reads_only_the_beginning_gets_no_traceback() -> None:
+    """As `head -1` does."""
+    babble = """if True:
+        import importlib
+        from pipeline import __main__ as command
+
+        def told(_):
+            for number in range(100_000):
+                print(number)
+
+        importlib.import_module("pipeline.stages.detect").run = told
+        command._leave(command.main(["detect"]))
+    """
+    done = subprocess.Popen(
+        [sys.executable, "-c", babble], cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert done.stdout is not None
+    assert done.stdout.readline() == "0\n"
+    done.stdout.close()
+    assert done.stderr is not None
+    err = done.stderr.read()
+    assert (done.wait(timeout=60), err) == (process.EXIT_PIPE, "")
 
 
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

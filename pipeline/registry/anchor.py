@@ -21,9 +21,11 @@ def current(registry: Registry, champion: Version, objects: Path) -> Version:
         return champion
     anchor = registry.anchor()
     if anchor is None or anchor.number > champion.number:
-        best = found(registry, registry.lineage(champion, objects).anchor, champion)
-        why = "is gone" if anchor is None else f"names v{anchor.number}, which came after the champion"
-        print(f"resolve: alias {registry.anchor_alias} {why}; v{best.number} is the best so far, and gets it back")
+        number = registry.lineage(champion, objects).anchor
+        best = found(registry, number, champion)
+        if number is not None:  # else a version of before there were anchors
+            why = "is gone" if anchor is None else f"names v{anchor.number}, which came after the champion"
+            print(f"resolve: alias {registry.anchor_alias} {why}; v{best.number} is the best so far, and gets it back")
         return best
     if not anchor.is_whole:
         print(

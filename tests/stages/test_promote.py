@@ -40,6 +40,19 @@ def test_a_challenger_that_beat_the_champion_is_promoted(judged: Project) -> Non
     assert judged.space.read("promotion.json")["promoted"]
 
 
+def test_a_champion_that_would_not_be_promoted_any_more_is_told(judged: Project) -> None:
+    judged.run("promote")
+    path = judged.root / "data/cycle/evaluation/verdict.json"
+    path.write_text(json.dumps(judged.space.read("evaluation/verdict.json") | {"decision": "reject"}))
+    done = judged.run("promote")
+    assert done.code == 0, done.err
+    told = (
+        "by today's verdict it would not be promoted: to take it back, move the alias champion to v1 in the MLflow UI"
+    )
+    assert told in done.out
+    assert champion(judged) == 2, "people decide that"
+
+
 def test_a_person_who_moves_the_alias_during_the_upload_is_not_overwritten(
     judged: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
