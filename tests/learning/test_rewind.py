@@ -118,8 +118,8 @@ SETTINGS = sorted(set(Train.model_fields) - set(rewind.LATER.split()) - {"from_e
 
 def test_what_the_values_and_the_best_epoch_are_of_must_be_the_same():
     assert SETTINGS == [
-        "architecture", "average", "mode", "monitor", "optimizer", "precision", "pretrained", "restore", "start",
-        "tune", "warm_average", "warm_from",
+        "architecture", "average", "balance", "mode", "monitor", "optimizer", "precision", "pretrained", "restore",
+        "start", "tune", "warm_average", "warm_from",
     ]  # fmt: skip
 
 

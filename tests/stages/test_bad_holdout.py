@@ -79,7 +79,7 @@ def test_a_champion_that_knows_none_of_the_labels_of_today_is_wrong_everywhere(l
     take_out(lived, "first/cat", "first/dog", "more1/cat", "more1/dog")
     done = lived.cycle()
     scores: dict[str, Any] = lived.space.read("evaluation.json")
-    assert scores["champion"] == {"accuracy": 0.0}
+    assert scores["champion"] == {"accuracy": 0.0, "balanced_accuracy": 0.0}
     rows = lived.table("evaluation/predictions.parquet")
     assert (rows["champion"] != rows["label"]).all()
     assert "and 0 the other way round" in done.out
