@@ -121,7 +121,5 @@ def test_a_record_that_is_gone_is_an_error_and_never_no_use(past):
     past.add("a", [("d1", "train")])
     for path in Path("store/artifacts").rglob("images.parquet"):
         path.unlink()
-    with pytest.raises(
-        RegistryError, match=r"images.parquet of run .* is not there any more; restore it"
-    ):
+    with pytest.raises(RegistryError, match=r"images.parquet of run .* is not there any more; restore it"):
         past.uses("d1")
