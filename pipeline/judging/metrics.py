@@ -40,11 +40,22 @@ def scores(labels: np.ndarray, logits: np.ndarray) -> Scores:
     loss = float((log_sum - shifted[np.arange(len(labels)), labels]).mean())
     return Scores(
         accuracy=float((predicted == labels).mean()),
-        balanced_accuracy=float(recall[~np.isnan(recall)].mean()),
+        balanced_accuracy=balanced_accuracy(labels, predicted),
         loss=loss,
         recall=tuple(float(value) for value in recall),
         confusion=confusion,
     )
+
+
+def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean recall of the labels that have images.
+
+    Args:
+        labels: numbers of the true labels, int (images,).
+        predicted: those that a model gives, likewise.
+    """
+    is_right = predicted == labels
+    return float(np.mean([is_right[labels == label].mean() for label in np.unique(labels)]))
 
 
 def probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:

@@ -72,16 +72,15 @@ def of(predictions: Predictions, evaluate: Evaluate, past: History | None = None
         evaluate: section `evaluate` of params.yaml.
         past: of the same images, or more; None if nobody knows it.
     """
-    familiar = predictions.is_familiar(CHAMPION)
-    digests = np.array(predictions.digests, object)[familiar].tolist()
+    familiar = predictions.of(predictions.is_familiar(CHAMPION))
     must_not_fall = evaluate.worse_slices == "reject"
-    if not digests:
+    if not familiar.digests:
         return Breakdown((), (), (), must_not_fall)
-    pairs = _pairs(predictions, familiar)
+    pairs = _pairs(familiar)
     fallen: tuple[Drop, ...] = ()
     if evaluate.max_drop is not None:
-        fallen = drops.judge(pairs, Membership.of(_labels(predictions, familiar), digests), evaluate.max_drop)
-    worse = slices.judge(pairs, Membership.of(predictions.slices, digests, slices.LEAST), SEED)
+        fallen = drops.judge(pairs, Membership.of(_labels(familiar), familiar.digests), evaluate.max_drop)
+    worse = slices.judge(pairs, Membership.of(familiar.slices, familiar.digests, slices.LEAST), SEED)
     return Breakdown(fallen, worse, _forgotten(predictions, evaluate.max_forgotten, past), must_not_fall)
 
 
@@ -91,14 +90,14 @@ def _forgotten(predictions: Predictions, allowed: float | None, past: History | 
 
     if allowed is None or past is None:
         return ()
-    rows = past.at(predictions.digests).first != UNASKED
-    known = predictions.of(rows)
+    past = past.at(predictions.digests)
+    known = predictions.of(past.first != UNASKED)
     if not len(known.labels):
         return ()
-    parts = pl.concat([_labels(known, known.labels >= 0), known.slices.filter(pl.col("slice") == AGE)])
+    parts = pl.concat([_labels(known), known.slices.filter(pl.col("slice") == AGE)])
     members = Membership.of(parts, known.digests)
     found = drops.judge(history.since_first(past.at(known.digests), known), members, allowed)
-    champion = members.tallies(members.counts(_pairs(known, known.labels >= 0)))
+    champion = members.tallies(members.counts(_pairs(known)))
     # What the champion has lost already is no reason to keep it.
     return tuple(one for one, step in zip(found, champion, strict=True) if step.lost > step.gained)
 
@@ -121,20 +120,18 @@ def unseen(predictions: Predictions) -> Iterator[str]:
         )
 
 
-def _pairs(predictions: Predictions, rows: np.ndarray) -> Pairs:
+def _pairs(predictions: Predictions) -> Pairs:
     champion, challenger = (predictions.answers[name] for name in (CHAMPION, CHALLENGER))
-    is_right = [(one.predicted == predictions.labels)[rows] for one in (champion, challenger)]
-    truth = [np.nan_to_num(one.truth[rows].astype(float)) for one in (champion, challenger)]
+    is_right = [one.predicted == predictions.labels for one in (champion, challenger)]
+    truth = [np.nan_to_num(one.truth.astype(float)) for one in (champion, challenger)]
     return Pairs(*is_right, *truth)
 
 
-def _labels(predictions: Predictions, rows: np.ndarray) -> "pl.DataFrame":
+def _labels(predictions: Predictions) -> "pl.DataFrame":
     import polars as pl
 
-    names, digests = np.array(predictions.names, object), np.array(predictions.digests, object)
-    return pl.DataFrame(
-        {"digest": digests[rows].tolist(), "slice": "label", "value": names[predictions.labels[rows]].tolist()}
-    )
+    values = np.array(predictions.names, object)[predictions.labels].tolist()
+    return pl.DataFrame({"digest": predictions.digests, "slice": "label", "value": values})
 
 
 def _few(sentences: Sequence[str], noun: str) -> Iterator[str]:

@@ -116,10 +116,10 @@ class Predictions:
 
     def score(self, metric: Metric) -> float:
         """Of the challenger, 0 to 1."""
-        is_right = self.answers[CHALLENGER].predicted == self.labels
+        predicted = self.answers[CHALLENGER].predicted
         if metric == "accuracy":
-            return float(is_right.mean())
-        return float(np.mean([is_right[self.labels == label].mean() for label in np.unique(self.labels)]))
+            return float((predicted == self.labels).mean())
+        return metrics.balanced_accuracy(self.labels, predicted)
 
     @property
     def hits_on_new(self) -> Hits:

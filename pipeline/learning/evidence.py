@@ -41,10 +41,13 @@ class Told(NamedTuple):
     """By batch, the name of its new labels: what a person believes who puts it into `evaluate.believed`."""
 
     @property
-    def way_on(self) -> str:
-        """What to do where the labels are right all the same."""
+    def reasons(self) -> tuple[str, ...]:
+        """What is wrong with the labels, and what to do where they are right all the same."""
+        if self.trust.is_trusted:
+            return self.trust.reasons
         names = ", ".join(f"{name} ({batch})" for batch, name in sorted(self.names.items()))
-        return f"if you looked at them and found them right, put their name into evaluate.believed: {names}"
+        way_on = f"if you looked at them and found them right, put their name into evaluate.believed: {names}"
+        return (*self.trust.reasons, way_on)
 
     def table(self, accepted: "pl.DataFrame") -> "pl.DataFrame":
         """The new images, the least believed label first.
@@ -120,11 +123,12 @@ def gather(
         trained = np.full((len(labels) - sum(map(len, told)), before.shape[1]), np.nan)
         after = np.concatenate([trained, *told])
     groups = _groups(images.slices(), digests)
-    names = _names(digests, labels, is_new, groups.get(BATCH, [""] * len(digests)))
-    named = np.array([names.get(batch, "") in believed for batch in groups.get(BATCH, [])], bool)
+    batches = groups.get(BATCH, [""] * len(digests))
+    names = _names(digests, labels, is_new, batches)
+    is_believed = np.array([names.get(batch) in believed for batch in batches], bool)
     evidence = Evidence(
         labels=labels,
-        is_new=is_new & ~named if len(named) else is_new,
+        is_new=is_new & ~is_believed,
         before=before,
         after=after,
         is_known=None if is_fitted else champion.known,

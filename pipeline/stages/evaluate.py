@@ -223,13 +223,8 @@ def _case(trained: Training, pins: Champion, labels: Sequence[str], told: Told |
         is_champion=pin.lineage.run_key == trained.run_key,
         is_trusted=told is None or told.trust.is_trusted,
         is_doubtful=told is not None and told.trust.is_doubtful,
-        doubts=_doubts(told) if told else (),
+        doubts=told.reasons if told else (),
     )
-
-
-def _doubts(told: Told) -> tuple[str, ...]:
-    trusted = told.trust.is_trusted
-    return told.trust.reasons if trusted else (*told.trust.reasons, told.way_on)
 
 
 def _refuse_one_model(logits: "Mapping[str, np.ndarray]", pin: Pin | None, trained: Training, weights: Path) -> None:
