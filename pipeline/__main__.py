@@ -16,7 +16,22 @@ from pipeline.base.errors import PipelineError
 from pipeline.base.paths import Paths
 
 STAGES = ("resolve", "detect", "validate", "prepare", "train", "evaluate", "promote")
-COMMANDS = ("add", "checkpoints", "explain", "merge", "run", "trace", "ui", "weights")
+COMMANDS = (
+    "add",
+    "champion-at",
+    "checkpoints",
+    "explain",
+    "history",
+    "merge",
+    "promote",
+    "reject",
+    "rollback",
+    "run",
+    "trace",
+    "ui",
+    "weights",
+)
+"""Those that people call. `promote VERSION` is theirs; `promote` alone is the stage."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # names that the terminal's encoding does not have
     words = list(sys.argv[1:] if argv is None else argv)
     command = words[0] if words and words[0] in (*STAGES, *COMMANDS) else "pipeline"
-    again = "`dvc repro` to go on" if command in STAGES else "it again"
+    is_stage = _is_stage(words)
+    again = "`dvc repro` to go on" if is_stage else "it again"
     interrupted = f"{command}: interrupted; run {again}"
     try:
         with process.ending(interrupted):  # so far there are only imports, and nothing to undo
@@ -37,14 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = arguments.pop("command")
         if command == STAGES[0]:
             _forget_reports()
-        run = _module(command).run
-        code = run(Paths()) if command in STAGES else run(**arguments)
+        run = _module(command, is_stage).run
+        code = run(Paths()) if is_stage else run(**arguments)
         sys.stdout.flush()
     except PipelineError as error:
         from pipeline.showing import text
 
         print(f"{command}: error: {text.visible(error)}", file=sys.stderr)  # what people wrote may break the line
-        if command in STAGES:
+        if is_stage:
             _report(command, str(error))
         return error.exit_code
     except ModuleNotFoundError as error:
@@ -67,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return process.EXIT_INTERRUPTED
-    if command in STAGES and code:
+    if is_stage and code:
         _report(command)
     return int(code or 0)
 
@@ -87,8 +103,14 @@ def _report(stage: str, error: str = "") -> None:
         files.write(report, (card.stopped(stage, error) if error else card.interrupted(stage)).encode())
 
 
-def _module(command: str) -> Any:
-    return importlib.import_module(f"pipeline.{'stages' if command in STAGES else 'commands'}.{command}")
+def _is_stage(words: Sequence[str]) -> bool:
+    """Whether a stage is meant: `promote` with a version is what a person calls."""
+    is_verb = len(words) > 1 and words[0] in COMMANDS
+    return bool(words) and words[0] in STAGES and not is_verb
+
+
+def _module(command: str, is_stage: bool) -> Any:
+    return importlib.import_module(f"pipeline.{'stages' if is_stage else 'commands'}.{command.replace('-', '_')}")
 
 
 def _arguments(words: Sequence[str]) -> dict[str, Any]:
@@ -110,21 +132,26 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         epilog="example: python -m pipeline add ~/photos --dry-run",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    every = (*STAGES, *COMMANDS)
+    every = (*STAGES, *(name for name in COMMANDS if name not in STAGES))
     for name in every if not words or words[0] not in every else words[:1]:
-        what = inspect.getdoc(_module(name).run) or name  # `python -OO` drops docstrings
+        is_stage = _is_stage([name, *words[1:]])
+        module = _module(name, is_stage)
+        what = inspect.getdoc(module.run) or name  # `python -OO` drops docstrings
         is_asked = bool({"-h", "--help"} & set(words))
+        told = f"{what}\n\n{_files(name)}" if is_asked and is_stage else what
+        if not is_stage and name in STAGES:
+            told += f"\n\nWithout a version it is the stage: {inspect.getdoc(_module(name, is_stage=True).run)}"
         command = commands.add_parser(
             name,
             help=what.splitlines()[0],
-            description=f"{what}\n\n{_files(name)}" if is_asked and name in STAGES else what,
-            epilog=f"example: {_example(name)}",
+            description=told,
+            epilog=f"example: {module.EXAMPLE if not is_stage else f'python -m pipeline {name}'}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,  # an option that comes later would change what `--se` means
         )
         command.set_defaults(parser=command)
-        if name in COMMANDS:
-            _module(name).configure(command)
+        if not is_stage:
+            module.configure(command)
     return parser
 
 
@@ -145,14 +172,10 @@ def _names(entries: Any) -> list[str]:
     return [name for entry in entries for name in (entry if isinstance(entry, dict) else [entry])]
 
 
-def _example(name: str) -> str:
-    return f"python -m pipeline {name}" if name in STAGES else str(_module(name).EXAMPLE)
-
-
 def start() -> None:
     """Run a command as a process of its own, from any folder of a project."""
     project.enter()
-    if sys.argv[1:2] and sys.argv[1] in STAGES:
+    if _is_stage(sys.argv[1:]):
         process.end_with_dvc()
     _leave(main())
 

@@ -16,6 +16,10 @@ class Registered(Artifact):
     promoted: bool
     min_probability: float = 0.0
     """With which it is served."""
+    weights: str = ""
+    """SHA-256 of its weights; empty for a version of before that was noted."""
+    standing: str = ""
+    """What people decided on it, in words; empty if nothing."""
 
 
 class Snapshot(Artifact):

@@ -163,6 +163,15 @@ def knows(commit: str) -> bool:
     return _object(f"{commit}^{{commit}}") is not None
 
 
+def config(name: str) -> str:
+    """A setting of Git, such as `user.name`; empty if there is none, or no Git that answers."""
+    try:
+        done = _run(["config", "--get", name])
+    except GitError:
+        return ""
+    return done.stdout.decode(errors="replace").strip() if done and not done.returncode else ""
+
+
 def _log(*words: str) -> str:
     """What `git log` prints; nothing outside Git and before the first commit."""
     return (says("log", *words) or "") if _head() else ""

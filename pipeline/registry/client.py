@@ -1,5 +1,6 @@
 """The model registry: runs, versions and the champion's alias. Home of MLflow, with the modules beside it."""
 
+import functools
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -8,20 +9,28 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artifacts.features import FeatureIndex
 from pipeline.artifacts.lineage import FEATURES, LEDGER, Lineage
 from pipeline.artifacts.parent import Champion, Parent, Pin
-from pipeline.base import files, process
+from pipeline.base import files
 from pipeline.base.errors import LostError, RegistryError, UnreadableError
 from pipeline.data import ledger
 from pipeline.registry.connection import Connection, tracking_uri
 from pipeline.registry.memory import Memory
 from pipeline.registry.run import Run
+from pipeline.registry.runs import Runs
 from pipeline.registry.settings import RegisteredModel
-from pipeline.registry.version import PREFIX, Version, name
+from pipeline.registry.transitions import Transitions
+from pipeline.registry.version import PREFIX, Version
 
 if TYPE_CHECKING:
     import polars as pl
 
 LINEAGE = "lineage/lineage.json"
 """Run artifact, uploaded last: a run that has one is whole."""
+
+
+def again(artifact: str, sha256: str) -> str:
+    """Where a run keeps an artifact that a later judgement of its version changed: the first one stays what it was."""
+    return f"judged-again/{sha256}/{PurePosixPath(artifact).name}"
+
 
 RESTORE = "restore it from a backup, or move the alias that names its version to another one"
 
@@ -43,6 +52,8 @@ class Registry:
         self.name = resolve.registered_model
         self.alias = resolve.alias
         self.anchor_alias = resolve.anchor_alias
+        self.challenger_alias = resolve.challenger_alias
+        self._model = resolve
         self.uri = tracking_uri()
         self._connection = Connection(self.uri)
         self._memory = Memory(memory, self.uri) if memory else None
@@ -50,6 +61,11 @@ class Registry:
     @property
     def _client(self) -> Any:
         return self._connection.client
+
+    @functools.cached_property
+    def transitions(self) -> Transitions:
+        """How the alias moves, and its history."""
+        return Transitions(self._connection, self._model, self._remembered, self.all)
 
     def champion(self) -> Version | None:
         """The version under the alias; None if the registry answers that there is none."""
@@ -67,6 +83,25 @@ class Registry:
 
         number = self._remembered(["aliases", self.name], ask).get(alias)
         return self.version(int(number)) if number else None
+
+    def past(self, number: int) -> Version | None:
+        """A version by its number, as far as the history knows it if it was deleted; None if nothing does."""
+        if found := self.find(number):
+            return found
+        event = self.transitions.story().last(number)
+        if event is None or not event.lineage:
+            return None
+        return Version(number, event.run_id, {f"{PREFIX}lineage": event.lineage, f"{PREFIX}sources": event.data})
+
+    def of_key(self, run_key: str) -> Version | None:
+        """The version of a run key; None if there is none.
+
+        Two machines may make two of them. The first counts: numbers are given one after the other. Versions of before
+        that was so may be two with a verdict; then the newest counts.
+        """
+        versions = self.all(run_key=run_key)
+        judged = [version for version in versions if version.verdict]
+        return next(iter(judged or reversed(versions)), None)
 
     def version(self, number: int) -> Version:
         """A version by its number."""
@@ -144,6 +179,22 @@ class Registry:
         kept = objects / sha256
         if kept.is_file() and files.sha256_file(kept) == sha256:
             return kept
+        found = [self._fetched(run_id, artifact)]
+        if found[0] is None or files.sha256(found[0]) != sha256:  # a later judgement's stand beside the first one's
+            found.append(self._fetched(run_id, again(artifact, sha256)))
+        content = next((one for one in found if one is not None and files.sha256(one) == sha256), None)
+        if content is None and found[0] is None:
+            raise LostError(f"{artifact} of run {run_id} is not there any more", RESTORE)
+        if content is None:
+            damaged = files.sha256(found[0] or b"")
+            raise LostError(
+                f"{artifact} of run {run_id} is damaged: SHA-256 {damaged}, registered as {sha256}", RESTORE
+            )
+        files.write(kept, content)
+        return kept
+
+    def _fetched(self, run_id: str, artifact: str) -> bytes | None:
+        """A run's artifact; None if the registry says that there is none."""
         import mlflow
 
         # Else MLflow makes an empty database of its own where it stands, whatever it is told below.
@@ -154,16 +205,11 @@ class Registry:
                     path = mlflow.artifacts.download_artifacts(
                         run_id=run_id, artifact_path=artifact, dst_path=folder, tracking_uri=self.uri
                     )
-                    content = Path(path).read_bytes()
+                    return Path(path).read_bytes()
             except RegistryError:
                 if self._is_listed(run_id, artifact):
                     raise
-                raise LostError(f"{artifact} of run {run_id} is not there any more", RESTORE) from None
-        if files.sha256(content) != sha256:
-            found = files.sha256(content)
-            raise LostError(f"{artifact} of run {run_id} is damaged: SHA-256 {found}, registered as {sha256}", RESTORE)
-        files.write(kept, content)
-        return kept
+                return None
 
     def _is_listed(self, run_id: str, artifact: str) -> bool:
         """Whether the registry says that a run has an artifact."""
@@ -192,122 +238,86 @@ class Registry:
         paths = [self.download(run_id, FEATURES, sha256, objects) for run_id, sha256 in listed.items() if sha256]
         return FeatureIndex.of([FeatureIndex.read(path) for path in paths])
 
-    def run(self, run_key: str, title: str) -> Run:
-        """The run of this key, or a new one of this title: the same inputs never make two."""
-        with self._connection.reach():
-            experiment = self._client.get_experiment_by_name(self.name)
-            experiment_id = experiment.experiment_id if experiment else self._create_experiment()
-            runs = self._client.search_runs([experiment_id], f"tags.`{PREFIX}run_key` = '{run_key}'", max_results=1)
-            if runs:
-                run_id = runs[0].info.run_id
-                self._client.update_run(run_id, status="RUNNING")
-                self._client.set_tag(run_id, f"{PREFIX}owner", process.owner())
-                return Run(self._connection, run_id)
-            tags = {
-                f"{PREFIX}run_key": run_key,
-                f"{PREFIX}owner": process.owner(),
-                "mlflow.source.name": "dvc repro",
-                "mlflow.source.type": "PROJECT",
-            }
-            created = self._client.create_run(experiment_id, tags=tags, run_name=title)
-            return Run(self._connection, created.info.run_id)
+    @functools.cached_property
+    def runs(self) -> Runs:
+        """The runs of its cycles."""
+        return Runs(self._connection, self.name, self.of_key)
 
-    def reap(self) -> int:
-        """Mark runs as killed whose process on this machine is gone without a word (SIGKILL); how many."""
-        with self._connection.reach():
-            experiment = self._client.get_experiment_by_name(self.name)
-            running = f"attributes.status = 'RUNNING' and tags.`{PREFIX}owner` LIKE '%'"
-            runs = self._client.search_runs([experiment.experiment_id], running) if experiment else []
-            gone = [run.info.run_id for run in runs if process.is_gone(run.data.tags[f"{PREFIX}owner"])]
-            for run_id in gone:
-                self._client.set_terminated(run_id, "KILLED")
-        return len(gone)
+    def drop_seconds(self, version: Version) -> None:
+        """Delete versions of the same run key that came second, with their models; others may do the same."""
+        import mlflow
 
-    def _create_experiment(self) -> str:
-        # A server knows where its artifacts go; a local database would use the folder it runs in.
-        database = self._connection.database
-        place = (database.resolve().parent / "artifacts").as_uri() if database else None
-        return str(self._client.create_experiment(self.name, artifact_location=place))
+        seconds = [one.number for one in self.all(run_key=version.run_key) if not one.verdict]
+        for number in (str(one) for one in seconds if one > version.number):
+            with self._connection.reach():
+                try:
+                    model = self._client.get_model_version(self.name, number).model_id
+                    self._client.delete_model_version(self.name, number)
+                    if model:
+                        self._client.delete_logged_model(model)
+                except mlflow.exceptions.MlflowException as error:
+                    if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                        raise
 
-    def register(
-        self,
-        run: Run,
-        package: Path,
-        tags: Mapping[str, str],
-        requirements: Sequence[str],
-        describe: str,
-        params: Mapping[str, float] | None = None,
+    def create_version(
+        self, run: Run, source: str, model_id: str | None, tags: Mapping[str, str], describe: str
     ) -> Version:
-        """Make a version of a run's model; a run key that has one already keeps it.
+        """Make a version, whole from its first moment; if another one of this run key came first, give that one.
 
         Args:
-            run: which.
-            package: folder with what `pipeline.serving` loads.
+            run: whose model it is.
+            source: URI of the model.
+            model_id: of the logged model.
             tags: without their prefix; must hold run_key.
-            requirements: pip requirements for serving.
             describe: Markdown shown beside the version.
-            params: see `Run.log_model`; they become tags of the version, too.
         """
-        version = self.newest(run_key=tags["run_key"])
-        if version is None:
-            with self._connection.reach():
-                if not self._client.search_registered_models(f"name='{self.name}'"):
+        import mlflow
+
+        if found := self.of_key(tags["run_key"]):
+            return found
+        with self._connection.reach():
+            if not self._client.search_registered_models(f"name='{self.name}'"):
+                try:
                     self._client.create_registered_model(
-                        self.name,
-                        description="Kept up to date by Evergreen; see each version's description.",
+                        self.name, description="Kept up to date by Evergreen; see each version's description."
                     )
-                source, model_id = run.log_model(package, requirements, params or {})
-                # What is never changed: a version that is there already keeps the params that it was made with.
-                fixed = {"run_key": tags["run_key"], **{name: f"{value:g}" for name, value in (params or {}).items()}}
-                created = self._client.create_model_version(
-                    self.name,
-                    source,
-                    run.run_id,
-                    tags={f"{PREFIX}{name}": value for name, value in fixed.items()},
-                    model_id=model_id,
-                )
-            version = Version(int(created.version), run.run_id, {})
-        self.annotate(version.number, tags, describe)
-        return self.version(version.number)
+                except mlflow.exceptions.MlflowException as error:
+                    if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                        raise
+            self._client.create_model_version(
+                self.name,
+                source,
+                run.run_id,
+                tags={f"{PREFIX}{key}": value for key, value in tags.items()},
+                description=describe,
+                model_id=model_id,
+            )
+        # Not what MLflow gave: another one may have been first, and a lost answer may have made two.
+        version = self.of_key(tags["run_key"])
+        if version is None:
+            raise RegistryError(
+                f"the version of run {run.run_id} was made and is not there; expected it in {self.name}; somebody "
+                "deleted it at once; run the same again"
+            )
+        return version
 
     def annotate(self, number: int, tags: Mapping[str, str], describe: str | None = None) -> None:
-        """Set tags (without their prefix), sources last: a version that has them is whole."""
+        """Describe a version, then set tags (without their prefix), in this order."""
         with self._connection.reach():
-            for key, value in sorted(tags.items(), key=lambda item: item[0] == "sources"):
-                self._client.set_model_version_tag(self.name, str(number), f"{PREFIX}{key}", value)
             if describe is not None:
                 self._client.update_model_version(self.name, str(number), describe)
+            for key, value in tags.items():
+                self._client.set_model_version_tag(self.name, str(number), f"{PREFIX}{key}", value)
+
+    def description(self, number: int) -> str:
+        """The card that is shown beside a version."""
+        with self._connection.reach():
+            return self._client.get_model_version(self.name, str(number)).description or ""
 
     def move_anchor(self, number: int) -> None:
         """Set the anchor's alias."""
         with self._connection.reach():
             self._client.set_registered_model_alias(self.name, self.anchor_alias, str(number))
-
-    def promote(self, number: int, judged_against: int | None) -> bool:
-        """Move the alias to a version, if it is where the verdict saw it; whether it was moved.
-
-        The alias is read immediately before the move and after it: a person may have moved it while the version was
-        uploaded. MLflow has no compare-and-set, so a move between the two calls is only noticed, by the reading after.
-
-        Args:
-            number: of the version.
-            judged_against: number of the version that it was judged against; None if there was none.
-
-        Raises:
-            RegistryError: someone else moved the alias at the same moment.
-        """
-        before = self.champion()
-        if (before.number if before else None) != judged_against:
-            return False
-        with self._connection.reach():
-            self._client.set_registered_model_alias(self.name, self.alias, str(number))
-        now = self.champion()
-        if now is None or now.number != number:
-            raise RegistryError(
-                f"alias {self.alias} was set to v{number} and reads {name(now)}; someone else "
-                "moved it at the same moment; look in the MLflow UI and run `dvc repro` again"
-            )
-        return True
 
 
 def _ledger(path: Path, columns: Sequence[str]) -> "pl.DataFrame":

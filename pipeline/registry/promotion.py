@@ -1,17 +1,17 @@
 """Promotion: a challenger is uploaded to its run, registered as a version, and the alias is moved if it earned it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.artifacts.evaluation import Judgement
-from pipeline.artifacts.lineage import Lineage
+from pipeline.artifacts.lineage import VERDICT, WEIGHTS, Lineage
 from pipeline.base import files
-from pipeline.base.errors import RegistryError
 from pipeline.base.params import Section
-from pipeline.registry.client import LINEAGE, Registry
+from pipeline.registry.chain import Standing, Story
+from pipeline.registry.client import LINEAGE, Registry, again
 from pipeline.registry.run import Run
-from pipeline.registry.version import FORMAT, Version, name
+from pipeline.registry.version import FORMAT, Version
 
 
 class Promote(Section):
@@ -35,22 +35,6 @@ class Package:
     """Of serving; see `Run.log_model`."""
 
 
-def refuse_moved(registry: Registry, package: Package, judgement: Judgement) -> None:
-    """Refuse a challenger that beat a champion that is no more.
-
-    Raises:
-        RegistryError: the alias has moved since the verdict, and the challenger is not registered yet.
-    """
-    champion = registry.champion()
-    number = champion.number if champion else None
-    if number != judgement.champion and registry.newest(run_key=package.lineage.run_key) is None:
-        judged_against = f"v{judgement.champion}" if judgement.champion else "none"
-        raise RegistryError(
-            f"the champion moved from {judged_against} to {name(champion)} while this cycle ran, so its verdict is "
-            "about a champion that is no more; nothing was registered; run `dvc repro` again"
-        )
-
-
 def upload(run: Run, package: Package, scratch: Path) -> str:
     """Upload all artifacts, the lineage last; gives its SHA-256.
 
@@ -72,7 +56,7 @@ def upload(run: Run, package: Package, scratch: Path) -> str:
 
 
 def register(registry: Registry, run: Run, package: Package, lineage_digest: str, card: str, scratch: Path) -> Version:
-    """Make a version of a run; the same run key never makes two.
+    """Make a version of a run, or give the one that another workspace made of the same run key first.
 
     Args:
         registry: of which model.
@@ -83,18 +67,50 @@ def register(registry: Registry, run: Run, package: Package, lineage_digest: str
         scratch: for the folder that MLflow packs.
     """
     lineage = package.lineage
+    source, model_id = run.log_model(_served(package.model, scratch), package.requirements, package.params)
     tags = {
+        **_tags(lineage, lineage_digest),
         "run_key": lineage.run_key,
         "recipe": lineage.recipe,
         "format": FORMAT,
-        "parent": str(lineage.parent or ""),
-        "rival": str(lineage.champion or ""),
         "commit": lineage.commit,
-        "lineage": lineage_digest,
+        "weights": lineage.files[WEIGHTS],
+        **{name: f"{value:g}" for name, value in package.params.items()},
         "sources": lineage.sources_digest,
     }
-    served = _served(package.model, scratch)
-    return registry.register(run, served, tags, package.requirements, card, package.params)
+    return registry.create_version(run, source, model_id, tags, card)
+
+
+def _tags(lineage: Lineage, lineage_digest: str) -> dict[str, str]:
+    """What a new judgement changes."""
+    return {"parent": str(lineage.parent or ""), "rival": str(lineage.champion or ""), "lineage": lineage_digest}
+
+
+def judgement(registry: Registry, version: Version, scratch: Path) -> Judgement:
+    """The verdict that a version was registered with."""
+    lineage = registry.lineage(version, scratch / "objects")
+    return Judgement.read(registry.download(version.run_id, VERDICT, lineage.files[VERDICT], scratch / "objects"))
+
+
+def is_other_verdict(registry: Registry, version: Version, lineage: Lineage, scratch: Path) -> bool:
+    """Whether a version was registered with another verdict than that of this lineage."""
+    before = registry.lineage(version, scratch / "objects").files
+    return before.get(VERDICT) != lineage.files[VERDICT]
+
+
+def judge_again(registry: Registry, run: Run, package: Package, version: Version, scratch: Path) -> None:
+    """Upload what a new judgement of a version says, beside what the one before said.
+
+    Nothing is overwritten: until the version's tag names the new lineage, the old one counts, and is whole.
+    """
+    before = registry.lineage(version, scratch / "objects").files
+    record = scratch / "lineage.json"
+    package.lineage.write(record)
+    digest = files.sha256_file(record)
+    changed = {name: path for name, path in package.uploads.items() if before.get(name) != package.lineage.files[name]}
+    for artifact, path in {**changed, LINEAGE: record}.items():
+        run.upload(path, again(artifact, digest if artifact == LINEAGE else package.lineage.files[artifact]))
+    registry.annotate(version.number, _tags(package.lineage, digest))
 
 
 def _served(model: Path, scratch: Path) -> Path:
@@ -105,33 +121,137 @@ def _served(model: Path, scratch: Path) -> Path:
     return folder
 
 
-def move_anchor(registry: Registry, version: Version, is_promoted: bool, judgement: Judgement) -> None:
-    """Bring the anchor's alias to the best version so far: the new champion, or what the verdict took for it."""
-    best = version.number if is_promoted and judgement.is_best else judgement.anchor
+def move_anchor(registry: Registry, version: Version, champion: int | None, judgement: Judgement) -> None:
+    """Bring the anchor's alias to the best version so far: the new champion, or what the verdict took for it.
+
+    Args:
+        registry: has both aliases.
+        version: the challenger.
+        champion: number of the champion now.
+        judgement: on the challenger.
+    """
+    is_champion = champion == version.number
+    if not is_champion and champion != judgement.champion:
+        return  # it is about another champion: the next cycle finds the anchor of this one
+    best = version.number if is_champion and judgement.is_best else judgement.anchor
     now = registry.anchor()
     if best is not None and (now is None or now.number != best):
         registry.move_anchor(best)
 
 
-def move_alias(registry: Registry, version: Version, judgement: Judgement, promote: Promote) -> tuple[bool, str]:
-    """Move the alias if the verdict says so, and if it is where the verdict saw it.
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a version."""
 
-    Returns:
-        Whether the version was promoted, now or before; and what was done, in a sentence.
+    story: Story
+    """Of the alias, settled."""
+    said: str
+    """In a sentence."""
+
+
+def carry_out(registry: Registry, version: Version, judgement: Judgement, digest: str, automatic: bool) -> Outcome:
+    """Bring the alias to what a verdict says, if the champion is still the one that it is about.
+
+    Whoever repeats it, and after whatever end, the same is done once.
+
+    Args:
+        registry: of the version.
+        version: was judged.
+        judgement: on it.
+        digest: of the judgement.
+        automatic: whether the verdict moves the alias, or a person does.
     """
-    is_wanted = judgement.decision == "promote" and promote.automatic
-    if is_wanted and not version.promoted and registry.promote(version.number, judgement.champion):
-        return True, f"v{version.number} is the new {registry.alias}"
-    champion = registry.champion()
-    if is_wanted and not version.promoted and (champion is None or champion.number != version.number):
-        return False, f"v{version.number} keeps its verdict, but {registry.alias} is {name(champion)} by now and stays"
-    said = f"v{version.number} is registered; {registry.alias} stays {name(champion)}"
-    if judgement.decision == "promote" and not promote.automatic:
-        said += f"; promote.automatic is false: set the alias {registry.alias} in the MLflow UI to promote it"
-    is_champion = champion is not None and champion.number == version.number
-    if is_champion and judgement.decision not in ("promote", "unchanged") and judgement.champion is not None:
-        said += (
-            f"; by today's verdict it would not be promoted: to take it back, move the alias {registry.alias} to "
-            f"v{judgement.champion} in the MLflow UI"
+    transitions = registry.transitions
+    story = transitions.settle()
+    number = version.number
+    if judgement.decision == "promote" and number not in story.champions and not story.declined(number):
+        why = "; ".join(judgement.reasons)
+        about = {"verdict": digest, "key": f"{version.run_key}:{digest}"}
+        if automatic and not story.is_waiting(number):
+            transitions.append(transitions.event("promoted", version, judgement.champion, why, **about))
+        elif not story.is_waiting(number):
+            about["key"] = f"nominated:{number}"
+            transitions.append(transitions.event("nominated", version, story.champion, why, **about))
+        story = transitions.settle()
+    said = _said(registry, version, judgement, story)
+    return Outcome(story, said)
+
+
+def _said(registry: Registry, version: Version, judgement: Judgement, story: Story) -> str:
+    """What became of a version, and what is to be done."""
+    number, champion, alias = version.number, story.champion, registry.alias
+    now = f"v{champion}" if champion else "none"
+    if decided := by_people(story, number):
+        return f"{decided}; {alias} is {now}"
+    if number == champion and (judgement.decision in ("promote", "unchanged") or judgement.champion is None):
+        return f"v{number} is the new {alias}"
+    if number == champion:
+        return (
+            f"v{number} is registered; {alias} stays {now}; by today's verdict it would not be promoted: "
+            f"`python -m pipeline rollback {judgement.champion} --why REASON` takes it back"
         )
-    return version.promoted, said
+    if number in story.champions:
+        return f"v{number} was promoted before; {alias} is {now} by now and stays"
+    if judgement.decision == "promote":
+        return (
+            f"v{number} keeps its verdict, but that is about {_named(judgement.champion)}, and {alias} is {now} by "
+            f"now; it is due for a new judgement: run `dvc repro` again, which judges it against {now} without training"
+        )
+    return f"v{number} is registered; {alias} stays {now}"
+
+
+def by_people(story: Story, number: int) -> str:
+    """What people decided on a version, or that they have to; empty if it is not up to them."""
+    event, standing = story.last(number), story.standing(number)
+    if declined := story.declined(number):
+        return (
+            f"v{number} was {standing} by {declined.who} on {declined.when[:10]} ({declined.why}), and is not "
+            f"promoted; `python -m pipeline promote {number} --why REASON` promotes it all the same"
+        )
+    if standing == "waiting":
+        return (
+            f"v{number} waits for a person: `python -m pipeline promote {number} --why REASON` approves it, `python -m "
+            f"pipeline reject {number} --why REASON` declines it"
+        )
+    if standing == "champion" and event and not event.verdict and event.kind != "began":
+        return f"v{number} is champion by {event.who} since {event.when[:10]} ({event.why})"
+    return ""
+
+
+def _named(number: int | None) -> str:
+    return f"v{number}" if number else "no champion"
+
+
+def is_due(version: Version, story: Story) -> bool:
+    """Whether a version won against a champion that is no more, and has to be judged against today's."""
+    number = version.number
+    is_decided = number in story.champions or story.declined(number) is not None or story.is_waiting(number)
+    return version.verdict == "promote" and not is_decided and version.champion != story.champion
+
+
+def record(registry: Registry, story: Story, outcome: Callable[[str, str], str]) -> None:
+    """Let each version say what became of it, in its tags and on its card, where that changed since.
+
+    Args:
+        registry: of the versions.
+        story: of its alias, settled.
+        outcome: gives a card with another sentence of what was done.
+    """
+    for version in registry.all():
+        standing = story.standing(version.number)
+        if standing == version.standing or not (version.verdict or version.standing):
+            continue
+        said = by_people(story, version.number) or f"v{version.number} {_STANDS[standing]}"
+        shown = outcome(registry.description(version.number), said)
+        is_promoted = str(version.number in story.champions).lower()
+        registry.annotate(version.number, {"promoted": is_promoted, "standing": standing}, shown)
+
+
+_STANDS: Mapping[Standing, str] = {
+    "champion": "is champion",
+    "was champion": "was champion until a better one came",
+    "waiting": "waits for a person",
+    "rejected": "was rejected",
+    "rolled back": "was rolled back",
+    "": "is registered",
+}

@@ -27,6 +27,11 @@ class RegisteredModel(Section, part=True):
         """Alias of the version that was the best that there ever was (`judging.lifetime`)."""
         return f"{self.alias}-anchor"
 
+    @property
+    def challenger_alias(self) -> str:
+        """Alias of the version that waits until a person promotes or rejects it."""
+        return "challenger" if self.alias == "champion" else f"{self.alias}-challenger"
+
     @field_validator("alias")
     @classmethod
     def _is_not_mlflows_own(cls, alias: str) -> str:

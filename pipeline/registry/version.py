@@ -38,6 +38,39 @@ class Version:
         return int(number) if (number := self._tag("rival")) else None
 
     @property
+    def sources(self) -> str:
+        """Digest of the batches that it was trained on."""
+        return self._tag("sources")
+
+    @property
+    def weights(self) -> str:
+        """SHA-256 of its weights; empty for a version of before that was noted."""
+        return self._tag("weights")
+
+    @property
+    def verdict(self) -> str:
+        """The verdict's word; empty if it was not carried out yet."""
+        return self._tag("verdict")
+
+    @property
+    def standing(self) -> str:
+        """What became of it, as the registry shows it; see `registry.chain.Standing`."""
+        return self._tag("standing")
+
+    @property
+    def review(self) -> str:
+        """What a person says of it in MLflow, `approved` or `declined`; empty if nothing."""
+        said = self._tag("review").strip().lower()
+        return {"approve": "approved", "decline": "declined", "reject": "declined", "rejected": "declined"}.get(
+            said, said
+        )
+
+    @property
+    def why(self) -> str:
+        """Why a person says that."""
+        return self._tag("why")
+
+    @property
     def promoted(self) -> bool:
         """Whether promote moved the alias to it; a person may have moved it since, or have done it instead."""
         return self._tag("promoted") == "true"

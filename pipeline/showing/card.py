@@ -22,6 +22,10 @@ MAX_REMARKS = 10
 """Of each kind; the version's page has all."""
 
 
+OUTCOME = "- **Outcome**: "
+"""Begins the line that says what was done."""
+
+
 @dataclass(frozen=True)
 class Review:
     """All that the stages of a cycle say about its challenger."""
@@ -73,7 +77,7 @@ def card(review: Review, promotion: str) -> str:
             f"## Verdict: {judgement.decision}",
             "",
             *(f"- {escape(reason)}" for reason in judgement.reasons),
-            f"- {escape(promotion)}",
+            f"{OUTCOME}{escape(promotion)}",
             "",
             *_scores(review.evaluation, judgement.champion),
             "",
@@ -94,6 +98,17 @@ def card(review: Review, promotion: str) -> str:
             *([_lineage(review.lineage), ""] if review.lineage else []),
         ]
     )
+
+
+def with_outcome(card: str, promotion: str) -> str:
+    """A card that says something else of what was done; one that does not say it yet gets a line on top."""
+    line = f"{OUTCOME}{escape(promotion)}"
+    lines = card.split("\n")
+    told = [number for number, one in enumerate(lines) if one.startswith(OUTCOME)]
+    if not told:
+        return f"{line}\n\n{card}"
+    lines[told[0]] = line
+    return "\n".join(lines)
 
 
 def _scores(evaluation: Evaluation, champion: int | None) -> list[str]:

@@ -8,7 +8,7 @@ from pipeline.artifacts.changes import Changes
 from pipeline.artifacts.content import CONTENT, MOMENTS, SHEET, UNUSUAL, Content, Unusual
 from pipeline.artifacts.evaluation import ChallengerScores, ChampionScores, Doubt, Evaluation, Judgement
 from pipeline.artifacts.features import FeatureIndex
-from pipeline.artifacts.lineage import FEATURES, LEDGER, STATISTICS, VERDICT, Lineage
+from pipeline.artifacts.lineage import FEATURES, LEDGER, STATISTICS, VERDICT, WEIGHTS, Lineage
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Champion, Parent
 from pipeline.artifacts.promotion import Promotion
@@ -27,8 +27,9 @@ from pipeline.registry import promotion
 from pipeline.registry.client import Registry
 from pipeline.registry.promotion import Package
 from pipeline.registry.run import Run
+from pipeline.registry.version import Version
 from pipeline.settings import Params
-from pipeline.showing.card import Review, card
+from pipeline.showing.card import Review, card, with_outcome
 
 SERVING = ("tensorflow", "keras", "pillow", "numpy", "pandas", "polars", "pydantic", "pyyaml", "mlflow")
 """What `pipeline.serving` imports, pinned in the registered model at today's versions."""
@@ -40,10 +41,11 @@ def run(paths: Paths) -> None:
     review = _review(paths)
     training, judgement = review.training, review.judgement
     snapshot = Snapshot.read(paths.snapshot)
-    verdict_digest = files.sha256_json([judgement.to_json(), settings.promote.automatic])
+    verdict_digest = _digest(judgement, settings.promote.automatic)
     registered = snapshot.registered.get(training.run_key)
 
-    if registered and (said := _nothing_to_do(registered, judgement, verdict_digest)):
+    weights = files.sha256_file(paths.model / "weights.npz")
+    if registered and (said := _nothing_to_do(registered, judgement, verdict_digest, weights)):
         done = Promotion(
             decision=judgement.decision,
             run_key=training.run_key,
@@ -57,7 +59,7 @@ def run(paths: Paths) -> None:
         package = _package(paths, settings, review, snapshot.recipe)
         review = Review(**vars(review) | {"lineage": package.lineage})
         process.outlive_dvc()
-        done = _promote(settings, package, review, verdict_digest, paths.scratch)
+        done = _promote(settings, package, review, paths.scratch)
 
     done.write(paths.promotion)
     files.write(paths.report, card(review, done.said).encode())
@@ -79,13 +81,25 @@ def _review(paths: Paths) -> Review:
     )
 
 
-def _nothing_to_do(registered: Registered, judgement: Judgement, verdict_digest: str) -> str | None:
+def _digest(judgement: Judgement, is_automatic: bool) -> str:
+    """Of a verdict and of who carries it out."""
+    return files.sha256_json([judgement.to_json(), is_automatic])
+
+
+def _nothing_to_do(registered: Registered, judgement: Judgement, verdict_digest: str, weights: str) -> str | None:
     """Why the registry is as it should be; None if it is not."""
-    if registered.version == judgement.champion:
-        return f"nothing to do: this is v{registered.version} itself, the version to beat"
+    number = registered.version
+    if number == judgement.champion:
+        return f"nothing to do: this is v{number} itself, the version to beat"
     if registered.verdict_digest == verdict_digest:
-        return f"nothing to do: v{registered.version} is registered with this verdict"
+        return f"nothing to do: v{number} is registered with this verdict{_more(registered)}"
+    if registered.weights not in ("", weights) and registered.verdict_digest:
+        return f"nothing to do: another workspace registered v{number} of this cycle first{_more(registered)}"
     return None
+
+
+def _more(registered: Registered) -> str:
+    return f"; {registered.standing}" if registered.standing else ""
 
 
 def _kept_threshold(version: int, kept: float, settings: Params) -> str:
@@ -163,30 +177,65 @@ def _lineage(paths: Paths, settings: Params, review: Review, recipe: str, upload
     )
 
 
-def _promote(settings: Params, package: Package, review: Review, verdict_digest: str, scratch: Path) -> Promotion:
-    """Upload, register, then move the alias if it is still where the verdict saw it."""
-    lineage, judgement, registry = package.lineage, review.judgement, Registry(settings.resolve)
-    if judgement.decision == "promote" and settings.promote.automatic:
-        promotion.refuse_moved(registry, package, judgement)
-    mlflow_run = registry.run(lineage.run_key, f"cycle {lineage.dataset_digest[:8]}")
-    _log(mlflow_run, review, lineage)
-    lineage_digest = promotion.upload(mlflow_run, package, scratch)
-    undecided = card(review, "not decided yet")
-    version = promotion.register(registry, mlflow_run, package, lineage_digest, undecided, scratch)
-    is_promoted, said = promotion.move_alias(registry, version, judgement, settings.promote)
-    promotion.move_anchor(registry, version, is_promoted, judgement)
-    said += _kept_threshold(version.number, version.min_probability, settings)
+def _promote(settings: Params, package: Package, review: Review, scratch: Path) -> Promotion:
+    """Upload and register, once for each run key; then carry out the verdict, and say so beside the version."""
+    lineage, registry = package.lineage, Registry(settings.resolve)
+    version = registry.of_key(lineage.run_key)
+    mlflow_run = registry.runs.begin(lineage.run_key, f"cycle {lineage.dataset_digest[:8]}", scratch)
+    if version is None:
+        _log(mlflow_run, review, lineage)
+        digest = promotion.upload(mlflow_run, package, scratch)
+        undecided = card(review, "not decided yet")
+        version = promotion.register(registry, mlflow_run, package, digest, undecided, scratch)
+        is_theirs = version.run_id != mlflow_run.run_id
+    else:
+        is_theirs = version.weights not in ("", lineage.files[WEIGHTS])
+    if is_theirs:
+        print(f"promote: another workspace registered v{version.number} of this cycle first; its verdict counts")
+        judgement, mlflow_run = promotion.judgement(registry, version, scratch), registry.runs.of(version)
+    else:
+        judgement = review.judgement
+        if promotion.is_other_verdict(registry, version, lineage, scratch):
+            _log(mlflow_run, review, lineage)
+            promotion.judge_again(registry, mlflow_run, package, version, scratch)
+    return _carried_out(settings, registry, version, judgement, None if is_theirs else review)
+
+
+def _carried_out(
+    settings: Params, registry: Registry, version: Version, judgement: Judgement, review: Review | None
+) -> Promotion:
+    """Carry out a verdict on a version.
+
+    Args:
+        settings: say who decides.
+        registry: has the version.
+        version: was judged.
+        judgement: on it.
+        review: what the card tells; None if another workspace wrote it.
+    """
+    digest = _digest(judgement, settings.promote.automatic)
+    was_waiting = version.verdict == "promote" and version.verdict_digest == _digest(judgement, is_automatic=False)
+    automatic = settings.promote.automatic and not was_waiting
+    done = promotion.carry_out(registry, version, judgement, digest, automatic)
+    promotion.move_anchor(registry, version, done.story.champion, judgement)
+    is_promoted = version.number in done.story.champions
+    said = done.said + _kept_threshold(version.number, version.min_probability, settings)
+    shown = card(review, said) if review else with_outcome(registry.description(version.number), said)
+    registry.runs.of(version).end()
+    registry.drop_seconds(version)
+    registry.runs.tidy(version)
     tags = {
         "verdict": judgement.decision,
-        "verdict_digest": verdict_digest,
         "promoted": str(is_promoted).lower(),
+        "standing": done.story.standing(version.number),
         "is_best": str(judgement.is_best).lower(),
+        "verdict_digest": digest,
     }
-    registry.annotate(version.number, tags, card(review, said))
-    mlflow_run.end()
+    registry.annotate(version.number, tags, shown)
+    promotion.record(registry, done.story, with_outcome)
     return Promotion(
         decision=judgement.decision,
-        run_key=lineage.run_key,
+        run_key=version.run_key,
         said=said,
         version=version.number,
         promoted=is_promoted,

@@ -28,11 +28,13 @@ from pipeline.data.inventory import Inventory
 from pipeline.data.store import Store
 from pipeline.data.trigger import Change
 from pipeline.learning import pretrained
-from pipeline.registry import anchor
+from pipeline.registry import anchor, promotion
+from pipeline.registry.chain import Story
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import shown
 from pipeline.registry.version import FORMAT, Version, name
 from pipeline.settings import Params
+from pipeline.showing.card import with_outcome
 
 if TYPE_CHECKING:
     from pipeline.data.delta import Delta
@@ -48,7 +50,7 @@ def run(paths: Paths) -> None:
     """Pin what this cycle starts from and what it has to beat; or hold at the last cycle's data until enough is new."""
     settings = params.load(paths.params, Params)
     here = _World.look(settings, paths)
-    champion = here.registry.champion()
+    champion = here.registry.version(here.story.champion) if here.story.champion else None
     if champion is None:
         _refuse_empty(here.registry)
     batches = _due(here)
@@ -67,7 +69,7 @@ def run(paths: Paths) -> None:
     for stage, digest in digests.items():
         files.write(paths.code / stage, f"{digest}\n".encode())
     files.write(paths.pretrained, f"{weights}\n".encode())
-    Snapshot(recipe=cycle.recipe, registered=_registered(here.registry, cycle.data)).write(paths.snapshot)
+    Snapshot(recipe=cycle.recipe, registered=_registered(here, cycle.data)).write(paths.snapshot)
     _say(batches, champion, cycle)
     stands = params.differing(paths.params)
     if stands and cycle.on_recipe is None:
@@ -84,6 +86,8 @@ class _World:
     paths: Paths
     store: Store
     registry: Registry
+    story: Story
+    """What happened to the champion's alias until now."""
     batches: tuple[Source, ...]
     """That Git tracks now."""
 
@@ -97,7 +101,9 @@ class _World:
         for warning in [*conflicts.warnings(batches), *found]:
             print(f"resolve: warning: {warning}")
         registry = Registry(settings.resolve, paths.scratch / "registry.json")
-        return cls(settings, paths, store, registry, batches)
+        story = registry.transitions.settle()
+        promotion.record(registry, story, with_outcome)
+        return cls(settings, paths, store, registry, story, batches)
 
     @property
     def objects(self) -> Path:
@@ -112,9 +118,9 @@ class _World:
         """A lineage with its labels as they are called today."""
         return labels.named(lineage, self.settings.prepare.renamed_labels)
 
-    def version(self, number: int | None) -> Version | None:
-        """A version by its number."""
-        return None if number is None else self.registry.version(number)
+    def past(self, number: int | None) -> Version | None:
+        """A version by its number, also one that people deleted since; None if nothing tells of it any more."""
+        return None if number is None else self.registry.past(number)
 
     def delta(self, lineage: Lineage, batches: tuple[Source, ...]) -> "Delta":
         """What differs between a version's data, its labels as they are called today, and some batches."""
@@ -137,6 +143,8 @@ class _Cycle:
     """What the cycle starts from."""
     champion: Version | None
     """What it has to beat."""
+    is_due: bool = False
+    """Whether it is only judged, against the champion of today."""
 
     @classmethod
     def of(cls, here: _World, batches: tuple[Source, ...], recipe: str, champion: Version | None) -> "_Cycle":
@@ -148,11 +156,35 @@ class _Cycle:
         data, registry = sources.digest(batches), here.registry
         on_data = registry.newest(sources=data, format=FORMAT)
         on_recipe = registry.newest(sources=data, format=FORMAT, recipe=recipe)
-        start = here.version(on_data.parent) if on_data else champion
+        start = _start(here, on_data, champion)
         # Also of known data: it may have been trained before that was asked for.
         if start and not on_recipe and here.settings.resolve.after_removal == "retrain":
             start = _clean(here, start, batches)
-        return cls(data, recipe, on_data, on_recipe, start, here.version(on_recipe.champion) if on_recipe else champion)
+        is_due = on_recipe is not None and promotion.is_due(on_recipe, here.story)
+        if is_due:
+            print(
+                f"resolve: {name(on_recipe)} is due for a new judgement, against {name(champion)}; nothing is trained"
+            )
+        beat = champion if on_recipe is None or is_due else _beaten(here, on_recipe, champion)
+        return cls(data, recipe, on_data, on_recipe, start, beat, is_due)
+
+
+def _beaten(here: _World, on_recipe: Version, champion: Version | None) -> Version | None:
+    """What a version was judged against; the champion of today if nothing tells of that one any more."""
+    return None if on_recipe.champion is None else here.past(on_recipe.champion) or champion
+
+
+def _start(here: _World, on_data: Version | None, champion: Version | None) -> Version | None:
+    """What the newest version on this data started from, else the champion."""
+    if on_data is None or on_data.parent is None:
+        return None if on_data else champion
+    start = here.past(on_data.parent)
+    if start is None:
+        print(
+            f"resolve: warning: v{on_data.parent}, from which {name(on_data)} was trained, was deleted, and nothing "
+            f"tells of it any more; this cycle starts from {name(champion)}"
+        )
+    return start or champion
 
 
 def _due(here: _World) -> tuple[Source, ...]:
@@ -249,12 +281,12 @@ def _parent(here: _World, cycle: _Cycle) -> Parent:
 
 def _champion(here: _World, cycle: _Cycle) -> Champion:
     """What the cycle has to beat, and the best that there ever was; of known data and settings, as it was then."""
-    newest = cycle.on_recipe or here.registry.newest_whole()
+    newest = here.registry.newest_whole() if cycle.is_due else cycle.on_recipe or here.registry.newest_whole()
     then = here.lineage(newest) if newest else None
     judged = then.judged if then else 0
     if cycle.champion is None:
         return Champion(pin=None, judged=judged)
-    if cycle.on_recipe is None:
+    if cycle.on_recipe is None or cycle.is_due:
         best, judged = anchor.current(here.registry, cycle.champion, here.objects), judged + 1
         for version in (cycle.champion, best):
             anchor.refuse_lost(here.registry, version, cycle.champion, here.objects)
@@ -272,7 +304,7 @@ def _elder(here: _World, cycle: _Cycle) -> Elder | None:
     """
     on_data, start = cycle.on_data, cycle.start.number if cycle.start else None
     is_as_then = on_data is not None and on_data.parent == start
-    version = here.version(here.lineage(on_data).elder) if on_data and is_as_then else here.registry.newest_whole()
+    version = here.past(here.lineage(on_data).elder) if on_data and is_as_then else here.registry.newest_whole()
     if version is None or start == version.number:
         return None
     listed = here.lineage(version).files
@@ -315,7 +347,7 @@ def _refuse_unfit(parent: Parent, settings: Params, scratch: Path) -> None:
     architecture.refuse_unbuildable(network, scratch / "architecture", settings.train)
 
 
-def _registered(registry: Registry, data: str) -> dict[str, Registered]:
+def _registered(here: _World, data: str) -> dict[str, Registered]:
     """By run key, the versions on this data as they are: what `promote` need not do again."""
     return {
         version.run_key: Registered(
@@ -323,8 +355,10 @@ def _registered(registry: Registry, data: str) -> dict[str, Registered]:
             verdict_digest=version.verdict_digest,
             promoted=version.promoted,
             min_probability=version.min_probability,
+            weights=version.weights,
+            standing=promotion.by_people(here.story, version.number),
         )
-        for version in reversed(registry.all(sources=data))
+        for version in reversed(here.registry.all(sources=data))
     }
 
 

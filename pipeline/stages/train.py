@@ -102,7 +102,7 @@ def run(paths: Paths) -> int:
 
 def _restored(task: Task, registry: Registry, paths: Paths) -> bool:
     """Take the model from the registry if one was trained from the same inputs before, on any machine."""
-    version = registry.newest(run_key=task.key)
+    version = registry.of_key(task.key)
     if version is None or version.lineage_digest is None:
         return False
     objects = paths.scratch / "objects"
@@ -176,8 +176,8 @@ def _begin(task: Task, registry: Registry, settings: Settings, paths: Paths, ask
     if inherited and state is None:
         inherited.begin(made, task.is_idle)
 
-    registry.reap()
-    run = registry.run(task.key, f"cycle {task.images.digest[:8]}")
+    registry.runs.reap()
+    run = registry.runs.begin(task.key, f"cycle {task.images.digest[:8]}", paths.scratch)
     return _Call(task, settings, asked, made, fresh, inherited, num_forward, states, state, run)
 
 

@@ -25,10 +25,17 @@ from pipeline.learning import model
 from pipeline.registry import client as registry
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import tracking_uri
+from pipeline.registry.run import Run
 from pipeline.registry.version import Version
 from pipeline.settings import Params
 
 NUMBERS = itertools.count(1)
+
+
+def begin(reg: Registry) -> Run:
+    """The run of a key."""
+    return reg.runs.begin("a", "cycle", Path("data/scratch"))
+
 
 Draw = Callable[..., bytes]
 
@@ -104,10 +111,10 @@ def test_runs_that_were_killed_outright_are_marked_as_killed(reg: Registry, monk
     owners = {"gone": gone, "reused": reused, "here": here, "elsewhere": "other-host:1:1:2.00", "over": gone}
     for key, owner in owners.items():
         monkeypatch.setattr(process, "owner", lambda owner=owner: owner)
-        run = reg.run(key, "cycle")
+        run = reg.runs.begin(key, "cycle", Path("data/scratch"))
     run.end()
-    assert reg.reap() == 2
-    assert reg.reap() == 0
+    assert reg.runs.reap() == 2
+    assert reg.runs.reap() == 0
     client = mlflow.MlflowClient(reg.uri)
     experiment = client.get_experiment_by_name(reg.name)
     assert experiment is not None
@@ -123,8 +130,8 @@ def test_the_environment_names_another_registry(monkeypatch: pytest.MonkeyPatch)
     assert tracking_uri() == "http://elsewhere:5000"
 
 
-def test_promotion_moves_the_alias_and_reads_it_back(reg: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = register(reg, "a", monkeypatch), register(reg, "b", monkeypatch)
+def test_promotion_moves_the_alias_and_reads_it_back(reg: Registry) -> None:
+    first, second = register(reg, "a"), register(reg, "b")
     for version in (first, second, first):
         promote(reg, version.number)
         champion = reg.champion()
@@ -132,10 +139,10 @@ def test_promotion_moves_the_alias_and_reads_it_back(reg: Registry, monkeypatch:
         assert champion.number == version.number
 
 
-def test_the_same_inputs_never_make_two_runs_or_versions(reg: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert reg.run("a", "cycle").run_id == reg.run("a", "cycle").run_id
-    assert register(reg, "a", monkeypatch).number == register(reg, "a", monkeypatch).number
-    assert register(reg, "b", monkeypatch).number == 2
+def test_the_same_inputs_never_make_two_runs_or_versions(reg: Registry) -> None:
+    assert begin(reg).run_id == begin(reg).run_id
+    assert register(reg, "a").number == register(reg, "a").number
+    assert register(reg, "b").number == 2
 
 
 def test_a_registered_model_can_be_loaded_and_classifies(reg: Registry, tmp_path: Path, draw: Draw) -> None:
@@ -150,7 +157,9 @@ def test_a_registered_model_can_be_loaded_and_classifies(reg: Registry, tmp_path
     files.write_arrays(tmp_path / "package/weights.npz", model.arrays(network.weights))
     tags = {"run_key": "a", "sources": "s"}
     threshold = {"min_probability": 0.999}
-    version = reg.register(reg.run("a", "cycle"), tmp_path / "package", tags, ["keras"], "card", threshold)
+    run = begin(reg)
+    source, model_id = run.log_model(tmp_path / "package", ["keras"], threshold)
+    version = reg.create_version(run, source, model_id, tags, "card")
     promote(reg, version.number)
     mlflow.set_tracking_uri(reg.uri)
     try:
@@ -174,10 +183,10 @@ def test_a_registered_model_can_be_loaded_and_classifies(reg: Registry, tmp_path
     assert unsure["probability"][0] == pytest.approx(found["probability"][0])
 
 
-def test_the_newest_version_with_all_the_tags_is_found(reg: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_version_with_all_the_tags_is_found(reg: Registry) -> None:
     assert reg.newest(sources="s") is None
     for key, recipe in (("a", "r"), ("b", "q"), ("c", "q")):
-        register(reg, key, monkeypatch, sources="s", recipe=recipe, parent="" if key == "a" else "1")
+        register(reg, key, sources="s", recipe=recipe, parent="" if key == "a" else "1")
     found = reg.newest(sources="s", recipe="q")
     assert found is not None
     assert (found.number, found.run_key, found.parent) == (3, "c", 1)
@@ -188,7 +197,7 @@ def test_the_newest_version_with_all_the_tags_is_found(reg: Registry, monkeypatc
 
 
 def test_history_is_logged_once_per_epoch(reg: Registry) -> None:
-    run = reg.run("a", "cycle")
+    run = begin(reg)
     history = [{"val_loss": 2.0}, {"val_loss": 1.0, "loss": 1.5}]
     run.log_history(history[:1])
     run.log_history(history)
@@ -202,11 +211,11 @@ def test_history_is_logged_once_per_epoch(reg: Registry) -> None:
 def test_two_trainings_of_a_run_keep_their_histories_apart(reg: Registry) -> None:
     import mlflow
 
-    run = reg.run("a", "cycle")
+    run = begin(reg)
     run.log_history([{"val_loss": 2.0}, {"val_loss": 1.0}])
     for _ in range(2):
         run.log_history([{"val_loss": 3.0}], "audit_")
-        run = reg.run("a", "cycle")  # found again, after an interruption
+        run = begin(reg)  # found again, after an interruption
     client = mlflow.MlflowClient(reg.uri)
     found = {name: client.get_metric_history(run.run_id, name) for name in ("val_loss", "audit_val_loss")}
     assert {name: [metric.value for metric in rows] for name, rows in found.items()} == {
@@ -220,14 +229,14 @@ def test_a_run_ends_as_it_is_told_and_goes_on_when_found_again(reg: Registry, st
     import mlflow
 
     client = mlflow.MlflowClient(reg.uri)
-    run = reg.run("a", "cycle")
+    run = begin(reg)
     run.end(status)
     assert client.get_run(run.run_id).info.status == status
-    assert client.get_run(reg.run("a", "cycle").run_id).info.status == "RUNNING"
+    assert client.get_run(begin(reg).run_id).info.status == "RUNNING"
 
 
 def test_params_of_a_run_are_logged_once(reg: Registry) -> None:
-    run = reg.run("a", "cycle")
+    run = begin(reg)
     run.log({"best_val_loss": 1.0}, {"train.seed": 7}, {"kind": "x"})
     run.log({"best_val_loss": 2.0}, {"train.seed": 7, "train.threads": 2}, {"kind": "y"})
 
@@ -235,7 +244,7 @@ def test_params_of_a_run_are_logged_once(reg: Registry) -> None:
 def test_artifacts_come_back_checked_and_are_kept(reg: Registry, tmp_path: Path) -> None:
     source, objects = tmp_path / "weights.npz", tmp_path / "objects"
     source.write_bytes(b"weights")
-    run, digest = reg.run("a", "cycle"), files.sha256(b"weights")
+    run, digest = begin(reg), files.sha256(b"weights")
     run.upload(source, "model/weights.npz")
     assert reg.download(run.run_id, "model/weights.npz", digest, objects).read_bytes() == b"weights"
     source.write_bytes(b"tampered")
@@ -247,7 +256,7 @@ def test_artifacts_come_back_checked_and_are_kept(reg: Registry, tmp_path: Path)
 
 
 def test_a_missing_artifact_is_a_registry_error(reg: Registry, tmp_path: Path) -> None:
-    run = reg.run("a", "cycle")
+    run = begin(reg)
     gone = r"model/weights.npz of run \w+ is not there any more; restore it from a backup, or move the alias that names"
     with pytest.raises(RegistryError, match=gone):
         reg.download(run.run_id, "model/weights.npz", "0" * 64, tmp_path / "objects")
@@ -276,39 +285,10 @@ def test_no_answer_is_an_error_without_the_password(
     assert "\n" not in str(raised.value)
 
 
-def test_an_alias_that_someone_else_moves_at_the_same_moment_is_noticed(
-    reg: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, second = register(reg, "a", monkeypatch), register(reg, "b", monkeypatch)
-    client = reg._client
-    move = client.set_registered_model_alias
-
-    def race(name: str, alias: str, _: str) -> None:
-        move(name, alias, str(first.number))
-
-    monkeypatch.setattr(client, "set_registered_model_alias", race)
-    with pytest.raises(RegistryError, match=r"was set to v2 and reads v1; someone else moved it"):
-        promote(reg, second.number)
-
-
-@pytest.mark.parametrize("judged_against", [None, 2], ids=["no champion", "another champion"])
-def test_the_alias_moves_only_from_where_the_verdict_saw_it(
-    reg: Registry, monkeypatch: pytest.MonkeyPatch, judged_against: int | None
-) -> None:
-    for key in "abc":
-        register(reg, key, monkeypatch)
-    promote(reg, 1)
-    assert not reg.promote(3, judged_against)
-    champion = reg.champion()
-    assert champion is not None
-    assert champion.number == 1
-    assert reg.promote(3, 1)
-
-
 def test_a_lineage_of_another_version_of_evergreen_is_refused_by_name(reg: Registry, tmp_path: Path) -> None:
     record = tmp_path / "lineage.json"
     files.write_json(record, samples.lineage().to_json() | {"color": "green"})
-    run = reg.run("a", "cycle")
+    run = begin(reg)
     run.upload(record, registry.LINEAGE)
     version = Version(5, run.run_id, {"evergreen.lineage": files.sha256_file(record)})
     expected = (
@@ -345,7 +325,7 @@ def test_the_pinned_ledger_is_empty_without_a_parent_and_has_the_columns_that_ar
 def test_the_pinned_ledger_is_that_of_its_run(settings, tmp_path):
     reg, table = Registry(settings.resolve), tmp_path / "ledger.parquet"
     files.write_table(table, ledger.empty())
-    run = reg.run("a", "cycle")
+    run = begin(reg)
     run.upload(table, registry.LEDGER)
     pin = samples.pin(1, files={registry.LEDGER: files.sha256_file(table)}).model_copy(update={"run_id": run.run_id})
     pinned = samples.parent(None).model_copy(update={"pin": pin})

@@ -43,7 +43,7 @@ def unreachable(uri: str) -> None:
 @pytest.mark.parametrize("promoted", [True, False], ids=["champion", "no champion"])
 def test_answers_are_remembered_as_long_as_nothing_is_written(settings, place, monkeypatch, promoted):
     writer = Registry(settings.resolve)
-    version = register(writer, "a", monkeypatch, sources="s", parent="")
+    version = register(writer, "a", sources="s", parent="")
     if promoted:
         promote(writer, version.number)
     first = answers(Registry(settings.resolve, place))
@@ -55,7 +55,7 @@ def test_answers_are_remembered_as_long_as_nothing_is_written(settings, place, m
 
 
 def test_a_remembered_answer_needs_no_import_of_mlflow(settings, place, monkeypatch):
-    register(Registry(settings.resolve), "a", monkeypatch, sources="s")
+    register(Registry(settings.resolve), "a", sources="s")
     first = answers(Registry(settings.resolve, place))
     script = (
         "import sys; from pathlib import Path; from pipeline.base import params; from pipeline.settings import Params; "
@@ -74,7 +74,7 @@ def test_what_another_client_writes_is_seen_at_once(settings, place, monkeypatch
     assert reader.champion() is None
     assert reader.all() == []
     for number, key in ((1, "a"), (2, "b")):
-        register(writer, key, monkeypatch, sources="s")
+        register(writer, key, sources="s")
         for one in (reader, Registry(settings.resolve, place)):
             newest = one.newest(sources="s")
             assert newest is not None
@@ -91,9 +91,9 @@ def test_what_another_client_writes_is_seen_at_once(settings, place, monkeypatch
     assert reader.champion() is None
 
 
-def test_what_is_remembered_of_one_model_or_alias_is_not_said_of_another(settings, place, monkeypatch):
+def test_what_is_remembered_of_one_model_or_alias_is_not_said_of_another(settings, place):
     writer = Registry(settings.resolve)
-    promote(writer, register(writer, "a", monkeypatch).number)
+    promote(writer, register(writer, "a").number)
     assert Registry(settings.resolve, place).champion() is not None
     for change in ({"registered_model": "other"}, {"alias": "other"}):
         assert Registry(settings.resolve.model_copy(update=change), place).champion() is None

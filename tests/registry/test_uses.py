@@ -7,19 +7,19 @@ from pathlib import Path
 import polars as pl
 import pytest
 import samples
+from versions import register
 
 from pipeline.artifacts.lineage import IMAGES, LEDGER
 from pipeline.base import files
 from pipeline.base.errors import RegistryError
 from pipeline.registry import uses
-from pipeline.registry.client import LINEAGE, Registry, Run
+from pipeline.registry.client import LINEAGE, Registry
 
 
 class Past:
     """Versions made by hand, with the records that `promote` uploads."""
 
-    def __init__(self, registry: Registry, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Run, "log_model", lambda run, *_: (f"runs:/{run.run_id}/model", None))
+    def __init__(self, registry: Registry, folder: Path) -> None:
         self.registry = registry
         self.folder = folder
 
@@ -32,7 +32,7 @@ class Past:
         **content: object,
     ) -> int:
         """A version whose cycle had these images, as (digest, split)."""
-        run = self.registry.run(key, "cycle")
+        run = self.registry.runs.begin(key, "cycle", self.folder)
         rows = pl.DataFrame(list(images), schema={"digest": pl.String, "split": pl.String}, orient="row")
         table = self.folder / key / Path(artifact).name
         files.write_table(table, rows.with_columns(is_new=pl.lit(value=True)))
@@ -42,7 +42,7 @@ class Past:
         sample.write(record)
         run.upload(record, LINEAGE)
         tags = {"run_key": key, "lineage": files.sha256_file(record), "sources": key}
-        return self.registry.register(run, Path(), tags, [], "a card").number
+        return self.registry.create_version(run, f"runs:/{run.run_id}/model", None, tags, "a card").number
 
     def uses(self, *digests: str) -> dict[int, tuple[int, int, int, int | None, bool]]:
         """By version: trained, selected, judged, inherited, learned."""
@@ -59,7 +59,7 @@ def past(settings, tmp_path, monkeypatch, empty_database) -> Past:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "store").mkdir()
     shutil.copy(empty_database, tmp_path / "store/mlflow.db")
-    return Past(Registry(settings.resolve), tmp_path, monkeypatch)
+    return Past(Registry(settings.resolve), tmp_path)
 
 
 NONE = (0, 0, 0, None, False)
@@ -109,7 +109,7 @@ def test_a_version_without_a_record_of_its_images_is_told_by_its_ledger_and_coun
 
 def test_nothing_is_said_of_versions_of_other_origin(past):
     past.add("a", [("d1", "train")])
-    past.registry.register(past.registry.run("b", "cycle"), Path(), {"run_key": "b"}, [], "someone else's")
+    register(past.registry, "b", past.folder)
     assert list(past.uses("d1")) == [1]
 
 

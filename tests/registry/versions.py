@@ -2,20 +2,24 @@
 
 from pathlib import Path
 
-import pytest
-
+from pipeline.registry.chain import Event
 from pipeline.registry.client import Registry
-from pipeline.registry.run import Run
 from pipeline.registry.version import Version
 
 
-def register(reg: Registry, key: str, monkeypatch: pytest.MonkeyPatch, **tags: str) -> Version:
+def register(reg: Registry, key: str, scratch: Path = Path("data/scratch"), **tags: str) -> Version:
     """A version without uploading a model, which takes seconds and is tested with the pipeline."""
-    monkeypatch.setattr(Run, "log_model", lambda run, *_: (f"runs:/{run.run_id}/model", None))
-    return reg.register(reg.run(key, "cycle"), Path(), {"run_key": key, **tags}, [], "a card")
+    run = reg.runs.begin(key, "cycle", scratch)
+    return reg.create_version(run, f"runs:/{run.run_id}/model", None, {"run_key": key, **tags}, "a card")
+
+
+def event(reg: Registry, number: int, source: int | None, **more: str) -> Event:
+    """A version becomes champion."""
+    return reg.transitions.event("promoted", reg.version(number), source, "it is better", **more)
 
 
 def promote(reg: Registry, number: int) -> None:
     """Move the alias from where it is."""
     champion = reg.champion()
-    assert reg.promote(number, champion.number if champion else None)
+    assert reg.transitions.append(event(reg, number, champion.number if champion else None))
+    reg.transitions.settle()

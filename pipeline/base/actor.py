@@ -1,0 +1,25 @@
+"""The actor: who runs this, as a history names them: a run of continuous integration, or a person."""
+
+import getpass
+import os
+import platform
+
+from pipeline.base import git
+
+
+def name() -> str:
+    """For example `Ada <ada@example.org>`, or `ada in run 123 of owner/repository`."""
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        who, run = os.environ.get("GITHUB_ACTOR", "GitHub"), os.environ.get("GITHUB_RUN_ID", "?")
+        return f"{who} in run {run} of {os.environ.get('GITHUB_REPOSITORY', '?')}"
+    person, address = git.config("user.name"), git.config("user.email")
+    if person or address:
+        return f"{person} <{address}>" if person and address else person or address
+    return f"{_account()} on {platform.node()}"
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        return "somebody"

@@ -1,0 +1,50 @@
+"""List what happened to the champion: each move of its alias, when, by whom and why."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from pipeline.base import params as parameters
+from pipeline.base import project
+from pipeline.registry.chain import Chain
+from pipeline.registry.client import Registry
+from pipeline.registry.transitions import told
+from pipeline.settings import Params
+
+EXAMPLE = "python -m pipeline history --json"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the options."""
+    parser.add_argument(
+        "--json", dest="as_json", action="store_true", help="a JSON list of events instead, oldest first"
+    )
+    parser.add_argument("--params", type=project.given, default=Path("params.yaml"), help="default: params.yaml")
+
+
+def run(as_json: bool, params: Path) -> int:
+    """List what happened to the champion: each move of its alias, when, by whom and why. Nothing is changed."""
+    registry = Registry(parameters.load(params, Params).resolve)
+    chain = registry.transitions.chain()
+    if as_json:
+        print(_listed(chain))
+        return 0
+    for event in chain:
+        print(told(event) if event.alias == registry.alias else f"alias {event.alias}: {told(event)}")
+    if not chain.entries:
+        print(f"{registry.name} has no history yet; the next `dvc repro` begins it")
+    for number in chain.gaps:
+        print(
+            f"warning: what came before entry {number} was deleted or changed; `python -m pipeline verify` tells more"
+        )
+    return 0
+
+
+def _listed(chain: Chain) -> str:
+    rows = [
+        {"number": entry.number, **asdict(entry.event), "hash": entry.event.hash}
+        for entry in chain.entries
+        if entry.event
+    ]
+    return json.dumps(rows, indent=1)

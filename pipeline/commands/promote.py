@@ -1,0 +1,35 @@
+"""Make a version champion, whatever its verdict says; the history tells who did it and why."""
+
+import argparse
+from pathlib import Path
+
+from pipeline.base import params as parameters
+from pipeline import deciding
+from pipeline.registry import decisions, served
+from pipeline.registry.client import Registry
+from pipeline.settings import Params
+
+EXAMPLE = 'python -m pipeline promote 7 --why "looked at the 20 images that it loses, they are mislabelled"'
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the options."""
+    parser.add_argument("version", metavar="VERSION", help="its number, e.g. 7")
+    deciding.configure(parser)
+
+
+def run(version: str, why: str, params: Path, scratch: Path) -> int:
+    """Make a version champion, whatever its verdict says: one that waits, or any other that a cycle made.
+
+    It is loaded from the registry and has to answer as it was judged first.
+    """
+    settings = parameters.load(params, Params)
+    registry = Registry(settings.resolve)
+    chosen = served.named(registry, version)
+    done = decisions.promote(registry, chosen, why, deciding.prover(registry, settings, scratch))
+    if chosen.verdict not in ("", "promote"):
+        print(
+            f"promote: v{chosen.number} has the verdict {chosen.verdict}; you decided otherwise, and the history says so"
+        )
+    deciding.tell("promote", registry, done, scratch)
+    return 0

@@ -1,0 +1,51 @@
+"""What the verbs have in common with which people decide: their options, the proof, what they tell."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.base import project
+from pipeline.base.paths import Paths
+from pipeline.data import sources
+from pipeline.registry import promotion, setbacks
+from pipeline.registry.client import Registry
+from pipeline.registry.decisions import Decided
+from pipeline.registry.transitions import told
+from pipeline.registry.version import Version
+from pipeline.settings import Params
+from pipeline.showing.card import with_outcome
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the options that all have."""
+    parser.add_argument("--why", required=True, type=_reason, metavar="REASON", help="kept in the history for ever")
+    parser.add_argument("--params", type=project.given, default=Path("params.yaml"), help="default: params.yaml")
+    parser.add_argument("--scratch", type=project.given, default=Path("data/scratch"), help="default: data/scratch")
+
+
+def _reason(text: str) -> str:
+    reason = " ".join(text.split())
+    if not reason:
+        raise argparse.ArgumentTypeError("it is empty; expected a sentence that tells later readers why")
+    return reason
+
+
+def prover(registry: Registry, settings: Params, scratch: Path) -> Callable[[Version], None]:
+    """Lets a version answer before it becomes champion."""
+
+    def prove(version: Version) -> None:
+        print(f"v{version.number} is loaded from the registry and asked", flush=True)
+
+    return prove
+
+
+def tell(verb: str, registry: Registry, done: Decided, scratch: Path) -> None:
+    """Write down what became of the versions, and say it; with what is left to do."""
+    promotion.record(registry, done.story, with_outcome)
+    print(f"{verb}: {told(done.event)}")
+    paths = Paths()
+    batches = sources.find(paths.images, at_least=0)
+    left = setbacks.left(registry, done.story, batches, lambda version: registry.lineage(version, scratch / "objects"))
+    pointers = sources.pointers(paths.images)
+    for one in left:
+        print(f"{verb}: warning: {one.told(pointers)}")

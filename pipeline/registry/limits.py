@@ -1,0 +1,5 @@
+"""Limits."""
+
+
+def cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,126 @@
+"""The runs of a registered model's cycles: which is whose, which one remains, and which nobody needs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline.base import files, process
+from pipeline.registry.connection import Connection
+from pipeline.registry.run import Run
+from pipeline.registry.version import PREFIX, Version
+
+OWNER = f"{PREFIX}owner"
+"""Tag of a run: the process that works on it."""
+
+RUN_KEY = f"{PREFIX}run_key"
+
+
+class Runs:
+    """The MLflow runs in the experiment that has the name of the registered model."""
+
+    def __init__(self, connection: Connection, name: str, of_key: Callable[[str], Version | None]) -> None:
+        """See the module.
+
+        Args:
+            connection: to MLflow.
+            name: of the registered model.
+            of_key: gives the version of a run key, if there is one.
+        """
+        self._connection = connection
+        self._name = name
+        self._of_key = of_key
+
+    @property
+    def _client(self) -> Any:
+        return self._connection.client
+
+    def begin(self, run_key: str, title: str, scratch: Path) -> Run:
+        """The run of this key: of its version, else the one that this workspace began, else a new one.
+
+        Two workspaces may begin the same cycle; each has a run of its own, so that their files do not mix. The run of
+        the version remains (`tidy`).
+
+        Args:
+            run_key: of the cycle.
+            title: of a new run.
+            scratch: remembers which run is this workspace's.
+        """
+        note = scratch / "runs" / run_key
+        version = self._of_key(run_key)
+        mine = version.run_id if version else note.read_text() if note.is_file() else ""
+        with self._connection.reach():
+            if mine and self._is_active(mine):
+                self._client.update_run(mine, status="RUNNING")
+                self._client.set_tag(mine, OWNER, process.owner())
+                return Run(self._connection, mine)
+            tags = {
+                RUN_KEY: run_key,
+                OWNER: process.owner(),
+                "mlflow.source.name": "dvc repro",
+                "mlflow.source.type": "PROJECT",
+            }
+            created = self._client.create_run(self._experiment(), tags=tags, run_name=title)
+        files.write(note, created.info.run_id.encode())
+        return Run(self._connection, created.info.run_id)
+
+    def of(self, version: Version) -> Run:
+        """The run that a version was registered from."""
+        return Run(self._connection, version.run_id)
+
+    def _is_active(self, run_id: str) -> bool:
+        """Whether a run is there and was not deleted."""
+        import mlflow
+
+        try:
+            return bool(self._client.get_run(run_id).info.lifecycle_stage == "active")
+        except mlflow.exceptions.MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+
+    def reap(self) -> int:
+        """Mark runs as killed whose process on this machine is gone without a word (SIGKILL); how many."""
+        with self._connection.reach():
+            running = f"attributes.status = 'RUNNING' and tags.`{OWNER}` LIKE '%'"
+            gone = [run.info.run_id for run in self._search(running) if process.is_gone(run.data.tags[OWNER])]
+            for run_id in gone:
+                self._client.set_terminated(run_id, "KILLED")
+        return len(gone)
+
+    def tidy(self, version: Version) -> None:
+        """Delete what the way to a version left: other runs of its run key, models of its run that no version names.
+
+        What another process may still work on stays: that one deletes it when it comes here.
+        """
+        with self._connection.reach():
+            for run in self._search(f"tags.`{RUN_KEY}` = '{version.run_key}'"):
+                owner = run.data.tags.get(OWNER, "")
+                is_over = run.info.status != "RUNNING" or owner in ("", process.owner()) or process.is_gone(owner)
+                if run.info.run_id != version.run_id and is_over:
+                    self._client.delete_run(run.info.run_id)
+            mine = self._client.get_model_version(self._name, str(version.number)).model_id
+            found = f"source_run_id = '{version.run_id}'"
+            for model in self._client.search_logged_models([self._experiment()], found) if mine else []:
+                if model.model_id != mine:
+                    self._client.delete_logged_model(model.model_id)
+
+    def _search(self, condition: str) -> list[Any]:
+        """Active runs that meet a condition."""
+        experiment = self._client.get_experiment_by_name(self._name)
+        return list(self._client.search_runs([experiment.experiment_id], condition)) if experiment else []
+
+    def _experiment(self) -> str:
+        """The id of the experiment, which is made when it is first needed."""
+        import mlflow
+
+        if found := self._client.get_experiment_by_name(self._name):
+            return str(found.experiment_id)
+        # A server knows where its artifacts go; a local database would use the folder it runs in.
+        database = self._connection.database
+        place = (database.resolve().parent / "artifacts").as_uri() if database else None
+        try:
+            return str(self._client.create_experiment(self._name, artifact_location=place))
+        except mlflow.exceptions.MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return str(self._client.get_experiment_by_name(self._name).experiment_id)

@@ -1,0 +1,443 @@
+"""Transitions: how the champion's alias moves, so that no two moves overwrite each other, whoever is killed when.
+
+MLflow has no compare-and-set for an alias. It has one thing that happens once: a version gets a number that no other
+one gets, together with its tags. So each event of the history (`registry.chain`) is a version of a registered model of
+its own, NAME-history. Who is champion follows from these events; the alias is only brought to what they say, as often
+as it takes (level-triggered), and a person who moves it in MLflow is noticed and becomes an event too.
+"""
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pipeline.base import actor
+from pipeline.base.errors import RegistryError
+from pipeline.registry import limits
+from pipeline.registry.chain import MOVES, Chain, Entry, Event, Kind, Story
+from pipeline.registry.connection import Connection
+from pipeline.registry.settings import RegisteredModel
+from pipeline.registry.version import PREFIX, Version
+
+EVENT = f"{PREFIX}event"
+"""Tag of a version of the history: the event."""
+
+SETTLED = f"{PREFIX}settled"
+"""Tag of the registered model, one for each alias: number of the newest event that the alias was brought to."""
+
+MOVING = f"{PREFIX}moving"
+"""Tags of the registered model, one for each process that is about to set an alias: when, and to which version. A
+process that is killed leaves its tag, and so its move is not taken for a person's."""
+
+PAGE = 200
+"""Events that are asked for at once."""
+
+ATTEMPTS = 60
+"""How often an event is tried to be added while others add theirs. One of all those who try succeeds each time."""
+
+FORGOTTEN = timedelta(hours=1)
+"""After that nobody is still about to set an alias."""
+
+WHY = 500
+"""Characters of a reason that are kept: an event has to fit into a tag."""
+
+SOMEONE = "someone in MLflow"
+
+APPROVED = "approved"
+"""Value of the tag review of a version with which a person promotes it; with another one it is rejected."""
+
+CONFIRM = 1.0
+"""Seconds after which an alias that a person seems to have moved is read again: a move of the pipeline lasts less."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the registry says of one alias at one moment."""
+
+    version: int | None
+    """Under the alias."""
+    challenger: int | None
+    """Under the alias of the version that waits for a person."""
+    settled: int
+    """Number of the newest event that it was brought to; 0 if none."""
+    moving: Mapping[str, "Moving"]
+    """What somebody may be about to do, by tag."""
+
+
+@dataclass(frozen=True)
+class Moving:
+    """An alias that somebody is about to set."""
+
+    version: int
+    when: str
+    """Since then, ISO 8601 in UTC."""
+
+
+class Transitions:
+    """The history of one alias of a registered model, and the alias."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        model: RegisteredModel,
+        recall: Callable[[list[Any], Callable[[], Any]], Any],
+        listed: Callable[[], Sequence[Version]],
+    ) -> None:
+        """See the module.
+
+        Args:
+            connection: to MLflow.
+            model: whose champion.
+            recall: gives the answer to a question (see `registry.memory.Memory.recall`).
+            listed: gives all versions, newest first.
+        """
+        self.history = f"{model.registered_model}-history"
+        self._connection = connection
+        self._name = model.registered_model
+        self._alias = model.alias
+        self._challenger_alias = model.challenger_alias
+        self._recall = recall
+        self._listed = listed
+        self._chain = Chain()
+        self._read_to = 0
+
+    @property
+    def _client(self) -> Any:
+        return self._connection.client
+
+    def chain(self, is_fresh: bool = False) -> Chain:
+        """All events, as far as they can be read now.
+
+        Args:
+            is_fresh: whether to read those anew that are known already.
+        """
+        if is_fresh:
+            self._chain, self._read_to = Chain(), 0
+        entries = self._entries(self._read_to)
+        if entries:
+            self._read_to = entries[-1].number
+            self._chain = self._chain.extended(entries)
+        return self._chain
+
+    def story(self) -> Story:
+        """What happened to this alias."""
+        return self.chain().of(self._alias)
+
+    def _entries(self, after: int) -> list[Entry]:
+        def ask() -> list[list[Any]]:
+            condition = f"name='{self.history}' and version_number > {after}"
+            found: list[list[Any]] = []
+            token = None
+            while True:
+                page = self._client.search_model_versions(
+                    condition, max_results=PAGE, order_by=["version_number ASC"], page_token=token
+                )
+                found += [[int(one.version), dict(one.tags).get(EVENT, "")] for one in page]
+                token = page.token
+                if not token:
+                    return found
+
+        answer = self._recall(["events", self.history, after], ask)
+        return [Entry(number, _read(text)) for number, text in answer]
+
+    def place(self) -> Place:
+        """What the registry says of the alias."""
+
+        def ask() -> list[Any]:
+            models = self._client.search_registered_models(f"name='{self._name}'")
+            return [dict(models[0].aliases), dict(models[0].tags or {})] if models else [{}, {}]
+
+        # MLflow gives numbers from its databases, texts from its servers.
+        aliases, tags = self._recall(["place", self._name], ask)
+        moving = {key: value for key, value in tags.items() if key.startswith(f"{MOVING}.{self._alias}.")}
+        return Place(
+            version=_number(aliases.get(self._alias)),
+            challenger=_number(aliases.get(self._challenger_alias)),
+            settled=_number(tags.get(f"{SETTLED}.{self._alias}")) or 0,
+            moving={key: Moving(int(value.split(" ")[0]), value.split(" ")[-1]) for key, value in moving.items()},
+        )
+
+    def append(self, event: Event) -> Event | None:
+        """Add an event, if the champion is the one that it names; the same key is never added twice.
+
+        Args:
+            event: has a key and no `previous`. Of a move, `source` is the champion that was seen.
+
+        Returns:
+            The event as it stands in the history, now or before; None if there is another champion by now.
+
+        Raises:
+            RegistryError: MLflow does not answer, or too many others write at the same time.
+        """
+        error: RegistryError | None = None
+        for attempt in range(ATTEMPTS):
+            chain = self.chain()
+            if done := _by_key(chain, event.key):
+                return done
+            if event.kind in MOVES and chain.of(event.alias).champion != event.source:
+                return None
+            if error and attempt > 3:
+                raise error
+            try:
+                number = self._write(replace(event, previous=chain.head))
+            except RegistryError as failed:  # MLflow may have done it all the same: it is looked for again
+                error = failed
+                _pause(attempt)
+                continue
+            if _by_key(self.chain(), event.key) is None:
+                self._drop(number)
+                _pause(attempt)
+        raise RegistryError(
+            f"{ATTEMPTS} times others wrote into {self.history} first; expected to be among the first once; the "
+            "alias was not moved; run the same again"
+        )
+
+    def _write(self, event: Event) -> int:
+        """Make a version of the history of an event; gives its number."""
+        with self._connection.reach():
+            if not self._client.search_registered_models(f"name='{self.history}'"):
+                self._make()
+            created = self._client.create_model_version(
+                self.history,
+                f"models:/{self._name}/{event.version}",
+                event.run_id or None,
+                tags={EVENT: event.to_json()},
+                description=told(event),
+            )
+        return int(created.version)
+
+    def _make(self) -> None:
+        """Make the registered model that holds the history, unless another process just did."""
+        import mlflow
+
+        try:
+            self._client.create_registered_model(
+                self.history,
+                description=f"What happened to the alias {self._alias} of {self._name}, an event each. "
+                "Append-only: do not delete or edit; `python -m pipeline history` reads it, `verify` checks it.",
+            )
+        except mlflow.exceptions.MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _drop(self, number: int) -> None:
+        """Take away an event that came second."""
+        with self._connection.reach():
+            self._client.delete_model_version(self.history, str(number))
+
+    def event(self, kind: Kind, version: Version, source: int | None, why: str, **more: Any) -> Event:
+        """An event of now, by whoever runs this; a key of its own unless one is given."""
+        return Event(
+            **{"who": actor.name(), "key": uuid.uuid4().hex} | more,
+            kind=kind,
+            alias=self._alias,
+            version=version.number,
+            source=source,
+            when=datetime.now(UTC).isoformat(timespec="seconds"),
+            why=limits.cut(why, WHY),
+            run_id=version.run_id,
+            lineage=version.lineage_digest or "",
+            data=version.sources,
+        )
+
+    def settle(self, without_alias: bool = False) -> Story:
+        """Bring the alias to what the history says, and the history to what people did in MLflow.
+
+        Args:
+            without_alias: whether to go on if somebody took the alias away, for a person who is about to set it.
+
+        Returns:
+            What happened to the alias until now, all of it carried out.
+
+        Raises:
+            RegistryError: MLflow does not answer, or somebody took the alias away.
+        """
+        tag = f"{MOVING}.{self._alias}.{uuid.uuid4().hex}"
+        is_tagged = False
+        for _ in range(ATTEMPTS):
+            self.notice(without_alias)
+            place, chain = self.place(), self.chain()
+            story = chain.of(self._alias)
+            is_given_up = without_alias and place.version is None
+            if story.champion is None or is_given_up or _is_settled(place, chain, story):
+                break
+            with self._connection.reach():
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                self._client.set_registered_model_tag(self._name, tag, f"{story.champion} {now}")
+                is_tagged = True
+                if place.version != story.champion:
+                    self._client.set_registered_model_alias(self._name, self._alias, str(story.champion))
+                if self.chain().number == chain.number:
+                    settled = f"{SETTLED}.{self._alias}"
+                    self._client.set_registered_model_tag(self._name, settled, str(chain.number))
+        else:
+            raise RegistryError(
+                f"alias {self._alias} of {self._name} was moved {ATTEMPTS} times while it was to be settled; expected "
+                "nobody else to move it all the time; look for what does, then run the same again"
+            )
+        self._settle_challenger(place, story)
+        self._clean(place, tag if is_tagged else None)
+        return story
+
+    def _settle_challenger(self, place: Place, story: Story) -> None:
+        with self._connection.reach():
+            if story.waiting and place.challenger != story.waiting:
+                self._client.set_registered_model_alias(self._name, self._challenger_alias, str(story.waiting))
+            elif place.challenger and not story.waiting:
+                self._client.delete_registered_model_alias(self._name, self._challenger_alias)
+
+    def _clean(self, place: Place, mine: str | None) -> None:
+        """Take away the tags of moves that are over: one's own, and those of processes that are long dead."""
+        too_old = (datetime.now(UTC) - FORGOTTEN).isoformat(timespec="seconds")
+        over = [tag for tag, moving in place.moving.items() if moving.when < too_old and tag != mine]
+        with self._connection.reach():
+            for tag in [*over, *([mine] if mine else [])]:
+                self._client.delete_registered_model_tag(self._name, tag)
+
+    def notice(self, without_alias: bool = False) -> None:
+        """Write down what people did in MLflow: they moved the alias, or decided by a tag.
+
+        A registry of before there was a history gets one.
+
+        Raises:
+            RegistryError: the alias is gone, though there was a champion.
+        """
+        place, story = self.place(), self.story()
+        if place.version and all(event.kind == "began" for event in story.events):
+            self._begin(place.version, story)
+        elif place.version is None and not without_alias:
+            self._refuse_gone(place)
+        elif version := self.moved_by_hand():
+            champion = self.story().champion
+            is_approved = self.story().is_waiting(version)
+            why = "it was approved by moving the alias in MLflow" if is_approved else "the alias was moved in MLflow"
+            key = f"moved:{self._alias}:{self.chain().head}:{version}"
+            self.append(self.event("moved", self._of(version), champion, why, who=SOMEONE, key=key))
+        self._reviewed()
+
+    def _reviewed(self) -> None:
+        """Write down what people decided by a tag on a version that waits: it was proven before it began to wait."""
+        for version in self._listed():
+            if not version.review or not self.story().is_waiting(version.number):
+                continue
+            is_approved = version.review == APPROVED
+            why = version.why or f"its tag {PREFIX}review says {version.review}"
+            kind: Kind = "promoted" if is_approved else "rejected"
+            key = f"review:{version.number}:{self.chain().head}"
+            self.append(self.event(kind, version, self.story().champion, why, who=SOMEONE, key=key))
+
+    def _begin(self, version: int, story: Story) -> None:
+        """Take over the champions of before there was a history."""
+        if story.champion == version:
+            return
+        before = [one.number for one in reversed(self._listed()) if one.promoted and one.number != version]
+        source = story.champion
+        for number in [one for one in before if one not in story.champions] + [version]:
+            why = "it was champion before there was a history"
+            event = self.event("began", self._of(number), source, why, key=f"began:{self._alias}:{number}")
+            if self.append(event) is None:
+                return  # somebody else does the same, and is further
+            source = number
+
+    def _of(self, number: int) -> Version:
+        """A version by its number."""
+        found = next((one for one in self._listed() if one.number == number), None)
+        return found or Version(number, "", {})
+
+    def _refuse_gone(self, place: Place) -> None:
+        """Refuse to go on without an alias, if there was one: 'no champion' would begin anew."""
+        chain = self.chain()
+        story, versions = chain.of(self._alias), self._listed()
+        last = story.champion
+        if last is None:
+            past = [one.number for one in versions if one.promoted or one.champion]
+            if not past or any(event.alias != self._alias for event in chain):
+                return  # none was ever promoted under this alias
+            last = max(past)
+        elif place.settled < _last_move(chain, story) or last in [one.version for one in place.moving.values()]:
+            return  # it is about to be set
+        numbers = [one.number for one in versions]
+        what = f"v{last}, the champion, was deleted" if last not in numbers else f"it named v{last} last"
+        named = ", ".join(f"v{number}" for number in numbers[:10]) or "none"
+        example = next((number for number in numbers if number in story.champions), numbers[0] if numbers else last)
+        raise RegistryError(
+            f"alias {self._alias} of {self._name} is gone: {what}; expected a champion, for there was one, and a cycle "
+            f"without one would begin anew; `python -m pipeline promote {example} --why REASON` makes a version "
+            f"champion (there are: {named}); to begin anew on purpose, choose another resolve.registered_model"
+        )
+
+    def moved_by_hand(self) -> int | None:
+        """The version to which a person moved the alias in MLflow; None if nobody did.
+
+        The alias is read before the history, and twice: the pipeline's own moves are never taken for a person's.
+        """
+        version = self._strange()
+        if version is None:
+            return None
+        time.sleep(CONFIRM)
+        return version if self._strange() == version else None
+
+    def _strange(self) -> int | None:
+        """What the alias says, if no event explains it."""
+        place = self.place()
+        chain = self.chain()
+        story = chain.of(self._alias)
+        if place.version is None or place.version == story.champion:
+            return None
+        expected = {moving.version for moving in place.moving.values()}
+        if place.settled < _last_move(chain, story):  # the alias may still be where it was
+            expected |= _champions_since(chain, place.settled, self._alias)
+        return None if place.version in expected else place.version
+
+
+def _is_settled(place: Place, chain: Chain, story: Story) -> bool:
+    return place.version == story.champion and place.settled >= _last_move(chain, story)
+
+
+def _last_move(chain: Chain, story: Story) -> int:
+    """Number of the entry that made the champion; 0 without one."""
+    numbers = [entry.number for entry in chain.entries if entry.event is story.move]
+    return numbers[-1] if numbers else 0
+
+
+def _champions_since(chain: Chain, settled: int, alias: str) -> set[int]:
+    """The champion when an alias was settled last, and all that came after it."""
+    then = chain.until(settled).of(alias).champion
+    later = {entry.event.version for entry in chain.entries if entry.event and entry.number > settled}
+    return later | ({then} if then else set())
+
+
+def _by_key(chain: Chain, key: str) -> Event | None:
+    return next((event for event in chain if event.key == key), None) if key else None
+
+
+def _read(text: str) -> Event | None:
+    try:
+        return Event.from_json(text)
+    except ValueError:
+        return None
+
+
+def _number(value: Any) -> int | None:
+    return int(value) if value else None
+
+
+def _pause(attempt: int) -> None:
+    time.sleep(random.uniform(0, min(0.02 * 2**attempt, 1.0)))  # noqa: S311 - so that two do not meet again
+
+
+def told(event: Event) -> str:
+    """An event in a sentence, as the MLflow UI and `history` show it."""
+    source = f"v{event.source}" if event.source else "none"
+    what = {
+        "began": f"the history began; champion is v{event.version}",
+        "nominated": f"v{event.version} waits for a person; champion is {source}",
+        "promoted": f"v{event.version} became champion in place of {source}",
+        "rejected": f"v{event.version} was rejected; champion is {source}",
+        "rolled back": f"champion went back from {source} to v{event.version}",
+        "moved": f"someone moved the alias from {source} to v{event.version} in MLflow",
+    }[event.kind]
+    return f"{event.when}: {what}; by {event.who}: {event.why}"[:1000]
