@@ -1,7 +1,9 @@
-"""What the tests share: the settings of this repository, and pictures drawn in memory."""
+"""What the tests share: the settings of this repository, real registries, and pictures drawn in memory."""
 
 import io
+import itertools
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from filelock import FileLock
 from PIL import Image
 from project import MadeOnce, Project
 
-from benchmarks import workspace
+from benchmarks import servers, workspace
 from benchmarks.workspace import Workspace
 from pipeline.base import params
 from pipeline.settings import Params
@@ -27,7 +29,7 @@ hypothesis.settings.register_profile("quick", deadline=None, derandomize=True, m
 hypothesis.settings.load_profile("repeatable")
 
 
-PROJECTS = {"project", "space", "empty_database", "made_once"}
+PROJECTS = {"project", "space", "empty_database", "made_once", "postgres"}
 """Fixtures that make a project or a registry: whoever uses one, by whatever way, is no quick test."""
 
 HEAVY = {"tensorflow", "mlflow", "dvc"}
@@ -44,8 +46,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tell the tests that need a project from the quick ones; modules whose tests train say so themselves."""
     items.sort(key=lambda item: item.path.name not in LONG)
     for item in items:
-        if PROJECTS & set(getattr(item, "fixturenames", ())):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if PROJECTS & fixtures:
             item.add_marker(pytest.mark.project)
+        if "postgres" in fixtures:
+            item.add_marker(pytest.mark.postgres)
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +75,67 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     mlflow.MlflowClient(f"sqlite:///{path}").search_registered_models()
     return path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[servers.Postgres]:
+    """A throw-away PostgreSQL with the database `empty`, which has MLflow's tables; it takes three seconds."""
+    import mlflow
+
+    try:
+        with servers.postgres() as running:
+            mlflow.MlflowClient(running.create("empty")).search_registered_models()
+            running.run("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'empty'")
+            yield running
+    except FileNotFoundError as error:
+        pytest.fail(f"{error}, or leave these tests out: `pytest -m 'not slow and not postgres'`", pytrace=False)
+
+
+DATABASES = itertools.count(1)
+
+
+@pytest.fixture
+def postgres_uri(postgres: servers.Postgres) -> Iterator[str]:
+    """A database of this test's own in PostgreSQL, with MLflow's tables and nothing in them."""
+    name = f"registry_{next(DATABASES)}"
+    yield postgres.create(name, "empty")
+    postgres.drop(name)
+
+
+@pytest.fixture(scope="session")
+def server_on_postgres(postgres: servers.Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real MLflow server on PostgreSQL that all tests share; its address. `mlflow_server` is it when it is empty."""
+    artifacts = tmp_path_factory.mktemp("server") / "artifacts"
+    with servers.mlflow_server(postgres.create("server", "empty"), artifacts) as address:
+        yield address
+
+
+@pytest.fixture
+def mlflow_server(postgres: servers.Postgres, server_on_postgres: str) -> Iterator[str]:
+    """A real MLflow server on PostgreSQL, emptied after the test; its address."""
+    yield server_on_postgres
+    tables = postgres.run(
+        "select string_agg(quote_ident(tablename), ', ') from pg_tables where schemaname = 'public' "
+        "and tablename not in ('alembic_version', 'experiments', 'workspaces')",
+        "server",
+    )[0][0]
+    postgres.run(f"truncate {tables} cascade", "server")
+    postgres.run("delete from experiments where experiment_id <> 0", "server")
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        pytest.param("server", marks=pytest.mark.postgres),
+    ]
+)
+def registry_uri(request: pytest.FixtureRequest, tmp_path: Path, empty_database: Path) -> str:
+    """An empty registry, of each kind there is: an SQLite file, PostgreSQL itself, and an MLflow server on it."""
+    if request.param == "sqlite":
+        (tmp_path / "store").mkdir(exist_ok=True)
+        return f"sqlite:///{shutil.copy(empty_database, tmp_path / 'store/mlflow.db')}"
+    return str(request.getfixturevalue("postgres_uri" if request.param == "postgres" else "mlflow_server"))
 
 
 @pytest.fixture(scope="session")
