@@ -29,6 +29,7 @@ COMMANDS = (
     "run",
     "trace",
     "ui",
+    "verify",
     "weights",
 )
 """Those that people call. `promote VERSION` is theirs; `promote` alone is the stage."""

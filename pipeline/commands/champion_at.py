@@ -40,8 +40,8 @@ def run(when: datetime, params: Path) -> int:
     if number is None:
         since = f"it begins on {story.events[0].when}" if story.events else "it is empty"
         raise RegistryError(
-            f"the history of {registry.name} knows no {registry.alias} at {when.isoformat()}: {since}; expected a later "
-            "time; `python -m pipeline history` lists all"
+            f"the history of {registry.name} knows no {registry.alias} at {when.isoformat()}: {since}; expected a "
+            "later time; `python -m pipeline history` lists all"
         )
     print(number)
     return 0

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from pipeline.base import params as parameters
 from pipeline import deciding
+from pipeline.base import params as parameters
 from pipeline.registry import decisions, served
 from pipeline.registry.client import Registry
 from pipeline.settings import Params
@@ -28,8 +28,6 @@ def run(version: str, why: str, params: Path, scratch: Path) -> int:
     chosen = served.named(registry, version)
     done = decisions.promote(registry, chosen, why, deciding.prover(registry, settings, scratch))
     if chosen.verdict not in ("", "promote"):
-        print(
-            f"promote: v{chosen.number} has the verdict {chosen.verdict}; you decided otherwise, and the history says so"
-        )
+        print(f"promote: the verdict on v{chosen.number} is {chosen.verdict}; you decided otherwise, and that is kept")
     deciding.tell("promote", registry, done, scratch)
     return 0

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from pipeline.base import params as parameters
 from pipeline import deciding
+from pipeline.base import params as parameters
 from pipeline.registry import decisions, served
 from pipeline.registry.client import Registry
 from pipeline.settings import Params

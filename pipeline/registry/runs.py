@@ -1,6 +1,6 @@
 """The runs of a registered model's cycles: which is whose, which one remains, and which nobody needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,13 @@ class Runs:
             for model in self._client.search_logged_models([self._experiment()], found) if mine else []:
                 if model.model_id != mine:
                     self._client.delete_logged_model(model.model_id)
+
+    def without_version(self, versions: Sequence[Version]) -> list[str]:
+        """Ids of runs that were uploaded to the end, and that no version names."""
+        named = {version.run_id for version in versions}
+        with self._connection.reach():
+            over = [run for run in self._search("attributes.status = 'FINISHED'") if run.info.run_id not in named]
+            return [run.info.run_id for run in over if RUN_KEY in run.data.tags]
 
     def _search(self, condition: str) -> list[Any]:
         """Active runs that meet a condition."""

@@ -1,4 +1,4 @@
-"""Kills at chosen calls: a client of MLflow that ends its process, as far as a test can tell, before or after a call."""
+"""Kills at chosen calls: a client of MLflow that ends its process, as a test sees it, before or after a call."""
 
 from typing import Any
 

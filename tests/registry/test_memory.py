@@ -54,7 +54,7 @@ def test_answers_are_remembered_as_long_as_nothing_is_written(settings, place, m
     assert answers(again) == answers(again) == first
 
 
-def test_a_remembered_answer_needs_no_import_of_mlflow(settings, place, monkeypatch):
+def test_a_remembered_answer_needs_no_import_of_mlflow(settings, place):
     register(Registry(settings.resolve), "a", sources="s")
     first = answers(Registry(settings.resolve, place))
     script = (
@@ -69,7 +69,7 @@ def test_a_remembered_answer_needs_no_import_of_mlflow(settings, place, monkeypa
     assert done.stdout.split() == [str(first[1].number), "False"], done.stderr
 
 
-def test_what_another_client_writes_is_seen_at_once(settings, place, monkeypatch):
+def test_what_another_client_writes_is_seen_at_once(settings, place):
     writer, reader = Registry(settings.resolve), Registry(settings.resolve, place)
     assert reader.champion() is None
     assert reader.all() == []

@@ -134,7 +134,7 @@ def test_a_slow_process_that_sets_an_old_champion_late_is_no_person(reg, fresh):
     assert [one.kind for one in fresh().transitions.chain()] == ["promoted", "promoted"]
 
 
-def test_a_tag_of_a_process_that_is_long_dead_is_taken_away(reg, fresh):
+def test_a_tag_of_a_process_that_is_long_dead_is_taken_away(reg):
     promote(reg, 1, None)
     reg._client.set_registered_model_tag(reg.name, f"{MOVING}.champion.abc", "1 2020-01-01T00:00:00+00:00")
     promote(reg, 2, 1)
@@ -186,7 +186,8 @@ def test_champions_of_before_there_was_a_history_are_taken_over(reg, fresh):
     )
 
 
-def test_without_any_promotion_there_is_no_history_and_no_error(reg, fresh):
+@pytest.mark.usefixtures("reg")
+def test_without_any_promotion_there_is_no_history_and_no_error(fresh):
     assert fresh().transitions.settle() == Story(())
 
 
