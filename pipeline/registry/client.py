@@ -1,8 +1,8 @@
 """The model registry: runs, versions and the champion's alias. Home of MLflow, with the modules beside it."""
 
-import functools
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from pipeline.artifacts.parent import Champion, Parent, Pin
 from pipeline.base import files
 from pipeline.base.errors import LostError, RegistryError, UnreadableError
 from pipeline.data import ledger
-from pipeline.registry.connection import Connection, tracking_uri
+from pipeline.registry.connection import Connection, repeat, tracking_uri
 from pipeline.registry.memory import Memory
 from pipeline.registry.run import Run
 from pipeline.registry.runs import Runs
@@ -62,7 +62,7 @@ class Registry:
     def _client(self) -> Any:
         return self._connection.client
 
-    @functools.cached_property
+    @cached_property
     def transitions(self) -> Transitions:
         """How the alias moves, and its history."""
         return Transitions(self._connection, self._model, self._remembered, self.all)
@@ -238,7 +238,7 @@ class Registry:
         paths = [self.download(run_id, FEATURES, sha256, objects) for run_id, sha256 in listed.items() if sha256]
         return FeatureIndex.of([FeatureIndex.read(path) for path in paths])
 
-    @functools.cached_property
+    @cached_property
     def runs(self) -> Runs:
         """The runs of its cycles."""
         return Runs(self._connection, self.name, self.of_key)
@@ -303,11 +303,12 @@ class Registry:
 
     def annotate(self, number: int, tags: Mapping[str, str], describe: str | None = None) -> None:
         """Describe a version, then set tags (without their prefix), in this order."""
+        version = str(number)
         with self._connection.reach():
             if describe is not None:
-                self._client.update_model_version(self.name, str(number), describe)
+                repeat(lambda: self._client.update_model_version(self.name, version, describe))
             for key, value in tags.items():
-                self._client.set_model_version_tag(self.name, str(number), f"{PREFIX}{key}", value)
+                repeat(partial(self._client.set_model_version_tag, self.name, version, f"{PREFIX}{key}", value))
 
     def description(self, number: int) -> str:
         """The card that is shown beside a version."""

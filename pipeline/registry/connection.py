@@ -3,9 +3,11 @@
 import contextlib
 import functools
 import os
+import random
 import re
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ MLFLOWS_OWN = Path("mlflow.db")
 """Where MLflow's own commands look in the folder where they run, if nobody names a registry."""
 
 SQLITE = "sqlite:///"
+
+REPEATS = 6
+"""Times that a write is tried."""
 
 SILENT = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "ENDPOINT_NOT_FOUND")
 """What MLflow has an error code for, it has understood; these are a connection, a disk or a driver."""
@@ -44,6 +49,22 @@ def link_local() -> None:
 def shown(text: str) -> str:
     """A URI, or a text with one, without the password that it may carry."""
     return re.sub(r"//[^/@\s]+@", "//***@", text)
+
+
+CONFLICTS = ("IntegrityError", "UniqueViolation", "UNIQUE constraint", "database is locked", "deadlock", "serialize")
+"""What MLflow says where two processes wrote the same at the same moment, and one of them has to do it again."""
+
+
+def repeat(write: Callable[[], None]) -> None:
+    """Write something that is the same however often it is written; again if another process wrote meanwhile."""
+    for attempt in range(REPEATS):
+        try:
+            write()
+            return
+        except Exception as error:  # MLflow passes on what its database raised
+            if attempt == REPEATS - 1 or not any(word in str(error) for word in CONFLICTS):
+                raise
+            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - so that two do not meet again
 
 
 class Connection:

@@ -78,7 +78,7 @@ class Run:
         from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
         mlflow.set_tracking_uri(self._connection.uri)
-        with mlflow.start_run(run_id=self.run_id):
+        with self._connection.reach(), mlflow.start_run(run_id=self.run_id):
             info = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(SERVING),

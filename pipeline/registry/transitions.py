@@ -6,6 +6,7 @@ its own, NAME-history. Who is champion follows from these events; the alias is o
 as it takes (level-triggered), and a person who moves it in MLflow is noticed and becomes an event too.
 """
 
+import contextlib
 import random
 import time
 import uuid
@@ -16,7 +17,7 @@ from typing import Any
 
 from pipeline.base import actor
 from pipeline.base.errors import RegistryError
-from pipeline.registry import limits
+from pipeline.registry import connection, limits
 from pipeline.registry.chain import MOVES, Chain, Entry, Event, Kind, Story
 from pipeline.registry.connection import Connection
 from pipeline.registry.settings import RegisteredModel
@@ -49,7 +50,7 @@ SOMEONE = "someone in MLflow"
 APPROVED = "approved"
 """Value of the tag review of a version with which a person promotes it; with another one it is rejected."""
 
-CONFIRM = 1.0
+CONFIRM = 0.25
 """Seconds after which an alias that a person seems to have moved is read again: a move of the pipeline lasts less."""
 
 
@@ -75,13 +76,18 @@ class Moving:
     when: str
     """Since then, ISO 8601 in UTC."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether whoever was about to do it is dead by now."""
+        return self.when < (datetime.now(UTC) - FORGOTTEN).isoformat(timespec="seconds")
+
 
 class Transitions:
     """The history of one alias of a registered model, and the alias."""
 
     def __init__(
         self,
-        connection: Connection,
+        reached: Connection,
         model: RegisteredModel,
         recall: Callable[[list[Any], Callable[[], Any]], Any],
         listed: Callable[[], Sequence[Version]],
@@ -89,13 +95,13 @@ class Transitions:
         """See the module.
 
         Args:
-            connection: to MLflow.
+            reached: MLflow.
             model: whose champion.
             recall: gives the answer to a question (see `registry.memory.Memory.recall`).
             listed: gives all versions, newest first.
         """
         self.history = f"{model.registered_model}-history"
-        self._connection = connection
+        self._connection = reached
         self._name = model.registered_model
         self._alias = model.alias
         self._challenger_alias = model.challenger_alias
@@ -238,7 +244,7 @@ class Transitions:
             source=source,
             when=datetime.now(UTC).isoformat(timespec="seconds"),
             why=limits.cut(why, WHY),
-            run_id=version.run_id,
+            run_id=version.run_id or "",
             lineage=version.lineage_digest or "",
             data=version.sources,
         )
@@ -256,31 +262,49 @@ class Transitions:
             RegistryError: MLflow does not answer, or somebody took the alias away.
         """
         tag = f"{MOVING}.{self._alias}.{uuid.uuid4().hex}"
-        is_tagged = False
         for _ in range(ATTEMPTS):
             self.notice(without_alias)
             place, chain = self.place(), self.chain()
             story = chain.of(self._alias)
             is_given_up = without_alias and place.version is None
             if story.champion is None or is_given_up or _is_settled(place, chain, story):
-                break
-            with self._connection.reach():
+                self._settle_challenger(place, story)
+                self._forget([moving for moving in place.moving if moving == tag or place.moving[moving].is_over])
+                return story
+            try:
+                self._bring(place, chain, story.champion, tag)
+            except RegistryError:
+                with contextlib.suppress(RegistryError):
+                    self._forget([tag])
+                raise
+        raise RegistryError(
+            f"alias {self._alias} of {self._name} was moved {ATTEMPTS} times while it was to be settled; expected "
+            "nobody else to move it all the time; look for what does, then run the same again"
+        )
+
+    def _bring(self, seen: Place, chain: Chain, champion: int, tag: str) -> None:
+        """Set the alias to what the history said, unless either changed meanwhile.
+
+        Between the last look and the move lies one call: MLflow has no better.
+
+        Args:
+            seen: where the alias was.
+            chain: what the history said.
+            champion: by that.
+            tag: tells others that it is about to move.
+        """
+        with self._connection.reach():
+            if seen.version != champion:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
-                self._client.set_registered_model_tag(self._name, tag, f"{story.champion} {now}")
-                is_tagged = True
-                if place.version != story.champion:
-                    self._client.set_registered_model_alias(self._name, self._alias, str(story.champion))
-                if self.chain().number == chain.number:
-                    settled = f"{SETTLED}.{self._alias}"
-                    self._client.set_registered_model_tag(self._name, settled, str(chain.number))
-        else:
-            raise RegistryError(
-                f"alias {self._alias} of {self._name} was moved {ATTEMPTS} times while it was to be settled; expected "
-                "nobody else to move it all the time; look for what does, then run the same again"
-            )
-        self._settle_challenger(place, story)
-        self._clean(place, tag if is_tagged else None)
-        return story
+                self._set_tag(tag, f"{champion} {now}")
+                if self.place().version != seen.version:
+                    return
+                self._client.set_registered_model_alias(self._name, self._alias, str(champion))
+            if self.chain().number == chain.number:
+                self._set_tag(f"{SETTLED}.{self._alias}", str(chain.number))
+
+    def _set_tag(self, key: str, value: str) -> None:
+        connection.repeat(lambda: self._client.set_registered_model_tag(self._name, key, value))
 
     def _settle_challenger(self, place: Place, story: Story) -> None:
         with self._connection.reach():
@@ -289,12 +313,10 @@ class Transitions:
             elif place.challenger and not story.waiting:
                 self._client.delete_registered_model_alias(self._name, self._challenger_alias)
 
-    def _clean(self, place: Place, mine: str | None) -> None:
-        """Take away the tags of moves that are over: one's own, and those of processes that are long dead."""
-        too_old = (datetime.now(UTC) - FORGOTTEN).isoformat(timespec="seconds")
-        over = [tag for tag, moving in place.moving.items() if moving.when < too_old and tag != mine]
+    def _forget(self, tags: Sequence[str]) -> None:
+        """Take away the tags of moves that are over; others may do the same."""
         with self._connection.reach():
-            for tag in [*over, *([mine] if mine else [])]:
+            for tag in tags:
                 self._client.delete_registered_model_tag(self._name, tag)
 
     def notice(self, without_alias: bool = False) -> None:

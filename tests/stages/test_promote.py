@@ -46,9 +46,7 @@ def test_a_champion_that_would_not_be_promoted_any_more_is_told(judged: Project)
     path.write_text(json.dumps(judged.space.read("evaluation/verdict.json") | {"decision": "reject"}))
     done = judged.run("promote")
     assert done.code == 0, done.err
-    told = (
-        "by today's verdict it would not be promoted: to take it back, move the alias champion to v1 in the MLflow UI"
-    )
+    told = "by today's verdict it would not be promoted: `python -m pipeline rollback 1 --why REASON` takes it back"
     assert told in done.out
     assert champion(judged) == 2, "people decide that"
 
