@@ -20,6 +20,9 @@ INSTALL = "install it (Debian and Ubuntu: `sudo apt-get install postgresql`)"
 
 USER = "evergreen"
 
+LOCKED = "locked"
+"""A role that needs its password, if somebody makes it."""
+
 
 def free_port() -> int:
     """A TCP port of this machine that nobody listens on now."""
@@ -43,9 +46,9 @@ class Postgres:
     port: int
     process: "subprocess.Popen[bytes]"
 
-    def uri(self, database: str = "postgres") -> str:
-        """Where MLflow finds a database; the password is not looked at."""
-        return f"postgresql://{USER}:secret@127.0.0.1:{self.port}/{database}"
+    def uri(self, database: str = "postgres", user: str = USER, password: str = "secret") -> str:  # noqa: S107
+        """Where MLflow finds a database; the password is looked at for the role `LOCKED` only."""
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
 
     def create(self, database: str, template: str = "template1") -> str:
         """A new database, a copy of another one to which nobody is connected; its URI."""
@@ -87,6 +90,9 @@ def postgres() -> Iterator[Postgres]:
              "--encoding=UTF8", "--locale=C"],
             check=True, capture_output=True, user=user, cwd=folder,
         )  # fmt: skip
+        # Nobody else needs a password; MLflow's errors about one are tried with this role.
+        hba = data / "pg_hba.conf"
+        hba.write_text(f"host all {LOCKED} 127.0.0.1/32 scram-sha-256\n{hba.read_text()}")
         options = {
             "port": port,
             "listen_addresses": "127.0.0.1",

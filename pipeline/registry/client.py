@@ -12,6 +12,7 @@ from pipeline.base import files, process
 from pipeline.base.errors import LostError, RegistryError, UnreadableError
 from pipeline.data import ledger
 from pipeline.registry.connection import Connection, tracking_uri
+from pipeline.registry.faults import Cause
 from pipeline.registry.memory import Memory
 from pipeline.registry.run import Run
 from pipeline.registry.settings import RegisteredModel
@@ -144,19 +145,16 @@ class Registry:
         kept = objects / sha256
         if kept.is_file() and files.sha256_file(kept) == sha256:
             return kept
-        import mlflow
-
-        # Else MLflow makes an empty database of its own where it stands, whatever it is told below.
-        mlflow.set_tracking_uri(self.uri)
         with tempfile.TemporaryDirectory() as folder:
             try:
                 with self._connection.reach():
-                    path = mlflow.artifacts.download_artifacts(
+                    path = self._connection.fluent.artifacts.download_artifacts(
                         run_id=run_id, artifact_path=artifact, dst_path=folder, tracking_uri=self.uri
                     )
                     content = Path(path).read_bytes()
-            except RegistryError:
-                if self._is_listed(run_id, artifact):
+            except RegistryError as error:
+                # MLflow says of some outages, too, that there is no such file; to list what there is fails then.
+                if error.cause not in (Cause.GONE, Cause.UNFIT, Cause.UNKNOWN) or self._is_listed(run_id, artifact):
                     raise
                 raise LostError(f"{artifact} of run {run_id} is not there any more", RESTORE) from None
         if files.sha256(content) != sha256:
