@@ -34,9 +34,16 @@ def free_port() -> int:
 def programs() -> Path | None:
     """The folder with PostgreSQL's programs, the newest that is installed; Debian has it off PATH."""
     if found := shutil.which("initdb"):
-        return Path(found).parent
+        return Path(found).resolve().parent
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[4]))
     return versions[-1].parent if versions else None
+
+
+def short_folder() -> Path:
+    """A new folder whose path is short, and which PostgreSQL may enter whoever runs this: it does not run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    folder.chmod(0o755)
+    return folder
 
 
 @dataclass(frozen=True)
@@ -80,8 +87,8 @@ def postgres() -> Iterator[Postgres]:
         raise FileNotFoundError(f"no PostgreSQL on this machine; {INSTALL}")
     # PostgreSQL refuses to run as root, and its socket's path must be short.
     user = "postgres" if os.getuid() == 0 else None
-    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp", ignore_cleanup_errors=True) as name:
-        folder, port = Path(name), free_port()
+    folder, port = short_folder(), free_port()
+    try:
         if user:
             shutil.chown(folder, user)
         data = folder / "data"
@@ -114,6 +121,8 @@ def postgres() -> Iterator[Postgres]:
         finally:
             process.send_signal(signal.SIGINT)  # "fast": it does not wait for who is connected
             process.wait(30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -140,14 +149,24 @@ def mlflow_server(
             stdout=log, stderr=log, start_new_session=True,
             env={**os.environ, **quiet, **(env or {})},
         )  # fmt: skip
+        _SERVERS[address] = process.pid
         try:
             health = f"{address}/health"
             _wait(process, lambda: urllib.request.urlopen(health, timeout=5).close(), Path(log.name))  # noqa: S310
             yield address
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
+            signal_group(address, signal.SIGTERM)
             process.wait(30)
+
+
+_SERVERS: dict[str, int] = {}
+"""Process groups of MLflow servers by address."""
+
+
+def signal_group(address: str, number: signal.Signals) -> None:
+    """Send a signal to an MLflow server of this process and to all its workers, if they are there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(_SERVERS[address], number)
 
 
 def _wait(process: "subprocess.Popen[bytes]", ask: Callable[[], None], log: Path) -> None:
