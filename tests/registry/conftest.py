@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import requests
-from peers import ADMIN, READER, Bucket, forget_s3
+from peers import Bucket, forget_s3, guarded_server
 
 from benchmarks import servers
 
@@ -46,16 +45,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> I
     folder = tmp_path_factory.mktemp("guarded")
     database = folder / "mlflow.db"
     database.write_bytes(empty_database.read_bytes())
-    (folder / "auth.ini").write_text(
-        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/auth.db\n"
-        f"admin_username = {ADMIN[0]}\nadmin_password = {ADMIN[1]}\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-    )
-    env = {"MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"), "MLFLOW_FLASK_SERVER_SECRET_KEY": "of this test"}
-    arguments = ("--app-name", "basic-auth")
-    with servers.mlflow_server(f"sqlite:///{database}", folder / "artifacts", *arguments, env=env) as address:
-        user = dict(zip(("username", "password"), READER, strict=True))
-        requests.post(f"{address}/api/2.0/mlflow/users/create", json=user, auth=ADMIN, timeout=60).raise_for_status()
+    with guarded_server(f"sqlite:///{database}", folder) as address:
         yield address
 
 
