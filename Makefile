@@ -8,13 +8,15 @@ STAMP := $(VENV)/.ready-for-$(LOCK)
 # Every Python of .venv puts its own folder first on PATH, as `activate` does: cron, systemd and editors call
 # .venv/bin/dvc without that, and DVC has to find the same Python for the stages.
 FIRST_ON_PATH := import os, sys; here = os.path.dirname(sys.executable); path = os.environ.get("PATH", os.defpath); os.environ["PATH"] = path if path.split(os.pathsep)[0] == here else here + os.pathsep + path
+# A fresh machine has git, make and Python; what else the tests need is optional here, and .ci/run installs it.
+POSTGRES = $(shell command -v initdb || ls -d /usr/lib/postgresql/*/bin/initdb 2> /dev/null)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo unit test test-slow lint format repro ui lock clean
+.PHONY: help setup demo unit test test-slow lint format repro ui server lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,10 +44,11 @@ demo: $(STAMP) ## The main job: four cycles on handwritten digits in a scratch w
 	@python -m benchmarks.demo
 
 unit: $(STAMP) ## The quick tests, which need no project, no DVC and no training: a minute on two cores
-	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not project and not slow" --hypothesis-profile quick
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not project and not slow and not postgres" --hypothesis-profile quick
 
 test: $(STAMP) ## All tests but the slow ones; no network, up to fifteen minutes on two cores
-	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(if $(POSTGRES),,echo "make test: no PostgreSQL on this machine: the tests of the registry on it are left out; CI runs them, and so do you after: sudo apt-get install postgresql")
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow$(if $(POSTGRES),, and not postgres)"
 
 test-slow: $(STAMP) ## The tests that take minutes: the demo, the benchmark, both workflows run for real
 	@python -m pytest -m slow
@@ -62,9 +65,14 @@ repro: $(STAMP) ## One cycle on the data of this checkout: the same as `dvc repr
 ui: $(STAMP) ## Open the MLflow UI on the registry (PORT=5000)
 	@python -m pipeline ui --port $(or $(PORT),5000)
 
+server: $(STAMP) ## MLflow on PostgreSQL for a team, by Docker or by plain commands (server/run --help)
+	@server/run
+
 lock: $(STAMP) ## Resolve the newest releases into the lock files
 	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements.lock
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --group dev --extra gpu -c requirements.lock pyproject.toml -o requirements-gpu.lock
+	@{ echo "# Of the image. Written by \`make lock\`."; \
+	  sed -nE 's/^psycopg==/psycopg[binary]==/; s/^((boto3|flask-wtf|mlflow|psycopg\[binary\])==[^ ]+).*/\1/p' requirements.lock; } > server/requirements.txt
 
 clean: ## Remove .venv and what the demo left (never images, models or the registry)
 	@rm -rf $(VENV) .demo

@@ -20,6 +20,9 @@ INSTALL = "install it (Debian and Ubuntu: `sudo apt-get install postgresql`)"
 
 USER = "evergreen"
 
+LOCKED = "locked"
+"""A role that needs its password, if somebody makes it."""
+
 
 def free_port() -> int:
     """A TCP port of this machine that nobody listens on now."""
@@ -31,9 +34,16 @@ def free_port() -> int:
 def programs() -> Path | None:
     """The folder with PostgreSQL's programs, the newest that is installed; Debian has it off PATH."""
     if found := shutil.which("initdb"):
-        return Path(found).parent
+        return Path(found).resolve().parent
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[4]))
     return versions[-1].parent if versions else None
+
+
+def short_folder() -> Path:
+    """A new folder whose path is short, and which PostgreSQL may enter whoever runs this: it does not run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    folder.chmod(0o755)
+    return folder
 
 
 @dataclass(frozen=True)
@@ -43,9 +53,9 @@ class Postgres:
     port: int
     process: "subprocess.Popen[bytes]"
 
-    def uri(self, database: str = "postgres") -> str:
-        """Where MLflow finds a database; the password is not looked at."""
-        return f"postgresql://{USER}:secret@127.0.0.1:{self.port}/{database}"
+    def uri(self, database: str = "postgres", user: str = USER, password: str = "secret") -> str:  # noqa: S107
+        """Where MLflow finds a database; the password is looked at for the role `LOCKED` only."""
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
 
     def create(self, database: str, template: str = "template1") -> str:
         """A new database, a copy of another one to which nobody is connected; its URI."""
@@ -77,8 +87,8 @@ def postgres() -> Iterator[Postgres]:
         raise FileNotFoundError(f"no PostgreSQL on this machine; {INSTALL}")
     # PostgreSQL refuses to run as root, and its socket's path must be short.
     user = "postgres" if os.getuid() == 0 else None
-    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp", ignore_cleanup_errors=True) as name:
-        folder, port = Path(name), free_port()
+    folder, port = short_folder(), free_port()
+    try:
         if user:
             shutil.chown(folder, user)
         data = folder / "data"
@@ -87,6 +97,9 @@ def postgres() -> Iterator[Postgres]:
              "--encoding=UTF8", "--locale=C"],
             check=True, capture_output=True, user=user, cwd=folder,
         )  # fmt: skip
+        # Nobody else needs a password; MLflow's errors about one are tried with this role.
+        hba = data / "pg_hba.conf"
+        hba.write_text(f"host all {LOCKED} 127.0.0.1/32 scram-sha-256\n{hba.read_text()}")
         options = {
             "port": port,
             "listen_addresses": "127.0.0.1",
@@ -108,6 +121,8 @@ def postgres() -> Iterator[Postgres]:
         finally:
             process.send_signal(signal.SIGINT)  # "fast": it does not wait for who is connected
             process.wait(30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -134,14 +149,24 @@ def mlflow_server(
             stdout=log, stderr=log, start_new_session=True,
             env={**os.environ, **quiet, **(env or {})},
         )  # fmt: skip
+        _SERVERS[address] = process.pid
         try:
             health = f"{address}/health"
             _wait(process, lambda: urllib.request.urlopen(health, timeout=5).close(), Path(log.name))  # noqa: S310
             yield address
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
+            signal_group(address, signal.SIGTERM)
             process.wait(30)
+
+
+_SERVERS: dict[str, int] = {}
+"""Process groups of MLflow servers by address."""
+
+
+def signal_group(address: str, number: signal.Signals) -> None:
+    """Send a signal to an MLflow server of this process and to all its workers, if they are there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(_SERVERS[address], number)
 
 
 def _wait(process: "subprocess.Popen[bytes]", ask: Callable[[], None], log: Path) -> None:

@@ -118,7 +118,8 @@ RERUNS = {
     (D, V, P, E): ("base/git.py base/words.py data/origins.py data/store.py "),
     (V, P, T, E): (
         "artifacts/features.py base/process.py data/ledger.py learning/settings.py registry/client.py "
-        "registry/connection.py registry/memory.py registry/run.py registry/settings.py registry/version.py "
+        "registry/connection.py registry/faults.py registry/limits.py registry/memory.py registry/run.py "
+        "registry/settings.py registry/version.py "
     ),
     (D, V, P): ("data/labels.py "),
     (P, T, E): (
@@ -151,7 +152,7 @@ RERUNS = {
     (T,): (
         "learning/audit.py learning/augment.py learning/distortions.py learning/fit.py learning/headstart.py "
         "learning/inheritance.py learning/kept.py learning/newcomers.py learning/progress.py learning/rewind.py "
-        "learning/starts.py learning/task.py learning/trained.py stages/train.py "
+        "learning/starts.py learning/task.py learning/trained.py registry/curves.py stages/train.py "
     ),
     (V,): (
         "artifacts/report.py checking/drift.py checking/expectations.py checking/facts.py checking/findings.py "

@@ -71,6 +71,11 @@ class RegistryError(PipelineError):
 
     exit_code = 5
 
+    def __init__(self, message: str, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
+        """Why, where MLflow said it: one of `registry.faults.Cause`."""
+
 
 class LostError(RegistryError):
     """What was registered of a version is gone, damaged, or of another version of Evergreen."""

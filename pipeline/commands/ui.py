@@ -7,7 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 
-from pipeline.registry.connection import link_local, shown, tracking_uri
+from pipeline.registry.connection import environment, link_local, shown, tracking_uri
 
 EXAMPLE = "python -m pipeline ui --port 5000"
 
@@ -33,7 +33,7 @@ def run(port: int) -> int:
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         link_local()
     print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
-    env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # workers that a review does not need
+    env = {**environment(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # workers that a review does not need
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]
     # In a group of its own: MLflow starts processes that outlive it if it alone is told to end.
     server = subprocess.Popen([*command, "--port", str(port)], env=env, start_new_session=True)

@@ -47,8 +47,8 @@ def run(is_all: bool, params: Path) -> int:
         print(f"verify: {one.what}; {one.remedy}")
     if found:
         raise RegistryError(
-            f"{registry.name} is not what it says in {len(found)} respects, listed above with what to do; expected none; "
-            "nothing was changed"
+            f"{registry.name} is not what it says in {len(found)} respects, listed above with what to do; expected "
+            "none; nothing was changed"
         )
     print(
         f"verify: {len(chain.entries)} events, {len(versions)} versions, the artifacts of {len(checked)} of them: all "

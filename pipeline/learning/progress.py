@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.artifacts.training import Row
-from pipeline.base.errors import RegistryError
 from pipeline.learning import stopping
 from pipeline.learning.settings import Train
 from pipeline.learning.stopping import Spent
-from pipeline.registry.run import Run
+from pipeline.registry.curves import Curves
 
 EVERY = 30
 """Seconds between two plain lines within an epoch."""
@@ -22,7 +21,7 @@ class Progress:
     def __init__(
         self,
         train: Train,
-        run: Run,
+        curves: Curves,
         is_live: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
         name: str = "",
@@ -31,13 +30,13 @@ class Progress:
 
         Args:
             train: section `train` of params.yaml.
-            run: takes the metrics of each epoch, so that the curves can be watched in MLflow.
+            curves: take the metrics of each epoch, so that they can be watched in MLflow.
             is_live: whether to draw a bar; None: where standard error is a terminal.
             clock: gives seconds.
             name: of a second training of the stage; its lines and its metrics begin with it.
         """
         self._title, self._prefix = (f"train: {name}", f"{name}_") if name else ("train", "")
-        self._train, self._run, self._clock = train, run, clock
+        self._train, self._curves, self._clock = train, curves, clock
         self._is_live = sys.stderr.isatty() if is_live is None else is_live
         self._bar: Any = None
         self._epoch = 0
@@ -88,10 +87,9 @@ class Progress:
             f"epoch {epoch:3d}/{self._train.max_epochs}  {trained}  val_loss {row['val_loss']:.4f}  "
             f"val_accuracy {row['val_accuracy']:.4f}  learning_rate {row['learning_rate']:.2g}{rate}{mark}"
         )
-        try:
-            self._run.log_history(history, self._prefix)
-        except RegistryError as error:  # a registry that restarts must not end hours of training; promote logs the rest
-            self.warned(f"epoch {epoch} not logged yet: {error}")
+        self._curves.add(history, self._prefix)
+        for notice in self._curves.notices():
+            self.warned(notice)
 
     def warned(self, warning: str) -> None:
         """After a fault that training survives."""

@@ -12,9 +12,11 @@ from pipeline.artifacts.parent import Champion, Parent, Pin
 from pipeline.base import files
 from pipeline.base.errors import LostError, RegistryError, UnreadableError
 from pipeline.data import ledger
+from pipeline.registry import limits
 from pipeline.registry.connection import Connection, repeat, tracking_uri
+from pipeline.registry.faults import Cause
 from pipeline.registry.memory import Memory
-from pipeline.registry.run import Run
+from pipeline.registry.run import WHOLE, Run
 from pipeline.registry.runs import Runs
 from pipeline.registry.settings import RegisteredModel
 from pipeline.registry.transitions import Transitions
@@ -195,19 +197,16 @@ class Registry:
 
     def _fetched(self, run_id: str, artifact: str) -> bytes | None:
         """A run's artifact; None if the registry says that there is none."""
-        import mlflow
-
-        # Else MLflow makes an empty database of its own where it stands, whatever it is told below.
-        mlflow.set_tracking_uri(self.uri)
         with tempfile.TemporaryDirectory() as folder:
             try:
                 with self._connection.reach():
-                    path = mlflow.artifacts.download_artifacts(
+                    path = self._connection.fluent.artifacts.download_artifacts(
                         run_id=run_id, artifact_path=artifact, dst_path=folder, tracking_uri=self.uri
                     )
                     return Path(path).read_bytes()
-            except RegistryError:
-                if self._is_listed(run_id, artifact):
+            except RegistryError as error:
+                # MLflow says of some outages, too, that there is no such file; to list what there is fails then.
+                if error.cause not in (Cause.GONE, Cause.UNFIT, Cause.UNKNOWN) or self._is_listed(run_id, artifact):
                     raise
                 return None
 
@@ -245,8 +244,6 @@ class Registry:
 
     def drop_seconds(self, version: Version) -> None:
         """Delete versions of the same run key that came second, with their models; others may do the same."""
-        import mlflow
-
         seconds = [one.number for one in self.all(run_key=version.run_key) if not one.verdict]
         for number in (str(one) for one in seconds if one > version.number):
             with self._connection.reach():
@@ -255,7 +252,7 @@ class Registry:
                     self._client.delete_model_version(self.name, number)
                     if model:
                         self._client.delete_logged_model(model)
-                except mlflow.exceptions.MlflowException as error:
+                except self._connection.mlflow.exceptions.MlflowException as error:
                     if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                         raise
 
@@ -271,8 +268,6 @@ class Registry:
             tags: without their prefix; must hold run_key.
             describe: Markdown shown beside the version.
         """
-        import mlflow
-
         if found := self.of_key(tags["run_key"]):
             return found
         with self._connection.reach():
@@ -281,15 +276,15 @@ class Registry:
                     self._client.create_registered_model(
                         self.name, description="Kept up to date by Evergreen; see each version's description."
                     )
-                except mlflow.exceptions.MlflowException as error:
+                except self._connection.mlflow.exceptions.MlflowException as error:
                     if error.error_code != "RESOURCE_ALREADY_EXISTS":
                         raise
             self._client.create_model_version(
                 self.name,
                 source,
                 run.run_id,
-                tags={f"{PREFIX}{key}": value for key, value in tags.items()},
-                description=describe,
+                tags=_tags(tags),
+                description=limits.cut(describe, limits.DESCRIPTION, WHOLE),
                 model_id=model_id,
             )
         # Not what MLflow gave: another one may have been first, and a lost answer may have made two.
@@ -306,9 +301,10 @@ class Registry:
         version = str(number)
         with self._connection.reach():
             if describe is not None:
-                repeat(lambda: self._client.update_model_version(self.name, version, describe))
-            for key, value in tags.items():
-                repeat(partial(self._client.set_model_version_tag, self.name, version, f"{PREFIX}{key}", value))
+                shown = limits.cut(describe, limits.DESCRIPTION, WHOLE)
+                repeat(partial(self._client.update_model_version, self.name, version, shown))
+            for key, value in _tags(tags).items():
+                repeat(partial(self._client.set_model_version_tag, self.name, version, key, value))
 
     def description(self, number: int) -> str:
         """The card that is shown beside a version."""
@@ -327,6 +323,11 @@ def _ledger(path: Path, columns: Sequence[str]) -> "pl.DataFrame":
 
     there = [name for name in columns if name in pl.read_parquet_schema(path)]
     return ledger.completed(files.read_table(path, there), columns)
+
+
+def _tags(values: Mapping[str, str]) -> dict[str, str]:
+    """Tags of a version, with their prefix, as a database holds them."""
+    return limits.tags({f"{PREFIX}{key}": value for key, value in values.items()}, limits.VERSION_TAG)
 
 
 def _plain(version: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The connection to MLflow: which server or database, its client, and its errors in one line."""
+"""The connection to MLflow, and the one way to it: which server or database, settings, client, errors in one line."""
 
 import contextlib
 import functools
@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.base.errors import PipelineError, RegistryError, one_line
+from pipeline.base.errors import PipelineError, RegistryError
+from pipeline.registry import faults
+from pipeline.registry.faults import Cause
 
 LOCAL_STORE = Path("store")
 """Default registry beside the project: an SQLite file and a folder of artifacts; never in Git."""
@@ -24,8 +26,25 @@ SQLITE = "sqlite:///"
 REPEATS = 6
 """Times that a write is tried."""
 
-SILENT = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "ENDPOINT_NOT_FOUND")
-"""What MLflow has an error code for, it has understood; these are a connection, a disk or a driver."""
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # its 7 take four minutes to say no
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "AWS_MAX_ATTEMPTS": "3",  # of S3
+    "PGCONNECT_TIMEOUT": "10",  # of PostgreSQL, which else waits as long as the network does
+}
+"""What MLflow and its drivers take from the environment, unless a person set it there."""
+
+ATTEMPTS = 6
+"""How often MLflow tries to open a database, five seconds in all; its 10 take two minutes, also of a damaged file."""
+
+READING = ("get_", "search_", "list_", "download_", "load_")
+"""How the names begin of what a client can do without changing anything."""
+
+SURELY_NOT = (Cause.FORBIDDEN, Cause.GONE, Cause.DRIVER, Cause.SCHEMA, Cause.ADDRESS, Cause.UNFIT, Cause.LOCKED)
+"""Causes with which a call that should have changed something changed nothing."""
 
 
 def tracking_uri() -> str:
@@ -67,20 +86,25 @@ def repeat(write: Callable[[], None]) -> None:
             time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - so that two do not meet again
 
 
+def environment() -> dict[str, str]:
+    """The environment with MLflow's settings in it: of this process, and for one of MLflow's own commands."""
+    return {**SETTINGS, **os.environ}
+
+
 class Connection:
-    """An MLflow server or database. To make one costs nothing; MLflow is imported when it is first asked."""
+    """An MLflow server or database, and the one way to it. To make one costs nothing; MLflow is imported when it is
+    first asked.
+    """
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
+        self.may_have_changed = False
+        """Whether anything was changed through this connection, as far as one can know."""
 
     @functools.cached_property
-    def client(self) -> Any:
-        """An `mlflow.MlflowClient`; importing MLflow takes a second."""
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its 7 take minutes to say no
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    def mlflow(self) -> Any:
+        """The module, set up; importing it takes a second."""
+        os.environ.update(environment())
         if database := self.database:
             database.parent.mkdir(parents=True, exist_ok=True)
         if not os.environ.get("MLFLOW_TRACKING_URI"):
@@ -91,19 +115,53 @@ class Connection:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        return mlflow.MlflowClient(self.uri, self.uri)  # of versions too, whatever MLFLOW_REGISTRY_URI says
+        if not self.is_server:
+            import mlflow.store.db.utils
+
+            mlflow.store.db.utils.MAX_RETRY_COUNT = ATTEMPTS  # there is no setting for it
+        return mlflow
+
+    @functools.cached_property
+    def client(self) -> Any:
+        """An `mlflow.MlflowClient`; what it is asked to change is noted."""
+        # Of versions too, whatever MLFLOW_REGISTRY_URI says.
+        return _Noting(self.mlflow.MlflowClient(self.uri, self.uri), self)
+
+    @property
+    def fluent(self) -> Any:
+        """The module, to be used without a client: all of it works on this registry. It may change something."""
+        # Else MLflow makes an empty database of its own where it stands, whatever single calls are told.
+        self.mlflow.set_tracking_uri(self.uri)
+        return self.mlflow
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it is reached over HTTP."""
+        return self.uri.startswith(("http://", "https://"))
 
     @property
     def database(self) -> Path | None:
         """The SQLite file that it is; None for anything else."""
         return Path(self.uri.removeprefix(SQLITE)) if self.uri.startswith(SQLITE) else None
 
+    @property
+    def artifact_root(self) -> str | None:
+        """Where a new experiment is to keep artifacts; None for a server, which knows that.
+
+        A database does not know it; MLflow would take the folder that it runs in.
+        """
+        if self.is_server:
+            return None
+        database = self.database
+        folder = (database.resolve().parent if database else LOCAL_STORE.resolve()) / "artifacts"
+        return os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT") or folder.as_uri()
+
     @contextlib.contextmanager
     def reach(self) -> Iterator[None]:
         """Do something with MLflow.
 
         Raises:
-            RegistryError: it does not answer, or refuses.
+            RegistryError: it does not answer, or refuses; `cause` says why.
         """
         try:
             with warnings.catch_warnings():
@@ -111,10 +169,40 @@ class Connection:
                 yield
         except PipelineError:
             raise
-        except Exception as error:  # noqa: BLE001 - MLflow, SQLAlchemy, requests, a missing driver
-            reason = shown(one_line(error))[:300]
-            is_silent = getattr(error, "error_code", SILENT[0]) in SILENT
+        except Exception as error:  # noqa: BLE001 - MLflow, SQLAlchemy, requests, boto, a missing driver
+            fault = faults.of(error)
+            changed = (
+                "what was written before that stays, and is not done twice"
+                if self.may_have_changed
+                else "nothing was changed"
+            )
             raise RegistryError(
-                f"the MLflow registry at {shown(self.uri)} {'does not answer' if is_silent else 'refused'}: {reason}; "
-                "nothing was changed; check MLFLOW_TRACKING_URI and that the server runs, then run the same again"
+                f"the MLflow registry at {shown(self.uri)} {fault.said}: {shown(faults.reason(error))}; {changed}; "
+                f"{fault.remedy}, then run the same again",
+                fault.cause,
             ) from None
+
+
+class _Noting:
+    """A client that notes in its connection whether it may have changed something."""
+
+    def __init__(self, client: Any, connection: Connection) -> None:
+        self._client, self._connection = client, connection
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        if name.startswith(READING) or not callable(found):
+            return found
+
+        @functools.wraps(found)
+        def changing(*arguments: Any, **options: Any) -> Any:
+            try:
+                answer = found(*arguments, **options)
+            except Exception as error:
+                if faults.of(error).cause not in SURELY_NOT:
+                    self._connection.may_have_changed = True
+                raise
+            self._connection.may_have_changed = True
+            return answer
+
+        return changing

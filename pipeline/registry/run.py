@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.registry import limits
 from pipeline.registry.connection import Connection
 
 PACKAGE = Path(__file__).parents[1]
@@ -12,6 +13,12 @@ PACKAGE = Path(__file__).parents[1]
 
 SERVING = PACKAGE / "serving.py"
 """MLflow runs it when it loads a model (`models from code`), so it is named here and not imported."""
+
+BATCH = 1000
+"""Metrics that MLflow takes at once."""
+
+WHOLE = "artifact card.md of this run"
+"""Where a person finds a text that was cut: the card is the only one that is long."""
 
 
 class Run:
@@ -30,34 +37,35 @@ class Run:
             history: metrics by epoch.
             prefix: of their names, where a run has more than one training.
         """
-        from mlflow.entities import Metric
-
-        client = self._connection.client
         with self._connection.reach():
+            client, entities = self._connection.client, self._connection.mlflow.entities
             if prefix not in self._logged:
                 logged = client.get_metric_history(self.run_id, f"{prefix}val_loss")
                 self._logged[prefix] = {metric.step for metric in logged}
             new = [epoch for epoch in range(len(history)) if epoch not in self._logged[prefix]]
             now = _milliseconds()
-            metrics = [
-                Metric(f"{prefix}{name}", value, now, epoch) for epoch in new for name, value in history[epoch].items()
-            ]
-            for start in range(0, len(metrics), 1000):
-                client.log_batch(self.run_id, metrics[start : start + 1000])
-            self._logged[prefix] |= set(new)
+            most = max(BATCH // max(map(len, history), default=1), 1)
+            for start in range(0, len(new), most):
+                epochs = new[start : start + most]  # whole ones: which are there is told by one of their metrics
+                metrics = [
+                    entities.Metric(limits.key(f"{prefix}{name}"), limits.number(value), now, epoch)
+                    for epoch in epochs
+                    for name, value in history[epoch].items()
+                ]
+                client.log_batch(self.run_id, metrics)
+                self._logged[prefix] |= set(epochs)
 
     def log(self, metrics: Mapping[str, float], params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """Log final metrics, params (once; a value stands) and tags."""
-        from mlflow.entities import Metric, Param, RunTag
-
-        client = self._connection.client
+        """Log final metrics, params (once; a value stands) and tags, each cut to what a database holds."""
+        now, texts = _milliseconds(), limits.tags(tags, limits.RUN_TAG, WHOLE)
         with self._connection.reach():
+            client, entities = self._connection.client, self._connection.mlflow.entities
             logged = client.get_run(self.run_id).data.params
             client.log_batch(
                 self.run_id,
-                [Metric(name, value, _milliseconds(), 0) for name, value in metrics.items()],
-                [Param(name, str(value)) for name, value in params.items() if name not in logged],
-                [RunTag(name, value) for name, value in tags.items()],
+                [entities.Metric(limits.key(name), limits.number(value), now, 0) for name, value in metrics.items()],
+                [entities.Param(name, value) for name, value in limits.params(params).items() if name not in logged],
+                [entities.RunTag(name, value) for name, value in texts.items()],
             )
 
     def upload(self, path: Path, artifact: str) -> None:
@@ -73,11 +81,9 @@ class Run:
             requirements: pip requirements of serving.
             params: what a request may give besides images, and what counts where it does not.
         """
-        import mlflow
-        from mlflow.models import ModelSignature
-        from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
-
-        mlflow.set_tracking_uri(self._connection.uri)
+        mlflow = self._connection.fluent
+        self._connection.may_have_changed = True
+        types = mlflow.types
         with self._connection.reach(), mlflow.start_run(run_id=self.run_id):
             info = mlflow.pyfunc.log_model(
                 name="model",
@@ -85,10 +91,14 @@ class Run:
                 artifacts={path.stem: str(path) for path in sorted(package.iterdir())},
                 code_paths=[str(PACKAGE)],
                 pip_requirements=list(requirements),
-                signature=ModelSignature(
-                    inputs=Schema([ColSpec("binary", "image")]),
-                    outputs=Schema([ColSpec("string", "label", required=False), ColSpec("double", "probability")]),
-                    params=ParamSchema([ParamSpec(name, "double", float(value)) for name, value in params.items()]),
+                signature=mlflow.models.ModelSignature(
+                    inputs=types.Schema([types.ColSpec("binary", "image")]),
+                    outputs=types.Schema(
+                        [types.ColSpec("string", "label", required=False), types.ColSpec("double", "probability")]
+                    ),
+                    params=types.ParamSchema(
+                        [types.ParamSpec(name, "double", float(value)) for name, value in params.items()]
+                    ),
                 ),
             )
         return info.model_uri, info.model_id

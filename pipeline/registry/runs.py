@@ -69,11 +69,9 @@ class Runs:
 
     def _is_active(self, run_id: str) -> bool:
         """Whether a run is there and was not deleted."""
-        import mlflow
-
         try:
             return bool(self._client.get_run(run_id).info.lifecycle_stage == "active")
-        except mlflow.exceptions.MlflowException as error:
+        except self._connection.mlflow.exceptions.MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             return False
@@ -118,16 +116,11 @@ class Runs:
 
     def _experiment(self) -> str:
         """The id of the experiment, which is made when it is first needed."""
-        import mlflow
-
         if found := self._client.get_experiment_by_name(self._name):
             return str(found.experiment_id)
-        # A server knows where its artifacts go; a local database would use the folder it runs in.
-        database = self._connection.database
-        place = (database.resolve().parent / "artifacts").as_uri() if database else None
         try:
-            return str(self._client.create_experiment(self._name, artifact_location=place))
-        except mlflow.exceptions.MlflowException as error:
+            return str(self._client.create_experiment(self._name, self._connection.artifact_root))
+        except self._connection.mlflow.exceptions.MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             return str(self._client.get_experiment_by_name(self._name).experiment_id)

@@ -211,21 +211,19 @@ class Transitions:
                 f"models:/{self._name}/{event.version}",
                 event.run_id or None,
                 tags={EVENT: event.to_json()},
-                description=told(event),
+                description=limits.cut(told(event), limits.DESCRIPTION),
             )
         return int(created.version)
 
     def _make(self) -> None:
         """Make the registered model that holds the history, unless another process just did."""
-        import mlflow
-
         try:
             self._client.create_registered_model(
                 self.history,
                 description=f"What happened to the alias {self._alias} of {self._name}, an event each. "
                 "Append-only: do not delete or edit; `python -m pipeline history` reads it, `verify` checks it.",
             )
-        except mlflow.exceptions.MlflowException as error:
+        except self._connection.mlflow.exceptions.MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
@@ -462,4 +460,4 @@ def told(event: Event) -> str:
         "rolled back": f"champion went back from {source} to v{event.version}",
         "moved": f"someone moved the alias from {source} to v{event.version} in MLflow",
     }[event.kind]
-    return f"{event.when}: {what}; by {event.who}: {event.why}"[:1000]
+    return f"{event.when}: {what}; by {event.who}: {event.why}"

@@ -198,11 +198,16 @@ def _promote(settings: Params, package: Package, review: Review, scratch: Path) 
         if promotion.is_other_verdict(registry, version, lineage, scratch):
             _log(mlflow_run, review, lineage)
             promotion.judge_again(registry, mlflow_run, package, version, scratch)
-    return _carried_out(settings, registry, version, judgement, None if is_theirs else review)
+    return _carried_out(settings, registry, version, judgement, None if is_theirs else review, scratch)
 
 
 def _carried_out(
-    settings: Params, registry: Registry, version: Version, judgement: Judgement, review: Review | None
+    settings: Params,
+    registry: Registry,
+    version: Version,
+    judgement: Judgement,
+    review: Review | None,
+    scratch: Path,
 ) -> Promotion:
     """Carry out a verdict on a version.
 
@@ -212,6 +217,7 @@ def _carried_out(
         version: was judged.
         judgement: on it.
         review: what the card tells; None if another workspace wrote it.
+        scratch: for the card.
     """
     digest = _digest(judgement, settings.promote.automatic)
     was_waiting = version.verdict == "promote" and version.verdict_digest == _digest(judgement, is_automatic=False)
@@ -221,7 +227,10 @@ def _carried_out(
     is_promoted = version.number in done.story.champions
     said = done.said + _kept_threshold(version.number, version.min_probability, settings)
     shown = card(review, said) if review else with_outcome(registry.description(version.number), said)
-    registry.runs.of(version).end()
+    mlflow_run = registry.runs.of(version)
+    files.write(scratch / "card.md", shown.encode())
+    mlflow_run.upload(scratch / "card.md", "card.md")
+    mlflow_run.end()
     registry.drop_seconds(version)
     registry.runs.tidy(version)
     tags = {

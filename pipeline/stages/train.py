@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Parent
 from pipeline.artifacts.training import IDLE, Audit, Mixture, Places, Training
 from pipeline.base import files, params, process
-from pipeline.base.errors import PipelineError, RegistryError
+from pipeline.base.errors import PipelineError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
 from pipeline.data import dataset
@@ -41,7 +41,7 @@ from pipeline.learning.settings import NEWEST, Budget, Checkpoint, Train
 from pipeline.learning.task import Task
 from pipeline.learning.trained import Trained
 from pipeline.registry.client import Registry
-from pipeline.registry.run import Run
+from pipeline.registry.curves import PATIENCE, Curves
 from pipeline.registry.settings import RegisteredModel
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 
 CODES = {"SIGINT": 130, "SIGTERM": 143}
 """Exit codes, as a shell has them."""
+
+HASTE = 5.0
+"""Seconds that a training that was stopped waits for the registry."""
 
 CURVES = ("loss", "val_loss", "accuracy", "val_accuracy", "learning_rate")
 """Metrics in the curves."""
@@ -132,7 +135,7 @@ class _Call:
     states: Folder
     state: State | None
     """To go on from."""
-    run: Run
+    curves: Curves
 
 
 def _train(task: Task, registry: Registry, settings: Settings, paths: Paths, asked: Callable[[], str | None]) -> None:
@@ -143,21 +146,27 @@ def _train(task: Task, registry: Registry, settings: Settings, paths: Paths, ask
         trained, reason = _learn(call)
         kept, audited = _audit(call, trained)
     except PausedError as paused:
-        raise _paused(call.run, paused, task.train, is_audit=trained is not None) from None
+        raise _paused(call.curves, paused, task.train, is_audit=trained is not None) from None
     except OSError as error:
-        call.run.end("FAILED")
+        _close(call.curves, "FAILED")
         raise _unsaved(error) from None
     except BaseException as error:
-        call.run.end("FAILED" if isinstance(error, Exception) else "KILLED")
+        _close(call.curves, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
 
     _write(paths.model, task, kept)
     _record(task, kept, reason, audited).write(paths.model / "training.json")
-    call.run.end()
+    _close(call.curves, "FINISHED")
     call.states.finish(trained.outcome.history)  # only now: the outcome is on disk
     for path in (audit.beside(call.states.path), call.states.path):
         shutil.rmtree(audit.beside(path), ignore_errors=True)
         shutil.rmtree(headstart.beside(path), ignore_errors=True)
+
+
+def _close(curves: Curves, status: str) -> None:
+    """Write what is left of the curves and end the run: quickly where training did not come to its end."""
+    for notice in curves.close(status, PATIENCE if status == "FINISHED" else HASTE):
+        _warn(notice)
 
 
 def _begin(task: Task, registry: Registry, settings: Settings, paths: Paths, asked: Callable[[], str | None]) -> _Call:
@@ -178,7 +187,8 @@ def _begin(task: Task, registry: Registry, settings: Settings, paths: Paths, ask
 
     registry.runs.reap()
     run = registry.runs.begin(task.key, f"cycle {task.images.digest[:8]}", paths.scratch)
-    return _Call(task, settings, asked, made, fresh, inherited, num_forward, states, state, run)
+    curves = Curves(run, paths.scratch / "curves")
+    return _Call(task, settings, asked, made, fresh, inherited, num_forward, states, state, curves)
 
 
 def _states(task: Task, every: Checkpoint, folder: Path) -> tuple[Folder, State | None]:
@@ -255,7 +265,7 @@ def _fitted(
     name: str = "",
 ) -> Outcome:
     """Train, with a bar or lines for people and curves in the run; see `fit`."""
-    watcher = Progress(train, call.run, name=name)
+    watcher = Progress(train, call.curves, name=name)
     with closing(watcher):
         return fit(made, parts, train, Session(states, watcher, state, budget, call.asked))
 
@@ -271,7 +281,7 @@ def _head_first(
         print("train: the head first, on the features that the pretrained network gives", flush=True)
         folder = headstart.beside(states.path)
         heads = Folder(folder, {**states.inputs, "head": True}, _unseen(call.settings.checkpoint), _warn)
-        watcher = Progress(starts.for_head(task.train), call.run, name="head")
+        watcher = Progress(starts.for_head(task.train), call.curves, name="head")
         with closing(watcher):
             session = Session(heads, watcher, heads.load(), call.settings.budget, call.asked)
             outcome = headstart.train_head(made, parts, task.train, session, folder / "features")
@@ -415,11 +425,10 @@ class Paused(Exception):  # noqa: N818 - not an error
         self.code = code
 
 
-def _paused(run: Run, paused: PausedError, train: Train, is_audit: bool) -> Paused:
+def _paused(curves: Curves, paused: PausedError, train: Train, is_audit: bool) -> Paused:
     """End or suspend the run; what to tell people."""
     state, is_budget = paused.state, paused.reason.startswith("budget.")
-    with suppress(RegistryError):
-        run.end("SCHEDULED" if is_budget else "KILLED")
+    _close(curves, "SCHEDULED" if is_budget else "KILLED")
     now = stopping.standing(state.history, train)
     how = f"paused, out of {paused.reason}" if is_budget else f"interrupted by {paused.reason}"
     best = "" if now.best_epoch is None else f"; best {train.monitor} {now.best:.4f}, of epoch {now.best_epoch}"
