@@ -48,7 +48,20 @@ Read = Callable[[Path], Module]
 
 
 def modules(*names: str, read: Read | None = None) -> tuple[Path, ...]:
-    """The files of some modules and of all that they import from this project, sorted.
+    """The files of some modules and of all that they import from this project, sorted; not those without code.
+
+    Args:
+        names, read: see `reached`.
+
+    Raises:
+        ValueError, ModelError: see `reached`.
+    """
+    read = read or _reader()
+    return tuple(path for path in reached(*names, read=read) if not read(path).is_empty)
+
+
+def reached(*names: str, read: Read | None = None) -> tuple[Path, ...]:
+    """All files that Python runs to import some modules, as far as they are of this project, sorted.
 
     Args:
         names: dotted, e.g. `pipeline.stages.train`; imports inside functions count.
@@ -71,9 +84,8 @@ def modules(*names: str, read: Read | None = None) -> tuple[Path, ...]:
             continue
         seen.add(name)
         for path in _files(name):
-            module = read(path)
-            paths |= set() if module.is_empty else {path}
-            waiting += [_absolute(other, path) for other in module.imports]
+            paths.add(path)
+            waiting += [_absolute(other, path) for other in read(path).imports]
     return tuple(sorted(paths))
 
 
@@ -114,8 +126,8 @@ def of_architecture(architecture: str) -> tuple[str, ...]:
 
 
 def _file(name: str) -> Path | None:
-    path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
-    return path if path.is_file() else None
+    path = ROOT.joinpath(*name.split("."))
+    return next((one for one in (path / "__init__.py", path.with_suffix(".py")) if one.is_file()), None)
 
 
 def _files(name: str) -> list[Path]:

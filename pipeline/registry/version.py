@@ -63,6 +63,18 @@ class Version:
         return self._tag("lineage") or None
 
     @property
+    def served_digest(self) -> str | None:
+        """SHA-256 of the file that MLflow runs to serve it (`registry.packaging`); None for a version of before that
+        file checked the others."""
+        return self._tag("served") or None
+
+    @property
+    def proof_digest(self) -> str | None:
+        """SHA-256 of the record that it answered from the registry as it was judged (`registry.proof`); None without
+        one."""
+        return self._tag("proof") or None
+
+    @property
     def is_whole(self) -> bool:
         """Whether Evergreen registered it to the end: the tag sources comes last."""
         return bool(self._tag("sources"))
