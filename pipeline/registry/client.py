@@ -324,10 +324,7 @@ class Registry:
 
 def _ledger(path: Path, columns: Sequence[str]) -> "pl.DataFrame":
     """These columns of a ledger, as it is written today."""
-    import polars as pl
-
-    there = [name for name in columns if name in pl.read_parquet_schema(path)]
-    return ledger.completed(files.read_table(path, there), columns)
+    return ledger.completed(files.read_table(path, [name for name in columns if name in files.columns(path)]), columns)
 
 
 def _plain(version: Any) -> list[Any]:

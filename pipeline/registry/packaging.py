@@ -76,10 +76,9 @@ def pack(model: Path, run_key: str, scratch: Path) -> Served:
 
 def libraries(architecture: str) -> tuple[str, ...]:
     """What has to be installed for a user's own network, as its code says: names of distributions, sorted."""
-    own = code.of_architecture(architecture)
-    if not own:
+    paths = [path for path in _own(architecture) if path.relative_to(Path.cwd()).parts[0] != "pipeline"]
+    if not paths:
         return ()
-    paths = [path for path in code.reached(*own) if not path.is_relative_to(ENTRY.parents[1])]
     imported = {name.partition(".")[0] for path in paths for name in code.parse(path.read_bytes()).imports}
     distributions = metadata.packages_distributions()
     return tuple(sorted({one for name in imported for one in distributions.get(name, ())[:1]}))
@@ -87,17 +86,24 @@ def libraries(architecture: str) -> tuple[str, ...]:
 
 def _sources(architecture: str) -> dict[str, bytes]:
     """The code that serving a network reaches, by path below the project; of a package each has an `__init__.py`."""
-    own = code.of_architecture(architecture)
-    if ":" in architecture and not own:
+    here = {path.relative_to(Path.cwd()): path for path in _own(architecture)}
+    paths = here | {path.relative_to(code.ROOT): path for path in code.reached(SERVING)}
+    paths = {name: path for name, path in paths.items() if _top(name.as_posix()) not in sys.stdlib_module_names}
+    sources = {(parent / "__init__.py").as_posix(): b"" for name in paths for parent in name.parents}
+    return dict(sorted((sources | {name.as_posix(): path.read_bytes() for name, path in paths.items()}).items()))
+
+
+def _own(architecture: str) -> tuple[Path, ...]:
+    """The files of a user's own network, of which `learning.networks` builds it: below the current directory."""
+    if ":" not in architecture:
+        return ()
+    own = code.of_architecture(architecture, Path.cwd())
+    if not own:
         raise ModelError(
             f"train.architecture {architecture} is no file of this project, so its code cannot go along with the "
             "version; put the module into the project's folder"
         )
-    paths = [path.relative_to(code.ROOT) for path in code.reached(SERVING, *own)]
-    paths = [path for path in paths if _top(path.as_posix()) not in sys.stdlib_module_names]
-    packages = {parent / "__init__.py" for path in paths for parent in path.parents}
-    sources = {path.as_posix(): b"" for path in packages}
-    return dict(sorted((sources | {path.as_posix(): (code.ROOT / path).read_bytes() for path in paths}).items()))
+    return code.reached(*own, root=Path.cwd())
 
 
 def _renamed(sources: Mapping[str, bytes], package: str) -> dict[str, bytes]:

@@ -38,8 +38,9 @@ SECONDS = 600
 TOLERANCE = 1e-3
 """Between probabilities that count as the same: float32 sums in another order, of other batches and threads."""
 
-TOLERANCE_OF_FEATURES = 2e-2
-"""The same where evaluate scored features of 16 bits, and what is served computes them anew in 32."""
+TOLERANCE_OF_FEATURES = 1e-2
+"""The same where evaluate scored features of 16 bits, and what is served computes them anew in 32: up to 9e-4 for a
+head on EfficientNet-Lite0 that is too sure of 200 photographs."""
 
 PROGRAM = Path(__file__).with_name("answering.py")
 """Run as a file, so that nothing of the project is on Python's path."""
