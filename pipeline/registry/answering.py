@@ -32,6 +32,16 @@ class ChangedError(Exception):
     """What lies in the registry is not what was registered."""
 
 
+def said(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What `answer` gives, or why it does not: a key `changed` or `error`."""
+    try:
+        return answer(request)
+    except ChangedError as error:
+        return {"changed": str(error)}
+    except Exception as error:  # noqa: BLE001 - MLflow and the version's code raise anything
+        return {"error": " ".join(f"{type(error).__name__}: {error}".split())}
+
+
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     """Fetch a version, check what can be checked without running it, load it and ask it.
 
@@ -50,7 +60,6 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     import mlflow
     import pandas as pd
 
-    warnings.simplefilter("ignore")
     folder, digests = fetch(request["uri"], request["name"], request["version"], request["folder"])
     refuse_changed(folder, digests, request["served"], request["judged"])
     model = mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
@@ -205,16 +214,11 @@ def main() -> None:
     hide(project)
     if request["served"]:  # an earlier version brings a package of that name
         sys.meta_path.insert(0, _Hidden)
-    said: dict[str, Any]
-    try:
-        said = answer(request)
-        if found := foreign(project):
-            said = {"error": f"it needs {found[0]} of the project, which did not go along"}
-    except ChangedError as error:
-        said = {"changed": str(error)}
-    except Exception as error:  # noqa: BLE001 - MLflow and the version's code raise anything
-        said = {"error": " ".join(f"{type(error).__name__}: {error}".split())}
-    Path(request["answer"]).write_text(json.dumps(said), encoding="utf-8")
+    warnings.simplefilter("ignore")
+    found = said(request)
+    if "labels" in found and (others := foreign(project)):
+        found = {"error": f"it needs {others[0]} of the project, which did not go along"}
+    Path(request["answer"]).write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ code of their own. This holds the one against the other, before the alias moves.
 """
 
 import json
-import signal
 import subprocess
 import sys
 import tempfile
@@ -58,7 +57,7 @@ class Question:
 
 
 Ask = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""See `answering.answer`; an error is a key `changed` or `error` of what is given."""
+"""See `answering.said`."""
 
 
 def questions(
@@ -149,7 +148,8 @@ def prove(
     what = f"asking v{version.number}, fetched from the registry into a fresh process, for {number}"
     nothing = f"loading v{version.number} from the registry in a fresh process: no holdout image is left to ask it for"
     print(f"promote: {what if asked else nothing}", flush=True)
-    said = (ask or in_fresh_process)(_request(registry, version, lineage, asked))
+    with tempfile.TemporaryDirectory() as scratch:
+        said = (ask or in_fresh_process)(_request(registry, version, lineage, asked, Path(scratch)))
     if "changed" in said:
         raise LostError(
             f"v{version.number} is damaged in the registry: {said['changed']}; nothing of it was run", RESTORE
@@ -195,55 +195,55 @@ def _compared(version: Version, asked: Sequence[Question], said: Mapping[str, An
     return largest
 
 
-def _request(registry: Registry, version: Version, lineage: Lineage, asked: Sequence[Question]) -> dict[str, Any]:
-    """What the program is asked, but for what belongs to its process."""
+def _request(
+    registry: Registry, version: Version, lineage: Lineage, asked: Sequence[Question], scratch: Path
+) -> dict[str, Any]:
+    """What the program is asked; see `answering.answer`."""
+    (folder := scratch / "version").mkdir()
+    images = [scratch / str(number) for number in range(len(asked))]
+    for path, one in zip(images, asked, strict=True):
+        path.write_bytes(one.content)
     return {
         "uri": registry.uri,
         "name": registry.name,
         "version": version.number,
         "served": version.served_digest,
         "judged": {Path(name).name: lineage.files[name] for name in (DESCRIPTION, WEIGHTS)},
-        "contents": [one.content for one in asked],
+        "folder": str(folder),
+        "images": [str(path) for path in images],
     }
 
 
 def in_fresh_process(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the program; see `answering.answer`.
+    """Run the program; see `answering.said`.
 
     Raises:
         RegistryError: it does not end in time.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        (folder := Path(scratch, "version")).mkdir()
-        answer, images = Path(scratch, "answer.json"), []
-        for number, content in enumerate(request["contents"]):
-            images.append(f"{scratch}/{number}")
-            Path(images[-1]).write_bytes(content)
-        words = {**request, "images": images, "folder": str(folder), "answer": str(answer)}
-        words["project"] = str(Path(__file__).resolve().parents[2])
-        del words["contents"]
-        # -I: no variable of Python's counts, no folder but those of the libraries is on its path.
-        command = [sys.executable, "-I", "-X", "utf8", "-B", str(PROGRAM)]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-        ) as process:
-            try:
-                _, errors = process.communicate(json.dumps(words).encode(), SECONDS)
-            except BaseException as error:
-                process.kill()
-                if not isinstance(error, subprocess.TimeoutExpired):
-                    raise
-                raise RegistryError(
-                    f"v{request['version']} did not answer within {SECONDS} s after it was fetched from the registry "
-                    f"at {shown(request['uri'])}; it was not promoted; look whether the registry answers and whether "
-                    "this machine has memory left, then run the same again"
-                ) from None
-        if not answer.is_file():
-            last = errors.decode(errors="replace").strip().splitlines()[-1:] or [""]
-            how = f"it ended with {process.returncode} {last[0]}".strip()
-            return {"error": f"{how} (-9: out of memory)" if process.returncode == -signal.SIGKILL else how}
-        said: dict[str, Any] = json.loads(answer.read_bytes())
-        return said
+    answer = Path(request["folder"]).with_name("answer.json")
+    words = {**request, "answer": str(answer), "project": str(Path(__file__).resolve().parents[2])}
+    # -I: no variable of Python's counts, no folder but those of the libraries is on its path.
+    command = [sys.executable, "-I", "-X", "utf8", "-B", str(PROGRAM)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        try:
+            _, errors = process.communicate(json.dumps(words).encode(), SECONDS)
+        except BaseException as error:
+            process.kill()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise RegistryError(
+                f"v{request['version']} did not answer within {SECONDS} s after it was fetched from the registry at "
+                f"{shown(request['uri'])}; it was not promoted; look whether the registry answers and whether this "
+                "machine has memory left, then run the same again"
+            ) from None
+    if not answer.is_file():
+        last = errors.decode(errors="replace").strip().splitlines()[-1:] or [""]
+        how = f"its process ended with {process.returncode} {last[0]}".strip()
+        return {
+            "error": f"{how} (killed; look whether this machine has memory left)" if process.returncode < 0 else how
+        }
+    said: dict[str, Any] = json.loads(answer.read_bytes())
+    return said
 
 
 def keep(registry: Registry, version: Version, proof: Proof) -> None:

@@ -9,12 +9,13 @@ from pipeline.registry.packaging import Served
 from pipeline.registry.run import Run
 from pipeline.registry.version import Version
 
+NOTHING = Served(Path(), Path(), "0" * 64)
+
 
 def register(reg: Registry, key: str, monkeypatch: pytest.MonkeyPatch, **tags: str) -> Version:
     """A version without uploading a model, which takes seconds and is tested with the pipeline."""
     monkeypatch.setattr(Run, "log_model", lambda run, *_: (f"runs:/{run.run_id}/model", None))
-    served = Served(Path(), Path(), "0" * 64)
-    return reg.register(reg.run(key, "cycle"), served, {"run_key": key, **tags}, [], "a card")
+    return reg.register(reg.run(key, "cycle"), NOTHING, {"run_key": key, **tags}, [], "a card")
 
 
 def promote(reg: Registry, number: int) -> None:
