@@ -65,7 +65,8 @@ class Artifact(BaseModel):
         """
         try:
             value = cls.model_validate_json(content)  # first: it refuses nesting without end, and what is no UTF-8
-            json.loads(content, object_pairs_hook=_once, parse_float=_finite if cls.IS_FINITE else None)
+            number = _finite if cls.IS_FINITE else None
+            json.loads(content, object_pairs_hook=_once, parse_float=number, parse_constant=number)
         except ValidationError as error:
             raise UnreadableError(name, fault(error)) from None
         except ValueError as error:

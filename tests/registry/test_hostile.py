@@ -72,7 +72,7 @@ def changed_weights(folder: Path, _: Path) -> str:
     return "weights.npz is not what was registered"
 
 
-def a_function_of_a_library(folder: Path, canary: Path) -> str:
+def a_function_of_a_library(folder: Path, _: Path) -> str:
     path = folder / "artifacts/served/model.json"
     files.write_json(path, {**json.loads(path.read_text()), "architecture": "subprocess:call"})
     return "model.json is not what was registered"
@@ -323,21 +323,14 @@ def test_what_mlflow_would_run_is_looked_at_before_it_does(
         looked_at(folder, shelf)
 
 
-def test_nothing_of_a_changed_version_runs_in_a_proof(
-    shelf: Shelf, canary: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_of_a_changed_version_runs_in_a_proof(shelf: Shelf, canary: Path) -> None:
     """In the registry itself, which is put back after; and in the fresh process."""
-    source = shelf.registry._client.get_model_version_download_uri(shelf.registry.name, "1")
-    entry = Path(source.removeprefix("file://")) / "serve.py"
-    if not entry.is_file():
-        (entry,) = Path(shelf.registry.uri.removeprefix("sqlite:///")).parent.glob(
-            "artifacts/models/*/artifacts/serve.py"
-        )
+    (entry,) = Path(shelf.registry.uri.removeprefix("sqlite:///")).parent.glob("artifacts/models/*/artifacts/serve.py")
     content = entry.read_bytes()
     entry.write_bytes(sings(canary).encode() + content)
     expected = (
-        r"^v1 is damaged in the registry: serve.py is not what was registered; nothing of it was run; restore it from a "
-        r"backup, or move the alias that names its version to another one$"
+        r"^v1 is damaged in the registry: serve.py is not what was registered; nothing of it was run; restore it from "
+        r"a backup, or move the alias that names its version to another one$"
     )
     try:
         with pytest.raises(LostError, match=expected):
@@ -349,6 +342,7 @@ def test_nothing_of_a_changed_version_runs_in_a_proof(
 # 3. JSON of the registry.
 
 DESCRIBED = {"architecture": "small_cnn", "image_shape": [16, 16, 3], "labels": ["cat", "dog"], "temperature": 1.5}
+WHOLE = json.dumps(DESCRIBED).encode()
 
 DESCRIPTIONS: dict[str, Any] = {
     "nesting without end": b"[" * 1_000_000,
@@ -356,13 +350,11 @@ DESCRIPTIONS: dict[str, Any] = {
     "another encoding": json.dumps(DESCRIBED).encode("utf-16"),
     "bytes that are no text": b'{"architecture": "\xff\xfe"}',
     "half a character": b'{"architecture": "\\ud800", "image_shape": [8, 8, 3], "labels": ["a"]}',
-    "a key twice": b'{"architecture": "os:system", "image_shape": [8, 8, 3], "labels": ["a"], "architecture": "small_cnn"}',
+    "a key twice": WHOLE.replace(b"{", b'{"architecture": "os:system", '),
     "no JSON": b"architecture: small_cnn",
     "nothing": b"",
     "a list": b"[]",
-    "a number of 5,000 digits": b'{"architecture": "small_cnn", "image_shape": [1'
-    + b"0" * 5000
-    + b', 8, 3], "labels": ["a"]}',
+    "a number of 5,000 digits": WHOLE.replace(b"16", b"1" + b"0" * 5000),
     "a network that is an expression": {"architecture": "__import__('os').system('x'):f"},
     "a network by a path": {"architecture": "../evil:net"},
     "a network in a package that goes up": {"architecture": "..evil:net"},
@@ -384,7 +376,7 @@ DESCRIPTIONS: dict[str, Any] = {
     "a label without end": {"labels": ["c" * 10_000, "dog"]},
     "labels that are a text": {"labels": "cat"},
     "no temperature that is": {"temperature": float("nan")},
-    "an infinite temperature": b'{"architecture": "small_cnn", "image_shape": [8, 8, 3], "labels": ["a"], "temperature": 1e999}',
+    "an infinite temperature": WHOLE.replace(b"1.5", b"1e999"),
     "a temperature below zero": {"temperature": -1.0},
     "a temperature as text": {"temperature": "1"},
     "another fit": {"fit": "zoom"},
@@ -578,16 +570,16 @@ def test_a_lineage_that_was_registered_hostile_is_refused_by_its_version(shelf: 
         shelf.registry.lineage(version, tmp_path / "objects")
 
 
-def test_a_network_that_only_the_registry_names_is_never_built(tmp_path: Path) -> None:
+def test_a_network_that_only_the_registry_names_is_never_built() -> None:
     train = Network(architecture="nets:build", pretrained=None)
     here = samples.pin(1, model=samples.description(architecture="nets:build"))
     foreign = samples.pin(2, model=samples.description(architecture="conftest:main"))
     usual = samples.pin(3)
     architecture.refuse_foreign([None, here, usual], train, OwnNetworks(networks=()))
     expected = (
-        r"^the registry says that conftest:main builds v2, and params.yaml does not name that, so nothing of it was run; "
-        r"if it is a network of your own, add it: resolve.networks: \[conftest:main\]; if it is not, look in the MLflow UI "
-        r"who registered v2, and move the alias to another version$"
+        r"^the registry says that conftest:main builds v2, and params.yaml does not name that, so nothing of it was "
+        r"run; if it is a network of your own, add it: resolve.networks: \[conftest:main\]; if it is not, look in the "
+        r"MLflow UI who registered v2, and move the alias to another version$"
     )
     with pytest.raises(ModelError, match=expected):
         architecture.refuse_foreign([here, foreign], train, OwnNetworks(networks=()))
