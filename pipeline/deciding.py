@@ -4,10 +4,13 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.artifacts.parent import Pin
 from pipeline.base import project
 from pipeline.base.paths import Paths
 from pipeline.data import sources
-from pipeline.registry import promotion, setbacks
+from pipeline.data.store import Store
+from pipeline.learning import architecture
+from pipeline.registry import promotion, proof, setbacks
 from pipeline.registry.client import Registry
 from pipeline.registry.decisions import Decided
 from pipeline.registry.transitions import told
@@ -34,7 +37,12 @@ def prover(registry: Registry, settings: Params, scratch: Path) -> Callable[[Ver
     """Lets a version answer before it becomes champion."""
 
     def prove(version: Version) -> None:
-        print(f"v{version.number} is loaded from the registry and asked", flush=True)
+        objects = scratch / "objects"
+        lineage = registry.lineage(version, objects)
+        if lineage.model.is_custom:
+            pin = Pin(version=version.number, run_id=version.run_id, lineage=lineage, called=lineage.model.labels)
+            architecture.refuse_foreign([pin], settings.train, settings.resolve)
+        proof.of_version(registry, version, lineage, objects, Store(Path()))
 
     return prove
 

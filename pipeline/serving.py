@@ -1,52 +1,47 @@
-"""The model as MLflow serves it: encoded images in, labels and probabilities out.
+"""The model that is served: encoded images in, labels and probabilities out.
 
-MLflow runs this file when it loads a version (`models from code`), with the package beside it.
+It goes along with each version, under a package name of its own; `registry.entry` calls it there.
 """
 
 import base64
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pandas as pd
 
 from pipeline.artifacts.model import Description
-from pipeline.base.errors import UnreadableError
+from pipeline.base.errors import ModelError, UnreadableError
 from pipeline.images import decoding as images
 from pipeline.judging import metrics
 from pipeline.judging.settings import MIN_PROBABILITY
 from pipeline.learning import model
 
 
-class Classifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class Classifier:
     """Decodes with the one decoder of the pipeline, so that it sees what training saw."""
 
-    def load_context(self, context: mlflow.pyfunc.PythonModelContext) -> None:
+    def __init__(self, description: Path, weights: Path) -> None:
         """Build the model from its description and fill in its weights.
 
         Raises:
-            ValueError: a file of the version is damaged.
+            ValueError: a file is damaged, or no model can be made of them.
         """
         try:
-            self._description = Description.read(Path(context.artifacts["model"]))
+            self._description = Description.read(description)
             with model.standard():
-                self._network = model.load(self._description, Path(context.artifacts["weights"]), "registered model")
+                self._network = model.load(self._description, weights, "registered model")
         except UnreadableError as error:
             raise ValueError(
                 f"a file of this model version is damaged: {error.what}; fetch it again, and if it still is, "
                 "restore the files of its run from a backup or serve another version"
             ) from None
+        except ModelError as error:
+            raise ValueError(f"no model can be made of the files of this version: {error}; serve another one") from None
 
-    def predict(
-        self,
-        context: mlflow.pyfunc.PythonModelContext,  # noqa: ARG002 - MLflow passes it
-        model_input: pd.DataFrame,
-        params: dict[str, float] | None = None,
-    ) -> pd.DataFrame:
+    def predict(self, model_input: pd.DataFrame, params: dict[str, float] | None = None) -> pd.DataFrame:
         """Classify images.
 
         Args:
-            context: of MLflow.
             model_input: a column `image` of bytes, or of base64 text as REST clients send it.
             params: `min_probability`, 0 to 1: an image whose label has less gets no label. MLflow passes that of the
                 version where a request names none.
@@ -79,6 +74,3 @@ class Classifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
 def _bytes(value: bytes | str) -> bytes:
     return base64.b64decode(value) if isinstance(value, str) else value
-
-
-mlflow.models.set_model(Classifier())

@@ -19,7 +19,11 @@ NAMES = [path.relative_to(PACKAGE).as_posix() for path in MODULES]
 HOMES = {
     "tensorflow": {"learning/engine.py"},
     "keras": {"learning/backend.py"},
-    "mlflow": {"registry/connection.py", "serving.py"},  # the one way to it; what MLflow itself runs
+    "mlflow": {
+        "registry/connection.py",  # the one way to it
+        "registry/answering.py",  # a program of its own
+        "registry/entry.py",  # what MLflow itself runs
+    },
     "great_expectations": {"checking/findings.py"},
     "dvc": {"data/origins.py", "data/tracking.py"},
     "PIL": {"images/decoding.py", "learning/distortions.py", "showing/sheet.py"},  # one decodes, the others draw
@@ -29,7 +33,7 @@ HOMES = {
     "psutil": {"base/process.py"},
     "safetensors": {"learning/pretrained.py"},
     "pyarrow": set(),
-    "pandas": {"serving.py"},  # MLflow hands over what is asked as one
+    "pandas": {"serving.py", "registry/answering.py", "registry/entry.py"},  # MLflow hands over what is asked as one
 }
 
 TABLES = ("polars", "pandas", "numpy", "pyarrow")

@@ -12,7 +12,7 @@ from pipeline.artifacts.parent import Champion, Parent, Pin
 from pipeline.base import files
 from pipeline.base.errors import LostError, RegistryError, UnreadableError
 from pipeline.data import ledger
-from pipeline.registry import limits
+from pipeline.registry import answering, limits
 from pipeline.registry.connection import Connection, repeat, tracking_uri
 from pipeline.registry.faults import Cause
 from pipeline.registry.memory import Memory
@@ -242,6 +242,11 @@ class Registry:
         """The runs of its cycles."""
         return Runs(self._connection, self.name, self.of_key)
 
+    def served_files(self, version: Version, folder: Path) -> dict[str, str]:
+        """What MLflow would serve of a version, downloaded into an empty folder: SHA-256 by path."""
+        with self._connection.reach():
+            return answering.fetch(self.uri, self.name, version.number, str(folder))[1]
+
     def drop_seconds(self, version: Version) -> None:
         """Delete versions of the same run key that came second, with their models; others may do the same."""
         seconds = [one.number for one in self.all(run_key=version.run_key) if not one.verdict]
@@ -319,10 +324,7 @@ class Registry:
 
 def _ledger(path: Path, columns: Sequence[str]) -> "pl.DataFrame":
     """These columns of a ledger, as it is written today."""
-    import polars as pl
-
-    there = [name for name in columns if name in pl.read_parquet_schema(path)]
-    return ledger.completed(files.read_table(path, there), columns)
+    return ledger.completed(files.read_table(path, [name for name in columns if name in files.columns(path)]), columns)
 
 
 def _tags(values: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pipeline.artifacts.evaluation import Judgement
 from pipeline.artifacts.lineage import VERDICT, WEIGHTS, Lineage
 from pipeline.base import files
 from pipeline.base.params import Section
+from pipeline.registry import packaging
 from pipeline.registry.chain import Standing, Story
 from pipeline.registry.client import LINEAGE, Registry, again
 from pipeline.registry.run import Run
@@ -67,7 +68,8 @@ def register(registry: Registry, run: Run, package: Package, lineage_digest: str
         scratch: for the folder that MLflow packs.
     """
     lineage = package.lineage
-    source, model_id = run.log_model(_served(package.model, scratch), package.requirements, package.params)
+    served = packaging.pack(package.model, lineage.run_key, scratch / "package")
+    source, model_id = run.log_model(served, package.requirements, package.params)
     tags = {
         **_tags(lineage, lineage_digest),
         "run_key": lineage.run_key,
@@ -75,6 +77,7 @@ def register(registry: Registry, run: Run, package: Package, lineage_digest: str
         "format": FORMAT,
         "commit": lineage.commit,
         "weights": lineage.files[WEIGHTS],
+        "served": served.digest,
         **{name: f"{value:g}" for name, value in package.params.items()},
         "sources": lineage.sources_digest,
     }
@@ -113,14 +116,6 @@ def judge_again(registry: Registry, run: Run, package: Package, version: Version
     registry.annotate(version.number, _tags(package.lineage, digest))
 
 
-def _served(model: Path, scratch: Path) -> Path:
-    """What serving needs, alone in a folder."""
-    folder = scratch / "package"
-    for file in ("model.json", "weights.npz"):
-        files.write(folder / file, (model / file).read_bytes())
-    return folder
-
-
 def move_anchor(registry: Registry, version: Version, champion: int | None, judgement: Judgement) -> None:
     """Bring the anchor's alias to the best version so far: the new champion, or what the verdict took for it.
 
@@ -149,7 +144,14 @@ class Outcome:
     """In a sentence."""
 
 
-def carry_out(registry: Registry, version: Version, judgement: Judgement, digest: str, automatic: bool) -> Outcome:
+def carry_out(
+    registry: Registry,
+    version: Version,
+    judgement: Judgement,
+    digest: str,
+    automatic: bool,
+    prove: Callable[[], None],
+) -> Outcome:
     """Bring the alias to what a verdict says, if the champion is still the one that it is about.
 
     Whoever repeats it, and after whatever end, the same is done once.
@@ -160,16 +162,19 @@ def carry_out(registry: Registry, version: Version, judgement: Judgement, digest
         judgement: on it.
         digest: of the judgement.
         automatic: whether the verdict moves the alias, or a person does.
+        prove: lets the version answer from the registry before anything is made of it, or raises an error.
     """
     transitions = registry.transitions
     story = transitions.settle()
     number = version.number
-    if judgement.decision == "promote" and number not in story.champions and not story.declined(number):
+    is_open = number not in story.champions and not story.declined(number) and not story.is_waiting(number)
+    if judgement.decision == "promote" and is_open:
+        prove()
         why = "; ".join(judgement.reasons)
         about = {"verdict": digest, "key": f"{version.run_key}:{digest}"}
-        if automatic and not story.is_waiting(number):
+        if automatic:
             transitions.append(transitions.event("promoted", version, judgement.champion, why, **about))
-        elif not story.is_waiting(number):
+        else:
             about["key"] = f"nominated:{number}"
             transitions.append(transitions.event("nominated", version, story.champion, why, **about))
         story = transitions.settle()

@@ -7,12 +7,7 @@ from typing import Any
 
 from pipeline.registry import limits
 from pipeline.registry.connection import Connection
-
-PACKAGE = Path(__file__).parents[1]
-"""The code that goes along with a registered model."""
-
-SERVING = PACKAGE / "serving.py"
-"""MLflow runs it when it loads a model (`models from code`), so it is named here and not imported."""
+from pipeline.registry.packaging import Served
 
 BATCH = 1000
 """Metrics that MLflow takes at once."""
@@ -73,11 +68,11 @@ class Run:
         with self._connection.reach():
             self._connection.client.log_artifact(self.run_id, str(path), str(Path(artifact).parent))
 
-    def log_model(self, package: Path, requirements: Sequence[str], params: Mapping[str, float]) -> tuple[str, str]:
+    def log_model(self, served: Served, requirements: Sequence[str], params: Mapping[str, float]) -> tuple[str, str]:
         """Log the model that `pipeline.serving` serves; gives its URI and its id.
 
         Args:
-            package: folder with the files that serving loads.
+            served: its files.
             requirements: pip requirements of serving.
             params: what a request may give besides images, and what counts where it does not.
         """
@@ -87,9 +82,8 @@ class Run:
         with self._connection.reach(), mlflow.start_run(run_id=self.run_id):
             info = mlflow.pyfunc.log_model(
                 name="model",
-                python_model=str(SERVING),
-                artifacts={path.stem: str(path) for path in sorted(package.iterdir())},
-                code_paths=[str(PACKAGE)],
+                python_model=str(served.entry),
+                artifacts={served.folder.name: str(served.folder)},
                 pip_requirements=list(requirements),
                 signature=mlflow.models.ModelSignature(
                     inputs=types.Schema([types.ColSpec("binary", "image")]),

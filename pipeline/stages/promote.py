@@ -23,7 +23,7 @@ from pipeline.data import ledger
 from pipeline.data.store import Store
 from pipeline.features import shards
 from pipeline.judging.settings import MIN_PROBABILITY
-from pipeline.registry import promotion
+from pipeline.registry import packaging, promotion, proof
 from pipeline.registry.client import Registry
 from pipeline.registry.promotion import Package
 from pipeline.registry.run import Run
@@ -132,9 +132,15 @@ def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Pac
         lineage=_lineage(paths, settings, review, recipe, uploads),
         uploads=uploads,
         model=paths.model,
-        requirements=[f"{package}=={metadata.version(package)}" for package in SERVING],
+        requirements=_requirements(settings.train.architecture),
         params={MIN_PROBABILITY: settings.evaluate.min_probability},
     )
+
+
+def _requirements(architecture: str) -> list[str]:
+    """pip requirements of serving: today's versions."""
+    own = [name for name in packaging.libraries(architecture) if name.lower() not in SERVING]
+    return [f"{name}=={metadata.version(name)}" for name in (*SERVING, *own)]
 
 
 def _of_content(paths: Paths) -> dict[str, Path]:
@@ -222,7 +228,14 @@ def _carried_out(
     digest = _digest(judgement, settings.promote.automatic)
     was_waiting = version.verdict == "promote" and version.verdict_digest == _digest(judgement, is_automatic=False)
     automatic = settings.promote.automatic and not was_waiting
-    done = promotion.carry_out(registry, version, judgement, digest, automatic)
+
+    def prove() -> None:
+        objects = scratch / "objects"
+        if proof.kept(registry, version, objects) is None:
+            lineage = registry.lineage(version, objects)
+            proof.keep(registry, version, proof.of_version(registry, version, lineage, objects, Store(Path())))
+
+    done = promotion.carry_out(registry, version, judgement, digest, automatic, prove)
     promotion.move_anchor(registry, version, done.story.champion, judgement)
     is_promoted = version.number in done.story.champions
     said = done.said + _kept_threshold(version.number, version.min_probability, settings)

@@ -1,15 +1,23 @@
-"""What the tests of the registry share: web servers, an S3, an MLflow server with users."""
+"""What the tests of the registry share: a version that is made once, web servers, an S3, a server with users."""
 
 import http.server
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import samples
 from peers import Bucket, forget_s3, guarded_server
+from shelves import Shelf, asked
 
 from benchmarks import servers
+from pipeline.artifacts.lineage import DESCRIPTION, WEIGHTS
+from pipeline.base import files
+from pipeline.registry import answering, packaging, proof
+from pipeline.registry.client import Registry
+from pipeline.settings import Params
 
 
 @pytest.fixture
@@ -71,3 +79,40 @@ def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bucket]:
     yield Bucket("s3://images/mlflow", endpoint, server.stop)
     forget_s3()
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def shelf(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: Path, settings: Params, draw: Callable[..., bytes]
+) -> Shelf:
+    from pipeline.learning import model as networks
+
+    root = tmp_path_factory.mktemp("shelf")
+    shutil.copy(empty_database, root / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+        registry = Registry(settings.resolve)
+    model = root / "model"
+    description = samples.description("cat", "dog", image_shape=(16, 16, 3))
+    description.write(model / "model.json")
+    network = networks.build(description)
+    network.get_layer("logits").bias.assign([0.0, 1.0])
+    files.write_arrays(model / "weights.npz", networks.arrays(network.weights))
+    served = packaging.pack(model, "key", root / "scratch")
+    tags = {"run_key": "key", "sources": "s"}
+    run = registry.runs.begin("key", "cycle", root / "scratch")
+    source, model_id = run.log_model(served, ["keras"], {"min_probability": 0.9})
+    tags |= {"served": served.digest, "min_probability": "0.9"}
+    version = registry.create_version(run, source, model_id, tags, "card")
+    judged = {name: files.sha256_file(model / Path(name).name) for name in (DESCRIPTION, WEIGHTS)}
+    lineage = samples.lineage(model=description, files=judged)
+    (download := root / "download").mkdir()
+    folder, _ = answering.fetch(registry.uri, registry.name, version.number, str(download))
+    pictures = [draw("PNG"), draw("JPEG", size=(30, 20)), draw("PNG", mode="L", size=(9, 40))]
+    return Shelf(registry, version, lineage, asked(model, pictures), model, folder)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions are asked by the same program, in this process: to load TensorFlow again takes seconds."""
+    monkeypatch.setattr(proof, "in_fresh_process", answering.said)
