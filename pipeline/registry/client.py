@@ -60,13 +60,26 @@ class Registry:
         return self._under(self.anchor_alias)
 
     def _under(self, alias: str) -> Version | None:
+        number = self.aliases().get(alias)
+        return self.version(number) if number else None
+
+    def aliases(self) -> dict[str, int]:
+        """All aliases, each with the number of its version."""
+
         def ask() -> dict[str, str]:
             # A list that is empty is an answer; 'not found' may come from any web server.
             models = self._client.search_registered_models(f"name='{self.name}'")
             return dict(models[0].aliases) if models else {}
 
-        number = self._remembered(["aliases", self.name], ask).get(alias)
-        return self.version(int(number)) if number else None
+        return {alias: int(number) for alias, number in self._remembered(["aliases", self.name], ask).items()}
+
+    def created(self, at_most: int) -> dict[int, float]:
+        """When each version was made, in seconds since 1970."""
+        with self._connection.reach():
+            versions = self._client.search_model_versions(
+                f"name='{self.name}'", order_by=["version_number DESC"], max_results=at_most
+            )
+            return {int(version.version): version.creation_timestamp / 1000 for version in versions}
 
     def version(self, number: int) -> Version:
         """A version by its number."""

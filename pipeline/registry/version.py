@@ -63,9 +63,14 @@ class Version:
         return self._tag("lineage") or None
 
     @property
+    def sources(self) -> str:
+        """Digest of the batches that it was made from; empty where Evergreen did not register it to the end."""
+        return self._tag("sources")
+
+    @property
     def is_whole(self) -> bool:
         """Whether Evergreen registered it to the end: the tag sources comes last."""
-        return bool(self._tag("sources"))
+        return bool(self.sources)
 
 
 def name(version: Version | None) -> str:
