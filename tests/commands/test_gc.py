@@ -7,17 +7,22 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import boto3
 import polars as pl
 import pytest
 import yaml
 from dvc.repo import Repo
+from moto.server import ThreadedMotoServer
 from project import Done, MadeOnce, Project, picture, pictures
 
 from pipeline.base import files
 from pipeline.data.objects import Place
 
 NOW = ("--min-age", "0")
+
+AWS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 @pytest.fixture(scope="module")
@@ -345,3 +350,34 @@ def test_a_remote_that_is_not_there_is_an_error_or_only_the_cache_is_looked_at(p
 @pytest.mark.parametrize("text", ["x", "1;2", "-1"])
 def test_versions_that_are_none_are_refused(project: Project, text: str) -> None:
     assert "expected numbers of versions with commas" in project.call("gc", f"--lost={text}").error
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A bucket of an S3 server."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield boto3.resource("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="bucket")
+    server.stop()
+
+
+def test_a_bucket_is_listed_once_and_only_garbage_goes_from_it(project: Project, bucket: Any) -> None:
+    keys = {digest: f"top/files/md5/{digest[:2]}/{digest[2:]}" for digest in remote(project)}
+    for digest, key in keys.items():
+        bucket.upload_file(str(project.root / "store/remote/files/md5" / digest[:2] / digest[2:]), key)
+    end = bucket.meta.client.meta.endpoint_url
+    project.space.keep_images_in(f"s3://bucket/top\n    endpointurl = {end}")
+    done = project.call("gc", "--keep", "champion", *NOW, "--yes", **AWS)
+    assert done.code == 0, done.err
+    assert {one.key for one in bucket.objects.all()} == {
+        key for digest, key in keys.items() if digest not in REMOVED | {listing(project, 1)}
+    }
+    shutil.rmtree(project.root / ".dvc/cache")
+    assert "gc: proven: this checkout and 2 versions" in project.call("gc", "--keep", "champion", **AWS).out
