@@ -20,8 +20,8 @@ from pipeline.base.errors import DataError, GitError, LostError, PipelineError
 from pipeline.base.paths import Paths
 from pipeline.base.words import counted
 from pipeline.data import collection, references, sources
-from pipeline.data.collection import GARBAGE, UNKNOWN, YOUNG, Plan
-from pipeline.data.objects import Listings, Place
+from pipeline.data.collection import GARBAGE, UNKNOWN, YOUNG, Sweep
+from pipeline.data.objects import Listings, Objects
 from pipeline.data.proof import SAMPLE, Gap, Prover
 from pipeline.data.references import FEATURES as SHARDS
 from pipeline.data.references import IMAGES
@@ -86,7 +86,7 @@ def run(keep: str, yes: bool, check: bool, min_age: float, lost: str) -> int:
     settings, store = parameters.load(Paths().params, Params), Store(Path())
     _refuse_unfetched(is_asked=yes)
     with store.origins.locked() if yes else nullcontext():
-        found = _Found.look(Registry(settings.resolve), store, rule, Paths())
+        found = _Survey.look(Registry(settings.resolve), store, rule, Paths())
         _say_kept(found)
         before = time.time() - min_age * 3600
         plan = found.plan(before)
@@ -106,7 +106,7 @@ def run(keep: str, yes: bool, check: bool, min_age: float, lost: str) -> int:
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _Retained:
     """A version whose data stays."""
 
     version: Version
@@ -115,19 +115,19 @@ class _Kept:
 
 
 @dataclass(frozen=True, eq=False)
-class _Found:
+class _Survey:
     """What there is: versions, references and objects."""
 
-    kept: Sequence[_Kept]
+    kept: Sequence[_Retained]
     """The newest first."""
     others: Mapping[int, Lineage]
     """Of the versions that lose their data, by number."""
     batches: tuple[Source, ...]
     """Of this checkout."""
-    places: Sequence[Place]
+    places: Sequence[Objects]
     """The cache, and the remote if there is one."""
     held: "pl.DataFrame"
-    """See `Place.listed`; of all places."""
+    """See `Objects.listed`; of all places."""
     prover: Prover
     kinds: Mapping[str, str]
     """Kind by hash, of all objects that this project ever named."""
@@ -136,7 +136,7 @@ class _Found:
     scratch: Path
 
     @classmethod
-    def look(cls, registry: Registry, store: Store, rule: Rule, paths: Paths) -> "_Found":
+    def look(cls, registry: Registry, store: Store, rule: Rule, paths: Paths) -> "_Survey":
         """Look at the registry, at Git, at the disk, and list cache and remote once."""
         import polars as pl
 
@@ -154,7 +154,7 @@ class _Found:
         )
         objects = paths.scratch / "objects"
         kept = [
-            _Kept(version, reasons[version.number], registry.lineage(version, objects))
+            _Retained(version, reasons[version.number], registry.lineage(version, objects))
             for version in versions
             if version.number in reasons
         ]
@@ -175,7 +175,7 @@ class _Found:
             needed |= _needs(registry, one, prover, objects)
         return cls(kept, others, batches, places, held, prover, kinds, needed, paths.scratch)
 
-    def plan(self, before: float) -> Plan:
+    def plan(self, before: float) -> Sweep:
         """What goes; a listing that stays keeps what it names."""
         implied = self.prover.listings.named(collection.stays(self.held, self.kinds, before))
         return collection.plan(self.held, self.needed, implied, self.kinds, before)
@@ -212,15 +212,15 @@ def _pinned(paths: Paths) -> list[int]:
     return numbers
 
 
-def _places(store: Store) -> list[Place]:
+def _places(store: Store) -> list[Objects]:
     """The cache, and the remote if one is set."""
     origins = store.origins
-    places = [Place(CACHE, origins.cache)]
+    places = [Objects(CACHE, origins.cache)]
     remote = origins.remote(None) if origins.remote_name else None
     if remote is None:
         print("gc: warning: no DVC remote with objects by their hash is set, so only the cache is looked at")
         return places
-    return [*places, Place(f"the DVC remote {origins.remote_name}", remote)]
+    return [*places, Objects(f"the DVC remote {origins.remote_name}", remote)]
 
 
 def _others(registry: Registry, versions: Iterable[Version], objects: Path) -> tuple[dict[int, Lineage], set[str]]:
@@ -247,13 +247,13 @@ def _others(registry: Registry, versions: Iterable[Version], objects: Path) -> t
     return lineages, shards
 
 
-def _remembered(registry: Registry, one: _Kept, objects: Path) -> Iterable[str]:
+def _remembered(registry: Registry, one: _Retained, objects: Path) -> Iterable[str]:
     """Every image that a version's ledger knows, also those that were removed before it."""
     path = registry.download(one.version.run_id, LEDGER, one.lineage.files[LEDGER], objects)
     return files.read_table(path, ["digest"])["digest"].to_list()
 
 
-def _needs(registry: Registry, one: _Kept, prover: Prover, objects: Path) -> set[str]:
+def _needs(registry: Registry, one: _Retained, prover: Prover, objects: Path) -> set[str]:
     """What a version needs: all that its batches list, and features of its images, where they are kept.
 
     Of a batch whose listing is lost, the images that the ledger knows.
@@ -276,7 +276,7 @@ def _needs(registry: Registry, one: _Kept, prover: Prover, objects: Path) -> set
     return needed
 
 
-def _prove(found: _Found, there: set[str], excused: Iterable[int], check: bool, when: str) -> None:
+def _prove(found: _Survey, there: set[str], excused: Iterable[int], check: bool, when: str) -> None:
     """Prove that the data of this checkout and of each version that is kept can be brought back.
 
     Args:
@@ -315,7 +315,7 @@ def _refuse(gaps: Mapping[Source, Gap], states: Mapping[str, Sequence[Source]], 
     )
 
 
-def _delete(plan: Plan, found: _Found) -> None:
+def _delete(plan: Sweep, found: _Survey) -> None:
     """Delete what goes: from the remote before the cache, and listings before what they name.
 
     A listing that lies in a remote tells DVC that all is there that it names. The cache's listings go last: if this is
@@ -333,7 +333,7 @@ def _delete(plan: Plan, found: _Found) -> None:
         _delete_from(cache, [digest for digest in some if digest not in back])
 
 
-def _delete_from(place: Place, digests: Sequence[str]) -> None:
+def _delete_from(place: Objects, digests: Sequence[str]) -> None:
     from tqdm import tqdm
 
     with tqdm(total=len(digests), desc=f"gc: {place.name}", unit="object", disable=None) as bar:
@@ -341,7 +341,7 @@ def _delete_from(place: Place, digests: Sequence[str]) -> None:
             bar.update(count)
 
 
-def _put_back(plan: Plan, found: _Found) -> set[str]:
+def _put_back(plan: Sweep, found: _Survey) -> set[str]:
     """Put back what a listing names that somebody pushed since the remote was listed; gives the hashes.
 
     DVC does not push what is there already: it may have taken for granted what was deleted right after.
@@ -360,13 +360,13 @@ def _put_back(plan: Plan, found: _Found) -> set[str]:
     return again
 
 
-def _say_kept(found: _Found) -> None:
+def _say_kept(found: _Survey) -> None:
     few = ", ".join(f"{name(one.version)} ({one.why})" for one in found.kept[:FEW])
     more = f" and {len(found.kept) - FEW} more" if len(found.kept) > FEW else ""
     print(f"gc: {counted(len(found.kept), 'version')} kept: {few}{more}; {len(found.others)} others")
 
 
-def _say_plan(plan: Plan, found: _Found, downloads: Sequence[Path], min_age: float) -> None:
+def _say_plan(plan: Sweep, found: _Survey, downloads: Sequence[Path], min_age: float) -> None:
     rows = plan.table()
     if downloads:
         bytes_ = sum(path.stat().st_size for path in downloads)
@@ -384,7 +384,7 @@ def _say_plan(plan: Plan, found: _Found, downloads: Sequence[Path], min_age: flo
             print(f"gc: {plan.counted(fate)} stay: {why}")
 
 
-def _losing(plan: Plan, found: _Found) -> list[int]:
+def _losing(plan: Sweep, found: _Survey) -> list[int]:
     """Numbers of the versions that lose data, newest first."""
     going = set(plan.of(GARBAGE)["digest"])
     batches = {source.digest for lineage in found.others.values() for source in lineage.sources}

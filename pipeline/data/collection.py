@@ -19,7 +19,7 @@ never named it; or it goes."""
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Sweep:
     """What lies where, and what becomes of it."""
 
     rows: "pl.DataFrame"
@@ -56,7 +56,7 @@ class Plan:
 
 def plan(
     held: "pl.DataFrame", needed: Collection[str], implied: Collection[str], kinds: Mapping[str, str], before: float
-) -> Plan:
+) -> Sweep:
     """Decide what becomes of each object.
 
     Args:
@@ -86,7 +86,7 @@ def plan(
         .otherwise(pl.lit(GARBAGE))
     )
     rows = held.join(known, on="digest", how="left").select("place", "digest", "bytes", "kind", fate.alias("fate"))
-    return Plan(rows.sort("place", "digest"))
+    return Sweep(rows.sort("place", "digest"))
 
 
 def young(held: "pl.DataFrame", before: float) -> set[str]:

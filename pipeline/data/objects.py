@@ -24,7 +24,7 @@ _TIMES = ("created", "mtime", "LastModified", "last_modified", "creation_time", 
 
 
 @dataclass(frozen=True)
-class Place:
+class Objects:
     """The cache or a remote: objects by their hash."""
 
     name: str
@@ -133,8 +133,8 @@ class Place:
 class Listings:
     """Listings of folders, read wherever a place has them; nothing is kept on this machine."""
 
-    def __init__(self, places: Sequence[Place], held: "pl.DataFrame") -> None:
-        """Of objects that were listed, see `Place.listed`."""
+    def __init__(self, places: Sequence[Objects], held: "pl.DataFrame") -> None:
+        """Of objects that were listed, see `Objects.listed`."""
         rows = held.filter(held["digest"].str.ends_with(".dir")).select("digest", "place")
         self._places = {place.name: place for place in places}
         self._where: dict[str, list[str]] = {}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts.sources import Source
-from pipeline.data.objects import Listings, Place
+from pipeline.data.objects import Listings, Objects
 from pipeline.data.store import NowhereError, Store
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Prover:
 
     store: Store
     listings: Listings
-    places: Sequence[Place]
+    places: Sequence[Objects]
 
     def files(self, source: Source) -> "pl.DataFrame | None":
         """What a batch holds, columns path and digest; None where its listing is nowhere.

@@ -18,7 +18,7 @@ from moto.server import ThreadedMotoServer
 from project import Done, MadeOnce, Project, picture, pictures
 
 from pipeline.base import files
-from pipeline.data.objects import Place
+from pipeline.data.objects import Objects
 
 NOW = ("--min-age", "0")
 
@@ -270,13 +270,13 @@ def test_wherever_it_is_ended_what_is_kept_stays_whole_and_the_next_call_goes_on
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, going = (cache(project), remote(project)), REMOVED | {listing(project, 1)}
-    remove = Place._remove
+    remove = Objects._remove
 
-    def once(place: Place, paths: list[str]) -> None:
+    def once(place: Objects, paths: list[str]) -> None:
         remove(place, paths[:1])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Place, "_remove", once)
+    monkeypatch.setattr(Objects, "_remove", once)
     calls = 0
     while project.call("gc", "--keep", "champion", *NOW, "--yes").code:
         calls += 1
@@ -291,13 +291,13 @@ def test_what_somebody_pushes_a_listing_of_meanwhile_is_put_back(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = files.md5(picture(2, "cat"))
-    delete = Place.delete
+    delete = Objects.delete
 
-    def meanwhile(place: Place, digests: list[str]) -> Iterator[int]:
+    def meanwhile(place: Objects, digests: list[str]) -> Iterator[int]:
         keep(project, json.dumps([{"md5": shared, "relpath": "b"}]).encode(), ".dir", at="store/remote")
         yield from delete(place, digests)
 
-    monkeypatch.setattr(Place, "delete", meanwhile)
+    monkeypatch.setattr(Objects, "delete", meanwhile)
     said = gc(project, "--keep", "champion", *NOW, "--yes").out
     assert "gc: 1 object that somebody pushed a listing of meanwhile is put back\n" in said
     assert shared in remote(project)
