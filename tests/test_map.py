@@ -209,8 +209,8 @@ def test_a_comment_and_a_docstring_rerun_nothing(package: Path) -> None:
 
 KEYS: dict[str, tuple[str, ...]] = {
     "resolve": (),
-    "resolve.registered_model": (V, P, T, E),
-    "resolve.alias": (V, P, T, E),
+    "resolve.registered_model": (D, V, P, T, E),
+    "resolve.alias": (D, V, P, T, E),
     "resolve.after_removal": (V,),
     "detect": (D,),
     "validate": (V,),

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 AT_ONCE = 500
 """Objects that one request deletes, at most."""
 
+REMEMBERED = 16
+"""Listings that are kept in memory: one of a million files takes 100 MB."""
+
 _TIMES = ("created", "mtime", "LastModified", "last_modified", "creation_time", "modified", "updated")
 """What clients of remotes call the time of an object's last change."""
 
@@ -40,15 +43,22 @@ class Objects:
         """
         import polars as pl
 
-        schema = {"place": pl.String, "digest": pl.String, "bytes": pl.Int64, "changed": pl.Float64}
+        digests: list[str] = []
+        sizes: list[int] = []
+        times: list[float | None] = []
         try:
-            rows = [(self.name, *entry) for entry in (self._on_disk() if self._is_local else self._elsewhere())]
+            for digest, size, changed in self._on_disk() if self._is_local else self._elsewhere():
+                digests.append(digest)
+                sizes.append(size)
+                times.append(changed)
         except Exception as error:  # noqa: BLE001 - each remote client has exceptions of its own
             raise DataError(
                 f"{self.name} cannot be listed ({one_line(error)}); nothing was deleted; check its address and "
                 "credentials (`dvc remote list`), then run the same again"
             ) from None
-        return pl.DataFrame(rows, schema=schema, orient="row")
+        schema = {"digest": pl.String, "bytes": pl.Int64, "changed": pl.Float64}
+        table = pl.DataFrame([digests, sizes, times], schema=schema)
+        return table.select(pl.lit(self.name).alias("place"), *schema)
 
     def read(self, digest: str) -> bytes | None:
         """An object with the bytes that its hash says; None where there is none.
@@ -150,7 +160,8 @@ class Listings:
         """
         if digest not in self._read:
             contents = (self._places[name].read(digest) for name in self._where.get(digest, ()))
-            self._read[digest] = next((entries(content) for content in contents if content is not None), None)
+            table = next((entries(content) for content in contents if content is not None), None)
+            self._read = {name: self._read[name] for name in [*self._read][1 - REMEMBERED :]} | {digest: table}
         return self._read[digest]
 
     def named(self, digests: Iterable[str]) -> set[str]:
@@ -160,7 +171,7 @@ class Listings:
             found.add(digest)
             table = self.files(digest) if digest.endswith(".dir") else None
             if table is not None:
-                found.update(table["digest"])
+                found.update(table["digest"].to_list())
         return found
 
 
