@@ -1,8 +1,8 @@
 """Promotions that race, and promotions that are killed: is there one version, one run, the right champion then?
 
-`python -m benchmarks.promotion_race` lets 8 processes promote against the same champion, 1,000 times over: four machines
-that made the same cycle, and four that made another one. In every tenth round a person moves the alias in MLflow
-meanwhile. Then it kills the stage promote of a real cycle before and after each call that writes, and runs it again.
+`python -m benchmarks.promotion_race` lets 8 processes promote against the same champion, 1,000 times over: four
+machines that made the same cycle, and four that made another one. In every tenth round a person moves the alias in
+MLflow meanwhile. Then it kills the stage promote of a real cycle before and after each call that writes, and runs it again.
 Both on an SQLite file and on PostgreSQL behind an MLflow server. Prints one JSON object last.
 """
 
@@ -29,6 +29,7 @@ from pipeline.base import params
 from pipeline.registry import promotion
 from pipeline.registry.client import Registry
 from pipeline.registry.settings import RegisteredModel
+from pipeline.registry.transitions import Transitions
 from pipeline.settings import Params
 
 DATABASES = ("sqlite", "postgres")
@@ -106,14 +107,14 @@ def race(uri: str, folder: Path, processes: int, rounds: int, seed: int) -> dict
     os.environ["MLFLOW_TRACKING_URI"] = uri
     counts, began, champion, chance = Counter[str](), time.monotonic(), None, random.Random(seed)
     for number in range(rounds):
-        past = sorted(Registry(_model()).transitions.story().champions - {champion})
+        past = sorted(Transitions(Registry(_model())).story().champions - {champion})
         person = chance.choice(past) if number % 10 == 9 and past else None
         keys = [f"{number}-{'a' if one % 2 else 'b'}" for one in range(processes)]
         for one, queue in enumerate(tasks):
             queue.put(Task(keys[one], champion, person if one == 0 else None))
         errors = [error for error in (results.get() for _ in workers) if error]
         registry = Registry(_model())
-        story = registry.transitions.settle()
+        story = Transitions(registry).settle()
         faults = [*errors, *_faults(registry, set(keys[1:] if person else keys), champion, person)]
         counts["wrong"] += bool(faults)
         counts["people"] += bool(person)
@@ -170,11 +171,11 @@ def _promote(registry: Registry, task: Task, scratch: Path) -> None:
 
 def _faults(registry: Registry, keys: set[str], champion: int | None, person: int | None) -> Iterator[str]:
     """What is not as it should be after a round."""
-    story = registry.transitions.story()
+    story = Transitions(registry).story()
     now = registry.champion()
     if (now.number if now else None) != story.champion:
         yield f"the alias is {now}, the history says {story.champion}"
-    if registry.transitions.place().moving:
+    if Transitions(registry).place().moving:
         yield "somebody still is about to move the alias"
     for key in keys:
         versions = registry.all(run_key=key)

@@ -21,6 +21,7 @@ COMMANDS = (
     "champion-at",
     "checkpoints",
     "explain",
+    "gc",
     "history",
     "merge",
     "promote",

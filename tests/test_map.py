@@ -110,18 +110,15 @@ def test_a_stage_gets_exactly_the_settings_that_the_map_declares(stage: str) -> 
 
 RERUNS = {
     (D, V, P, T, E): (
-        "artifacts/artifact.py artifacts/changes.py artifacts/lineage.py artifacts/model.py artifacts/parent.py "
-        "artifacts/reference.py artifacts/sources.py artifacts/table.py artifacts/training.py base/auto.py "
-        "base/code.py base/errors.py base/files.py base/git.py base/params.py base/paths.py base/words.py "
-        "data/delta.py data/settings.py data/splits.py "
+        "artifacts/artifact.py artifacts/changes.py artifacts/features.py artifacts/lineage.py artifacts/model.py "
+        "artifacts/parent.py artifacts/reference.py artifacts/sources.py artifacts/table.py artifacts/training.py "
+        "base/auto.py base/code.py base/errors.py base/files.py base/params.py base/paths.py base/process.py "
+        "data/delta.py data/ledger.py data/settings.py data/splits.py registry/client.py registry/connection.py "
+        "registry/faults.py registry/limits.py registry/memory.py registry/packaging.py registry/run.py "
+        "registry/runs.py registry/settings.py registry/version.py "
     ),
-    (D, V, P, E): ("data/origins.py data/store.py "),
-    (V, P, T, E): (
-        "artifacts/features.py base/actor.py base/process.py data/ledger.py learning/settings.py "
-        "registry/answering.py registry/chain.py registry/client.py registry/connection.py registry/faults.py "
-        "registry/limits.py registry/memory.py registry/packaging.py registry/run.py registry/runs.py "
-        "registry/settings.py registry/transitions.py registry/version.py "
-    ),
+    (D, V, P, E): ("base/git.py base/words.py data/origins.py data/store.py "),
+    (V, P, T, E): ("learning/settings.py "),
     (D, V, P): ("data/labels.py "),
     (P, T, E): (
         "artifacts/dataset.py data/dataset.py judging/paired.py learning/backend.py learning/balance.py "
@@ -137,7 +134,7 @@ RERUNS = {
     (P, T): ("data/replay.py learning/freezing.py learning/ladder.py "),
     (T, E): ("judging/calibration.py judging/metrics.py learning/head.py "),
     (V, P): ("checking/settings.py "),
-    (D,): ("data/comparison.py data/inventory.py data/removals.py stages/detect.py "),
+    (D,): ("data/comparison.py data/inventory.py data/recollection.py data/removals.py stages/detect.py "),
     (E,): (
         "artifacts/evaluation.py judging/doubts.py judging/drops.py judging/gate.py judging/history.py "
         "judging/parts.py judging/predictions.py judging/selftest.py judging/slices.py judging/slicing.py "
@@ -160,16 +157,18 @@ RERUNS = {
         "checking/inspection.py checking/quarantine.py data/names.py showing/page.py stages/validate.py "
     ),
     (): (
-        "__main__.py artifacts/promotion.py artifacts/proof.py artifacts/snapshot.py base/project.py "
-        "commands/add.py commands/champion_at.py commands/checkpoints.py commands/explain.py commands/history.py "
-        "commands/merge.py commands/promote.py commands/reject.py commands/rollback.py commands/run.py "
-        "commands/trace.py commands/ui.py commands/verify.py commands/weights.py data/archives.py "
-        "data/conflicts.py data/exports.py data/layouts.py data/matching.py data/placing.py data/scan.py "
-        "data/tracking.py data/trigger.py data/versions.py data/worktree.py deciding.py images/traits.py "
-        "judging/kept.py learning/advice.py learning/architecture.py learning/fitting.py learning/torch_file.py "
-        "recipe.py registry/anchor.py registry/decisions.py registry/entry.py registry/promotion.py "
-        "registry/proof.py registry/served.py registry/setbacks.py registry/uses.py registry/verification.py "
-        "serving.py settings.py showing/card.py stages/promote.py stages/resolve.py "
+        "__main__.py artifacts/promotion.py artifacts/proof.py artifacts/snapshot.py base/actor.py "
+        "base/project.py commands/add.py commands/champion_at.py commands/checkpoints.py commands/explain.py "
+        "commands/gc.py commands/history.py commands/merge.py commands/promote.py commands/reject.py "
+        "commands/rollback.py commands/run.py commands/trace.py commands/ui.py commands/verify.py "
+        "commands/weights.py data/archives.py data/collection.py data/conflicts.py data/exports.py "
+        "data/layouts.py data/matching.py data/objects.py data/placing.py data/proof.py data/references.py "
+        "data/scan.py data/tracking.py data/trigger.py data/versions.py data/worktree.py deciding.py "
+        "images/traits.py judging/kept.py learning/advice.py learning/architecture.py learning/fitting.py "
+        "learning/torch_file.py recipe.py registry/anchor.py registry/answering.py registry/chain.py "
+        "registry/decisions.py registry/entry.py registry/promotion.py registry/proof.py registry/retention.py "
+        "registry/served.py registry/setbacks.py registry/survey.py registry/transitions.py registry/uses.py "
+        "registry/verification.py serving.py settings.py showing/card.py stages/promote.py stages/resolve.py "
     ),
 }
 """Which stages rerun when the code of a module changes."""
@@ -214,8 +213,8 @@ def test_a_comment_and_a_docstring_rerun_nothing(package: Path) -> None:
 
 KEYS: dict[str, tuple[str, ...]] = {
     "resolve": (),
-    "resolve.registered_model": (V, P, T, E),
-    "resolve.alias": (V, P, T, E),
+    "resolve.registered_model": (D, V, P, T, E),
+    "resolve.alias": (D, V, P, T, E),
     "resolve.after_removal": (V,),
     "detect": (D,),
     "validate": (V,),

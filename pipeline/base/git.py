@@ -4,13 +4,18 @@
 not here. All else is an error. Git's messages are in the user's language, so only exit codes are looked at.
 """
 
+import io
+import itertools
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pipeline.base.errors import GitError
 from pipeline.base.words import readable
+
+LOCK = "dvc.lock"
+"""Name of the file in which DVC keeps what stages made of what."""
 
 LONGEST = 400
 """Characters of what Git says that an error repeats."""
@@ -154,6 +159,96 @@ def oldest_change(paths: Sequence[str], since: str) -> int | None:
     return int(dates[-1]) if dates else None
 
 
+def pointers_at_tips() -> dict[str, str]:
+    """What DVC wrote into Git, at all places that a person can go back to without knowing the name of a commit.
+
+    These are the branches, tags and other refs, the checkouts of all worktrees, stashes, the index and a merge that has
+    not ended.
+
+    Returns:
+        Path in the repository by hash of the content: of pointers, and of each dvc.lock.
+    """
+    if says("rev-parse", "--git-dir") is None:
+        return {}
+    entries = (says("ls-files", "--stage", "--full-name", "-z", ":(top)") or "").split("\0")
+    found = {entry.split()[1]: entry.partition("\t")[2] for entry in entries if entry}
+    stashes = (says("for-each-ref", "refs/stash") and says("log", "-g", "--format=%H %P", "refs/stash")) or ""
+    commits = (says("rev-list", "--no-walk=unsorted", "--all") or "").split() if _has_commits() else []
+    for commit in dict.fromkeys([*commits, *stashes.split()]):
+        found |= _tree(commit)
+    return {name: path for name, path in found.items() if _is_dvcs(path)}
+
+
+def pointers_at(commit: str) -> dict[str, str]:
+    """The same of one commit; nothing where it is not here."""
+    return {name: path for name, path in _tree(commit).items() if _is_dvcs(path)} if knows(commit) else {}
+
+
+def pointers_ever() -> dict[str, str]:
+    """What DVC ever wrote into Git below this folder, as far as any commit that is here has it, abandoned ones too.
+
+    Returns:
+        Path, relative to this folder, by hash of the content: of pointers, and of each dvc.lock.
+    """
+    if says("rev-parse", "--git-dir") is None or not _has_commits():
+        return {}
+    what = (":(glob)**/*.dvc", f":(glob)**/{LOCK}")
+    everywhere = ("--all", "--reflog", "--full-history", "-m")
+    raw = ("--raw", "--no-renames", "--no-abbrev", "--relative", "-z", "--format=")
+    words = (says("log", *everywhere, *raw, "--", *what) or "").split("\0")
+    entries = ((facts.split()[3], path) for facts, path in itertools.pairwise(words) if facts.strip().startswith(":"))
+    return {name: path for name, path in entries if set(name) != {"0"}}
+
+
+def contents(names: Iterable[str]) -> dict[str, bytes]:
+    """The content of objects by their hash; of what is not here, as in a partial clone, none."""
+    done = _run(("cat-file", "--batch"), stdin="\n".join(names).encode())
+    if done is None:
+        return {}
+    if done.returncode:
+        raise _refusal(("cat-file",), done)
+    found, sink = {}, io.BytesIO(done.stdout)
+    for facts in iter(lambda: sink.readline().split(), []):
+        if facts[-1] != b"missing":
+            found[facts[0].decode()] = sink.read(int(facts[2]))
+            sink.read(1)  # a line end
+    return found
+
+
+def not_fetched() -> list[str]:
+    """Branches and tags of the repositories that this one is a clone of, whose commits are not here.
+
+    Raises:
+        GitError: one of them does not answer.
+    """
+    refs = [
+        (f"{remote}/{name.removeprefix('refs/heads/').removeprefix('refs/tags/')}", commit)
+        for remote in (says("remote") or "").split()
+        for commit, name in (
+            line.split("\t", 1) for line in (says("ls-remote", "--heads", "--tags", remote) or "").splitlines()
+        )
+    ]
+    asked = "\n".join(commit for _, commit in refs).encode()
+    done = _run(("cat-file", "--batch-check"), stdin=asked) if refs else None
+    said = done.stdout.decode().splitlines() if done else []
+    return [name for (name, _), line in zip(refs, said, strict=True) if line.endswith(" missing")]
+
+
+def _tree(commit: str) -> dict[str, str]:
+    """Path by hash, of all files of a commit."""
+    listed = (says("ls-tree", "-r", "-z", "--full-tree", commit) or "").split("\0")
+    return {entry.split()[2]: entry.partition("\t")[2] for entry in listed if entry}
+
+
+def _is_dvcs(path: str) -> bool:
+    return path.endswith(".dvc") or path.rpartition("/")[2] == LOCK
+
+
+def _has_commits() -> bool:
+    """Whether any ref names one; a branch without commits may stand beside others."""
+    return _head() is not None or bool(says("for-each-ref", "--count=1"))
+
+
 def knows(commit: str) -> bool:
     """Whether a commit is here; that of a version may be gone, after a rebase or in a shallow clone.
 
@@ -196,11 +291,13 @@ def _object(name: str) -> str | None:
     return done.stdout.decode().split()[-1]
 
 
-def _run(words: Sequence[str], at: Path | None = None) -> "subprocess.CompletedProcess[bytes] | None":
+def _run(
+    words: Sequence[str], at: Path | None = None, stdin: bytes | None = None
+) -> "subprocess.CompletedProcess[bytes] | None":
     """How a git command went; None outside Git."""
     command = ["git", *([] if any(word.startswith(":(") for word in words) else ["--literal-pathspecs"]), *words]
     try:
-        done = subprocess.run(command, capture_output=True, check=False, cwd=at)
+        done = subprocess.run(command, capture_output=True, check=False, cwd=at, input=stdin)
     except OSError as error:
         if not _is_inside(at):
             return None

@@ -8,6 +8,7 @@ from pipeline.base import project
 from pipeline.base.errors import RegistryError
 from pipeline.registry import verification
 from pipeline.registry.client import Registry
+from pipeline.registry.transitions import Transitions
 from pipeline.registry.version import Version
 from pipeline.settings import Params
 
@@ -30,7 +31,7 @@ def run(is_all: bool, params: Path) -> int:
     anything is wrong.
     """
     registry = Registry(parameters.load(params, Params).resolve)
-    transitions = registry.transitions
+    transitions = Transitions(registry)
     place, chain = transitions.place(), transitions.chain(is_fresh=True)
     story, versions = chain.of(registry.alias), registry.all()
     found = [

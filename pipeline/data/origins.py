@@ -8,7 +8,7 @@ goes.
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -84,6 +84,24 @@ class Origin:
             raise FileNotFoundError(one_line(error)) from None
         fs.get_file(path, target)
 
+    def has(self, digest: str, parts: Parts) -> bool:
+        """Whether an object is there; its bytes are not looked at.
+
+        Raises:
+            Exception: as in `get`.
+        """
+        from dvc_data.hashfile.hash_info import HashInfo
+        from dvc_data.index import DataIndexEntry
+
+        if self.storage is None:
+            return False
+        entry = DataIndexEntry((*self.storage.key, *parts), self.versions.get(parts), HashInfo("md5", digest))
+        try:
+            fs, path = self.storage.get(entry)
+        except ValueError:
+            return False
+        return bool(fs.exists(path))
+
 
 class Origins:
     """The origins of all batches of a DVC project. Safe to share between threads."""
@@ -137,6 +155,55 @@ class Origins:
                     return None
                 found.setdefault(origin.key, origin)
             return [*found.values()][turn], PurePosixPath(path).relative_to(batch).parts
+
+    def remote(self, name: str | None) -> Any:
+        """DVC's object database in a remote, in the default one if none is named; None where that keeps versions of
+        files, not objects by their hash.
+
+        Raises:
+            DataError: there is no such remote.
+        """
+        from dvc.exceptions import DvcException
+
+        try:
+            remote = self._repo.cloud.get_remote(name)
+        except DvcException as error:
+            raise DataError(
+                f"{one_line(error)}; expected a DVC remote; `dvc remote add --default NAME URL` makes one"
+            ) from None
+        return None if remote.fs.version_aware else remote.odb
+
+    @property
+    def remote_name(self) -> str | None:
+        """Of the default remote, if there is one."""
+        name = self._repo.config["core"].get("remote")
+        return None if name is None else str(name)
+
+    @property
+    def runs(self) -> Path | None:
+        """Folder of the run-cache; None where other projects may share it."""
+        folder = Path(self._repo.cache.legacy.path)
+        return folder / "runs" if folder == Path(self._top) / ".dvc/cache" else None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """No command of DVC's changes this project meanwhile.
+
+        Raises:
+            DataError: one is running.
+        """
+        from dvc.lock import LockError
+
+        try:
+            self._repo.lock.lock()
+        except LockError as error:
+            raise DataError(
+                f"DVC is at work here ({one_line(error)}); wait until it ends, then run this again"
+            ) from None
+        try:
+            yield
+        finally:
+            self._repo.lock.unlock()
 
     def push(self, digests: Iterable[str]) -> int:
         """Send objects of the cache to the default remote; gives how many it did not have.

@@ -1,6 +1,7 @@
 """Where images and listings come from by content hash: workspace, DVC cache, DVC remote."""
 
 import errno
+import itertools
 import json
 import os
 import re
@@ -83,6 +84,15 @@ class Store:
         self._cache: Any = None
         self._origins: Origins | None = None
         self._fetched = Fetched(0, 0)
+
+    @property
+    def origins(self) -> Origins:
+        """Where DVC has the objects of this project.
+
+        Raises:
+            DataError: this is no DVC project.
+        """
+        return self._open()
 
     @property
     def fetched(self) -> Fetched:
@@ -215,6 +225,27 @@ class Store:
 
         self._open()
         self._cache.add(str(path), localfs, digest, hardlink=True)
+
+    def is_elsewhere(self, digest: str, path: str) -> bool:
+        """Whether the workspace has an image, or a place that DVC would fetch it from, as what it was imported from.
+
+        Raises:
+            DataError: a place does not answer.
+        """
+        if files.md5_regular(f"{self._top}/{path}") == digest:
+            return True
+        try:
+            for turn in itertools.count():
+                place = self._open().at(digest, path, turn)
+                if place is None:
+                    break
+                if place[0].has(digest, place[1]):
+                    return True
+        except PipelineError:
+            raise
+        except Exception as error:  # noqa: BLE001 - each remote client has exceptions of its own
+            _refuse_silent([path], _Failure(Origin("a place that its pointer names", ""), error))
+        return False
 
     def push(self, digests: Iterable[str]) -> int:
         """Send objects of the cache to the default remote; gives how many it did not have.

@@ -12,14 +12,13 @@ from pipeline.artifacts.parent import Champion, Parent, Pin
 from pipeline.base import files
 from pipeline.base.errors import LostError, RegistryError, UnreadableError
 from pipeline.data import ledger
-from pipeline.registry import answering, limits
+from pipeline.registry import limits
 from pipeline.registry.connection import Connection, repeat, tracking_uri
 from pipeline.registry.faults import Cause
 from pipeline.registry.memory import Memory
 from pipeline.registry.run import WHOLE, Run
 from pipeline.registry.runs import Runs
 from pipeline.registry.settings import RegisteredModel
-from pipeline.registry.transitions import Transitions
 from pipeline.registry.version import PREFIX, Version
 
 if TYPE_CHECKING:
@@ -55,19 +54,13 @@ class Registry:
         self.alias = resolve.alias
         self.anchor_alias = resolve.anchor_alias
         self.challenger_alias = resolve.challenger_alias
-        self._model = resolve
         self.uri = tracking_uri()
-        self._connection = Connection(self.uri)
+        self.connection = Connection(self.uri)
         self._memory = Memory(memory, self.uri) if memory else None
 
     @property
     def _client(self) -> Any:
-        return self._connection.client
-
-    @cached_property
-    def transitions(self) -> Transitions:
-        """How the alias moves, and its history."""
-        return Transitions(self._connection, self._model, self._remembered, self.all)
+        return self.connection.client
 
     def champion(self) -> Version | None:
         """The version under the alias; None if the registry answers that there is none."""
@@ -78,22 +71,26 @@ class Registry:
         return self._under(self.anchor_alias)
 
     def _under(self, alias: str) -> Version | None:
+        number = self.aliases().get(alias)
+        return self.version(number) if number else None
+
+    def aliases(self) -> dict[str, int]:
+        """All aliases, each with the number of its version."""
+
         def ask() -> dict[str, str]:
             # A list that is empty is an answer; 'not found' may come from any web server.
             models = self._client.search_registered_models(f"name='{self.name}'")
             return dict(models[0].aliases) if models else {}
 
-        number = self._remembered(["aliases", self.name], ask).get(alias)
-        return self.version(int(number)) if number else None
+        return {alias: int(number) for alias, number in self.remembered(["aliases", self.name], ask).items()}
 
-    def past(self, number: int) -> Version | None:
-        """A version by its number, as far as the history knows it if it was deleted; None if nothing does."""
-        if found := self.find(number):
-            return found
-        event = self.transitions.story().last(number)
-        if event is None or not event.lineage:
-            return None
-        return Version(number, event.run_id, {f"{PREFIX}lineage": event.lineage, f"{PREFIX}sources": event.data})
+    def created(self, at_most: int) -> dict[int, float]:
+        """When each version was made, in seconds since 1970."""
+        with self.connection.reach():
+            versions = self._client.search_model_versions(
+                f"name='{self.name}'", order_by=["version_number DESC"], max_results=at_most
+            )
+            return {int(version.version): version.creation_timestamp / 1000 for version in versions}
 
     def of_key(self, run_key: str) -> Version | None:
         """The version of a run key; None if there is none.
@@ -111,17 +108,17 @@ class Registry:
         def ask() -> list[Any]:
             return _plain(self._client.get_model_version(self.name, str(number)))
 
-        return Version(*self._remembered(["version", self.name, number], ask))
+        return Version(*self.remembered(["version", self.name, number], ask))
 
     def find(self, number: int) -> Version | None:
         """A version by its number; None if the registry answers that there is none: people delete versions."""
         return next(iter(self._listed([f"version_number={number}"], 1)), None)
 
-    def _remembered(self, question: list[Any], ask: Callable[[], Any]) -> Any:
+    def remembered(self, question: list[Any], ask: Callable[[], Any]) -> Any:
         """The answer as a JSON value."""
 
         def reach() -> Any:
-            with self._connection.reach():
+            with self.connection.reach():
                 return ask()
 
         return self._memory.recall(question, reach) if self._memory else reach()
@@ -148,7 +145,7 @@ class Registry:
             )
             return [_plain(version) for version in versions]
 
-        return [Version(*fields) for fields in self._remembered(["all", conditions, at_most], ask)]
+        return [Version(*fields) for fields in self.remembered(["all", conditions, at_most], ask)]
 
     def lineage(self, version: Version, objects: Path) -> Lineage:
         """What a version was made from.
@@ -199,8 +196,8 @@ class Registry:
         """A run's artifact; None if the registry says that there is none."""
         with tempfile.TemporaryDirectory() as folder:
             try:
-                with self._connection.reach():
-                    path = self._connection.fluent.artifacts.download_artifacts(
+                with self.connection.reach():
+                    path = self.connection.fluent.artifacts.download_artifacts(
                         run_id=run_id, artifact_path=artifact, dst_path=folder, tracking_uri=self.uri
                     )
                     return Path(path).read_bytes()
@@ -212,7 +209,7 @@ class Registry:
 
     def _is_listed(self, run_id: str, artifact: str) -> bool:
         """Whether the registry says that a run has an artifact."""
-        with self._connection.reach():
+        with self.connection.reach():
             listed = self._client.list_artifacts(run_id, str(PurePosixPath(artifact).parent))
         return artifact in {one.path for one in listed}
 
@@ -240,24 +237,19 @@ class Registry:
     @cached_property
     def runs(self) -> Runs:
         """The runs of its cycles."""
-        return Runs(self._connection, self.name, self.of_key)
-
-    def served_files(self, version: Version, folder: Path) -> dict[str, str]:
-        """What MLflow would serve of a version, downloaded into an empty folder: SHA-256 by path."""
-        with self._connection.reach():
-            return answering.fetch(self.uri, self.name, version.number, str(folder))[1]
+        return Runs(self.connection, self.name, self.of_key)
 
     def drop_seconds(self, version: Version) -> None:
         """Delete versions of the same run key that came second, with their models; others may do the same."""
         seconds = [one.number for one in self.all(run_key=version.run_key) if not one.verdict]
         for number in (str(one) for one in seconds if one > version.number):
-            with self._connection.reach():
+            with self.connection.reach():
                 try:
                     model = self._client.get_model_version(self.name, number).model_id
                     self._client.delete_model_version(self.name, number)
                     if model:
                         self._client.delete_logged_model(model)
-                except self._connection.mlflow.exceptions.MlflowException as error:
+                except self.connection.mlflow.exceptions.MlflowException as error:
                     if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                         raise
 
@@ -275,13 +267,13 @@ class Registry:
         """
         if found := self.of_key(tags["run_key"]):
             return found
-        with self._connection.reach():
+        with self.connection.reach():
             if not self._client.search_registered_models(f"name='{self.name}'"):
                 try:
                     self._client.create_registered_model(
                         self.name, description="Kept up to date by Evergreen; see each version's description."
                     )
-                except self._connection.mlflow.exceptions.MlflowException as error:
+                except self.connection.mlflow.exceptions.MlflowException as error:
                     if error.error_code != "RESOURCE_ALREADY_EXISTS":
                         raise
             self._client.create_model_version(
@@ -304,7 +296,7 @@ class Registry:
     def annotate(self, number: int, tags: Mapping[str, str], describe: str | None = None) -> None:
         """Describe a version, then set tags (without their prefix), in this order."""
         version = str(number)
-        with self._connection.reach():
+        with self.connection.reach():
             if describe is not None:
                 shown = limits.cut(describe, limits.DESCRIPTION, WHOLE)
                 repeat(partial(self._client.update_model_version, self.name, version, shown))
@@ -313,12 +305,12 @@ class Registry:
 
     def description(self, number: int) -> str:
         """The card that is shown beside a version."""
-        with self._connection.reach():
+        with self.connection.reach():
             return self._client.get_model_version(self.name, str(number)).description or ""
 
     def move_anchor(self, number: int) -> None:
         """Set the anchor's alias."""
-        with self._connection.reach():
+        with self.connection.reach():
             self._client.set_registered_model_alias(self.name, self.anchor_alias, str(number))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pipeline.base.errors import RegistryError
 from pipeline.registry.chain import Event, Kind, Story
 from pipeline.registry.client import Registry
+from pipeline.registry.transitions import Transitions
 from pipeline.registry.version import Version, name
 
 Prove = Callable[[Version], None]
@@ -27,7 +28,7 @@ def promote(registry: Registry, version: Version, why: str, prove: Prove) -> Dec
     Raises:
         RegistryError: it cannot be, or the champion moved meanwhile.
     """
-    story = registry.transitions.settle(without_alias=True)
+    story = Transitions(registry).settle(without_alias=True)
     champion = registry.champion()
     if champion == version:
         raise RegistryError(f"v{version.number} is {registry.alias} already; expected another version; nothing to do")
@@ -42,7 +43,7 @@ def roll_back(registry: Registry, version: Version | None, why: str, prove: Prov
     Raises:
         RegistryError: there is nothing to go back to, or the champion moved meanwhile.
     """
-    story = registry.transitions.settle(without_alias=True)
+    story = Transitions(registry).settle(without_alias=True)
     champion = story.champion
     if champion is None:
         raise RegistryError(f"{registry.name} has no {registry.alias}; expected one to go back from; nothing to do")
@@ -66,29 +67,29 @@ def reject(registry: Registry, version: Version, why: str) -> Decided:
     Raises:
         RegistryError: it is the champion.
     """
-    story = registry.transitions.settle()
+    story = Transitions(registry).settle()
     if version.number == story.champion:
         raise RegistryError(
             f"v{version.number} is {registry.alias}; expected a version that is not; to take it back: `python -m "
             "pipeline rollback --why REASON`"
         )
-    event = registry.transitions.event("rejected", version, story.champion, why)
+    event = Transitions(registry).event("rejected", version, story.champion, why)
     return _written(registry, event)
 
 
 def _moved(registry: Registry, kind: Kind, version: Version, story: Story, why: str) -> Decided:
     """Move the alias from where it was seen."""
-    return _written(registry, registry.transitions.event(kind, version, story.champion, why))
+    return _written(registry, Transitions(registry).event(kind, version, story.champion, why))
 
 
 def _written(registry: Registry, event: Event) -> Decided:
-    if registry.transitions.append(event) is None:
-        now = registry.transitions.settle().champion
+    if Transitions(registry).append(event) is None:
+        now = Transitions(registry).settle().champion
         raise RegistryError(
             f"{registry.alias} moved from {_number(event.source)} to {_number(now)} meanwhile; expected it to stay "
             "while a person decides; nothing was changed; look at `python -m pipeline history`, then decide again"
         )
-    return Decided(registry.transitions.settle(), event)
+    return Decided(Transitions(registry).settle(), event)
 
 
 def _before(registry: Registry, story: Story, champion: int) -> Version:

@@ -12,6 +12,7 @@ from pipeline.registry import packaging
 from pipeline.registry.chain import Standing, Story
 from pipeline.registry.client import LINEAGE, Registry, again
 from pipeline.registry.run import Run
+from pipeline.registry.transitions import Transitions
 from pipeline.registry.version import FORMAT, Version
 
 
@@ -164,7 +165,7 @@ def carry_out(
         automatic: whether the verdict moves the alias, or a person does.
         prove: lets the version answer from the registry before anything is made of it, or raises an error.
     """
-    transitions = registry.transitions
+    transitions = Transitions(registry)
     story = transitions.settle()
     number = version.number
     is_open = number not in story.champions and not story.declined(number) and not story.is_waiting(number)

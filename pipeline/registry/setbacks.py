@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pipeline.artifacts.lineage import Lineage
 from pipeline.artifacts.sources import Source
 from pipeline.registry.chain import Event, Story
-from pipeline.registry.client import Registry
 from pipeline.registry.version import Version
 
 LATEST = 5
@@ -47,23 +46,26 @@ class Setback:
 
 
 def left(
-    registry: Registry, story: Story, batches: Sequence[Source], lineage: Callable[[Version], Lineage]
+    past: Callable[[int], Version | None],
+    story: Story,
+    batches: Sequence[Source],
+    lineage: Callable[[Version], Lineage],
 ) -> list[Setback]:
     """Batches that came with versions from which people went back, and that are among these.
 
     Args:
-        registry: has the versions.
+        past: gives a version, also one that was deleted since.
         story: of the champion's alias.
         batches: that are in the data.
         lineage: of a version.
     """
-    champion = registry.past(story.champion) if story.champion else None
+    champion = past(story.champion) if story.champion else None
     if champion is None or not story.setbacks:
         return []
     known = lineage(champion)
     found: dict[str, Setback] = {}
     for number, event in list(_declined(story))[-LATEST:]:
-        version = registry.past(number)
+        version = past(number)
         came = set(lineage(version).sources) - set(known.sources) if version and version.lineage_digest else set()
         for source in sorted(came & set(batches)):
             is_changed = source.path in {one.path for one in known.sources}

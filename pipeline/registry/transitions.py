@@ -10,7 +10,7 @@ import contextlib
 import random
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,8 +19,7 @@ from pipeline.base import actor
 from pipeline.base.errors import RegistryError
 from pipeline.registry import connection, limits
 from pipeline.registry.chain import MOVES, Chain, Entry, Event, Kind, Story
-from pipeline.registry.connection import Connection
-from pipeline.registry.settings import RegisteredModel
+from pipeline.registry.client import Registry
 from pipeline.registry.version import PREFIX, Version
 
 EVENT = f"{PREFIX}event"
@@ -85,28 +84,14 @@ class Moving:
 class Transitions:
     """The history of one alias of a registered model, and the alias."""
 
-    def __init__(
-        self,
-        reached: Connection,
-        model: RegisteredModel,
-        recall: Callable[[list[Any], Callable[[], Any]], Any],
-        listed: Callable[[], Sequence[Version]],
-    ) -> None:
-        """See the module.
-
-        Args:
-            reached: MLflow.
-            model: whose champion.
-            recall: gives the answer to a question (see `registry.memory.Memory.recall`).
-            listed: gives all versions, newest first.
-        """
-        self.history = f"{model.registered_model}-history"
-        self._connection = reached
-        self._name = model.registered_model
-        self._alias = model.alias
-        self._challenger_alias = model.challenger_alias
-        self._recall = recall
-        self._listed = listed
+    def __init__(self, registry: Registry) -> None:
+        """The history of the champion's alias of a registry."""
+        self.history = f"{registry.name}-history"
+        self._registry = registry
+        self._connection = registry.connection
+        self._name = registry.name
+        self._alias = registry.alias
+        self._challenger_alias = registry.challenger_alias
         self._chain = Chain()
         self._read_to = 0
 
@@ -146,7 +131,7 @@ class Transitions:
                 if not token:
                     return found
 
-        answer = self._recall(["events", self.history, after], ask)
+        answer = self._registry.remembered(["events", self.history, after], ask)
         return [Entry(number, _read(text)) for number, text in answer]
 
     def place(self) -> Place:
@@ -157,7 +142,7 @@ class Transitions:
             return [dict(models[0].aliases), dict(models[0].tags or {})] if models else [{}, {}]
 
         # MLflow gives numbers from its databases, texts from its servers.
-        aliases, tags = self._recall(["place", self._name], ask)
+        aliases, tags = self._registry.remembered(["place", self._name], ask)
         moving = {key: value for key, value in tags.items() if key.startswith(f"{MOVING}.{self._alias}.")}
         return Place(
             version=_number(aliases.get(self._alias)),
@@ -165,6 +150,15 @@ class Transitions:
             settled=_number(tags.get(f"{SETTLED}.{self._alias}")) or 0,
             moving={key: Moving(int(value.split(" ")[0]), value.split(" ")[-1]) for key, value in moving.items()},
         )
+
+    def past(self, number: int) -> Version | None:
+        """A version by its number, as far as the history knows it if it was deleted; None if nothing does."""
+        if found := self._registry.find(number):
+            return found
+        event = self.story().last(number)
+        if event is None or not event.lineage:
+            return None
+        return Version(number, event.run_id, {f"{PREFIX}lineage": event.lineage, f"{PREFIX}sources": event.data})
 
     def append(self, event: Event) -> Event | None:
         """Add an event, if the champion is the one that it names; the same key is never added twice.
@@ -340,7 +334,7 @@ class Transitions:
 
     def _reviewed(self) -> None:
         """Write down what people decided by a tag on a version that waits: it was proven before it began to wait."""
-        for version in self._listed():
+        for version in self._registry.all():
             if not version.review or not self.story().is_waiting(version.number):
                 continue
             is_approved = version.review == APPROVED
@@ -353,7 +347,7 @@ class Transitions:
         """Take over the champions of before there was a history."""
         if story.champion == version:
             return
-        before = [one.number for one in reversed(self._listed()) if one.promoted and one.number != version]
+        before = [one.number for one in reversed(self._registry.all()) if one.promoted and one.number != version]
         source = story.champion
         for number in [one for one in before if one not in story.champions] + [version]:
             why = "it was champion before there was a history"
@@ -364,13 +358,13 @@ class Transitions:
 
     def _of(self, number: int) -> Version:
         """A version by its number."""
-        found = next((one for one in self._listed() if one.number == number), None)
+        found = next((one for one in self._registry.all() if one.number == number), None)
         return found or Version(number, "", {})
 
     def _refuse_gone(self, place: Place) -> None:
         """Refuse to go on without an alias, if there was one: 'no champion' would begin anew."""
         chain = self.chain()
-        story, versions = chain.of(self._alias), self._listed()
+        story, versions = chain.of(self._alias), self._registry.all()
         last = story.champion
         if last is None:
             past = [one.number for one in versions if one.promoted or one.champion]

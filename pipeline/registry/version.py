@@ -134,7 +134,7 @@ class Version:
     @property
     def is_whole(self) -> bool:
         """Whether Evergreen registered it to the end: the tag sources comes last."""
-        return bool(self._tag("sources"))
+        return bool(self.sources)
 
 
 def name(version: Version | None) -> str:

@@ -1,5 +1,6 @@
 """Find what is new: compare the data now with the data that the parent was trained on."""
 
+from functools import partial
 from pathlib import Path
 
 from pipeline.artifacts.changes import Changes
@@ -9,24 +10,30 @@ from pipeline.base import files, params
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
 from pipeline.data import removals
-from pipeline.data.inventory import Inventory
+from pipeline.data.inventory import REMEMBERED, Inventory
 from pipeline.data.settings import Detect
 from pipeline.data.store import Store
+from pipeline.registry.client import Registry
+from pipeline.registry.settings import RegisteredModel
 
 
 class Settings(Excerpt):
     """What detect reads of params.yaml."""
 
+    resolve: RegisteredModel
+    """Only the parent's ledger is asked for, where a listing of its data is nowhere any more."""
     detect: Detect
 
 
 def run(paths: Paths) -> None:
     """List the images added, removed, relabelled and renamed since the parent; no image is opened."""
-    detect = params.load(paths.params, Settings).detect
+    settings = params.load(paths.params, Settings)
+    detect = settings.detect
     batches, parent = Sources.read(paths.sources).sources, Parent.read(paths.parent)
 
     inventory = Inventory(Store(Path()), paths.images, detect.ignore, paths.scratch)
-    comparison = inventory.since(parent.lineage, batches)
+    recall = partial(Registry(settings.resolve).pinned_ledger, parent.pin, paths.scratch / "objects", REMEMBERED)
+    comparison = inventory.since(parent.lineage, batches, recall)
     removals.refuse_many(comparison.delta, parent.lineage.label_counts if parent.lineage else {}, detect)
 
     changes = comparison.delta.changes(comparison.warnings)

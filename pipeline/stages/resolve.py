@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from pipeline.base import code, files, git, params
 from pipeline.base.errors import RegistryError
 from pipeline.base.paths import Paths
 from pipeline.data import conflicts, labels, sources, trigger, worktree
-from pipeline.data.inventory import Inventory
+from pipeline.data.inventory import REMEMBERED, Inventory
 from pipeline.data.store import Store
 from pipeline.data.trigger import Change
 from pipeline.learning import pretrained
@@ -32,6 +33,7 @@ from pipeline.registry import anchor, promotion
 from pipeline.registry.chain import Story
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import shown
+from pipeline.registry.transitions import Transitions
 from pipeline.registry.version import FORMAT, Version, name
 from pipeline.settings import Params
 from pipeline.showing.card import with_outcome
@@ -102,7 +104,7 @@ class _World:
         for warning in [*conflicts.warnings(batches), *found]:
             print(f"resolve: warning: {warning}")
         registry = Registry(settings.resolve, paths.scratch / "registry.json")
-        story = registry.transitions.settle()
+        story = Transitions(registry).settle()
         promotion.record(registry, story, with_outcome)
         return cls(settings, paths, store, registry, story, batches)
 
@@ -121,12 +123,13 @@ class _World:
 
     def past(self, number: int | None) -> Version | None:
         """A version by its number, also one that people deleted since; None if nothing tells of it any more."""
-        return None if number is None else self.registry.past(number)
+        return None if number is None else Transitions(self.registry).past(number)
 
-    def delta(self, lineage: Lineage, batches: tuple[Source, ...]) -> "Delta":
+    def delta(self, version: Version, batches: tuple[Source, ...]) -> "Delta":
         """What differs between a version's data, its labels as they are called today, and some batches."""
         inventory = Inventory(self.store, self.paths.images, self.settings.detect.ignore, self.paths.scratch)
-        return inventory.since(lineage, batches).delta
+        recall = partial(self.registry.pinned_ledger, _pin(self, version), self.objects, REMEMBERED)
+        return inventory.since(self.today(self.lineage(version)), batches, recall).delta
 
 
 @dataclass(frozen=True)
@@ -197,12 +200,12 @@ def _due(here: _World) -> tuple[Source, ...]:
     if last is None:
         return here.batches
     lineage = here.today(here.lineage(last))
-    if here.delta(lineage, here.batches).rows.is_empty():
+    if here.delta(last, here.batches).rows.is_empty():
         print("resolve: files in the batches changed, their images and labels did not")
         return lineage.sources
     if rule.start_at == 1:
         return here.batches
-    change = _change(here, lineage)
+    change = _change(here, last)
     why = trigger.reason(change, rule)
     if why is None:
         print(f"resolve: {trigger.waiting(change, rule)}")
@@ -211,9 +214,9 @@ def _due(here: _World) -> tuple[Source, ...]:
     return here.batches
 
 
-def _change(here: _World, lineage: Lineage) -> Change:
+def _change(here: _World, last: Version) -> Change:
     """What changed since the last cycle."""
-    delta = here.delta(lineage, here.batches)
+    lineage, delta = here.today(here.lineage(last)), here.delta(last, here.batches)
     labels_now = {label for label in delta.arrived["label"] if label}
     known = sources.pointers(here.paths.images)
     changed = [source.path for source in set(here.batches) ^ set(lineage.sources)]
@@ -256,7 +259,7 @@ def _clean(here: _World, start: Version, batches: tuple[Source, ...]) -> Version
     """The newest champion, up to `start`, that never learned from an image that is gone now; None if there is none."""
     from pipeline.registry import uses
 
-    removed = set(here.delta(here.today(here.lineage(start)), batches).removed["digest"])
+    removed = set(here.delta(start, batches).removed["digest"])
     if not removed:
         return start
     clean, versions = None, uses.of(here.registry, removed, here.objects)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +22,8 @@ from pipeline.base.errors import DataError
 from pipeline.data import ledger, splits
 from pipeline.data.comparison import NUM_KEPT
 from pipeline.data.delta import Delta
-from pipeline.data.inventory import Inventory
-from pipeline.data.store import Store
+from pipeline.data.inventory import REMEMBERED, Inventory, Recall
+from pipeline.data.store import NowhereError, Store
 
 IMAGES = Path("data/images")
 
@@ -348,6 +348,86 @@ def test_the_state_of_a_version_is_what_now_is_compared_with(inventory, tmp_path
     assert kinds(inventory.since(None, [now])) == [("added", "monday/cat/2.png")]
 
 
+class Collected(Store):
+    """Lost the listings of some batches to `dvc gc`, but for those that are of today."""
+
+    def __init__(self, root: Path, names: Collection[str]) -> None:
+        super().__init__(root)
+        self.names = [f"data/images/{name}" for name in names]
+        self.today: list[Source] = []
+
+    def listing(self, source: Source) -> pl.DataFrame:
+        if source.path in self.names and source not in self.today:
+            raise NowhereError("gone")
+        return super().listing(source)
+
+
+def remembered(*images: tuple[str, str, str]) -> Recall:
+    """A ledger of images, each with content, label and path below the images."""
+    rows = [(md5(content.encode()), label, f"data/images/{path}", False) for content, label, path in images]
+    return lambda: pl.DataFrame(rows, schema=list(REMEMBERED), orient="row")
+
+
+def test_the_ledger_stands_in_for_a_listing_that_is_nowhere(tmp_path):
+    monday = batch(tmp_path, "monday", {"cat/1.png": b"1", "dog/9.png": b"9"})
+    before = batch(tmp_path, "friday", {"cat/1.png": b"1", "cat/2.png": b"2", "cat/3.png": b"3", "cat/4.png": b"4"})
+    now = batch(tmp_path, "friday", {"cat/1.png": b"1", "dog/2.png": b"2", "cat/33.png": b"3", "cat/5.png": b"5"})
+    store = Collected(tmp_path, ["friday"])
+    store.today = [monday, now]
+    recall = remembered(
+        *(("1", "cat", "monday/cat/1.png"), ("9", "dog", "monday/dog/9.png")),
+        *((number, "cat", f"friday/cat/{number}.png") for number in "234"),
+    )
+    whole = Inventory(Store(tmp_path), IMAGES, ()).between([monday, before], [monday, now], [])
+    told = Inventory(store, IMAGES, (), tmp_path / "scratch").between([monday, before], [monday, now], [], recall)
+    assert (
+        kinds(told)
+        == kinds(whole)
+        == [
+            ("added", "friday/cat/5.png"),
+            ("relabelled", "friday/dog/2.png"),
+            ("removed", "friday/cat/4.png"),
+            ("renamed", "friday/cat/33.png"),
+        ]
+    )
+    assert told.opened == 2
+    assert told.warnings == (
+        "what data/images/friday held at the last version is listed nowhere any more (was it deleted by `dvc gc`?), so "
+        "the ledger tells what is new; it does not know where copies lay: one of a known image counts as known",
+    )
+    store.today = [monday, before, now]
+    later = Inventory(store, IMAGES, (), tmp_path / "scratch").between([monday, before], [monday, now], [], recall)
+    assert later.warnings == (), "a listing that comes back tells more"
+
+
+def test_a_batch_that_was_moved_before_its_listing_was_lost_is_still_known(tmp_path):
+    """The ledger has the paths from before: a batch that only moves is not opened."""
+    before = batch(tmp_path, "2026/friday", {"cat/1.png": b"1", "cat/2.png": b"2"})
+    now = batch(tmp_path, "2026/friday", {"cat/1.png": b"1", "cat/3.png": b"3"})
+    store = Collected(tmp_path, ["2026/friday"])
+    store.today = [now]
+    recall = remembered(("1", "cat", "friday/cat/1.png"), ("2", "cat", "friday/cat/2.png"))
+    told = Inventory(store, IMAGES, ()).between([before], [now], [], recall)
+    assert kinds(told) == [
+        ("added", "2026/friday/cat/3.png"),
+        ("removed", "friday/cat/2.png"),
+        ("renamed", "2026/friday/cat/1.png"),
+    ]
+
+
+def test_without_a_ledger_a_listing_that_is_nowhere_is_an_error_and_so_is_one_of_now(tmp_path):
+    before, now = (batch(tmp_path, "friday", {f"cat/{number}.png": b"1"}) for number in "12")
+    store = Collected(tmp_path, ["friday"])
+    store.today = [now]
+    for inventory in (Inventory(store, IMAGES, ()), Inventory(store, IMAGES, (), tmp_path / "scratch")):
+        with pytest.raises(NowhereError):
+            inventory.between([before], [now], [])
+    store.today = [before]
+    for inventory in (Inventory(store, IMAGES, ()), Inventory(store, IMAGES, (), tmp_path / "scratch")):
+        with pytest.raises(NowhereError):
+            inventory.between([before], [now], [], remembered())
+
+
 PLACES = st.dictionaries(st.sampled_from("0123456789"), st.sets(st.sampled_from(["m", "t", "w"]), min_size=1))
 STATE = st.tuples(PLACES, st.tuples(*[st.sampled_from(["cat", "dog"])] * 10), st.sets(st.sampled_from("0123456789")))
 """The batches that hold each image, each image's label, and the images that validation would refuse."""
@@ -359,11 +439,12 @@ def hash_words(changes: Delta) -> Delta:
 
 @pytest.mark.parametrize("by_csv", [False, True], ids=["folders", "labels.csv"])
 @examples(80)
-@hypothesis.given(states=st.lists(STATE, min_size=2, max_size=4))
-def test_over_any_cycles_the_ledger_holds_what_the_data_holds(tmp_path_factory, by_csv, states):
-    """Copies over batches, removals, labels that change, images set aside and tried again."""
+@hypothesis.given(states=st.lists(STATE, min_size=2, max_size=4), lost=st.sets(st.sampled_from("mtw")))
+def test_over_any_cycles_the_ledger_holds_what_the_data_holds(tmp_path_factory, by_csv, states, lost):
+    """Copies over batches, removals, labels that change, images set aside and tried again, listings that get lost."""
     root = tmp_path_factory.mktemp("cycles")
-    inventory = Inventory(Store(root), IMAGES, ())
+    store = Collected(root, lost)
+    inventory = Inventory(store, IMAGES, ())
     before, aside, rows, expected = [], [], ledger.empty(), set()
     for number, (places, told, refused) in enumerate(states):
         now = []
@@ -375,7 +456,8 @@ def test_over_any_cycles_the_ledger_holds_what_the_data_holds(tmp_path_factory, 
             elif held:
                 files = {f"{label}/{image}": image.encode() for image, label in held.items()}
                 now.append(batch(root, name, files))
-        changes = inventory.between(before, now, aside).delta
+        store.today = now
+        changes = inventory.between(before, now, aside, lambda rows=rows: rows).delta
         bad = [md5(image.encode()) for image in refused]
         # What the ledger has is not judged again; copies of it pass as it did.
         judged = changes.new.join(ledger.present(rows), on="digest", how="anti")

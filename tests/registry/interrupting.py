@@ -40,6 +40,6 @@ class Interrupted:
 
 def interrupt(reg: Registry, at: int, is_after: bool) -> Interrupted:
     """Let a registry be killed at its n-th call that writes."""
-    found = Interrupted(reg._connection.client, at, is_after)
-    reg._connection.__dict__["client"] = found
+    found = Interrupted(reg.connection.client, at, is_after)
+    reg.connection.__dict__["client"] = found
     return found

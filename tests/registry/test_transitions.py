@@ -13,7 +13,7 @@ from pipeline.base.errors import RegistryError
 from pipeline.registry import transitions
 from pipeline.registry.chain import Story
 from pipeline.registry.client import Registry
-from pipeline.registry.transitions import MOVING, SETTLED
+from pipeline.registry.transitions import MOVING, SETTLED, Transitions
 from pipeline.settings import Params
 
 Fresh = Callable[[], Registry]
@@ -38,8 +38,8 @@ def reg(fresh: Fresh) -> Registry:
 
 
 def promote(reg: Registry, number: int, source: int | None, **more: str) -> bool:
-    done = reg.transitions.append(event(reg, number, source, **more))
-    reg.transitions.settle()
+    done = Transitions(reg).append(event(reg, number, source, **more))
+    Transitions(reg).settle()
     return done is not None
 
 
@@ -56,7 +56,7 @@ def test_a_move_is_an_event_and_then_an_alias(reg, fresh):
     assert promote(reg, 1, None)
     assert promote(reg, 3, 1)
     assert champion(fresh()) == 3
-    told = [(one.kind, one.source, one.version, one.data) for one in fresh().transitions.chain()]
+    told = [(one.kind, one.source, one.version, one.data) for one in Transitions(fresh()).chain()]
     assert told == [("promoted", None, 1, "data-a"), ("promoted", 1, 3, "data-c")]
     assert tags(reg) == {f"{SETTLED}.champion": "2"}
 
@@ -71,9 +71,9 @@ def test_the_alias_moves_only_from_the_version_that_was_judged_against(reg, fres
 def test_a_key_is_done_once_even_after_a_person_went_back(reg, fresh):
     promote(reg, 1, None)
     assert promote(reg, 2, 1, key="once")
-    back = reg.transitions.event("rolled back", reg.version(1), 2, "it was worse")
-    assert reg.transitions.append(back)
-    reg.transitions.settle()
+    back = Transitions(reg).event("rolled back", reg.version(1), 2, "it was worse")
+    assert Transitions(reg).append(back)
+    Transitions(reg).settle()
     assert promote(fresh(), 2, 1, key="once"), "it was done, before"
     assert champion(fresh()) == 1
 
@@ -92,7 +92,7 @@ def test_many_at_once_and_one_wins(reg, fresh):
     for one in threads:
         one.join()
     assert sum(won.values()) == 1
-    chain = fresh().transitions.chain()
+    chain = Transitions(fresh()).chain()
     assert len(chain.entries) == 2
     assert champion(fresh()) == chain.of("champion").champion
     assert set(tags(reg)) == {f"{SETTLED}.champion"}
@@ -113,7 +113,7 @@ def test_a_kill_at_any_call_leaves_what_a_rerun_completes(reg, fresh, is_after):
         else:
             break
         assert promote(fresh(), number, source, key=str(at)), calls.calls
-        story = fresh().transitions.story()
+        story = Transitions(fresh()).story()
         assert champion(fresh()) == number == story.champion, calls.calls
         assert {one.kind for one in story.events} == {"promoted"}, f"no move of a person: {calls.calls}"
         assert len(story.events) == at + 1
@@ -129,9 +129,9 @@ def test_a_slow_process_that_sets_an_old_champion_late_is_no_person(reg, fresh):
     slow = fresh()
     slow._client.set_registered_model_tag(reg.name, f"{MOVING}.champion.abc", "1 2999-01-01T00:00:00+00:00")
     slow._client.set_registered_model_alias(reg.name, "champion", "1")
-    fresh().transitions.settle()
+    Transitions(fresh()).settle()
     assert champion(fresh()) == 2
-    assert [one.kind for one in fresh().transitions.chain()] == ["promoted", "promoted"]
+    assert [one.kind for one in Transitions(fresh()).chain()] == ["promoted", "promoted"]
 
 
 def test_a_tag_of_a_process_that_is_long_dead_is_taken_away(reg):
@@ -146,10 +146,10 @@ def test_a_person_who_moves_the_alias_is_noticed(reg, fresh, number):
     promote(reg, 1, None)
     promote(reg, 2, 1)
     reg._client.set_registered_model_alias(reg.name, "champion", str(number))
-    story = fresh().transitions.settle()
+    story = Transitions(fresh()).settle()
     assert champion(fresh()) == story.champion == number
     assert (story.events[-1].kind, story.events[-1].source, story.events[-1].who) == ("moved", 2, transitions.SOMEONE)
-    assert len(fresh().transitions.settle().events) == 3, "it is written down once"
+    assert len(Transitions(fresh()).settle().events) == 3, "it is written down once"
     assert story.standing(2) == ("rolled back" if number == 1 else "was champion")
 
 
@@ -157,27 +157,27 @@ def test_a_person_who_moves_the_alias_while_the_pipeline_promotes_is_not_overrul
     """After the event, before the alias: what the person says is the last word."""
     promote(reg, 1, None)
     late = fresh()
-    assert late.transitions.append(event(late, 2, 1))
+    assert Transitions(late).append(event(late, 2, 1))
     reg._client.set_registered_model_alias(reg.name, "champion", "3")
-    late.transitions.settle()
+    Transitions(late).settle()
     assert champion(fresh()) == 3
-    assert [one.kind for one in fresh().transitions.chain()] == ["promoted", "promoted", "moved"]
+    assert [one.kind for one in Transitions(fresh()).chain()] == ["promoted", "promoted", "moved"]
 
 
 def test_champions_of_before_there_was_a_history_are_taken_over(reg, fresh):
     for number in (1, 2):
         reg.annotate(number, {"promoted": "true"})
     reg._client.set_registered_model_alias(reg.name, "champion", "3")
-    story = fresh().transitions.settle()
+    story = Transitions(fresh()).settle()
     assert [(one.kind, one.version, one.source) for one in story.events] == [
         ("began", 1, None),
         ("began", 2, 1),
         ("began", 3, 2),
     ]
-    assert len(fresh().transitions.settle().events) == 3
+    assert len(Transitions(fresh()).settle().events) == 3
     deleted = fresh()
     deleted._client.delete_model_version(reg.name, "1")
-    past = fresh().past(1)
+    past = Transitions(fresh()).past(1)
     assert past is not None
     assert (past.run_id, past.lineage_digest, past.sources) == (
         reg.version(2).run_id[:0] + story.events[0].run_id,
@@ -188,7 +188,7 @@ def test_champions_of_before_there_was_a_history_are_taken_over(reg, fresh):
 
 @pytest.mark.usefixtures("reg")
 def test_without_any_promotion_there_is_no_history_and_no_error(fresh):
-    assert fresh().transitions.settle() == Story(())
+    assert Transitions(fresh()).settle() == Story(())
 
 
 def test_an_alias_that_is_gone_is_an_error_that_names_the_verb(reg, fresh):
@@ -201,39 +201,39 @@ def test_an_alias_that_is_gone_is_an_error_that_names_the_verb(reg, fresh):
         r"are: v3, v2, v1\); to begin anew on purpose, choose another resolve.registered_model"
     )
     with pytest.raises(RegistryError, match=named):
-        fresh().transitions.settle()
+        Transitions(fresh()).settle()
     reg._client.delete_model_version(reg.name, "2")
     with pytest.raises(RegistryError, match=r"v2, the champion, was deleted; .*promote 1 --why .*there are: v3, v1\)"):
-        fresh().transitions.settle()
+        Transitions(fresh()).settle()
     helped = fresh()
-    assert helped.transitions.settle(without_alias=True).champion == 2
-    assert helped.transitions.append(event(helped, 1, 2))
-    assert helped.transitions.settle().champion == champion(fresh()) == 1
+    assert Transitions(helped).settle(without_alias=True).champion == 2
+    assert Transitions(helped).append(event(helped, 1, 2))
+    assert Transitions(helped).settle().champion == champion(fresh()) == 1
 
 
 def test_an_alias_that_is_gone_is_an_error_in_a_registry_without_history_too(reg, fresh):
     reg.annotate(2, {"promoted": "true"})
     with pytest.raises(RegistryError, match=r"alias champion of evergreen is gone: it named v2 last"):
-        fresh().transitions.settle()
+        Transitions(fresh()).settle()
 
 
 def test_another_alias_of_the_same_model_begins_without_an_error(reg, settings, fresh):
     promote(reg, 1, None)
     other = Registry(settings.resolve.model_copy(update={"alias": "staging"}))
-    assert other.transitions.settle() == Story(())
+    assert Transitions(other).settle() == Story(())
     assert promote(other, 2, None)
     assert (champion(other), champion(fresh())) == (2, 1)
 
 
 def test_a_version_that_waits_gets_an_alias_until_a_person_decides(reg, fresh):
     promote(reg, 1, None)
-    waits = reg.transitions.event("nominated", reg.version(2), 1, "better")
-    assert reg.transitions.append(waits)
-    reg.transitions.settle()
+    waits = Transitions(reg).event("nominated", reg.version(2), 1, "better")
+    assert Transitions(reg).append(waits)
+    Transitions(reg).settle()
     aliases = reg._client.get_registered_model(reg.name).aliases
     assert {name: int(number) for name, number in aliases.items()} == {"champion": 1, "challenger": 2}
-    assert fresh().transitions.append(reg.transitions.event("rejected", reg.version(2), 1, "no"))
-    fresh().transitions.settle()
+    assert Transitions(fresh()).append(Transitions(reg).event("rejected", reg.version(2), 1, "no"))
+    Transitions(fresh()).settle()
     assert set(reg._client.get_registered_model(reg.name).aliases) == {"champion"}
 
 
@@ -243,13 +243,13 @@ def test_a_version_that_waits_gets_an_alias_until_a_person_decides(reg, fresh):
 )
 def test_a_person_may_decide_by_a_tag(reg, fresh, said, kind, now):
     promote(reg, 1, None)
-    assert reg.transitions.append(reg.transitions.event("nominated", reg.version(2), 1, "better"))
+    assert Transitions(reg).append(Transitions(reg).event("nominated", reg.version(2), 1, "better"))
     reg.annotate(2, {"review": said, "why": "I looked at it"})
     reg.annotate(3, {"review": "approved"})  # does not wait: nobody proved it
-    story = fresh().transitions.settle()
+    story = Transitions(fresh()).settle()
     assert (story.events[-1].kind, story.events[-1].why) == (kind, "I looked at it")
     assert champion(fresh()) == story.champion == now
-    assert len(fresh().transitions.settle().events) == 3
+    assert len(Transitions(fresh()).settle().events) == 3
 
 
 def test_a_lost_answer_does_not_write_an_event_twice(reg, fresh, monkeypatch):
@@ -265,7 +265,7 @@ def test_a_lost_answer_does_not_write_an_event_twice(reg, fresh, monkeypatch):
 
     monkeypatch.setattr(reg._client, "create_model_version", lost)
     assert promote(reg, 2, 1)
-    assert len(fresh().transitions.chain().entries) == 2
+    assert len(Transitions(fresh()).chain().entries) == 2
     assert champion(fresh()) == 2
 
 
@@ -284,19 +284,19 @@ def test_a_history_that_cannot_be_written_moves_nothing(reg, fresh, monkeypatch)
 def test_others_that_are_always_first_are_told(reg, monkeypatch):
     promote(reg, 1, None)
     monkeypatch.setattr(transitions, "ATTEMPTS", 2)
-    monkeypatch.setattr(type(reg.transitions), "_write", lambda *_: 99)
-    monkeypatch.setattr(type(reg.transitions), "_drop", lambda *_: None)
+    monkeypatch.setattr(type(Transitions(reg)), "_write", lambda *_: 99)
+    monkeypatch.setattr(type(Transitions(reg)), "_drop", lambda *_: None)
     with pytest.raises(
         RegistryError, match=r"2 times others wrote into evergreen-history first; .*the alias was not moved"
     ):
-        reg.transitions.append(event(reg, 2, 1))
+        Transitions(reg).append(event(reg, 2, 1))
 
 
 def test_a_no_op_reads_only(reg, fresh):
     promote(reg, 1, None)
     looking = fresh()
     calls = interrupt(looking, 1, is_after=False)
-    looking.transitions.settle()
+    Transitions(looking).settle()
     assert calls.calls == []
 
 

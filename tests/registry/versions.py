@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pipeline.registry.chain import Event
 from pipeline.registry.client import Registry
+from pipeline.registry.transitions import Transitions
 from pipeline.registry.version import Version
 
 
@@ -15,11 +16,11 @@ def register(reg: Registry, key: str, scratch: Path = Path("data/scratch"), **ta
 
 def event(reg: Registry, number: int, source: int | None, **more: str) -> Event:
     """A version becomes champion."""
-    return reg.transitions.event("promoted", reg.version(number), source, "it is better", **more)
+    return Transitions(reg).event("promoted", reg.version(number), source, "it is better", **more)
 
 
 def promote(reg: Registry, number: int) -> None:
     """Move the alias from where it is."""
     champion = reg.champion()
-    assert reg.transitions.append(event(reg, number, champion.number if champion else None))
-    reg.transitions.settle()
+    assert Transitions(reg).append(event(reg, number, champion.number if champion else None))
+    Transitions(reg).settle()
