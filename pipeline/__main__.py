@@ -16,7 +16,7 @@ from pipeline.base.errors import PipelineError
 from pipeline.base.paths import Paths
 
 STAGES = ("resolve", "detect", "validate", "prepare", "train", "evaluate", "promote")
-COMMANDS = ("add", "checkpoints", "explain", "merge", "run", "trace", "ui", "weights")
+COMMANDS = ("add", "checkpoints", "explain", "export", "merge", "predict", "run", "trace", "ui", "weights")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

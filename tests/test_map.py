@@ -158,13 +158,15 @@ RERUNS = {
         "checking/inspection.py checking/quarantine.py data/names.py showing/page.py stages/validate.py "
     ),
     (): (
-        "__main__.py artifacts/promotion.py artifacts/snapshot.py base/project.py commands/add.py "
-        "commands/checkpoints.py commands/explain.py commands/merge.py commands/run.py commands/trace.py "
-        "commands/ui.py commands/weights.py data/archives.py data/conflicts.py data/exports.py data/layouts.py "
-        "data/matching.py data/placing.py data/scan.py data/tracking.py data/trigger.py data/versions.py "
-        "data/worktree.py images/traits.py judging/kept.py learning/advice.py learning/architecture.py "
+        "__main__.py artifacts/exported.py artifacts/promotion.py artifacts/snapshot.py base/project.py "
+        "commands/add.py commands/checkpoints.py commands/explain.py commands/export.py commands/merge.py "
+        "commands/predict.py commands/run.py commands/trace.py commands/ui.py commands/weights.py "
+        "data/archives.py data/conflicts.py data/exports.py data/layouts.py data/matching.py data/placing.py "
+        "data/scan.py data/tracking.py data/trigger.py data/versions.py data/worktree.py images/traits.py "
+        "judging/kept.py learning/advice.py learning/answers.py learning/architecture.py learning/exporting.py "
         "learning/fitting.py learning/torch_file.py recipe.py registry/anchor.py registry/promotion.py "
-        "registry/uses.py serving.py settings.py showing/card.py stages/promote.py stages/resolve.py "
+        "registry/served.py registry/uses.py serving.py settings.py showing/card.py showing/cells.py "
+        "showing/manual.py stages/promote.py stages/resolve.py "
     ),
 }
 """Which stages rerun when the code of a module changes."""
