@@ -166,7 +166,7 @@ RERUNS = {
         "judging/kept.py learning/advice.py learning/answers.py learning/architecture.py learning/exporting.py "
         "learning/fitting.py learning/torch_file.py recipe.py registry/anchor.py registry/promotion.py "
         "registry/served.py registry/uses.py serving.py settings.py showing/card.py showing/cells.py "
-        "showing/manual.py stages/promote.py stages/resolve.py "
+        "showing/manual.py showing/openapi.py stages/promote.py stages/resolve.py "
     ),
 }
 """Which stages rerun when the code of a module changes."""
