@@ -1,8 +1,13 @@
-"""`mlflow models serve` on the champion: a real server, asked as clients ask it."""
+"""`mlflow models serve` on the champion, as serving/Dockerfile starts it: a real server, asked as clients ask it.
+
+Where there is a Docker engine, the image is built of the same commands; here they run without one.
+"""
 
 import base64
 import json
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -17,6 +22,7 @@ from typing import Any, NamedTuple
 import pytest
 from project import MadeOnce, Project, picture, two_versions
 
+from benchmarks.workspace import CHECKOUT
 from pipeline.showing import openapi
 
 pytestmark = pytest.mark.project
@@ -25,10 +31,21 @@ CAT, DOG = (base64.b64encode(picture(3, label)).decode() for label in ("cat", "d
 GIF = base64.b64encode(b"GIF89a").decode()
 
 
+DOCKERFILE = (CHECKOUT / "serving/Dockerfile").read_text()
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Of the Dockerfile: name and arguments."""
+    lines = re.sub(r"\\\n\s*", "", DOCKERFILE).splitlines()
+    return [(name, rest) for name, _, rest in (line.partition(" ") for line in lines if line and line[0] != "#")]
+
+
 class Server(NamedTuple):
     """A server, and what a client can do with it."""
 
     port: int
+    model: Path
+    """The folder that it serves."""
 
     def get(self, path: str) -> Any:
         return json.loads(urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60).read())
@@ -54,18 +71,24 @@ def server(made_once: MadeOnce, empty_database: Path, tmp_path_factory: pytest.T
     folder = tmp_path_factory.mktemp("server")
     project: Project = two_versions(made_once, empty_database).copy(folder / "clone")
     project.promote(2)
+    (download,) = re.findall(r"^#   mlflow (artifacts download .*)$", DOCKERFILE, re.MULTILINE)
+    mlflow = [sys.executable, "-m", "mlflow"]
+    subprocess.run([*mlflow, *shlex.split(download)], cwd=project.root, env=dict(project.space.env), check=True)
+    model = project.root / "build/champion"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    env = {key: value for key, value in project.space.env.items() if key != "PYTHONPATH"}
-    words = f"models serve -m models:/evergreen@champion --env-manager local -p {port}".split()
-    # Elsewhere and without PYTHONPATH: the code of the version answers, not the project's.
+    here = {"/model": str(model), "8080": str(port), "0.0.0.0": "127.0.0.1"}  # noqa: S104 - replaced
+    words = [here.get(word, word) for word in json.loads(dict(instructions())["CMD"])]
+    assert words[0] == "mlflow"
+    # Elsewhere, without the registry and without PYTHONPATH: the code of the version answers, not the project's.
+    env = {key: value for key, value in project.space.env.items() if key not in ("PYTHONPATH", "MLFLOW_TRACKING_URI")}
     running = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", *words], cwd=folder, env=env,
+        [*mlflow, *words[1:]], cwd=folder, env=env,
         stdout=(folder / "log").open("wb"), stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while True:
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5)
@@ -74,7 +97,7 @@ def server(made_once: MadeOnce, empty_database: Path, tmp_path_factory: pytest.T
                 assert running.poll() is None, (folder / "log").read_text()
                 assert time.monotonic() < deadline, (folder / "log").read_text()
                 time.sleep(0.2)
-        yield Server(port)
+        yield Server(port, model)
     finally:
         os.killpg(running.pid, signal.SIGTERM)
         running.wait(30)
@@ -171,3 +194,31 @@ def test_the_examples_of_the_docs_page_are_answered(server: Server) -> None:
         status, answer = server.ask(example["value"])
         assert status == 200, (name, answer)
         assert len(answer["predictions"]) == (2 if name == "many images" else 1)
+
+
+def test_the_image_serves_as_another_user_than_root_from_a_pinned_base() -> None:
+    names = [name for name, _ in instructions()]
+    settings = dict(instructions())
+    assert re.fullmatch(r"PYTHON=3\.1[123]\.\d+", settings["ARG"])
+    assert settings["FROM"] == "python:${PYTHON}-slim-bookworm"
+    assert settings["USER"] == "serving"
+    assert max(index for index, name in enumerate(names) if name in ("RUN", "COPY")) < names.index("USER")
+    assert names.index("USER") < names.index("CMD")
+    assert settings["EXPOSE"] == "8080"
+
+
+def test_what_the_image_installs_is_in_the_folder_that_it_is_built_from(server: Server) -> None:
+    copies = [rest.split() for name, rest in instructions() if name == "COPY"]
+    assert copies == [["requirements.txt", "/model/"], [".", "/model/"]]
+    required = (server.model / "requirements.txt").read_text().split()
+    assert {"mlflow", "tensorflow", "keras", "pillow"} <= {line.partition("==")[0] for line in required}
+    assert all("==" in line for line in required)
+
+
+def test_the_health_check_of_the_image_tells_a_server_from_none(server: Server) -> None:
+    words = json.loads(dict(instructions())["HEALTHCHECK"].partition("CMD ")[2])
+    for port, is_healthy in ((server.port, True), (1, False)):
+        done = subprocess.run(
+            [sys.executable, *(word.replace("8080", str(port)) for word in words[1:])], capture_output=True, check=False
+        )
+        assert (done.returncode == 0) is is_healthy
