@@ -10,13 +10,13 @@ from pipeline.checking.settings import Validate
 from pipeline.data.settings import AfterRemoval, Detect, Prepare
 from pipeline.data.trigger import StartRule
 from pipeline.judging.settings import Evaluate
-from pipeline.learning.settings import Budget, Checkpoint, Train
+from pipeline.learning.settings import Budget, Checkpoint, OwnNetworks, Train
 from pipeline.registry.promotion import Promote
 from pipeline.registry.settings import RegisteredModel
 
 
-class Resolve(RegisteredModel, StartRule, AfterRemoval):
-    """Where the registered model is, when a cycle starts, and from what after a removal."""
+class Resolve(RegisteredModel, StartRule, AfterRemoval, OwnNetworks):
+    """Where the registered model is, when a cycle starts, from what after a removal, and who may have built it."""
 
 
 class Params(Section):

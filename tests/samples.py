@@ -33,7 +33,7 @@ def lineage(**changes: Any) -> Lineage:
         "reference": Statistics(),
         "params": {},
         "commit": "",
-        "files": {"model/weights.npz": "weights", "ledger/ledger.parquet": "ledger"},
+        "files": {"model/weights.npz": "a" * 64, "ledger/ledger.parquet": "b" * 64},
     }
     return Lineage(**usual | changes)
 

@@ -19,7 +19,13 @@ NAMES = [path.relative_to(PACKAGE).as_posix() for path in MODULES]
 HOMES = {
     "tensorflow": {"learning/engine.py"},
     "keras": {"learning/backend.py"},
-    "mlflow": {"registry/client.py", "registry/connection.py", "registry/run.py", "serving.py"},
+    "mlflow": {
+        "registry/answering.py",
+        "registry/client.py",
+        "registry/connection.py",
+        "registry/entry.py",
+        "registry/run.py",
+    },
     "great_expectations": {"checking/findings.py"},
     "dvc": {"data/origins.py", "data/tracking.py"},
     "PIL": {"images/decoding.py", "learning/distortions.py", "showing/sheet.py"},  # one decodes, the others draw
@@ -31,7 +37,7 @@ HOMES = {
     "onnxruntime": {"learning/exporting.py"},
     "ai_edge_litert": {"learning/exporting.py"},
     "pyarrow": set(),
-    "pandas": {"serving.py"},  # MLflow hands over what is asked as one
+    "pandas": {"serving.py", "registry/answering.py", "registry/entry.py"},  # MLflow hands over what is asked as one
 }
 
 TABLES = ("polars", "pandas", "numpy", "pyarrow")

@@ -117,8 +117,9 @@ RERUNS = {
     ),
     (D, V, P, E): ("base/git.py base/words.py data/origins.py data/store.py "),
     (V, P, T, E): (
-        "artifacts/features.py base/process.py data/ledger.py learning/settings.py registry/client.py "
-        "registry/connection.py registry/memory.py registry/run.py registry/settings.py registry/version.py "
+        "artifacts/features.py base/process.py data/ledger.py learning/settings.py registry/answering.py "
+        "registry/client.py registry/connection.py registry/memory.py registry/packaging.py registry/run.py "
+        "registry/settings.py registry/version.py "
     ),
     (D, V, P): ("data/labels.py "),
     (P, T, E): (
@@ -158,15 +159,15 @@ RERUNS = {
         "checking/inspection.py checking/quarantine.py data/names.py showing/page.py stages/validate.py "
     ),
     (): (
-        "__main__.py artifacts/exported.py artifacts/promotion.py artifacts/snapshot.py base/project.py "
-        "commands/add.py commands/checkpoints.py commands/explain.py commands/export.py commands/merge.py "
-        "commands/predict.py commands/run.py commands/trace.py commands/ui.py commands/weights.py "
-        "data/archives.py data/conflicts.py data/exports.py data/layouts.py data/matching.py data/placing.py "
-        "data/scan.py data/tracking.py data/trigger.py data/versions.py data/worktree.py images/traits.py "
-        "judging/kept.py learning/advice.py learning/answers.py learning/architecture.py learning/exporting.py "
-        "learning/fitting.py learning/torch_file.py recipe.py registry/anchor.py registry/promotion.py "
-        "registry/served.py registry/uses.py serving.py settings.py showing/card.py showing/cells.py "
-        "showing/manual.py showing/openapi.py stages/promote.py stages/resolve.py "
+        "__main__.py artifacts/exported.py artifacts/promotion.py artifacts/proof.py artifacts/snapshot.py "
+        "base/project.py commands/add.py commands/checkpoints.py commands/explain.py commands/export.py "
+        "commands/merge.py commands/predict.py commands/run.py commands/trace.py commands/ui.py "
+        "commands/weights.py data/archives.py data/conflicts.py data/exports.py data/layouts.py data/matching.py "
+        "data/placing.py data/scan.py data/tracking.py data/trigger.py data/versions.py data/worktree.py "
+        "images/traits.py judging/kept.py learning/advice.py learning/answers.py learning/architecture.py "
+        "learning/exporting.py learning/fitting.py learning/torch_file.py openapi.py recipe.py registry/anchor.py "
+        "registry/chosen.py registry/entry.py registry/promotion.py registry/proof.py registry/uses.py serving.py "
+        "settings.py showing/card.py showing/cells.py showing/manual.py stages/promote.py stages/resolve.py "
     ),
 }
 """Which stages rerun when the code of a module changes."""

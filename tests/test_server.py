@@ -23,7 +23,7 @@ import pytest
 from project import MadeOnce, Project, picture, two_versions
 
 from benchmarks.workspace import CHECKOUT
-from pipeline.showing import openapi
+from pipeline import openapi
 
 pytestmark = pytest.mark.project
 
@@ -194,6 +194,19 @@ def test_the_examples_of_the_docs_page_are_answered(server: Server) -> None:
         status, answer = server.ask(example["value"])
         assert status == 200, (name, answer)
         assert len(answer["predictions"]) == (2 if name == "many images" else 1)
+
+
+def test_in_another_program_fastapi_stays_as_it_is_and_a_bad_request_is_a_value_error(server: Server) -> None:
+    """Only MLflow's own server is told what its docs page says."""
+    import fastapi
+    import mlflow
+    import pandas as pd
+
+    before = fastapi.FastAPI.openapi
+    loaded = mlflow.pyfunc.load_model(str(server.model))
+    assert fastapi.FastAPI.openapi is before
+    with pytest.raises(ValueError, match="1 of 1 images cannot be decoded: row 0: a GIF file; "):
+        loaded.predict(pd.DataFrame({"image": [b"GIF89a"]}))
 
 
 def test_the_image_serves_as_another_user_than_root_from_a_pinned_base() -> None:

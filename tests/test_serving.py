@@ -1,9 +1,8 @@
-"""The model as MLflow serves it; that it classifies is told in `registry/test_client.py`."""
+"""The model that is served; that MLflow serves it is told in `registry/test_packaging.py`."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,10 +28,7 @@ def package(tmp_path: Path) -> Path:
 def loaded(package: Path) -> Any:
     from pipeline.serving import Classifier
 
-    places = {"model": str(package / "model.json"), "weights": str(package / "weights.npz")}
-    served = Classifier()
-    served.load_context(SimpleNamespace(artifacts=places))
-    return served
+    return Classifier(package / "model.json", package / "weights.npz")
 
 
 def test_a_whole_package_is_loaded(package: Path) -> None:
@@ -57,7 +53,7 @@ def test_pictures_are_fitted_as_the_version_was_trained(package: Path, draw: Cal
     with model.standard():
         network = model.load(description, package / "weights.npz", "test")
     expected = metrics.probabilities(model.logits(network, seen, 2)).max(axis=1)
-    found = loaded(package).predict(None, pd.DataFrame({"image": pictures}))
+    found = loaded(package).predict(pd.DataFrame({"image": pictures}))
     np.testing.assert_allclose(found["probability"], expected, rtol=1e-5)
 
 
@@ -86,7 +82,7 @@ def test_probabilities_are_those_of_the_versions_temperature(
 
     described(package, temperature)
     assert ("temperature" in json.loads((package / "model.json").read_text())) is (temperature is not None)
-    found = loaded(package).predict(None, pd.DataFrame({"image": [draw()]}))
+    found = loaded(package).predict(pd.DataFrame({"image": [draw()]}))
     assert list(found["label"]) == ["dog"]
     assert found["probability"][0] == pytest.approx(expected, abs=1e-4)
 
@@ -110,7 +106,7 @@ def test_an_image_below_the_threshold_gets_no_label(
     import pandas as pd
 
     described(package, 2.0)
-    found = loaded(package).predict(None, pd.DataFrame({"image": [draw()]}), params)
+    found = loaded(package).predict(pd.DataFrame({"image": [draw()]}), params)
     assert list(found.columns) == ["label", "probability"]
     assert found["label"].tolist() == [label]
     assert found["probability"][0] == pytest.approx(0.7311, abs=1e-4)
@@ -124,7 +120,7 @@ def test_a_threshold_that_is_no_probability_is_refused(
 
     remedy = "expected 0 to 1; leave it out for that of the version"
     with pytest.raises(ValueError, match=rf"^min_probability is {threshold}; {remedy}$"):
-        loaded(package).predict(None, pd.DataFrame({"image": [draw()]}), {"min_probability": threshold})
+        loaded(package).predict(pd.DataFrame({"image": [draw()]}), {"min_probability": threshold})
 
 
 @pytest.mark.parametrize("name", ["model.json", "weights.npz"])
@@ -151,7 +147,7 @@ def test_base64_is_taken_as_text_and_as_the_bytes_that_mlflow_makes_of_it(
     described(package)
     coded = base64.encodebytes(draw()) if line else base64.b64encode(draw())
     value = coded.decode() if kind is str else coded
-    found = loaded(package).predict(None, pd.DataFrame({"image": [value, draw()]}, dtype=object))
+    found = loaded(package).predict(pd.DataFrame({"image": [value, draw()]}, dtype=object))
     assert found["probability"].nunique() == 1
     assert list(found["label"]) == ["dog", "dog"]
 
@@ -176,21 +172,27 @@ def test_what_is_no_image_is_refused_by_row(package: Path, draw: Callable[..., b
 
     frame = pd.DataFrame({"image": pd.Series([draw(), value], dtype=object)})
     with pytest.raises(ValueError, match=f"^1 of 2 images cannot be decoded: row 1: {re.escape(reason)}$"):
-        loaded(package).predict(None, frame)
+        loaded(package).predict(frame)
 
 
 def test_no_images_are_no_answers(package: Path) -> None:
     import pandas as pd
 
-    found = loaded(package).predict(None, pd.DataFrame({"image": []}))
+    found = loaded(package).predict(pd.DataFrame({"image": []}))
     assert list(found.columns) == ["label", "probability"]
     assert found.empty
 
 
-def test_in_another_program_fastapi_stays_as_it_is(package: Path) -> None:
-    """Only MLflow's own server is told what its docs page says."""
-    import fastapi
-
-    before = fastapi.FastAPI.openapi
-    assert loaded(package)
-    assert fastapi.FastAPI.openapi is before
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"architecture": "subprocess:call"}, "train.architecture subprocess:call: there is no subprocess.py in "),
+        ({"architecture": "photo_cnn"}, "registered model: 17 arrays for 22 variables"),
+    ],
+    ids=["a function", "another network"],
+)
+def test_a_model_that_cannot_be_made_is_one_line(package: Path, changes: dict[str, Any], reason: str) -> None:
+    samples.description("cat", "dog", image_shape=(16, 16, 3), **changes).write(package / "model.json")
+    expected = rf"^no model can be made of the files of this version: {reason}.*; serve another one$"
+    with pytest.raises(ValueError, match=expected):
+        loaded(package)

@@ -1,11 +1,11 @@
 """What evaluate writes: `verdict.json`, `evaluation.json` with the scores, `suspicious.json`."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.artifact import Artifact, Count, Number
 
 Decision = Literal["promote", "reject", "not enough evidence", "unchanged"]
 
@@ -13,17 +13,19 @@ Decision = Literal["promote", "reject", "not enough evidence", "unchanged"]
 class Judgement(Artifact):
     """The verdict on a challenger, and the champion that it is about."""
 
+    IS_FINITE: ClassVar[bool] = True
+
     decision: Decision
     reasons: tuple[str, ...]
     difference: float | None
     """Accuracy of challenger minus champion; None without a champion."""
     lower: float | None
     """One-sided confidence bound of the difference."""
-    champion: int | None = Field(validation_alias="rival", serialization_alias="rival")
+    champion: Number | None = Field(validation_alias="rival", serialization_alias="rival")
     """Number of the version that was to beat."""
-    anchor: int | None = None
+    anchor: Number | None = None
     """Number of the version that was the best until then; None without a champion."""
-    judged: int = 0
+    judged: Count = 0
     """How many challengers were ever judged, this one included."""
     outdated: tuple[str, ...] = ()
     """Labels of the champion that were renamed or removed by request."""

@@ -1,18 +1,21 @@
 """`lineage.json` in the registry: what a version was made from, enough to make it again and to start from it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from pipeline.artifacts.artifact import Artifact
-from pipeline.artifacts.model import Description
+from pipeline.artifacts.artifact import Artifact, Count, Inside, Name, Number, RunPath, Sha256
+from pipeline.artifacts.model import Description, Label
 from pipeline.artifacts.reference import Statistics
 from pipeline.artifacts.sources import Source
 from pipeline.artifacts.training import Places
 
 WEIGHTS = "model/weights.npz"
 """Run artifact: the weights that are served."""
+
+DESCRIPTION = "model/model.json"
+"""Run artifact: see `artifacts.model.Description`."""
 
 LAST = "model/last.npz"
 """Run artifact: the weights after the last step."""
@@ -47,38 +50,40 @@ STATISTICS = "features/statistics.npz"
 class Lineage(Artifact):
     """What a version was made from. The keys with a default came later than the first versions."""
 
-    run_key: str
+    IS_FINITE: ClassVar[bool] = True
+
+    run_key: Name
     """Hash of everything that determines the model."""
-    recipe: str
+    recipe: Name
     """Hash of the settings and the code that made it."""
     sources: tuple[Source, ...]
     """The batches that it was made from."""
-    sources_digest: str
-    dataset_digest: str
-    parent: int | None
+    sources_digest: Name
+    dataset_digest: Name
+    parent: Number | None
     """Number of the version that it was trained from."""
-    elder: int | None = None
+    elder: Number | None = None
     """Number of a version whose ledger knows splits that the parent's does not."""
     is_warm: bool = True
     """Whether it knows what its parent learned."""
     ladder: Places | None = None
-    champion: int | None = Field(validation_alias="rival", serialization_alias="rival")
+    champion: Number | None = Field(validation_alias="rival", serialization_alias="rival")
     """Number of the version that it was judged against."""
-    anchor: int | None = None
+    anchor: Number | None = None
     """Number of the version that was the best until then, by which it was judged too; None without a champion."""
-    judged: int = 0
+    judged: Count = 0
     """See `artifacts.parent.Champion`."""
     model: Description
-    optimizer: str
-    label_counts: Mapping[str, int]
+    optimizer: Name
+    label_counts: Mapping[Label, Count]
     """Images by label."""
-    quarantine: tuple[tuple[str, str, str], ...] = ()
+    quarantine: tuple[tuple[Name, str, Inside], ...] = ()
     """Digest, label and path of each image that was set aside."""
     reference: Statistics = Statistics()
     """Of all its images."""
     params: Mapping[str, Mapping[str, Any]]
     """params.yaml, as it was."""
-    commit: str
+    commit: Name
     """Of the checkout; with a + where that had uncommitted changes."""
-    files: Mapping[str, str]
+    files: Mapping[RunPath, Sha256]
     """SHA-256 of each artifact of its run."""

@@ -1,14 +1,24 @@
 """`model.json`: all that is needed to build a model again, and to show it images as it knows them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.artifacts.artifact import Artifact
 
 Fit = Literal["crop", "pad", "stretch"]
 """How a picture becomes a square: its centre is taken, the longer side is made to fit and the rest is filled, or both
 sides are made to fit."""
+
+_WORD = "[A-Za-z_][A-Za-z0-9_]*"
+
+Architecture = Annotated[str, Field(pattern=rf"^{_WORD}(?:\.{_WORD})*(?::{_WORD})?$", max_length=200)]
+"""As in `train.architecture`: a name, or `module:function`."""
+
+Side = Annotated[int, Field(ge=1, le=4096)]
+"""Pixels."""
+
+Label = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 HEAD = "head"
 """The cut between the backbone and the layer that gives the logits."""
@@ -17,28 +27,43 @@ HEAD = "head"
 class Frozen(Artifact):
     """The part of a network that training leaves as it is. What it gives for an image are the image's features."""
 
-    cut: str
+    cut: Annotated[str, Field(pattern=r"^(?:head|last [1-9][0-9]{0,3} blocks?)$")]
     """Where it ends: HEAD or `last N blocks`, as in `train.tune`."""
-    weights: str
+    weights: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", max_length=200)]
     """Digest of the file that its weights came from: pretrained ones, or those of a version."""
 
 
 class Description(Artifact):
     """What a model is, but for its weights."""
 
-    architecture: str
-    """As in `train.architecture`."""
-    image_shape: tuple[int, int, int]
-    """Height and width in pixels, channels."""
+    IS_FINITE: ClassVar[bool] = True
+
+    architecture: Architecture
+    image_shape: tuple[Side, Side, int]
+    """Height and width in pixels, which are the same; 1 or 3 channels."""
     fit: Fit = "crop"
     """How its images became squares; versions that do not say so were trained on the centre."""
-    labels: tuple[str, ...]
+    labels: Annotated[tuple[Label, ...], Field(min_length=1, max_length=100_000)]
     """The label map: position is the model's output."""
     frozen: Frozen | None = None
     """None where all of it is trained."""
-    temperature: Annotated[float, Field(gt=0)] = 1.0
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """What its logits are divided by to give probabilities (`judging.calibration`); versions that do not say so have
     none."""
+
+    @model_validator(mode="after")
+    def _is_one_model(self) -> Self:
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("labels: one is there twice")
+        height, width, channels = self.image_shape
+        if height != width or channels not in (1, 3):
+            raise ValueError("image_shape: expected a square of 1 or 3 channels")
+        return self
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether a user's own function builds its network."""
+        return ":" in self.architecture
 
     @property
     def is_head_only(self) -> bool:

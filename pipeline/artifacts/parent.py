@@ -50,7 +50,7 @@ class Pinned(Artifact):
         """See `Artifact.from_json`."""
         try:
             value = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             return super().from_json(content, name)
         if isinstance(value, dict) and "version" in value:
             pinned = {key: value.pop(key) for key in Pin.model_fields if key in value}

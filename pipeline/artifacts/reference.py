@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 
-from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.artifact import Artifact, Count, Name
 
 
 class Statistics(Artifact):
     """Histograms of the facts of some images, and how many each label has; without a layout there are none."""
 
-    layout: int = 0
+    layout: Count = 0
     """Of the bins; counts of other bins cannot be added or compared."""
-    facts: Mapping[str, tuple[int, ...]] = {}
+    facts: Mapping[Name, tuple[Count, ...]] = {}
     """Images per bin, by fact."""
-    labels: Mapping[str, int] = {}
+    labels: Mapping[Name, Count] = {}
     """Images per label."""
 
     @property

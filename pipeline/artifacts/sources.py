@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass
 
-from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.artifact import Artifact, Count, Inside, Name
 
 
 @dataclass(frozen=True, order=True)
 class Source:
     """One batch: a directory of images under one DVC pointer, or a single image under its own."""
 
-    path: str
+    path: Inside
     """POSIX, relative to the project."""
-    digest: str
+    digest: Name
     """DVC's hash of the directory listing, `<md5>.dir`, or of the image: equal hash, equal contents."""
-    num_files: int
+    num_files: Count
 
 
 class Sources(Artifact):

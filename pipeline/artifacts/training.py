@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.artifact import Artifact, Count
 
 Row = Mapping[str, int | float]
 """Metric name to value."""
@@ -19,8 +19,8 @@ IDLE = "nothing new to learn"
 class Place(Artifact):
     """Where on the ladder the cycles stand (`learning.ladder`)."""
 
-    rung: int
-    cycles: int
+    rung: Count
+    cycles: Count
     """Since the last audit or cold start."""
 
 

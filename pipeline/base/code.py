@@ -48,19 +48,34 @@ Read = Callable[[Path], Module]
 
 
 def modules(*names: str, read: Read | None = None) -> tuple[Path, ...]:
-    """The files of some modules and of all that they import from this project, sorted.
+    """The files of some modules and of all that they import from this project, sorted; not those without code.
+
+    Args:
+        names, read: see `reached`.
+
+    Raises:
+        ValueError, ModelError: see `reached`.
+    """
+    read = read or _reader()
+    return tuple(path for path in reached(*names, read=read) if not read(path).is_empty)
+
+
+def reached(*names: str, read: Read | None = None, root: Path | None = None) -> tuple[Path, ...]:
+    """All files that Python runs to import some modules, as far as they are of this project, sorted.
 
     Args:
         names: dotted, e.g. `pipeline.stages.train`; imports inside functions count.
         read: by default each file is read once and parsed.
+        root: of another project.
 
     Raises:
         ValueError: there is no such module.
         ModelError: a file is not Python.
     """
+    root = root or ROOT
     for name in names:
-        if _file(name) is None:
-            raise ValueError(f"{name} is not a module below {ROOT}")
+        if _file(name, root) is None:
+            raise ValueError(f"{name} is not a module below {root}")
     read = read or _reader()
     seen: set[str] = set()
     paths: set[Path] = set()
@@ -70,10 +85,9 @@ def modules(*names: str, read: Read | None = None) -> tuple[Path, ...]:
         if name in seen:
             continue
         seen.add(name)
-        for path in _files(name):
-            module = read(path)
-            paths |= set() if module.is_empty else {path}
-            waiting += [_absolute(other, path) for other in module.imports]
+        for path in _files(name, root):
+            paths.add(path)
+            waiting += [_absolute(other, path.relative_to(root)) for other in read(path).imports]
     return tuple(sorted(paths))
 
 
@@ -103,36 +117,37 @@ def of_stages(stages: Iterable[str], architecture: str, memory: Path) -> dict[st
     return digests
 
 
-def of_architecture(architecture: str) -> tuple[str, ...]:
+def of_architecture(architecture: str, root: Path | None = None) -> tuple[str, ...]:
     """The module that a user's own `module:function` lives in, where it is a file of this project.
 
     Args:
         architecture: `train.architecture` of params.yaml.
+        root: of another project.
     """
     module, _, function = architecture.partition(":")
-    return (module,) if function and _file(module) else ()
+    return (module,) if function and _file(module, root or ROOT) else ()
 
 
-def _file(name: str) -> Path | None:
-    path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
-    return path if path.is_file() else None
+def _file(name: str, root: Path) -> Path | None:
+    path = root.joinpath(*name.split("."))
+    return next((one for one in (path / "__init__.py", path.with_suffix(".py")) if one.is_file()), None)
 
 
-def _files(name: str) -> list[Path]:
+def _files(name: str, root: Path) -> list[Path]:
     """What Python runs to import a module: the packages that it is in, and the module itself."""
-    folder, parts = ROOT, name.split(".")
+    folder, parts = root, name.split(".")
     packages = [folder := folder / part for part in parts]
     paths = [*(package / "__init__.py" for package in packages), folder.with_suffix(".py")]
     return [path for path in paths if path.is_file()]
 
 
 def _absolute(name: str, path: Path) -> str:
-    """A module's name without leading dots, as the file at `path` means them."""
+    """A module's name without leading dots, as the file at `path`, relative to the project, means them."""
     plain = name.lstrip(".")
     level = len(name) - len(plain)
     if not level:
         return name
-    package = path.relative_to(ROOT).parts[:-level]
+    package = path.parts[:-level]
     return ".".join([*package, *([plain] if plain else [])])
 
 

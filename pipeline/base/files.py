@@ -6,17 +6,21 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.base.errors import DataError, UnreadableError
+from pipeline.base.errors import DataError, UnreadableError, one_line
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
 _UNBLOCKED = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+MAX_INFLATION = 100
+"""By how much arrays may be larger than the file that has them; weights hardly shrink when they are compressed."""
 
 PARTIAL = ".partial"
 """How temporary names end."""
@@ -180,8 +184,28 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> "pl.DataFram
     """
     import polars as pl
 
-    try:
+    with _parquet(path):
         return pl.read_parquet(path, columns=list(columns) if columns else None)
+
+
+def columns(path: Path) -> list[str]:
+    """Names of the columns of a Parquet table that a stage wrote.
+
+    Raises:
+        DataError: see `read_table`.
+    """
+    import polars as pl
+
+    with _parquet(path):
+        return list(pl.read_parquet_schema(path))
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[None]:
+    import polars as pl
+
+    try:
+        yield
     except FileNotFoundError:
         raise _missing(path) from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
@@ -199,22 +223,29 @@ def write_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
 
 
 def read_arrays(path: Path) -> "dict[str, np.ndarray]":
-    """Read named arrays; never unpickles, so a hostile file cannot run code.
+    """Read named arrays; never unpickles, so a hostile file cannot run code, and takes no more memory than it may.
 
     Raises:
-        DataError: the file is missing, torn, or holds anything but plain arrays.
+        DataError: the file is missing, torn, or holds anything but plain arrays, or far more than its size says.
     """
     import zipfile
 
     import numpy as np
 
     try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > MAX_INFLATION * path.stat().st_size + (1 << 20):
+                raise ValueError(f"it would unpack to {unpacked:,} bytes")
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise _missing(path) from None
-    except (ValueError, TypeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
-        raise UnreadableError(path, f"not a whole .npz of plain arrays ({error})") from None
+    except Exception as error:  # noqa: BLE001 - zip, zlib, numpy and Python's parser raise anything on hostile bytes
+        raise UnreadableError(path, f"not a whole .npz of plain arrays ({one_line(error)[:200]})") from None
+    if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise UnreadableError(path, f"not a whole .npz of plain arrays ({others[0]} is no array)")
+    return arrays
 
 
 def _missing(path: Path) -> DataError:

@@ -20,7 +20,7 @@ from pipeline.judging.paired import Counts
 from pipeline.judging.predictions import CHAMPION, Predictions
 from pipeline.judging.settings import Evaluate
 from pipeline.judging.verdict import Case
-from pipeline.registry import served
+from pipeline.registry import chosen
 from pipeline.registry.client import Registry
 from pipeline.registry.version import Version
 from pipeline.settings import Params
@@ -86,7 +86,7 @@ def _version(registry: Registry, number: str | None) -> Version:
         if newest is None:
             raise RegistryError(f"{registry.name} has no version yet; `dvc repro` makes the first one")
         return newest
-    return served.named(registry, number)
+    return chosen.named(registry, number)
 
 
 def _lineage(registry: Registry, version: Version, objects: Path) -> Lineage:

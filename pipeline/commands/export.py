@@ -18,9 +18,9 @@ from pipeline.images.decoding import View
 from pipeline.images.workers import Limits
 from pipeline.learning import exporting
 from pipeline.learning.answers import Answerer
-from pipeline.registry import served
+from pipeline.registry import chosen
+from pipeline.registry.chosen import Chosen
 from pipeline.registry.client import Registry
-from pipeline.registry.served import Served
 from pipeline.settings import Params
 from pipeline.showing import manual
 
@@ -66,9 +66,9 @@ def run(format: ExportFormat, out: Path, version: str | None, params: Path, scra
     settings = parameters.load(params, Params)
     _refuse_taken(out)
     registry = Registry(settings.resolve)
-    found = served.fetch(registry, version, scratch / "objects")
+    found = chosen.fetch(registry, version, scratch / "objects")
     print(f"export: v{found.version.number} of {registry.name} as {format}: loading TensorFlow", flush=True)
-    answerer = Answerer(found, settings.train.architecture)
+    answerer = Answerer(found, settings.train, settings.resolve)
     sample = _sample(registry, found, pixels.limits(settings.validate_), scratch)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:  # whole or not at all
@@ -101,7 +101,7 @@ def _size(folder: Path) -> str:
     return f"{sum(path.stat().st_size for path in folder.rglob('*') if path.is_file()) / 1e6:.1f} MB"
 
 
-def _described(name: str, found: Served, kind: ExportFormat, checked: Checked) -> Exported:
+def _described(name: str, found: Chosen, kind: ExportFormat, checked: Checked) -> Exported:
     model = found.lineage.model
     return Exported(
         format=kind,
@@ -119,7 +119,7 @@ def _described(name: str, found: Served, kind: ExportFormat, checked: Checked) -
     )
 
 
-def _sample(registry: Registry, found: Served, limits: Limits, scratch: Path) -> _Sample:
+def _sample(registry: Registry, found: Chosen, limits: Limits, scratch: Path) -> _Sample:
     """Holdout images of the version; where they are too few, noise besides."""
     import numpy as np
 
@@ -133,7 +133,7 @@ def _sample(registry: Registry, found: Served, limits: Limits, scratch: Path) ->
     return _Sample(np.concatenate([shown, noise]), len(shown))
 
 
-def _holdout(registry: Registry, found: Served, objects: Path) -> "pl.DataFrame":
+def _holdout(registry: Registry, found: Chosen, objects: Path) -> "pl.DataFrame":
     """Columns digest and path of some holdout images, those with the lowest digests: the same for each export."""
     import polars as pl
 

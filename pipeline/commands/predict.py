@@ -20,7 +20,7 @@ from pipeline.images import pixels, workers
 from pipeline.images.decoding import View
 from pipeline.images.workers import Job, Limits
 from pipeline.learning.answers import Answerer
-from pipeline.registry import served
+from pipeline.registry import chosen
 from pipeline.registry.client import Registry
 from pipeline.settings import Params
 from pipeline.showing import cells, text
@@ -91,11 +91,11 @@ def run(
     with contextlib.redirect_stdout(sys.stderr), _folder(scratch) as folder:
         wanted = _find(images, settings.detect.ignore, folder)
         registry = Registry(settings.resolve)
-        found = served.fetch(registry, version, scratch / "objects")
+        found = chosen.fetch(registry, version, scratch / "objects")
         number = found.version.number
         who = f"v{number}, {registry.alias}" if version is None else f"v{number}"
         print(f"predict: {counted(len(wanted), 'image')} by {registry.name} {who}", flush=True)
-        answerer = Answerer(found, settings.train.architecture)
+        answerer = Answerer(found, settings.train, settings.resolve)
         least = found.version.min_probability if min_probability is None else min_probability
         write = _as_csv(out) if csv else _as_lines(out, answerer.description.labels)
         faulty = 0

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.model import Description
-from pipeline.base.errors import ModelError
+from pipeline.artifacts.parent import Pin
 from pipeline.judging import metrics
-from pipeline.learning import model
-from pipeline.registry.served import Served
+from pipeline.learning import architecture, model
+from pipeline.learning.settings import Network, OwnNetworks
+from pipeline.registry.chosen import Chosen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,22 +16,24 @@ if TYPE_CHECKING:
 class Answerer:
     """A registered model that answers."""
 
-    def __init__(self, served: Served, architecture: str) -> None:
+    def __init__(self, chosen: Chosen, train: Network, own: OwnNetworks) -> None:
         """Build it.
 
         Args:
-            served: of which version.
-            architecture: `train.architecture` of params.yaml.
+            chosen: which version.
+            train: part of section `train` of params.yaml.
+            own: part of section `resolve` of params.yaml.
 
         Raises:
-            ModelError: it cannot be built; or it is a user's own function, and params.yaml names another one.
+            ModelError: it cannot be built; or it is a user's own function, and params.yaml does not name that.
             DataError: its weights cannot be read.
         """
-        self.description: Description = served.lineage.model
-        _refuse_foreign(served, architecture)
-        whose = f"v{served.version.number}"
+        version, lineage = chosen.version, chosen.lineage
+        self.description: Description = lineage.model
+        pin = Pin(version=version.number, run_id=version.run_id, lineage=lineage, called=lineage.model.labels)
+        architecture.refuse_foreign([pin], train, own)
         with model.standard():
-            self.network: Any = model.load(self.description, served.weights, whose)
+            self.network: Any = model.load(self.description, chosen.weights, f"v{version.number}")
 
     def probabilities(self, pixels: "np.ndarray") -> "np.ndarray":
         """Calibrated, 0 to 1, float (images, labels).
@@ -40,14 +43,3 @@ class Answerer:
         """
         logits = model.logits(self.network, pixels, model.AT_ONCE)
         return metrics.probabilities(logits, self.description.temperature)
-
-
-def _refuse_foreign(served: Served, architecture: str) -> None:
-    """Refuse to run a function that only the registry names: whoever writes there would run code here."""
-    theirs = served.lineage.model.architecture
-    if ":" in theirs and theirs != architecture:
-        raise ModelError(
-            f"v{served.version.number} is built by the function {theirs}, and train.architecture in params.yaml is "
-            f"{architecture}; expected that function there, as code of the registry's choice is not run; set it so, if "
-            "it is yours"
-        )

@@ -3,15 +3,17 @@
 DVC deletes the outputs of a stage before it runs it. What only train would refuse costs the last model.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.artifacts.model import Description, Fit
-from pipeline.artifacts.parent import Parent
+from pipeline.artifacts.parent import Parent, Pin
 from pipeline.base import code, files
 from pipeline.base.auto import SMALL
+from pipeline.base.errors import ModelError
 from pipeline.learning import cut, freezing, ladder, model, pretrained
 from pipeline.learning.ladder import Growth
-from pipeline.learning.settings import Backbone, Train
+from pipeline.learning.settings import Backbone, Network, OwnNetworks, Train
 
 SOME_LABELS = ("one", "another")
 """The network is tried with so many outputs."""
@@ -25,6 +27,29 @@ def refuse_misfit(parent: Parent, train: Train, description: Description) -> Non
     """
     if parent.pin and ladder.plan(parent, train, Growth(0, 0)).kind != "cold":
         model.refuse_misfit(parent.pin, description)
+
+
+def refuse_foreign(pins: Iterable[Pin | None], train: Network, own: OwnNetworks) -> None:
+    """Refuse versions of which the registry says that a function builds them which params.yaml does not name.
+
+    What the registry says would be run otherwise, and more people may write there than here.
+
+    Args:
+        pins: the versions that a cycle may build; None is none.
+        train: part of section `train` of params.yaml.
+        own: part of section `resolve` of params.yaml.
+
+    Raises:
+        ModelError: names the first; nothing of it was run.
+    """
+    for pin in filter(None, pins):
+        name = pin.lineage.model.architecture
+        if pin.lineage.model.is_custom and name not in (train.architecture, *own.networks):
+            raise ModelError(
+                f"the registry says that {name} builds v{pin.version}, and params.yaml does not name that, so nothing "
+                f"of it was run; if it is a network of your own, add it: resolve.networks: [{name}]; if it is not, "
+                f"look in the MLflow UI who registered v{pin.version}, and move the alias to another version"
+            )
 
 
 def refuse_unbuildable(description: Description, memory: Path, backbone: Backbone) -> None:

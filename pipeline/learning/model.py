@@ -98,7 +98,7 @@ def fill(variables: list[Any], values: "Mapping[str, np.ndarray]", whose: str, r
         remedy: says in an error what to do.
 
     Raises:
-        ModelError: their number or shapes differ; the variables stay as they were.
+        ModelError: their number, shapes or kinds differ; the variables stay as they were.
     """
     if len(variables) != len(values):
         raise ModelError(f"{whose}: {len(values)} arrays for {len(variables)} variables; it is of another kind{remedy}")
@@ -109,6 +109,8 @@ def fill(variables: list[Any], values: "Mapping[str, np.ndarray]", whose: str, r
                 f"{whose}: {variable.path} has shape {value.shape}, expected {tuple(variable.shape)}; it is of "
                 f"another kind{remedy}"
             )
+        if value.dtype.kind not in "fiub":
+            raise ModelError(f"{whose}: {variable.path} has values of kind {value.dtype}, expected numbers{remedy}")
     for variable, value in pairs:
         variable.assign(value)
 

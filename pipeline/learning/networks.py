@@ -23,6 +23,10 @@ OWN = (*SMALL, LITE0)
 HEAD = "logits"
 """Name of the last layer of all networks but a user's."""
 
+_PACKAGE = __name__.removesuffix("pipeline.learning.networks")
+"""Where this is the code of a registered version: the package that has it, with a dot (`registry.packaging`). Nothing
+but its own code may build its network."""
+
 LONGEST = 300
 """Characters of a library's error that are shown."""
 
@@ -268,12 +272,13 @@ def _unfit(description: Description, error: Exception, with_what: str = "") -> M
 
 def _custom(description: Description) -> Any:
     """A user's `module:function(image_shape, num_labels)`, which returns a model that gives logits."""
-    module, function = description.architecture.split(":")
+    name, function = description.architecture.split(":")
     what = f"train.architecture {description.architecture}"
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
     try:
-        model = getattr(importlib.import_module(module), function)(description.image_shape, len(description.labels))
+        module = importlib.import_module(f"{_PACKAGE}{name}") if _PACKAGE else _of_project(name, what)
+        model = getattr(module, function)(description.image_shape, len(description.labels))
+    except ModelError:
+        raise
     except Exception as error:  # noqa: BLE001 - a user's code raises anything
         raise ModelError(
             f"{what} failed: {type(error).__name__}: {one_line(error)[:LONGEST]}; expected a function (image_shape, "
@@ -286,3 +291,27 @@ def _custom(description: Description) -> Any:
     if getattr(model.layers[-1], "activation", None) is keras().activations.softmax:
         raise ModelError(f"{what} ends in a softmax; expected logits, so remove the last activation")
     return model
+
+
+def _of_project(name: str, what: str) -> Any:
+    """A module of the project, which is the current directory, imported.
+
+    Raises:
+        ModelError: it is no file there: one of a library is not run because a name says so, which may have come from a
+            registry. Or a library has the same name.
+    """
+    here = Path.cwd()
+    path = here.joinpath(*name.split("."))
+    own = [one.resolve() for one in (path / "__init__.py", path.with_suffix(".py")) if one.is_file()]
+    if not own:
+        raise ModelError(
+            f"{what}: there is no {name.replace('.', '/')}.py in {here}; expected module:function with a module of the "
+            "project; write it, or name another"
+        )
+    if str(here) not in sys.path:
+        sys.path.insert(0, str(here))
+    module = importlib.import_module(name)
+    file = getattr(module, "__file__", None)
+    if file is None or Path(file).resolve() not in own:
+        raise ModelError(f"{what}: Python has another module {name.partition('.')[0]}, {file}; rename the project's")
+    return module

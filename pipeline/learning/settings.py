@@ -9,6 +9,9 @@ from pipeline.base.params import Count, OpenShare, Section, Share, fits
 
 Metric = Literal["val_loss", "val_accuracy", "loss", "accuracy"]
 
+_WORD = "[A-Za-z_][A-Za-z0-9_]*"
+_MODULE = rf"{_WORD}(\.{_WORD})*"
+
 KeptEpoch = Annotated[
     str,
     fits(
@@ -36,6 +39,13 @@ Best = Annotated[str, fits(r"best [1-9]\d{0,8}", "best and a number of epochs, e
 
 NEWEST = 2
 """States that resuming needs: what ended training may have damaged the newest; then the one before is used."""
+
+
+class OwnNetworks(Section, part=True):
+    """Who may have built what is in the registry."""
+
+    networks: tuple[Annotated[str, fits(rf"{_MODULE}:{_WORD}", "module:function, e.g. nets.small:build")], ...]
+    """A user's own functions, besides `train.architecture`."""
 
 
 class Start(Section, part=True):
@@ -90,7 +100,7 @@ class Network(Section, part=True):
 
     architecture: Annotated[
         str,
-        fits(r"[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?", "small_cnn, photo_cnn, a keras.applications name or module:function"),
+        fits(rf"{_MODULE}(:{_WORD})?", "small_cnn, photo_cnn, a keras.applications name or module:function"),
     ]
     pretrained: Pretrained | None
 

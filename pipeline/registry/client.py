@@ -11,8 +11,10 @@ from pipeline.artifacts.parent import Champion, Parent, Pin
 from pipeline.base import files, process
 from pipeline.base.errors import LostError, RegistryError, UnreadableError
 from pipeline.data import ledger
+from pipeline.registry import answering
 from pipeline.registry.connection import Connection, tracking_uri
 from pipeline.registry.memory import Memory
+from pipeline.registry.packaging import Served
 from pipeline.registry.run import Run
 from pipeline.registry.settings import RegisteredModel
 from pipeline.registry.version import PREFIX, Version, name
@@ -212,6 +214,15 @@ class Registry:
             created = self._client.create_run(experiment_id, tags=tags, run_name=title)
             return Run(self._connection, created.info.run_id)
 
+    def run_of(self, version: Version) -> Run:
+        """The run that a version is of."""
+        return Run(self._connection, version.run_id)
+
+    def served_files(self, version: Version, folder: Path) -> dict[str, str]:
+        """What MLflow would serve of a version, downloaded into an empty folder: SHA-256 by path."""
+        with self._connection.reach():
+            return answering.fetch(self.uri, self.name, version.number, str(folder))[1]
+
     def reap(self) -> int:
         """Mark runs as killed whose process on this machine is gone without a word (SIGKILL); how many."""
         with self._connection.reach():
@@ -232,7 +243,7 @@ class Registry:
     def register(
         self,
         run: Run,
-        package: Path,
+        served: Served,
         tags: Mapping[str, str],
         requirements: Sequence[str],
         describe: str,
@@ -242,7 +253,7 @@ class Registry:
 
         Args:
             run: which.
-            package: folder with what `pipeline.serving` loads.
+            served: what MLflow serves.
             tags: without their prefix; must hold run_key.
             requirements: pip requirements for serving.
             describe: Markdown shown beside the version.
@@ -256,9 +267,10 @@ class Registry:
                         self.name,
                         description="Kept up to date by Evergreen; see each version's description.",
                     )
-                source, model_id = run.log_model(package, requirements, params or {})
-                # What is never changed: a version that is there already keeps the params that it was made with.
-                fixed = {"run_key": tags["run_key"], **{name: f"{value:g}" for name, value in (params or {}).items()}}
+                source, model_id = run.log_model(served, requirements, params or {})
+                # What is never changed: a version that is there already keeps what it was made with.
+                fixed = {"run_key": tags["run_key"], "served": served.digest}
+                fixed |= {name: f"{value:g}" for name, value in (params or {}).items()}
                 created = self._client.create_model_version(
                     self.name,
                     source,
@@ -312,10 +324,7 @@ class Registry:
 
 def _ledger(path: Path, columns: Sequence[str]) -> "pl.DataFrame":
     """These columns of a ledger, as it is written today."""
-    import polars as pl
-
-    there = [name for name in columns if name in pl.read_parquet_schema(path)]
-    return ledger.completed(files.read_table(path, there), columns)
+    return ledger.completed(files.read_table(path, [name for name in columns if name in files.columns(path)]), columns)
 
 
 def _plain(version: Any) -> list[Any]:

@@ -9,6 +9,7 @@ from pipeline.artifacts.lineage import Lineage
 from pipeline.base import files
 from pipeline.base.errors import RegistryError
 from pipeline.base.params import Section
+from pipeline.registry import packaging
 from pipeline.registry.client import LINEAGE, Registry
 from pipeline.registry.run import Run
 from pipeline.registry.version import FORMAT, Version, name
@@ -93,16 +94,8 @@ def register(registry: Registry, run: Run, package: Package, lineage_digest: str
         "lineage": lineage_digest,
         "sources": lineage.sources_digest,
     }
-    served = _served(package.model, scratch)
+    served = packaging.pack(package.model, lineage.run_key, scratch / "package")
     return registry.register(run, served, tags, package.requirements, card, package.params)
-
-
-def _served(model: Path, scratch: Path) -> Path:
-    """What serving needs, alone in a folder."""
-    folder = scratch / "package"
-    for file in ("model.json", "weights.npz"):
-        files.write(folder / file, (model / file).read_bytes())
-    return folder
 
 
 def move_anchor(registry: Registry, version: Version, is_promoted: bool, judgement: Judgement) -> None:

@@ -6,12 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.registry.connection import Connection
-
-PACKAGE = Path(__file__).parents[1]
-"""The code that goes along with a registered model."""
-
-SERVING = PACKAGE / "serving.py"
-"""MLflow runs it when it loads a model (`models from code`), so it is named here and not imported."""
+from pipeline.registry.packaging import Served
 
 
 class Run:
@@ -65,11 +60,11 @@ class Run:
         with self._connection.reach():
             self._connection.client.log_artifact(self.run_id, str(path), str(Path(artifact).parent))
 
-    def log_model(self, package: Path, requirements: Sequence[str], params: Mapping[str, float]) -> tuple[str, str]:
+    def log_model(self, served: Served, requirements: Sequence[str], params: Mapping[str, float]) -> tuple[str, str]:
         """Log the model that `pipeline.serving` serves; gives its URI and its id.
 
         Args:
-            package: folder with the files that serving loads.
+            served: its files.
             requirements: pip requirements of serving.
             params: what a request may give besides images, and what counts where it does not.
         """
@@ -81,9 +76,8 @@ class Run:
         with mlflow.start_run(run_id=self.run_id):
             info = mlflow.pyfunc.log_model(
                 name="model",
-                python_model=str(SERVING),
-                artifacts={path.stem: str(path) for path in sorted(package.iterdir())},
-                code_paths=[str(PACKAGE)],
+                python_model=str(served.entry),
+                artifacts={served.folder.name: str(served.folder)},
                 pip_requirements=list(requirements),
                 signature=ModelSignature(
                     inputs=Schema([ColSpec("binary", "image")]),

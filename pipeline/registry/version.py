@@ -1,7 +1,10 @@
 """A version of the registered model, as far as a cycle needs to know it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from pipeline.base.errors import LostError
 
 PREFIX = "evergreen."
 """Of the tags that are Evergreen's."""
@@ -22,6 +25,24 @@ class Version:
     def _tag(self, name: str) -> str:
         return self.tags.get(f"{PREFIX}{name}", "")
 
+    def _number(self, name: str) -> int | None:
+        """A version's number.
+
+        Raises:
+            LostError: the tag is none.
+        """
+        if not (value := self._tag(name)):
+            return None
+        if not re.fullmatch(r"[1-9][0-9]{0,8}", value):
+            raise self._foreign(name, "the number of a version")
+        return int(value)
+
+    def _foreign(self, name: str, expected: str) -> LostError:
+        return LostError(
+            f"tag {PREFIX}{name} of v{self.number} is {self._tag(name)[:50]!r}; expected {expected}",
+            "set it back in the MLflow UI, or delete the tag",
+        )
+
     @property
     def run_key(self) -> str:
         """Hash of everything that determines the model: dataset, parent, params, code."""
@@ -30,12 +51,12 @@ class Version:
     @property
     def parent(self) -> int | None:
         """Number of the version that it was trained from."""
-        return int(number) if (number := self._tag("parent")) else None
+        return self._number("parent")
 
     @property
     def champion(self) -> int | None:
         """Number of the version that it was judged against."""
-        return int(number) if (number := self._tag("rival")) else None
+        return self._number("rival")
 
     @property
     def promoted(self) -> bool:
@@ -55,12 +76,27 @@ class Version:
     @property
     def min_probability(self) -> float:
         """With which it is served, unless a request names another one; 0 for a version of before there was one."""
-        return float(self._tag("min_probability") or 0)
+        value = self._tag("min_probability") or "0"
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)?(e-[0-9]+)?", value) or not 0 <= float(value) <= 1:
+            raise self._foreign("min_probability", "0 to 1")
+        return float(value)
 
     @property
     def lineage_digest(self) -> str | None:
         """SHA-256 of its lineage; None for a version that Evergreen did not register."""
         return self._tag("lineage") or None
+
+    @property
+    def served_digest(self) -> str | None:
+        """SHA-256 of the file that MLflow runs to serve it (`registry.packaging`); None for a version of before that
+        file checked the others."""
+        return self._tag("served") or None
+
+    @property
+    def proof_digest(self) -> str | None:
+        """SHA-256 of the record that it answered from the registry as it was judged (`registry.proof`); None without
+        one."""
+        return self._tag("proof") or None
 
     @property
     def is_whole(self) -> bool:

@@ -23,7 +23,7 @@ from pipeline.data import ledger
 from pipeline.data.store import Store
 from pipeline.features import shards
 from pipeline.judging.settings import MIN_PROBABILITY
-from pipeline.registry import promotion
+from pipeline.registry import packaging, promotion
 from pipeline.registry.client import Registry
 from pipeline.registry.promotion import Package
 from pipeline.registry.run import Run
@@ -118,9 +118,15 @@ def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Pac
         lineage=_lineage(paths, settings, review, recipe, uploads),
         uploads=uploads,
         model=paths.model,
-        requirements=[f"{package}=={metadata.version(package)}" for package in SERVING],
+        requirements=_requirements(settings.train.architecture),
         params={MIN_PROBABILITY: settings.evaluate.min_probability},
     )
+
+
+def _requirements(architecture: str) -> list[str]:
+    """pip requirements of serving: today's versions."""
+    own = [name for name in packaging.libraries(architecture) if name.lower() not in SERVING]
+    return [f"{name}=={metadata.version(name)}" for name in (*SERVING, *own)]
 
 
 def _of_content(paths: Paths) -> dict[str, Path]:

@@ -61,6 +61,7 @@ def run(paths: Paths) -> None:
         _bring_weights(here)
         _refuse_unfit(parent, settings, paths.scratch)
     judges = _champion(here, cycle)
+    _refuse_foreign((parent.pin, judges.pin, judges.anchor), settings)
     Sources(digest=cycle.data, sources=batches).write(paths.sources)
     parent.write(paths.parent)
     judges.write(paths.champion)
@@ -313,6 +314,14 @@ def _refuse_unfit(parent: Parent, settings: Params, scratch: Path) -> None:
     network = architecture.described(settings.train, (size, size, channels), settings.prepare.fit)
     architecture.refuse_misfit(parent, settings.train, network)
     architecture.refuse_unbuildable(network, scratch / "architecture", settings.train)
+
+
+def _refuse_foreign(pins: Sequence[Pin | None], settings: Params) -> None:
+    """Refuse versions that are built by what params.yaml does not name."""
+    if any(pin and pin.lineage.model.is_custom for pin in pins):
+        from pipeline.learning import architecture
+
+        architecture.refuse_foreign(pins, settings.train, settings.resolve)
 
 
 def _registered(registry: Registry, data: str) -> dict[str, Registered]:

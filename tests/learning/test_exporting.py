@@ -1,5 +1,6 @@
 """Exported models give the answers of the version that they are of; those that do not are refused."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,16 @@ import numpy as np
 import pytest
 import samples
 
+from benchmarks.workspace import CHECKOUT
 from pipeline.artifacts.exported import ExportFormat
 from pipeline.artifacts.model import Description, Frozen
-from pipeline.base import files
+from pipeline.base import files, params
 from pipeline.base.errors import ModelError
 from pipeline.learning import exporting, model
 from pipeline.learning.answers import Answerer
-from pipeline.registry.served import Served
+from pipeline.registry.chosen import Chosen
 from pipeline.registry.version import Version
+from pipeline.settings import Params
 
 pytestmark = pytest.mark.project  # loads TensorFlow
 
@@ -43,6 +46,7 @@ def odd(image_shape, num_labels):
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "exported_net", raising=False)  # that of the test before
 
 
 def answerer(tmp_path: Path, architecture: str, side: int = 16, **changes: Any) -> Answerer:
@@ -59,8 +63,9 @@ def answerer(tmp_path: Path, architecture: str, side: int = 16, **changes: Any) 
     kernel.assign(20 * np.asarray(kernel))
     bias.assign([0.1, 0.3, 0.2])
     files.write_arrays(tmp_path / "weights.npz", model.arrays(network.weights))
-    served = Served(Version(7, "run", {}), samples.lineage(model=description), tmp_path / "weights.npz")
-    return Answerer(served, architecture)
+    settings = params.load(CHECKOUT / "params.yaml", Params)
+    chosen = Chosen(Version(7, "run", {}), samples.lineage(model=description), tmp_path / "weights.npz")
+    return Answerer(chosen, settings.train.model_copy(update={"architecture": architecture}), settings.resolve)
 
 
 def noise(side: int, count: int = 100) -> np.ndarray:

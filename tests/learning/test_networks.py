@@ -200,5 +200,19 @@ def test_a_users_function_that_does_not_do_says_why(own: Path, name: str, last: 
 
 
 def test_a_users_function_that_is_not_there_says_so() -> None:
-    with pytest.raises(ModelError, match=r"nowhere:net failed: ModuleNotFoundError"):
+    expected = r"nowhere:net: there is no nowhere.py in /\S+; expected module:function with a module of the project; "
+    with pytest.raises(ModelError, match=expected):
         networks.build(other(architecture="nowhere:net"))
+
+
+@pytest.mark.parametrize("name", ["subprocess:call", "os:system", "keras.utils:get_file", "numpy:load", "sys:exit"])
+def test_a_function_of_a_library_builds_no_network(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks.importlib, "import_module", lambda name: pytest.fail(f"{name} is imported"))
+    with pytest.raises(ModelError, match=rf"^train.architecture {name}: there is no \S+\.py in /"):
+        networks.build(other(architecture=name))
+
+
+def test_a_module_that_a_library_stands_in_for_is_refused(own: Path) -> None:
+    (own / "numpy.py").write_text("def net(image_shape, num_labels): ...\n")
+    with pytest.raises(ModelError, match=r"numpy:net: Python has another module numpy, \S+; rename the project's$"):
+        networks.build(other(architecture="numpy:net"))

@@ -60,7 +60,7 @@ def task(tmp_path: Path, settings: Params):
         ({"pinned": DUE}, True),
         ({"new": 51}, True),
         ({"pinned": parent(None)}, True),
-        ({"pinned": parent(4, files={"model/weights.npz": "others"})}, True),
+        ({"pinned": parent(4, files={"model/weights.npz": "c" * 64})}, True),
         ({"pinned": parent(4, run_key="another")}, False),
         ({"prepare": {"replay": 10}}, False),
     ],

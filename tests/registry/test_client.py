@@ -23,6 +23,7 @@ from pipeline.base.errors import RegistryError
 from pipeline.data import ledger
 from pipeline.learning import model
 from pipeline.registry import client as registry
+from pipeline.registry import packaging
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import tracking_uri
 from pipeline.registry.version import Version
@@ -146,24 +147,25 @@ def test_a_registered_model_can_be_loaded_and_classifies(reg: Registry, tmp_path
     description = samples.description("cat", "dog", image_shape=(16, 16, 3), temperature=10.0)
     network = model.build(description)
     network.get_layer("logits").bias.assign([0.0, 50.0])
-    files.write_json(tmp_path / "package/model.json", description.to_json())
-    files.write_arrays(tmp_path / "package/weights.npz", model.arrays(network.weights))
+    files.write_json(tmp_path / "model/model.json", description.to_json())
+    files.write_arrays(tmp_path / "model/weights.npz", model.arrays(network.weights))
+    served = packaging.pack(tmp_path / "model", "a", tmp_path / "scratch")
     tags = {"run_key": "a", "sources": "s"}
     threshold = {"min_probability": 0.999}
-    version = reg.register(reg.run("a", "cycle"), tmp_path / "package", tags, ["keras"], "card", threshold)
+    version = reg.register(reg.run("a", "cycle"), served, tags, ["keras"], "card", threshold)
     promote(reg, version.number)
     mlflow.set_tracking_uri(reg.uri)
     try:
-        served = mlflow.pyfunc.load_model(f"models:/{reg.name}@champion")
+        champion = mlflow.pyfunc.load_model(f"models:/{reg.name}@champion")
         image = draw("JPEG")
         sure = {"min_probability": 0.5}
-        found = served.predict(pd.DataFrame({"image": [image, draw("PNG", mode="L")]}), params=sure)
-        again = served.predict(pd.DataFrame({"image": [base64.b64encode(image).decode()]}), params=sure)
-        unsure = served.predict(pd.DataFrame({"image": [image]}))
+        found = champion.predict(pd.DataFrame({"image": [image, draw("PNG", mode="L")]}), params=sure)
+        again = champion.predict(pd.DataFrame({"image": [base64.b64encode(image).decode()]}), params=sure)
+        unsure = champion.predict(pd.DataFrame({"image": [image]}))
         with pytest.raises(
             Exception, match=r"1 of 2 images cannot be decoded: row 1: a text file; expected JPEG, PNG, WEBP or BMP"
         ):
-            served.predict(pd.DataFrame({"image": [image, b"no image"]}))
+            champion.predict(pd.DataFrame({"image": [image, b"no image"]}))
     finally:
         mlflow.set_tracking_uri(None)
     assert list(found["label"]) == ["dog", "dog"]

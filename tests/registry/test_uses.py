@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import samples
+from versions import NOTHING
 
 from pipeline.artifacts.lineage import IMAGES, LEDGER
 from pipeline.base import files
@@ -42,7 +43,7 @@ class Past:
         sample.write(record)
         run.upload(record, LINEAGE)
         tags = {"run_key": key, "lineage": files.sha256_file(record), "sources": key}
-        return self.registry.register(run, Path(), tags, [], "a card").number
+        return self.registry.register(run, NOTHING, tags, [], "a card").number
 
     def uses(self, *digests: str) -> dict[int, tuple[int, int, int, int | None, bool]]:
         """By version: trained, selected, judged, inherited, learned."""
@@ -109,7 +110,7 @@ def test_a_version_without_a_record_of_its_images_is_told_by_its_ledger_and_coun
 
 def test_nothing_is_said_of_versions_of_other_origin(past):
     past.add("a", [("d1", "train")])
-    past.registry.register(past.registry.run("b", "cycle"), Path(), {"run_key": "b"}, [], "someone else's")
+    past.registry.register(past.registry.run("b", "cycle"), NOTHING, {"run_key": "b"}, [], "someone else's")
     assert list(past.uses("d1")) == [1]
 
 

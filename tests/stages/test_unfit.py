@@ -51,7 +51,10 @@ def trained(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Projec
             "train.architecture InceptionV3 cannot be built for images of shape (8, 8, 3)",
         ),
         ({"train": {"architecture": "nets:net", "start": "cold"}}, "train.architecture nets:net ends in a softmax"),
-        ({"train": {"architecture": "net:net", "start": "cold"}}, "train.architecture net:net failed: ModuleNotFound"),
+        (
+            {"train": {"architecture": "net:net", "start": "cold"}},
+            "train.architecture net:net: there is no net.py in",
+        ),
     ],
     ids=["misspelt", "size", "fit", "other than the parent's", "too small images", "own, with softmax", "own, absent"],
 )

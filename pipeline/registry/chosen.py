@@ -16,7 +16,7 @@ LISTED = 5
 
 
 @dataclass(frozen=True)
-class Served:
+class Chosen:
     """A version with what its model is made of."""
 
     version: Version
@@ -25,7 +25,7 @@ class Served:
     """Those that are served."""
 
 
-def fetch(registry: Registry, number: str | None, objects: Path) -> Served:
+def fetch(registry: Registry, number: str | None, objects: Path) -> Chosen:
     """A version, fetched.
 
     Args:
@@ -44,7 +44,7 @@ def fetch(registry: Registry, number: str | None, objects: Path) -> Served:
             f"the lineage of {registry.name} v{version.number} names no {WEIGHTS}",
             "name another version, or use the version of Evergreen that registered it",
         )
-    return Served(version, lineage, registry.download(version.run_id, WEIGHTS, lineage.files[WEIGHTS], objects))
+    return Chosen(version, lineage, registry.download(version.run_id, WEIGHTS, lineage.files[WEIGHTS], objects))
 
 
 def champion(registry: Registry) -> Version:

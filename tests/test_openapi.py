@@ -4,8 +4,8 @@ import base64
 import copy
 from typing import Any
 
+from pipeline import openapi
 from pipeline.images import decoding
-from pipeline.showing import openapi
 
 MLFLOWS: dict[str, Any] = {
     "openapi": "3.1.0",
