@@ -4,17 +4,30 @@ It goes along with each version, under a package name of its own; `registry.entr
 """
 
 import base64
+import binascii
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipeline import openapi
 from pipeline.artifacts.model import Description
 from pipeline.base.errors import ModelError, UnreadableError
 from pipeline.images import decoding as images
+from pipeline.images.decoding import View
 from pipeline.judging import metrics
 from pipeline.judging.settings import MIN_PROBABILITY
 from pipeline.learning import model
+
+BASE64 = re.compile(rb"[A-Za-z0-9+/\s]*={0,2}\s*")
+"""Bytes that are text in base64: no file in a format of `images.sniffing` is of these signs alone."""
+
+
+class UnansweredError(ValueError):
+    """A request that cannot be answered; the words are for whoever asked."""
 
 
 class Classifier:
@@ -50,18 +63,20 @@ class Classifier:
             Columns label (None: no answer) and probability, 0 to 1, calibrated: one row per image.
 
         Raises:
-            ValueError: an image cannot be decoded; names the rows. Or min_probability is no probability.
+            UnansweredError: an image cannot be decoded; names the rows. Or min_probability is no probability.
         """
         least = (params or {}).get(MIN_PROBABILITY, 0.0)
         if not 0 <= least <= 1:
-            raise ValueError(f"{MIN_PROBABILITY} is {least}; expected 0 to 1; leave it out for that of the version")
+            remedy = "leave it out for that of the version"
+            raise UnansweredError(f"{MIN_PROBABILITY} is {least}; expected 0 to 1; {remedy}")
         (size, _, channels), fit = self._description.image_shape, self._description.fit
-        contents = [_bytes(value) for value in model_input["image"]]
-        facts = [images.inspect(content) for content in contents]
-        faults = [f"row {row}: {fact.error}" for row, fact in enumerate(facts) if fact.error]
+        looked = [_look(value, View(size, channels, fit)) for value in model_input["image"]]
+        faults = [f"row {row}: {seen}" for row, seen in enumerate(looked) if isinstance(seen, str)]
         if faults:
-            raise ValueError(f"{len(faults)} of {len(contents)} images cannot be decoded: {'; '.join(faults[:3])}")
-        pixels = np.stack([images.decode(content, size, channels, fit) for content in contents])
+            raise UnansweredError(f"{len(faults)} of {len(looked)} images cannot be decoded: {'; '.join(faults[:3])}")
+        if not looked:
+            return pd.DataFrame({"label": pd.Series([], dtype=object), "probability": pd.Series([], dtype=float)})
+        pixels = np.stack(looked)
         logits = model.logits(self._network, pixels, 256)
         probability = metrics.probabilities(logits, self._description.temperature).max(axis=1)
         labels = [
@@ -71,6 +86,21 @@ class Classifier:
         # In a column of texts None would become NaN, which JSON does not have.
         return pd.DataFrame({"label": pd.Series(labels, dtype=object), "probability": probability})
 
+    def described(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """What a server says of itself, with what a request holds; see `openapi.described`."""
+        return openapi.described(schema, self._description.labels)
 
-def _bytes(value: bytes | str) -> bytes:
-    return base64.b64decode(value) if isinstance(value, str) else value
+
+def _look(value: object, view: View) -> np.ndarray | str:
+    """Pixels of an image, or why it is none."""
+    if not isinstance(value, (bytes, str)):
+        return f"expected a file's bytes, or base64 text, and this is {type(value).__name__}"
+    content = value.encode(errors="replace") if isinstance(value, str) else value
+    # MLflow decodes base64 of some kinds of requests, and of others it hands it over as bytes.
+    if isinstance(value, str) or BASE64.fullmatch(content):
+        try:
+            content = base64.b64decode(b"".join(content.split()), validate=True)
+        except binascii.Error:
+            return "no base64; expected a file's bytes in base64, with nothing before them"
+    facts, pixels = images.look(content, view)
+    return facts.error if pixels is None else pixels

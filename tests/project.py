@@ -75,6 +75,19 @@ class Done:
         return line
 
 
+def two_versions(made_once: MadeOnce, database: Path) -> "Project":
+    """A project with two versions; v1 was the champion when v2 was judged. To be copied."""
+
+    def make(root: Path) -> None:
+        project = Project.create(root, database)
+        project.add("first", pictures(range(30), "cat", "dog"))
+        project.cycle()
+        project.add("second", pictures(range(100, 120), "cat", "dog"))
+        project.cycle()
+
+    return made_once("two versions", make)
+
+
 def pipeline(project: "Project", *words: str) -> Done:
     """`python -m pipeline` in a process of its own, for it may start DVC."""
     done = subprocess.run(

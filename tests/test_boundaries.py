@@ -32,6 +32,8 @@ HOMES = {
     "pebble": {"images/workers.py"},
     "psutil": {"base/process.py"},
     "safetensors": {"learning/pretrained.py"},
+    "onnxruntime": {"learning/exporting.py"},
+    "ai_edge_litert": {"learning/exporting.py"},
     "pyarrow": set(),
     "pandas": {"serving.py", "registry/answering.py", "registry/entry.py"},  # MLflow hands over what is asked as one
 }

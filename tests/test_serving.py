@@ -135,6 +135,54 @@ def test_a_damaged_file_is_named_and_nobody_is_told_to_run_a_cycle_for_it(packag
     assert "dvc repro" not in str(told.value)
 
 
+@pytest.mark.parametrize("line", [76, None], ids=["lines", "one line"])
+@pytest.mark.parametrize("kind", [str, bytes])
+def test_base64_is_taken_as_text_and_as_the_bytes_that_mlflow_makes_of_it(
+    package: Path, draw: Callable[..., bytes], kind: type, line: int | None
+) -> None:
+    import base64
+
+    import pandas as pd
+
+    described(package)
+    coded = base64.encodebytes(draw()) if line else base64.b64encode(draw())
+    value = coded.decode() if kind is str else coded
+    found = loaded(package).predict(pd.DataFrame({"image": [value, draw()]}, dtype=object))
+    assert found["probability"].nunique() == 1
+    assert list(found["label"]) == ["dog", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("=====", "no base64; expected a file's bytes in base64, with nothing before them"),
+        ("data:image/png;base64,AAAA", "no base64; expected a file's bytes in base64, with nothing before them"),
+        ("\ud800", "no base64; expected a file's bytes in base64, with nothing before them"),
+        (b"no?image", "a text file; expected JPEG, PNG, WEBP or BMP"),
+        ("", "empty file"),
+        (None, "expected a file's bytes, or base64 text, and this is NoneType"),
+        (3.5, "expected a file's bytes, or base64 text, and this is float"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_image_is_refused_by_row(package: Path, draw: Callable[..., bytes], value: Any, reason: str) -> None:
+    import re
+
+    import pandas as pd
+
+    frame = pd.DataFrame({"image": pd.Series([draw(), value], dtype=object)})
+    with pytest.raises(ValueError, match=f"^1 of 2 images cannot be decoded: row 1: {re.escape(reason)}$"):
+        loaded(package).predict(frame)
+
+
+def test_no_images_are_no_answers(package: Path) -> None:
+    import pandas as pd
+
+    found = loaded(package).predict(pd.DataFrame({"image": []}))
+    assert list(found.columns) == ["label", "probability"]
+    assert found.empty
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

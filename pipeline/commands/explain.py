@@ -20,6 +20,7 @@ from pipeline.judging.paired import Counts
 from pipeline.judging.predictions import CHAMPION, Predictions
 from pipeline.judging.settings import Evaluate
 from pipeline.judging.verdict import Case
+from pipeline.registry import chosen
 from pipeline.registry.client import Registry
 from pipeline.registry.version import Version
 from pipeline.settings import Params
@@ -28,9 +29,6 @@ EXAMPLE = "python -m pipeline explain 7 --as-if evaluate.margin=0.02"
 
 UNTOLD = ("max_wrong", "believed", "suspicious", "min_probability", "batch_size")
 """Settings of section evaluate on which no verdict depends that comes of predictions alone."""
-
-DIGITS = 9
-"""Of a version's number, at most; a longer one is no number to a database."""
 
 Kind = TypeVar("Kind")
 
@@ -88,13 +86,7 @@ def _version(registry: Registry, number: str | None) -> Version:
         if newest is None:
             raise RegistryError(f"{registry.name} has no version yet; `dvc repro` makes the first one")
         return newest
-    bare = number.removeprefix("v")
-    found = registry.find(int(bare)) if bare.isdecimal() and len(bare) <= DIGITS else None
-    if found is None:
-        raise RegistryError(
-            f"{registry.name} has no version {number!r}; expected a number that the MLflow UI lists, e.g. 7"
-        )
-    return found
+    return chosen.named(registry, number)
 
 
 def _lineage(registry: Registry, version: Version, objects: Path) -> Lineage:

@@ -23,6 +23,8 @@ from typing import Any
 
 import mlflow
 import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 PACKAGE = ""
 """Name of the package that the version's code is, of this version alone."""
@@ -31,6 +33,9 @@ RECORD = ""
 """SHA-256 of the record, which has that of each file."""
 
 NAME = "record.json"
+
+SERVER = "mlflow.pyfunc.scoring_server.app"
+"""The module that MLflow's server consists of: it loads the model first, and makes its application then."""
 
 REMEDY = (
     "nothing of it was run; fetch it again, and if it still is so, restore the files of its run from a backup or serve "
@@ -128,6 +133,36 @@ class _Code(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):  # type: 
         raise ModuleNotFoundError(f"{fullname} was not registered with this model version", name=fullname)
 
 
+class BadRequestError(MlflowException, ValueError):  # type: ignore[misc] # MLflow's classes are not typed
+    """A request that cannot be answered. MLflow's server gives it as status 400 with these words, and no traceback."""
+
+    def __init__(self, words: str) -> None:
+        MlflowException.__init__(self, words, error_code=INVALID_PARAMETER_VALUE)
+        self._words = words
+
+    def serialize_as_json(self) -> str:
+        """What the server answers."""
+        self.message = self._words  # it has put all that was sent before them
+        return str(super().serialize_as_json())
+
+
+def _show_requests(classifier: Any) -> None:
+    """Let the docs page of the server that this process is say what a request holds.
+
+    MLflow's application takes any body, and so shows none. It does not exist yet: where FastAPI lets an application
+    describe itself in another way, all of this process do; `openapi.described` changes only MLflow's.
+    """
+    import fastapi
+
+    plain = fastapi.FastAPI.openapi
+
+    def described(self: fastapi.FastAPI) -> dict[str, Any]:
+        found: dict[str, Any] = classifier.described(plain(self))
+        return found
+
+    fastapi.FastAPI.openapi = described  # type: ignore[method-assign]
+
+
 class Model(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """The version's own classifier; see `serving.Classifier`."""
 
@@ -142,7 +177,10 @@ class Model(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         if PACKAGE not in sys.modules:  # else the same version was loaded before, and its code is there
             sys.meta_path.insert(0, _Code(folder, code))
         serving = importlib.import_module(f"{PACKAGE}.pipeline.serving")
+        self._unanswered: type[ValueError] = serving.UnansweredError
         self._classifier: Any = serving.Classifier(folder / "model.json", folder / "weights.npz")
+        if SERVER in sys.modules:
+            _show_requests(self._classifier)
 
     def predict(
         self,
@@ -150,8 +188,15 @@ class Model(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         model_input: pd.DataFrame,
         params: dict[str, float] | None = None,
     ) -> pd.DataFrame:
-        """Classify images; see `serving.Classifier.predict`."""
-        found: pd.DataFrame = self._classifier.predict(model_input, params)
+        """Classify images; see `serving.Classifier.predict`.
+
+        Raises:
+            BadRequestError: the request cannot be answered; says why.
+        """
+        try:
+            found: pd.DataFrame = self._classifier.predict(model_input, params)
+        except self._unanswered as error:
+            raise BadRequestError(str(error)) from None
         return found
 
 

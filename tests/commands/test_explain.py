@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from project import MadeOnce, Project, pictures
+from project import MadeOnce, Project, two_versions
 
 from pipeline.commands import explain
 
@@ -15,15 +15,7 @@ from pipeline.commands import explain
 @pytest.fixture
 def two(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Project:
     """Two versions; v1 was the champion when v2 was judged."""
-
-    def make(root: Path) -> None:
-        project = Project.create(root, empty_database)
-        project.add("first", pictures(range(30), "cat", "dog"))
-        project.cycle()
-        project.add("second", pictures(range(100, 120), "cat", "dog"))
-        project.cycle()
-
-    return made_once("two versions to explain", make).copy(tmp_path / "clone")
+    return two_versions(made_once, empty_database).copy(tmp_path / "clone")
 
 
 def test_the_newest_version_is_explained_in_words_and_numbers(two: Project) -> None:
