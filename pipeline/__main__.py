@@ -23,6 +23,7 @@ COMMANDS = (
     "explain",
     "history",
     "merge",
+    "notify",
     "promote",
     "reject",
     "rollback",

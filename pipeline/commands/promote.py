@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline import deciding
 from pipeline.base import params as parameters
-from pipeline.registry import decisions, served
+from pipeline.registry import decisions, outbox, served
 from pipeline.registry.client import Registry
 from pipeline.settings import Params
 
@@ -30,4 +30,5 @@ def run(version: str, why: str, params: Path, scratch: Path) -> int:
     if chosen.verdict not in ("", "promote"):
         print(f"promote: the verdict on v{chosen.number} is {chosen.verdict}; you decided otherwise, and that is kept")
     deciding.tell("promote", registry, done, scratch)
+    outbox.deliver(registry, settings.promote.notify, "promote")
     return 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline import deciding
 from pipeline.base import params as parameters
-from pipeline.registry import decisions, served
+from pipeline.registry import decisions, outbox, served
 from pipeline.registry.client import Registry
 from pipeline.settings import Params
 
@@ -29,4 +29,5 @@ def run(version: str | None, why: str, params: Path, scratch: Path) -> int:
     prove = deciding.prover(registry, settings, scratch)
     done = decisions.roll_back(registry, target, why, prove)
     deciding.tell("rollback", registry, done, scratch)
+    outbox.deliver(registry, settings.promote.notify, "rollback")
     return 0
