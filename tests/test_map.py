@@ -112,13 +112,14 @@ RERUNS = {
     (D, V, P, T, E): (
         "artifacts/artifact.py artifacts/changes.py artifacts/lineage.py artifacts/model.py artifacts/parent.py "
         "artifacts/reference.py artifacts/sources.py artifacts/table.py artifacts/training.py base/auto.py "
-        "base/code.py base/errors.py base/files.py base/params.py base/paths.py data/delta.py data/settings.py "
-        "data/splits.py "
+        "base/code.py base/errors.py base/files.py base/git.py base/params.py base/paths.py base/words.py "
+        "data/delta.py data/settings.py data/splits.py "
     ),
-    (D, V, P, E): ("base/git.py base/words.py data/origins.py data/store.py "),
+    (D, V, P, E): ("data/origins.py data/store.py "),
     (V, P, T, E): (
-        "artifacts/features.py base/process.py data/ledger.py learning/settings.py registry/client.py "
-        "registry/connection.py registry/memory.py registry/run.py registry/settings.py registry/version.py "
+        "artifacts/features.py base/actor.py base/process.py data/ledger.py learning/settings.py "
+        "registry/chain.py registry/client.py registry/connection.py registry/limits.py registry/memory.py "
+        "registry/run.py registry/runs.py registry/settings.py registry/transitions.py registry/version.py "
     ),
     (D, V, P): ("data/labels.py "),
     (P, T, E): (
@@ -159,12 +160,16 @@ RERUNS = {
     ),
     (): (
         "__main__.py artifacts/promotion.py artifacts/snapshot.py base/project.py commands/add.py "
-        "commands/checkpoints.py commands/explain.py commands/merge.py commands/run.py commands/trace.py "
-        "commands/ui.py commands/weights.py data/archives.py data/conflicts.py data/exports.py data/layouts.py "
-        "data/matching.py data/placing.py data/scan.py data/tracking.py data/trigger.py data/versions.py "
-        "data/worktree.py images/traits.py judging/kept.py learning/advice.py learning/architecture.py "
-        "learning/fitting.py learning/torch_file.py recipe.py registry/anchor.py registry/promotion.py "
-        "registry/uses.py serving.py settings.py showing/card.py stages/promote.py stages/resolve.py "
+        "commands/champion_at.py commands/checkpoints.py commands/explain.py commands/history.py "
+        "commands/merge.py commands/notify.py commands/promote.py commands/reject.py commands/rollback.py "
+        "commands/run.py commands/trace.py commands/ui.py commands/verify.py commands/weights.py data/archives.py "
+        "data/conflicts.py data/exports.py data/layouts.py data/matching.py data/placing.py data/scan.py "
+        "data/tracking.py data/trigger.py data/versions.py data/worktree.py deciding.py images/traits.py "
+        "judging/kept.py learning/advice.py learning/architecture.py learning/fitting.py learning/torch_file.py "
+        "recipe.py registry/anchor.py registry/decisions.py registry/delivery.py registry/messages.py "
+        "registry/outbox.py registry/promotion.py registry/receivers.py registry/served.py registry/setbacks.py "
+        "registry/uses.py registry/verification.py serving.py settings.py showing/card.py stages/promote.py "
+        "stages/resolve.py "
     ),
 }
 """Which stages rerun when the code of a module changes."""

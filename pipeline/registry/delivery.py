@@ -42,7 +42,7 @@ class DeliveryError(Exception):
 
 
 @dataclass(frozen=True)
-class Request:
+class Envelope:
     """What is sent."""
 
     url: str
@@ -73,9 +73,9 @@ def send(receiver: Webhook | Repository, message: Message, seconds: float) -> No
         DeliveryError: the receiver may not have it. It may have it all the same: an answer can be lost.
     """
     for attempt in range(TRIES):
-        request = _request(receiver, message)
+        envelope = _envelope(receiver, message)
         try:
-            _judge(receiver, _answer(request, seconds), request)
+            _judge(receiver, _answer(envelope, seconds), envelope)
         except DeliveryError as error:
             if not error.is_passing or attempt == TRIES - 1:
                 raise
@@ -84,7 +84,7 @@ def send(receiver: Webhook | Repository, message: Message, seconds: float) -> No
             return
 
 
-def _request(receiver: Webhook | Repository, message: Message) -> Request:
+def _envelope(receiver: Webhook | Repository, message: Message) -> Envelope:
     if isinstance(receiver, Webhook):
         return _signed(receiver, message)
     base = os.environ.get("GITHUB_API_URL") or GITHUB
@@ -101,10 +101,10 @@ def _request(receiver: Webhook | Repository, message: Message) -> Request:
     }
     body = {"event_type": receiver.event_type, "client_payload": {"id": message.id, **message.body}}
     url = f"{base.rstrip('/')}/repos/{receiver.github}/dispatches"
-    return Request(url, headers, messages.encoded(body), (token,))
+    return Envelope(url, headers, messages.encoded(body), (token,))
 
 
-def _signed(receiver: Webhook, message: Message) -> Request:
+def _signed(receiver: Webhook, message: Message) -> Envelope:
     text = _variable(receiver.secret_env, f"the secret that {receiver.name} knows")
     try:
         keys = messages.secrets_of(text)
@@ -117,7 +117,7 @@ def _signed(receiver: Webhook, message: Message) -> Request:
         "webhook-timestamp": str(now),
         "webhook-signature": messages.signed(message.id, now, body, keys),
     }
-    return Request(receiver.url, headers, body, tuple(text.split()))
+    return Envelope(receiver.url, headers, body, tuple(text.split()))
 
 
 def _variable(name: str, what: str) -> str:
@@ -127,13 +127,13 @@ def _variable(name: str, what: str) -> str:
     return value
 
 
-def _answer(request: Request, seconds: float) -> Answer:
-    """The answer to a request, in time: those of requests are for each byte, and finding a host has none."""
+def _answer(envelope: Envelope, seconds: float) -> Answer:
+    """The answer, in time: the limits of requests are for each byte, and finding a host has none."""
     answers: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
-            answers.put(_asked(request, seconds))
+            answers.put(_asked(envelope, seconds))
         except Exception as error:  # noqa: BLE001 - requests, urllib3, ssl, a proxy's library that is missing
             answers.put(error)
 
@@ -143,22 +143,22 @@ def _answer(request: Request, seconds: float) -> Answer:
     except queue.Empty:
         raise DeliveryError(f"no answer within {seconds:g} s; expected one, 2xx") from None
     if isinstance(found, Exception):
-        raise _fault(found, request, seconds)
+        raise _fault(found, envelope, seconds)
     return found
 
 
-def _asked(request: Request, seconds: float) -> Answer:
+def _asked(envelope: Envelope, seconds: float) -> Answer:
     import requests
 
-    is_here = request.url.startswith("http://")  # this machine: nothing to prove, and no proxy reaches it
+    is_here = envelope.url.startswith("http://")  # this machine: nothing to prove, and no proxy reaches it
     with requests.Session() as session:
         session.trust_env = False  # a password in ~/.netrc would take the token's place
-        session.proxies = {} if is_here else requests.utils.get_environ_proxies(request.url)
+        session.proxies = {} if is_here else requests.utils.get_environ_proxies(envelope.url)
         session.headers.update({"User-Agent": "Evergreen", "Accept-Encoding": "identity"})
         with session.post(
-            request.url,
-            data=request.body,
-            headers=dict(request.headers),
+            envelope.url,
+            data=envelope.body,
+            headers=dict(envelope.headers),
             timeout=seconds,
             allow_redirects=False,  # a secret is for the address that people wrote down
             stream=True,
@@ -168,7 +168,7 @@ def _asked(request: Request, seconds: float) -> Answer:
             return Answer(response.status_code, response.headers.get("Location", ""), text)
 
 
-def _judge(receiver: Webhook | Repository, answer: Answer, request: Request) -> None:
+def _judge(receiver: Webhook | Repository, answer: Answer, envelope: Envelope) -> None:
     """Find out whether the receiver has the message.
 
     Raises:
@@ -177,9 +177,9 @@ def _judge(receiver: Webhook | Repository, answer: Answer, request: Request) -> 
     status = answer.status
     if 200 <= status < 300:
         return
-    said = f"{status}{f': {text}' if (text := _shown(answer.text, request)) else ''}"
+    said = f"{status}{f': {text}' if (text := _shown(answer.text, envelope)) else ''}"
     if 300 <= status < 400:
-        where = _shown(answer.location, request) or "nowhere"
+        where = _shown(answer.location, envelope) or "nowhere"
         raise DeliveryError(
             f"it sends on to {where} ({status}); expected an answer: what is secret goes nowhere else; if that is the "
             "receiver, write it into promote.notify"
@@ -207,13 +207,13 @@ def _named(receiver: Webhook | Repository) -> str:
     return receiver.secret_env if isinstance(receiver, Webhook) else receiver.token_env
 
 
-def _fault(error: Exception, request: Request, seconds: float) -> DeliveryError:
+def _fault(error: Exception, envelope: Envelope, seconds: float) -> DeliveryError:
     """Why there was no answer."""
     import requests
 
     if isinstance(error, requests.exceptions.Timeout):
         return DeliveryError(f"no answer within {seconds:g} s; expected one, 2xx")
-    reason = _shown(one_line(_cause(error)), request)
+    reason = _shown(one_line(_cause(error)), envelope)
     if isinstance(error, requests.exceptions.SSLError):
         return DeliveryError(f"its certificate is not trusted ({reason}); expected one that REQUESTS_CA_BUNDLE knows")
     if isinstance(error, requests.exceptions.ConnectionError):
@@ -227,8 +227,8 @@ def _cause(error: BaseException) -> BaseException:
     return getattr(inner, "reason", None) or (inner if isinstance(inner, BaseException) else error)
 
 
-def _shown(text: str, request: Request) -> str:
+def _shown(text: str, envelope: Envelope) -> str:
     """A text from outside, short, on one line, without what is secret."""
-    for secret in (*request.secrets, request.url.partition("?")[2]):
+    for secret in (*envelope.secrets, envelope.url.partition("?")[2]):
         text = text.replace(secret, "***") if secret else text
     return words.readable(limits.cut(" ".join(text.split()), SHOWN))

@@ -341,13 +341,9 @@ def test_tags_of_receivers_do_not_disturb_the_alias(fresh, running):
     assert fresh().champion() == reg.version(2)
 
 
-EVENT = Event(
-    kind="promoted", alias="champion", version=1, source=None, when="2026-01-01T00:00:00+00:00", who="", why=""
-)
-
-
 def news(number: int, day: int) -> News:
-    return News(number, replace(EVENT, version=number, when=f"2026-01-{day:02}T00:00:00+00:00"))
+    when = f"2026-01-{day:02}T00:00:00+00:00"
+    return News(number, Event(kind="moved", alias="champion", version=number, source=None, when=when, who="", why=""))
 
 
 def test_a_history_that_was_deleted_and_begun_anew_is_told_from_its_beginning():
