@@ -2,7 +2,9 @@
 
 `python -m benchmarks.promotion_race` lets 8 processes promote against the same champion, 1,000 times over: four
 machines that made the same cycle, and four that made another one. In every tenth round a person moves the alias in
-MLflow meanwhile. Then it kills the stage promote of a real cycle before and after each call that writes, and runs it again.
+MLflow meanwhile.
+
+Then it kills the stage promote of a real cycle before and after each call that writes, and runs it again.
 Both on an SQLite file and on PostgreSQL behind an MLflow server. Prints one JSON object last.
 """
 

@@ -25,6 +25,7 @@ COMMANDS = (
     "gc",
     "history",
     "merge",
+    "notify",
     "predict",
     "promote",
     "reject",

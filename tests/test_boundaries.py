@@ -31,6 +31,7 @@ HOMES = {
     "filelock": {"base/process.py"},
     "pebble": {"images/workers.py"},
     "psutil": {"base/process.py"},
+    "requests": {"registry/delivery.py"},
     "safetensors": {"learning/pretrained.py"},
     "onnxruntime": {"learning/exporting.py"},
     "ai_edge_litert": {"learning/exporting.py"},
@@ -66,6 +67,8 @@ PURE = (
     "learning/ladder.py",
     "data/matching.py",
     "data/names.py",
+    "registry/messages.py",
+    "registry/receivers.py",
     "showing/page.py",
     "showing/text.py",
     "judging/paired.py",
@@ -86,7 +89,14 @@ PURE = (
     "base/words.py",
 )
 EFFECTS = {"os", "time", "datetime", "random", "subprocess", "tempfile", "shutil", "socket", "pathlib", "urllib"}
-HARMLESS = {"pathlib", "pathlib.PurePosixPath", "urllib.parse", "urllib.parse.parse_qs", "urllib.parse.urlsplit"}
+HARMLESS = {
+    "pathlib",
+    "pathlib.PurePosixPath",
+    "urllib.parse",
+    "urllib.parse.parse_qs",
+    "urllib.parse.quote",
+    "urllib.parse.urlsplit",
+}
 """Names of paths and of addresses; what reads and writes is pathlib.Path and urllib.request."""
 
 

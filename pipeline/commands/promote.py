@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline import deciding
 from pipeline.base import params as parameters
-from pipeline.registry import decisions, served
+from pipeline.registry import chosen, decisions, outbox
 from pipeline.registry.client import Registry
 from pipeline.settings import Params
 
@@ -25,9 +25,10 @@ def run(version: str, why: str, params: Path, scratch: Path) -> int:
     """
     settings = parameters.load(params, Params)
     registry = Registry(settings.resolve)
-    chosen = served.named(registry, version)
-    done = decisions.promote(registry, chosen, why, deciding.prover(registry, settings, scratch))
-    if chosen.verdict not in ("", "promote"):
-        print(f"promote: the verdict on v{chosen.number} is {chosen.verdict}; you decided otherwise, and that is kept")
+    named = chosen.named(registry, version)
+    done = decisions.promote(registry, named, why, deciding.prover(registry, settings, scratch))
+    if named.verdict not in ("", "promote"):
+        print(f"promote: the verdict on v{named.number} is {named.verdict}; you decided otherwise, and that is kept")
     deciding.tell("promote", registry, done, scratch)
+    outbox.deliver(registry, settings.promote.notify, "promote")
     return 0

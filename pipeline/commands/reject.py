@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline import deciding
 from pipeline.base import params as parameters
-from pipeline.registry import decisions, served
+from pipeline.registry import chosen, decisions, outbox
 from pipeline.registry.client import Registry
 from pipeline.settings import Params
 
@@ -22,6 +22,7 @@ def run(version: str, why: str, params: Path, scratch: Path) -> int:
     """Decline a version: it waits no more, and no rerun promotes it."""
     settings = parameters.load(params, Params)
     registry = Registry(settings.resolve)
-    done = decisions.reject(registry, served.named(registry, version), why)
+    done = decisions.reject(registry, chosen.named(registry, version), why)
     deciding.tell("reject", registry, done, scratch)
+    outbox.deliver(registry, settings.promote.notify, "reject")
     return 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline import deciding
 from pipeline.base import params as parameters
-from pipeline.registry import decisions, served
+from pipeline.registry import chosen, decisions, outbox
 from pipeline.registry.client import Registry
 from pipeline.settings import Params
 
@@ -25,8 +25,9 @@ def run(version: str | None, why: str, params: Path, scratch: Path) -> int:
     """
     settings = parameters.load(params, Params)
     registry = Registry(settings.resolve)
-    target = served.named(registry, version) if version else None
+    target = chosen.named(registry, version) if version else None
     prove = deciding.prover(registry, settings, scratch)
     done = decisions.roll_back(registry, target, why, prove)
     deciding.tell("rollback", registry, done, scratch)
+    outbox.deliver(registry, settings.promote.notify, "rollback")
     return 0

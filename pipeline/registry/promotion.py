@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import field_validator
+
 from pipeline.artifacts.evaluation import Judgement
 from pipeline.artifacts.lineage import VERDICT, WEIGHTS, Lineage
 from pipeline.base import files
@@ -11,15 +13,26 @@ from pipeline.base.params import Section
 from pipeline.registry import packaging
 from pipeline.registry.chain import Standing, Story
 from pipeline.registry.client import LINEAGE, Registry, again
+from pipeline.registry.receivers import Receiver
 from pipeline.registry.run import Run
 from pipeline.registry.transitions import Transitions
 from pipeline.registry.version import FORMAT, Version
 
 
 class Promote(Section):
-    """Who moves the alias."""
+    """Who moves the alias, and who is told."""
 
     automatic: bool
+    notify: tuple[Receiver, ...]
+
+    @field_validator("notify")
+    @classmethod
+    def _are_different(cls, notify: tuple[Receiver, ...]) -> tuple[Receiver, ...]:
+        names = [receiver.name for receiver in notify]
+        identities = [receiver.identity for receiver in notify]
+        if twice := [name for name, one in zip(names, identities, strict=True) if identities.count(one) > 1]:
+            raise ValueError(f"{twice[0]} is there twice; expected each receiver once; delete one of the two")
+        return notify
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import random
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -65,6 +65,8 @@ class Place:
     """Number of the newest event that it was brought to; 0 if none."""
     moving: Mapping[str, "Moving"]
     """What somebody may be about to do, by tag."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """All that the registered model has."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ class Transitions:
             challenger=_number(aliases.get(self._challenger_alias)),
             settled=_number(tags.get(f"{SETTLED}.{self._alias}")) or 0,
             moving={key: Moving(int(value.split(" ")[0]), value.split(" ")[-1]) for key, value in moving.items()},
+            tags=tags,
         )
 
     def past(self, number: int) -> Version | None:
@@ -159,6 +162,11 @@ class Transitions:
         if event is None or not event.lineage:
             return None
         return Version(number, event.run_id, {f"{PREFIX}lineage": event.lineage, f"{PREFIX}sources": event.data})
+
+    def tag(self, name: str, value: str) -> None:
+        """Set a tag of the registered model."""
+        with self._connection.reach():
+            self._client.set_registered_model_tag(self._name, name, value)
 
     def append(self, event: Event) -> Event | None:
         """Add an event, if the champion is the one that it names; the same key is never added twice.

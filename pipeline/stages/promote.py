@@ -23,7 +23,7 @@ from pipeline.data import ledger
 from pipeline.data.store import Store
 from pipeline.features import shards
 from pipeline.judging.settings import MIN_PROBABILITY
-from pipeline.registry import packaging, promotion, proof
+from pipeline.registry import outbox, packaging, promotion, proof
 from pipeline.registry.client import Registry
 from pipeline.registry.promotion import Package
 from pipeline.registry.run import Run
@@ -60,6 +60,7 @@ def run(paths: Paths) -> None:
         review = Review(**vars(review) | {"lineage": package.lineage})
         process.outlive_dvc()
         done = _promote(settings, package, review, paths.scratch)
+        outbox.deliver(Registry(settings.resolve), settings.promote.notify, "promote")
 
     done.write(paths.promotion)
     files.write(paths.report, card(review, done.said).encode())

@@ -29,7 +29,7 @@ from pipeline.data.inventory import REMEMBERED, Inventory
 from pipeline.data.store import Store
 from pipeline.data.trigger import Change
 from pipeline.learning import pretrained
-from pipeline.registry import anchor, promotion
+from pipeline.registry import anchor, outbox, promotion
 from pipeline.registry.chain import Story
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import shown
@@ -106,6 +106,7 @@ class _World:
         registry = Registry(settings.resolve, paths.scratch / "registry.json")
         story = Transitions(registry).settle()
         promotion.record(registry, story, with_outcome)
+        outbox.deliver(registry, settings.promote.notify, "resolve")
         return cls(settings, paths, store, registry, story, batches)
 
     @property

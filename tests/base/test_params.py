@@ -227,6 +227,7 @@ def test_a_section_that_is_none_is_named(edited, section, value):
         ("evaluate.min_accuracy", -0.5, "-0.5; expected greater than or equal to 0"),
         ("evaluate.batch_size", 0, "0; expected greater than or equal to 1"),
         ("promote.automatic", "yes", "'yes'; expected true or false, without quotes"),
+        ("promote.notify", "https://a.example", "'https://a.example'; expected a list"),
     ],
 )
 def test_a_value_out_of_range_is_named_with_what_was_expected(edited, name, value, message):

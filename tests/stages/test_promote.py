@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from project import MadeOnce, Project, pictures
+from receiving import SECRET, receiver
 
 from pipeline.registry import promotion
 
@@ -70,3 +71,23 @@ def test_a_person_who_moves_the_alias_during_the_upload_is_not_overwritten(
     assert champion(judged) == 2
     assert not judged.space.read("promotion.json")["promoted"]
     assert judged.mlflow.get_model_version("evergreen", "3").tags["evergreen.promoted"] == "false"
+
+
+def test_a_receiver_that_is_down_holds_up_no_cycle_and_is_told_by_the_next_call(judged: Project) -> None:
+    with receiver() as running:
+        address = {"url": f"{running.url}/moved", "secret_env": "HOOK_SECRET"}
+        judged.space.params(promote={"notify": [address]})
+        running.answer = lambda _: 503
+        done = judged.run("promote", HOOK_SECRET=SECRET)
+        assert done.code == 0, done.err
+        assert "promote: warning: 127.0.0.1:" in done.out
+        assert "v2 is the new champion" in done.out
+        running.answer = lambda _: 200
+        running.got.clear()
+        done = judged.run("resolve", HOOK_SECRET=SECRET)
+        assert done.code == 0, done.err
+        (got,) = running.got
+        assert (got.message["type"], got.message["data"]["event"]["version"]) == ("champion.promoted", 2)
+        done = judged.run("resolve", HOOK_SECRET=SECRET)
+        assert done.code == 0, done.err
+        assert len(running.got) == 1
