@@ -28,6 +28,7 @@ from benchmarks.workspace import STAGES, Workspace
 from pipeline import __main__ as command
 from pipeline.data import dataset
 from pipeline.images import decoding as images
+from pipeline.registry import answering, proof
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -173,6 +174,7 @@ class Project:
         with (
             contextlib.chdir(self.root),
             mock.patch.dict(os.environ, {**self.space.env, **env}),
+            mock.patch.object(proof, "in_fresh_process", answering.said),  # to load TensorFlow again takes seconds
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):

@@ -19,6 +19,24 @@ def event(reg: Registry, number: int, source: int | None, **more: str) -> Event:
     return Transitions(reg).event("promoted", reg.version(number), source, "it is better", **more)
 
 
+def advance(reg: Registry, number: int, source: int | None, **more: str) -> bool:
+    """Make a version champion, if the champion is the one that it was judged against; whether it was."""
+    done = Transitions(reg).append(event(reg, number, source, **more))
+    Transitions(reg).settle()
+    return done is not None
+
+
+def champion(reg: Registry) -> int | None:
+    """Number of the version under the alias."""
+    found = reg.champion()
+    return found.number if found else None
+
+
+def tags(reg: Registry) -> dict[str, str]:
+    """Of the registered model."""
+    return dict(reg._client.get_registered_model(reg.name).tags)
+
+
 def promote(reg: Registry, number: int) -> None:
     """Move the alias from where it is."""
     champion = reg.champion()

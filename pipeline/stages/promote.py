@@ -23,7 +23,7 @@ from pipeline.data import ledger
 from pipeline.data.store import Store
 from pipeline.features import shards
 from pipeline.judging.settings import MIN_PROBABILITY
-from pipeline.registry import outbox, packaging, promotion, proof
+from pipeline.registry import curves, outbox, packaging, promotion, proof
 from pipeline.registry.client import Registry
 from pipeline.registry.promotion import Package
 from pipeline.registry.run import Run
@@ -189,6 +189,7 @@ def _promote(settings: Params, package: Package, review: Review, scratch: Path) 
     lineage, registry = package.lineage, Registry(settings.resolve)
     version = registry.of_key(lineage.run_key)
     mlflow_run = registry.runs.begin(lineage.run_key, f"cycle {lineage.dataset_digest[:8]}", scratch)
+    curves.catch_up(lambda run_id: Run(registry.connection, run_id), scratch / "curves")
     if version is None:
         _log(mlflow_run, review, lineage)
         digest = promotion.upload(mlflow_run, package, scratch)

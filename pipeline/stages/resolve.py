@@ -29,7 +29,7 @@ from pipeline.data.inventory import REMEMBERED, Inventory
 from pipeline.data.store import Store
 from pipeline.data.trigger import Change
 from pipeline.learning import pretrained
-from pipeline.registry import anchor, outbox, promotion
+from pipeline.registry import anchor, outbox, promotion, setbacks
 from pipeline.registry.chain import Story
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import shown
@@ -74,6 +74,9 @@ def run(paths: Paths) -> None:
     files.write(paths.pretrained, f"{weights}\n".encode())
     Snapshot(recipe=cycle.recipe, registered=_registered(here, cycle.data)).write(paths.snapshot)
     _say(batches, champion, cycle)
+    pointers = sources.pointers(paths.images)
+    for setback in setbacks.left(here.past, here.story, batches, here.lineage):
+        print(f"resolve: warning: {setback.told(pointers)}")
     stands = params.differing(paths.params)
     if stands and cycle.on_recipe is None:
         network = f"{settings.train.architecture}{' with pretrained weights' if settings.train.pretrained else ''}"

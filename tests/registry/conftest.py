@@ -15,7 +15,7 @@ from shelves import Shelf, asked
 from benchmarks import servers
 from pipeline.artifacts.lineage import DESCRIPTION, WEIGHTS
 from pipeline.base import files
-from pipeline.registry import answering, packaging, proof
+from pipeline.registry import answering, packaging, proof, transitions
 from pipeline.registry.client import Registry
 from pipeline.settings import Params
 
@@ -116,3 +116,23 @@ def shelf(
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Versions are asked by the same program, in this process: to load TensorFlow again takes seconds."""
     monkeypatch.setattr(proof, "in_fresh_process", answering.said)
+
+
+@pytest.fixture
+def fresh(
+    registry_uri: str, settings: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], Registry]:
+    """Gives the same registry as another process would see it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry_uri)
+    monkeypatch.setattr(transitions, "CONFIRM", 0.0)
+    return lambda: Registry(settings.resolve)
+
+
+@pytest.fixture
+def reg(fresh: Callable[[], Registry]) -> Registry:
+    """A registry with three versions."""
+    made = fresh()
+    for key in "abc":
+        register(made, key, sources=f"data-{key}", lineage=f"lineage-{key}")
+    return made

@@ -1,0 +1,143 @@
+"""Moves that meet and moves that are killed, on each kind of registry."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from interrupting import KilledError, interrupt
+from versions import advance, champion, tags
+
+from pipeline.base import files
+from pipeline.registry import transitions
+from pipeline.registry.client import again
+from pipeline.registry.transitions import SETTLED, Transitions
+
+
+def test_the_alias_moves_only_from_the_version_that_was_judged_against(reg, fresh):
+    advance(reg, 1, None)
+    assert advance(fresh(), 2, 1)
+    assert not advance(reg, 3, 1)
+    assert champion(fresh()) == 2
+
+
+def test_many_at_once_and_one_wins(reg, fresh):
+    """Six processes in threads, each with a registry of its own: whoever is first, all see the same afterwards."""
+    advance(reg, 1, None)
+    won: dict[int, bool] = {}
+
+    def race(number: int) -> None:
+        won[number] = advance(fresh(), 2 + number % 2, 1, key=str(number))
+
+    threads = [threading.Thread(target=race, args=(number,)) for number in range(6)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert sum(won.values()) == 1
+    chain = Transitions(fresh()).chain()
+    assert len(chain.entries) == 2
+    assert champion(fresh()) == chain.of("champion").champion
+    assert set(tags(reg)) == {f"{SETTLED}.champion"}
+
+
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+def test_a_kill_at_any_call_leaves_what_a_rerun_completes(reg, fresh, is_after):
+    advance(reg, 1, None)
+    for at in range(1, 30):
+        number = 2 + at % 2
+        source = champion(fresh())
+        killed = fresh()
+        calls = interrupt(killed, at, is_after)
+        try:
+            advance(killed, number, source, key=str(at))
+        except KilledError:
+            pass
+        else:
+            break
+        assert advance(fresh(), number, source, key=str(at)), calls.calls
+        story = Transitions(fresh()).story()
+        assert champion(fresh()) == number == story.champion, calls.calls
+        assert {one.kind for one in story.events} == {"promoted"}, f"no move of a person: {calls.calls}"
+        assert len(story.events) == at + 1
+    else:
+        pytest.fail("it was killed each time")
+    assert at > 4
+
+
+@pytest.mark.parametrize("number", [1, 3], ids=["back", "on"])
+def test_a_person_who_moves_the_alias_is_noticed(reg, fresh, number):
+    advance(reg, 1, None)
+    advance(reg, 2, 1)
+    reg._client.set_registered_model_alias(reg.name, "champion", str(number))
+    story = Transitions(fresh()).settle()
+    assert champion(fresh()) == story.champion == number
+    assert (story.events[-1].kind, story.events[-1].source, story.events[-1].who) == ("moved", 2, transitions.SOMEONE)
+    assert len(Transitions(fresh()).settle().events) == 3, "it is written down once"
+    assert story.standing(2) == ("rolled back" if number == 1 else "was champion")
+
+
+def test_a_version_that_waits_gets_an_alias_until_a_person_decides(reg, fresh):
+    advance(reg, 1, None)
+    waits = Transitions(reg).event("nominated", reg.version(2), 1, "better")
+    assert Transitions(reg).append(waits)
+    Transitions(reg).settle()
+    aliases = reg._client.get_registered_model(reg.name).aliases
+    assert {name: int(number) for name, number in aliases.items()} == {"champion": 1, "challenger": 2}
+    assert Transitions(fresh()).append(Transitions(reg).event("rejected", reg.version(2), 1, "no"))
+    Transitions(fresh()).settle()
+    assert set(reg._client.get_registered_model(reg.name).aliases) == {"champion"}
+
+
+def test_a_lost_answer_does_not_write_an_event_twice(reg, fresh, monkeypatch):
+    """The call was carried out; its answer never came, and MLflow's client says that nobody answered."""
+    import mlflow
+
+    advance(reg, 1, None)
+    create = reg._client.create_model_version
+
+    def lost(*values, **named):
+        create(*values, **named)
+        raise mlflow.exceptions.MlflowException("502 bad gateway")
+
+    monkeypatch.setattr(reg._client, "create_model_version", lost)
+    assert advance(reg, 2, 1)
+    assert len(Transitions(fresh()).chain().entries) == 2
+    assert champion(fresh()) == 2
+
+
+def test_the_same_version_is_registered_once_by_many(fresh):
+    """Of each run key one version and one run remain."""
+    made: list[int] = []
+
+    def register_one(number: int) -> None:
+        mine = fresh()
+        run = mine.runs.begin("same", "cycle", Path(f"scratch-{number}"))
+        version = mine.create_version(run, f"runs:/{run.run_id}/model", None, {"run_key": "same"}, "card")
+        mine.runs.of(version).end()
+        mine.drop_seconds(version)
+        mine.runs.tidy(version)
+        made.append(version.number)
+
+    threads = [threading.Thread(target=register_one, args=(number,)) for number in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    reg = fresh()
+    (version,) = reg.all(run_key="same")
+    assert set(made) == {version.number}
+    reg.runs.tidy(version)
+    (run,) = reg.runs._search("")
+    assert run.info.run_id == version.run_id
+
+
+def test_what_a_later_judgement_says_lies_beside_the_first_and_both_can_be_read(reg, tmp_path):
+    run, objects = reg.runs.of(reg.version(1)), tmp_path / "objects"
+    digests = []
+    for text in (b"first", b"second"):
+        files.write(tmp_path / "verdict.json", text)
+        digest = files.sha256(text)
+        run.upload(tmp_path / "verdict.json", again("data/verdict.json", digest) if digests else "data/verdict.json")
+        digests.append(digest)
+    found = [reg.download(run.run_id, "data/verdict.json", digest, objects).read_bytes() for digest in digests]
+    assert found == [b"first", b"second"]
