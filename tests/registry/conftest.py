@@ -11,6 +11,7 @@ import pytest
 import samples
 from peers import Bucket, forget_s3, guarded_server
 from shelves import Shelf, asked
+from versions import register
 
 from benchmarks import servers
 from pipeline.artifacts.lineage import DESCRIPTION, WEIGHTS

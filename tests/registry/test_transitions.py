@@ -1,4 +1,4 @@
-"""Moves of the champion's alias: by the pipeline, by people, and what others left; see test_races.py for many at once."""
+"""Moves of the champion's alias: by the pipeline, by people, and what others left; test_races.py has many at once."""
 
 import pytest
 from interrupting import interrupt

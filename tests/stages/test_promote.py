@@ -104,8 +104,8 @@ def test_a_loser_is_judged_again_by_the_next_cycle_without_training(
     monkeypatch.setattr(promotion, "upload", slow)
     done = promote(judged)
     due = (
-        "v3 keeps its verdict, but that is about v1, and champion is v2 by now; it is due for a new judgement: run `dvc "
-        "repro` again, which judges it against v2 without training"
+        "v3 keeps its verdict, but that is about v1, and champion is v2 by now; it is due for a new judgement: run "
+        "`dvc repro` again, which judges it against v2 without training"
     )
     assert due in done.out
     assert champion(judged) == 2
