@@ -23,6 +23,7 @@ from pipeline.base.errors import RegistryError
 from pipeline.data import ledger
 from pipeline.learning import model
 from pipeline.registry import client as registry
+from pipeline.registry import connection
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import tracking_uri
 from pipeline.registry.version import Version
@@ -268,6 +269,7 @@ def test_no_answer_is_an_error_without_the_password(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(connection, "ATTEMPTS", 1)
     with pytest.raises(
         RegistryError, match=r"does not answer.*nothing was changed; check MLFLOW_TRACKING_URI"
     ) as raised:

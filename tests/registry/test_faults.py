@@ -447,6 +447,16 @@ def test_an_s3_that_does_not_know_this_user(
     check(error, Cause.FORBIDDEN, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `aws configure`, then run")
 
 
+def test_an_s3_that_refuses_this_user(
+    in_s3: tuple[Connection, str], database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto import settings
+
+    monkeypatch.setattr(settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)
+    error = failed(in_s3[0], lambda client: client.log_artifact(in_s3[1], str(database)))
+    check(error, Cause.FORBIDDEN, "keeps artifacts in S3, which does not know this user: .*InvalidAccessKeyId")
+
+
 @pytest.mark.usefixtures("s3")
 def test_a_bucket_that_does_not_exist(database: Path) -> None:
     reached, run = run_of(f"sqlite:///{database}", "s3://nowhere/mlflow")
