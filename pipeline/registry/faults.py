@@ -124,8 +124,8 @@ RULES = (
         Cause.FORBIDDEN,
         r"PERMISSION_DENIED|CUSTOMER_UNAUTHORIZED|error code 403|403 Client Error",
         "lets this user not do this",
-        "ask for the permissions EDIT on the experiment and MANAGE on the registered model (READ is enough for "
-        "`explain`, `trace` and serving)",
+        "ask for the permission EDIT on the experiment and on the registered model (READ is enough for `explain` and "
+        "`trace`)",
     ),
     _Rule(
         Cause.GONE,
