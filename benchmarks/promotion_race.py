@@ -177,7 +177,7 @@ def _faults(registry: Registry, keys: set[str], champion: int | None, person: in
     now = registry.champion()
     if (now.number if now else None) != story.champion:
         yield f"the alias is {now}, the history says {story.champion}"
-    if Transitions(registry).place().moving:
+    if Transitions(registry).aliases().moving:
         yield "somebody still is about to move the alias"
     for key in keys:
         versions = registry.all(run_key=key)

@@ -39,6 +39,13 @@ def log_in(monkeypatch: pytest.MonkeyPatch, user: str, password: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
 
 
+def grant(address: str, kind: str, name: str, permission: str) -> None:
+    """Let the reader do more, as an admin does it over HTTP."""
+    body = {"username": READER[0], "resource_type": kind, "resource_id": name, "permission": permission}
+    url = f"{address}/api/3.0/mlflow/users/permissions/grant"
+    requests.post(url, json=body, auth=ADMIN, timeout=60).raise_for_status()
+
+
 @dataclass
 class Bucket:
     """A bucket of an S3 of this machine."""

@@ -19,7 +19,7 @@ from pipeline.data.objects import Listings, Objects
 from pipeline.data.proof import SAMPLE, Gap
 from pipeline.data.store import Store
 from pipeline.registry.client import Registry
-from pipeline.registry.retention import Rule
+from pipeline.registry.retention import Retention
 from pipeline.registry.survey import CACHE, CHECKOUT, Survey
 from pipeline.registry.version import name
 from pipeline.settings import Params
@@ -70,7 +70,7 @@ def run(keep: str, yes: bool, check: bool, min_age: float, lost: str) -> int:
     is younger than --min-age. Other versions lose their images, their features and what their stages wrote; the
     registry keeps their models, ledgers and cards. Data that is lost already is an error, unless --lost names it.
     """
-    rule, excused = Rule.parse(keep), _numbers(lost)
+    rule, excused = Retention.parse(keep), _numbers(lost)
     settings, store = parameters.load(Paths().params, Params), Store(Path())
     registry = Registry(settings.resolve)
     _refuse_unfetched(is_asked=yes)

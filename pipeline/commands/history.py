@@ -32,7 +32,7 @@ def run(as_json: bool, params: Path) -> int:
         return 0
     for event in chain:
         print(told(event) if event.alias == registry.alias else f"alias {event.alias}: {told(event)}")
-    if not chain.entries:
+    if not chain.links:
         print(f"{registry.name} has no history yet; the next `dvc repro` begins it")
     for number in chain.gaps:
         print(
@@ -43,8 +43,6 @@ def run(as_json: bool, params: Path) -> int:
 
 def _listed(chain: Chain) -> str:
     rows = [
-        {"number": entry.number, **asdict(entry.event), "hash": entry.event.hash}
-        for entry in chain.entries
-        if entry.event
+        {"number": link.number, **asdict(link.event), "hash": link.event.hash} for link in chain.links if link.event
     ]
     return json.dumps(rows, indent=1)

@@ -55,7 +55,7 @@ class _Image(NamedTuple):
     """Where it is."""
 
 
-class _Answer(NamedTuple):
+class _Predicted(NamedTuple):
     label: str | None
     """None: the probability is below the threshold."""
     probability: float
@@ -180,7 +180,7 @@ def _below(folder: Path, ignore: Sequence[str]) -> list[str]:
     return found
 
 
-class _Part(NamedTuple):
+class _Chunk(NamedTuple):
     """Some of the images, decoded."""
 
     images: Sequence[_Image]
@@ -190,7 +190,7 @@ class _Part(NamedTuple):
     """uint8 (images, size, size, channels)."""
 
 
-def _parts(images: Sequence[_Image], model: Description, limits: Limits, folder: Path) -> Iterator[_Part]:
+def _parts(images: Sequence[_Image], model: Description, limits: Limits, folder: Path) -> Iterator[_Chunk]:
     """The images part by part, decoded in worker processes."""
     import numpy as np
 
@@ -206,7 +206,7 @@ def _parts(images: Sequence[_Image], model: Description, limits: Limits, folder:
         if len(images) > count and not sys.stderr.isatty():  # there the bar says it
             print(f"predict: {start + len(some):,} of {len(images):,} images decoded", flush=True)
         unread = "cannot be read, or is changing; expected a regular file that this user may read"
-        yield _Part(some, [unread if one is None else one.error for one in facts], np.load(out, allow_pickle=False))
+        yield _Chunk(some, [unread if one is None else one.error for one in facts], np.load(out, allow_pickle=False))
 
 
 def _digest(path: str) -> str | None:
@@ -217,33 +217,33 @@ def _digest(path: str) -> str | None:
         return None
 
 
-def _answered(part: _Part, answerer: Answerer, least: float) -> Iterator[tuple[_Image, _Answer | str]]:
+def _answered(part: _Chunk, answerer: Answerer, least: float) -> Iterator[tuple[_Image, _Predicted | str]]:
     """Each image with its answer, or with why it has none."""
     probabilities = answerer.probabilities(part.pixels)  # of all: for each other number of images Keras compiles anew
     labels = answerer.description.labels
     for image, fault, odds in zip(part.images, part.faults, probabilities, strict=True):
         number = int(odds.argmax())
         probability = float(odds[number])
-        yield image, fault or _Answer(labels[number] if probability >= least else None, probability)
+        yield image, fault or _Predicted(labels[number] if probability >= least else None, probability)
 
 
-def _as_lines(out: TextIO, labels: Sequence[str]) -> Callable[[str, _Answer], None]:
+def _as_lines(out: TextIO, labels: Sequence[str]) -> Callable[[str, _Predicted], None]:
     """Writes lines for people, columns below each other."""
     width = max(len(text.visible(label)) for label in (*labels, NO_LABEL))
 
-    def write(path: str, answer: _Answer) -> None:
+    def write(path: str, answer: _Predicted) -> None:
         label = NO_LABEL if answer.label is None else text.visible(answer.label)
         print(f"{label:{width}}  {answer.probability:.4f}  {text.visible(path)}", file=out)
 
     return write
 
 
-def _as_csv(out: TextIO) -> Callable[[str, _Answer], None]:
+def _as_csv(out: TextIO) -> Callable[[str, _Predicted], None]:
     """Writes a table for programs and spreadsheets; the header at once."""
     table = csv.writer(out)  # lines end in CRLF, as RFC 4180 has it
     table.writerow(["path", "label", "probability"])
 
-    def write(path: str, answer: _Answer) -> None:
+    def write(path: str, answer: _Predicted) -> None:
         table.writerow([cells.harmless(path), cells.harmless(answer.label or ""), f"{answer.probability:.6f}"])
 
     return write

@@ -32,7 +32,7 @@ def run(is_all: bool, params: Path) -> int:
     """
     registry = Registry(parameters.load(params, Params).resolve)
     transitions = Transitions(registry)
-    place, chain = transitions.place(), transitions.chain(is_fresh=True)
+    place, chain = transitions.aliases(), transitions.chain(is_fresh=True)
     story, versions = chain.of(registry.alias), registry.all()
     found = [
         *verification.of_history(chain, place, transitions.history),
@@ -52,7 +52,7 @@ def run(is_all: bool, params: Path) -> int:
             "none; nothing was changed"
         )
     print(
-        f"verify: {len(chain.entries)} events, {len(versions)} versions, the artifacts of {len(checked)} of them: all "
+        f"verify: {len(chain.links)} events, {len(versions)} versions, the artifacts of {len(checked)} of them: all "
         "as they should be"
     )
     return 0

@@ -95,11 +95,11 @@ def _is_number(value: object) -> bool:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Link:
     """A place in the registry where an event stands, or what was found there instead."""
 
     number: int
-    """Given by the registry: later entries have higher ones."""
+    """Given by the registry: later links have higher ones."""
     event: Event | None
     """None if no event can be read there."""
 
@@ -108,46 +108,46 @@ class Entry:
 class Chain:
     """The events that count, oldest first, and what is wrong with the others."""
 
-    entries: tuple[Entry, ...] = ()
+    links: tuple[Link, ...] = ()
     """Those that count."""
-    lost: tuple[Entry, ...] = ()
+    lost: tuple[Link, ...] = ()
     """Events that came second: another one had taken their place."""
     gaps: tuple[int, ...] = ()
-    """Numbers of entries that count and name an event that is not there: someone deleted or changed what was before."""
+    """Numbers of links that count and name an event that is not there: someone deleted or changed what was before."""
     unreadable: tuple[int, ...] = ()
-    """Numbers of entries that are no events."""
+    """Numbers of links that are no events."""
     _known: frozenset[str] = field(default=frozenset(), repr=False)
     """Hashes of all events that count."""
 
     def __iter__(self) -> Iterator[Event]:
         """The events that count, oldest first."""
-        return (entry.event for entry in self.entries if entry.event)
+        return (link.event for link in self.links if link.event)
 
     @property
     def head(self) -> str:
         """Hash of the newest event; empty without one."""
-        return self.entries[-1].event.hash if self.entries and self.entries[-1].event else ""
+        return self.links[-1].event.hash if self.links and self.links[-1].event else ""
 
     @property
     def number(self) -> int:
-        """Number of the newest entry that counts; 0 without one."""
-        return self.entries[-1].number if self.entries else 0
+        """Number of the newest link that counts; 0 without one."""
+        return self.links[-1].number if self.links else 0
 
-    def extended(self, entries: Iterable[Entry]) -> "Chain":
-        """The chain with further entries, by ascending number, each of a higher number than those before."""
-        counted, lost, gaps, unreadable = list(self.entries), list(self.lost), list(self.gaps), list(self.unreadable)
+    def extended(self, links: Iterable[Link]) -> "Chain":
+        """The chain with further links, by ascending number, each of a higher number than those before."""
+        counted, lost, gaps, unreadable = list(self.links), list(self.lost), list(self.gaps), list(self.unreadable)
         known, head = set(self._known), self.head
-        for entry in entries:
-            if entry.event is None:
-                unreadable.append(entry.number)
+        for link in links:
+            if link.event is None:
+                unreadable.append(link.number)
                 continue
-            if entry.event.previous != head:
-                if entry.event.previous in known or not entry.event.previous:
-                    lost.append(entry)
+            if link.event.previous != head:
+                if link.event.previous in known or not link.event.previous:
+                    lost.append(link)
                     continue
-                gaps.append(entry.number)
-            counted.append(entry)
-            head = entry.event.hash
+                gaps.append(link.number)
+            counted.append(link)
+            head = link.event.hash
             known.add(head)
         return Chain(tuple(counted), tuple(lost), tuple(gaps), tuple(unreadable), frozenset(known))
 
@@ -156,8 +156,8 @@ class Chain:
         return Story(tuple(event for event in self if event.alias == alias))
 
     def until(self, number: int) -> "Chain":
-        """The chain as it was when this entry was its newest."""
-        return replace(self, entries=tuple(entry for entry in self.entries if entry.number <= number))
+        """The chain as it was when this link was its newest."""
+        return replace(self, links=tuple(link for link in self.links if link.number <= number))
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class News:
     @classmethod
     def of(cls, chain: Chain) -> "list[News]":
         """All events that count, oldest first."""
-        return [cls(entry.number, entry.event) for entry in chain.entries if entry.event]
+        return [cls(link.number, link.event) for link in chain.links if link.event]
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Queue:
         return News.of(self._transitions.chain())
 
     def _mark(self) -> Mark | None:
-        return Mark.read(self._transitions.place().tags.get(self._tag, ""))
+        return Mark.read(self._transitions.aliases().tags.get(self._tag, ""))
 
     def note(self, mark: Mark) -> None:
         """Say up to which event the receiver has all."""

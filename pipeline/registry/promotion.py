@@ -149,7 +149,7 @@ def move_anchor(registry: Registry, version: Version, champion: int | None, judg
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Conclusion:
     """What became of a version."""
 
     story: Story
@@ -165,7 +165,7 @@ def carry_out(
     digest: str,
     automatic: bool,
     prove: Callable[[], None],
-) -> Outcome:
+) -> Conclusion:
     """Bring the alias to what a verdict says, if the champion is still the one that it is about.
 
     Whoever repeats it, and after whatever end, the same is done once.
@@ -193,7 +193,7 @@ def carry_out(
             transitions.append(transitions.event("nominated", version, story.champion, why, **about))
         story = transitions.settle()
     said = _said(registry, version, judgement, story)
-    return Outcome(story, said)
+    return Conclusion(story, said)
 
 
 def _said(registry: Registry, version: Version, judgement: Judgement, story: Story) -> str:

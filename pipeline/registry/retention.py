@@ -16,7 +16,7 @@ DAY = 24 * 3600
 
 
 @dataclass(frozen=True)
-class Rule:
+class Retention:
     """Which versions to keep: all that any part of it names."""
 
     champions: bool
@@ -52,7 +52,7 @@ class Rule:
 
 def kept(
     versions: Sequence[Version],
-    rule: Rule,
+    rule: Retention,
     aliases: Mapping[str, int],
     champions: Iterable[int],
     ages: Mapping[int, float],

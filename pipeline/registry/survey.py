@@ -25,7 +25,7 @@ from pipeline.data.references import IMAGES
 from pipeline.data.store import Store
 from pipeline.registry import retention
 from pipeline.registry.client import Registry
-from pipeline.registry.retention import EVERY, Rule
+from pipeline.registry.retention import EVERY, Retention
 from pipeline.registry.version import Version, name
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ class Survey:
     scratch: Path
 
     @classmethod
-    def look(cls, registry: Registry, store: Store, rule: Rule, excused: Collection[int], paths: Paths) -> "Survey":
+    def look(
+        cls, registry: Registry, store: Store, rule: Retention, excused: Collection[int], paths: Paths
+    ) -> "Survey":
         """Look at the registry, at Git, at the disk, and list cache and remote once."""
         import polars as pl
 

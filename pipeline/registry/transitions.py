@@ -18,7 +18,7 @@ from typing import Any
 from pipeline.base import actor
 from pipeline.base.errors import RegistryError
 from pipeline.registry import connection, limits
-from pipeline.registry.chain import MOVES, Chain, Entry, Event, Kind, Story
+from pipeline.registry.chain import MOVES, Chain, Event, Kind, Link, Story
 from pipeline.registry.client import Registry
 from pipeline.registry.version import PREFIX, Version
 
@@ -54,7 +54,7 @@ CONFIRM = 0.25
 
 
 @dataclass(frozen=True)
-class Place:
+class Aliases:
     """What the registry says of one alias at one moment."""
 
     version: int | None
@@ -119,7 +119,7 @@ class Transitions:
         """What happened to this alias."""
         return self.chain().of(self._alias)
 
-    def _entries(self, after: int) -> list[Entry]:
+    def _entries(self, after: int) -> list[Link]:
         def ask() -> list[list[Any]]:
             condition = f"name='{self.history}' and version_number > {after}"
             found: list[list[Any]] = []
@@ -134,9 +134,9 @@ class Transitions:
                     return found
 
         answer = self._registry.remembered(["events", self.history, after], ask)
-        return [Entry(number, _read(text)) for number, text in answer]
+        return [Link(number, _read(text)) for number, text in answer]
 
-    def place(self) -> Place:
+    def aliases(self) -> Aliases:
         """What the registry says of the alias."""
 
         def ask() -> list[Any]:
@@ -146,7 +146,7 @@ class Transitions:
         # MLflow gives numbers from its databases, texts from its servers.
         aliases, tags = self._registry.remembered(["place", self._name], ask)
         moving = {key: value for key, value in tags.items() if key.startswith(f"{MOVING}.{self._alias}.")}
-        return Place(
+        return Aliases(
             version=_number(aliases.get(self._alias)),
             challenger=_number(aliases.get(self._challenger_alias)),
             settled=_number(tags.get(f"{SETTLED}.{self._alias}")) or 0,
@@ -264,7 +264,7 @@ class Transitions:
         tag = f"{MOVING}.{self._alias}.{uuid.uuid4().hex}"
         for _ in range(ATTEMPTS):
             self.notice(without_alias)
-            place, chain = self.place(), self.chain()
+            place, chain = self.aliases(), self.chain()
             story = chain.of(self._alias)
             is_given_up = without_alias and place.version is None
             if story.champion is None or is_given_up or _is_settled(place, chain, story):
@@ -282,7 +282,7 @@ class Transitions:
             "nobody else to move it all the time; look for what does, then run the same again"
         )
 
-    def _bring(self, seen: Place, chain: Chain, champion: int, tag: str) -> None:
+    def _bring(self, seen: Aliases, chain: Chain, champion: int, tag: str) -> None:
         """Set the alias to what the history said, unless either changed meanwhile.
 
         Between the last look and the move lies one call: MLflow has no better.
@@ -297,7 +297,7 @@ class Transitions:
             if seen.version != champion:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 self._set_tag(tag, f"{champion} {now}")
-                if self.place().version != seen.version:
+                if self.aliases().version != seen.version:
                     return
                 self._client.set_registered_model_alias(self._name, self._alias, str(champion))
             if self.chain().number == chain.number:
@@ -306,7 +306,7 @@ class Transitions:
     def _set_tag(self, key: str, value: str) -> None:
         connection.repeat(lambda: self._client.set_registered_model_tag(self._name, key, value))
 
-    def _settle_challenger(self, place: Place, story: Story) -> None:
+    def _settle_challenger(self, place: Aliases, story: Story) -> None:
         with self._connection.reach():
             if story.waiting and place.challenger != story.waiting:
                 self._client.set_registered_model_alias(self._name, self._challenger_alias, str(story.waiting))
@@ -327,7 +327,7 @@ class Transitions:
         Raises:
             RegistryError: the alias is gone, though there was a champion.
         """
-        place, story = self.place(), self.story()
+        place, story = self.aliases(), self.story()
         if place.version and all(event.kind == "began" for event in story.events):
             self._begin(place.version, story)
         elif place.version is None and not without_alias:
@@ -369,7 +369,7 @@ class Transitions:
         found = next((one for one in self._registry.all() if one.number == number), None)
         return found or Version(number, "", {})
 
-    def _refuse_gone(self, place: Place) -> None:
+    def _refuse_gone(self, place: Aliases) -> None:
         """Refuse to go on without an alias, if there was one: 'no champion' would begin anew."""
         chain = self.chain()
         story, versions = chain.of(self._alias), self._registry.all()
@@ -404,7 +404,7 @@ class Transitions:
 
     def _strange(self) -> int | None:
         """What the alias says, if no event explains it."""
-        place = self.place()
+        place = self.aliases()
         chain = self.chain()
         story = chain.of(self._alias)
         if place.version is None or place.version == story.champion:
@@ -415,20 +415,20 @@ class Transitions:
         return None if place.version in expected else place.version
 
 
-def _is_settled(place: Place, chain: Chain, story: Story) -> bool:
+def _is_settled(place: Aliases, chain: Chain, story: Story) -> bool:
     return place.version == story.champion and place.settled >= _last_move(chain, story)
 
 
 def _last_move(chain: Chain, story: Story) -> int:
     """Number of the entry that made the champion; 0 without one."""
-    numbers = [entry.number for entry in chain.entries if entry.event is story.move]
+    numbers = [link.number for link in chain.links if link.event is story.move]
     return numbers[-1] if numbers else 0
 
 
 def _champions_since(chain: Chain, settled: int, alias: str) -> set[int]:
     """The champion when an alias was settled last, and all that came after it."""
     then = chain.until(settled).of(alias).champion
-    later = {entry.event.version for entry in chain.entries if entry.event and entry.number > settled}
+    later = {link.event.version for link in chain.links if link.event and link.number > settled}
     return later | ({then} if then else set())
 
 

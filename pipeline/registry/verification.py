@@ -9,19 +9,19 @@ from pipeline.artifacts.lineage import Lineage
 from pipeline.base.errors import LostError
 from pipeline.registry.chain import Chain, Story
 from pipeline.registry.client import Registry
-from pipeline.registry.transitions import Place
+from pipeline.registry.transitions import Aliases
 from pipeline.registry.version import Version
 
 
 @dataclass(frozen=True)
-class Finding:
+class Discrepancy:
     """Something that is not as it should be."""
 
     what: str
     remedy: str
 
 
-def of_history(chain: Chain, place: Place, name: str) -> Iterator[Finding]:
+def of_history(chain: Chain, place: Aliases, name: str) -> Iterator[Discrepancy]:
     """What is wrong with the events.
 
     Args:
@@ -30,39 +30,41 @@ def of_history(chain: Chain, place: Place, name: str) -> Iterator[Finding]:
         name: of the registered model that holds the history.
     """
     for number in chain.gaps:
-        yield Finding(
+        yield Discrepancy(
             f"{name} v{number} names an event before it that is not there: one was deleted or changed",
             "find out who did it; what came after it counts",
         )
     for number in chain.unreadable:
-        yield Finding(f"{name} v{number} is no event of a history", f"delete v{number} of {name} if nobody needs it")
+        yield Discrepancy(
+            f"{name} v{number} is no event of a history", f"delete v{number} of {name} if nobody needs it"
+        )
     if place.settled > chain.number:
-        yield Finding(
+        yield Discrepancy(
             f"{name} ends with v{chain.number}, and the alias was brought to v{place.settled} once: the newest events "
             "were deleted",
             "the next `dvc repro` writes down where the alias is; find out who did it",
         )
 
 
-def of_aliases(registry: Registry, story: Story, place: Place) -> Iterator[Finding]:
+def of_aliases(registry: Registry, story: Story, place: Aliases) -> Iterator[Discrepancy]:
     """Where an alias is not what the history says."""
     if place.version != story.champion:
-        yield Finding(
+        yield Discrepancy(
             f"alias {registry.alias} is {_number(place.version)}, and the history says {_number(story.champion)}",
             "`dvc repro` brings them together: a person's move becomes an event",
         )
     if place.challenger != story.waiting:
-        yield Finding(
+        yield Discrepancy(
             f"alias {registry.challenger_alias} is {_number(place.challenger)}, and {_number(story.waiting)} waits for "
             "a person",
             "`dvc repro` sets it",
         )
 
 
-def of_version(registry: Registry, version: Version) -> Iterator[Finding]:
+def of_version(registry: Registry, version: Version) -> Iterator[Discrepancy]:
     """What is wrong with a version: each artifact is fetched anew and compared with its SHA-256."""
     if version.lineage_digest is None:
-        yield Finding(
+        yield Discrepancy(
             f"v{version.number} was not registered by Evergreen", "no cycle can start from it; delete it, or not"
         )
         return
@@ -70,20 +72,20 @@ def of_version(registry: Registry, version: Version) -> Iterator[Finding]:
         try:
             lineage = registry.lineage(version, Path(folder))
         except LostError as error:
-            yield Finding(f"v{version.number}: {error.what}", "restore the file from a backup")
+            yield Discrepancy(f"v{version.number}: {error.what}", "restore the file from a backup")
             return
         yield from _of_artifacts(registry, version, lineage, Path(folder))
 
 
-def _of_artifacts(registry: Registry, version: Version, lineage: Lineage, folder: Path) -> Iterator[Finding]:
+def _of_artifacts(registry: Registry, version: Version, lineage: Lineage, folder: Path) -> Iterator[Discrepancy]:
     for artifact, sha256 in lineage.files.items():
         try:
             registry.download(version.run_id, artifact, sha256, folder).unlink()
         except LostError as error:
-            yield Finding(f"v{version.number}: {error.what}", "restore the file from a backup")
+            yield Discrepancy(f"v{version.number}: {error.what}", "restore the file from a backup")
 
 
-def of_remains(registry: Registry, versions: Sequence[Version]) -> Iterator[Finding]:
+def of_remains(registry: Registry, versions: Sequence[Version]) -> Iterator[Discrepancy]:
     """What nobody needs: versions that came second, runs and models that no version names."""
     by_key: dict[str, list[int]] = {}
     for version in versions:
@@ -91,11 +93,11 @@ def of_remains(registry: Registry, versions: Sequence[Version]) -> Iterator[Find
     for key, numbers in by_key.items():
         if key and len(numbers) > 1:
             named = ", ".join(f"v{number}" for number in sorted(numbers))
-            yield Finding(
+            yield Discrepancy(
                 f"{named} are of one run key", "the next `dvc repro` of their data deletes those that came second"
             )
     for run in registry.runs.without_version(versions):
-        yield Finding(
+        yield Discrepancy(
             f"run {run} has all artifacts of a version, and no version names it", "delete it in the MLflow UI"
         )
 

@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from pipeline.registry.chain import KINDS, Chain, Entry, Event, Story
+from pipeline.registry.chain import KINDS, Chain, Event, Link, Story
 
 
 def event(kind="promoted", version=1, source=None, **more):
@@ -15,12 +15,12 @@ def event(kind="promoted", version=1, source=None, **more):
     return Event(**base | more, kind=kind, version=version, source=source)
 
 
-def entries(*events, start=1):
+def links(*events, start=1):
     """Entries that follow each other."""
     found, head = [], ""
     for number, one in enumerate(events, start):
         linked = replace(one, previous=head)
-        found.append(Entry(number, linked))
+        found.append(Link(number, linked))
         head = linked.hash
     return found
 
@@ -56,37 +56,37 @@ def test_text_that_is_no_event_is_refused(text):
 
 
 def test_of_two_events_that_name_the_same_one_the_first_counts():
-    first, second = entries(event(version=1), event(version=2, source=1))
-    late = Entry(3, replace(event(version=3, source=1), previous=first.event.hash))
-    later = Entry(4, replace(event(version=4, source=2), previous=second.event.hash))
+    first, second = links(event(version=1), event(version=2, source=1))
+    late = Link(3, replace(event(version=3, source=1), previous=first.event.hash))
+    later = Link(4, replace(event(version=4, source=2), previous=second.event.hash))
     chain = Chain().extended([first, second, late, later])
-    assert [entry.number for entry in chain.entries] == [1, 2, 4]
-    assert [entry.number for entry in chain.lost] == [3]
+    assert [link.number for link in chain.links] == [1, 2, 4]
+    assert [link.number for link in chain.lost] == [3]
     assert (chain.gaps, chain.unreadable, chain.number) == ((), (), 4)
     assert chain.of("champion").champion == 4
 
 
 def test_a_second_beginning_does_not_count():
-    first, second = entries(event(version=1)), entries(event(version=2), start=2)
+    first, second = links(event(version=1)), links(event(version=2), start=2)
     assert Chain().extended([*first, *second]).of("champion").champion == 1
 
 
 def test_an_event_that_was_deleted_leaves_a_gap():
-    first, _, third = entries(event(version=1), event(version=2, source=1), event(version=3, source=2))
+    first, _, third = links(event(version=1), event(version=2, source=1), event(version=3, source=2))
     chain = Chain().extended([first, third])
     assert chain.gaps == (3,)
     assert chain.of("champion").champion == 3, "and the story goes on"
 
 
 def test_an_event_that_was_changed_leaves_a_gap():
-    first, second, third = entries(event(version=1), event(version=2, source=1), event(version=3, source=2))
+    first, second, third = links(event(version=1), event(version=2, source=1), event(version=3, source=2))
     chain = Chain().extended([first, replace(second, event=replace(second.event, why="forged")), third])
     assert chain.gaps == (3,)
 
 
 def test_what_cannot_be_read_is_told_and_passed_over():
-    first, second = entries(event(version=1), event(version=2, source=1))
-    chain = Chain().extended([first, Entry(5, None), replace(second, number=6)])
+    first, second = links(event(version=1), event(version=2, source=1))
+    chain = Chain().extended([first, Link(5, None), replace(second, number=6)])
     assert chain.unreadable == (5,)
     assert chain.of("champion").champion == 2
 
@@ -96,13 +96,13 @@ def test_it_does_not_matter_in_how_many_parts_a_chain_is_read(choices, at):
     found, heads = [], [""]
     for number, choice in enumerate(choices, 1):
         one = event(version=number, previous=heads[-1 - choice % len(heads)], key=str(number))
-        found.append(Entry(number, one))
+        found.append(Link(number, one))
         heads.append(one.hash)
     assert Chain().extended(found[:at]).extended(found[at:]) == Chain().extended(found)
 
 
 def test_each_alias_has_a_story_of_its_own():
-    chain = Chain().extended(entries(event(version=1), event(version=2, alias="other")))
+    chain = Chain().extended(links(event(version=1), event(version=2, alias="other")))
     assert (chain.of("champion").champion, chain.of("other").champion) == (1, 2)
     assert chain.of("third").champion is None
 

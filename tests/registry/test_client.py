@@ -1,16 +1,11 @@
-"""The registry on a real SQLite file and on a real MLflow server."""
+"""The registry on a real SQLite file, on PostgreSQL and on a real MLflow server."""
 
 import base64
 import itertools
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,7 +18,7 @@ from pipeline.base.errors import RegistryError
 from pipeline.data import ledger
 from pipeline.learning import model
 from pipeline.registry import client as registry
-from pipeline.registry import packaging
+from pipeline.registry import connection, packaging
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import tracking_uri
 from pipeline.registry.run import Run
@@ -41,38 +36,13 @@ def begin(reg: Registry) -> Run:
 Draw = Callable[..., bytes]
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real MLflow server on this machine; its address."""
-    folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    places = [
-        "--backend-store-uri",
-        f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination",
-        str(folder / "artifacts"),
+@pytest.fixture(
+    params=[
+        "file",
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        pytest.param("server", marks=pytest.mark.postgres),
     ]
-    running = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), *places],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
-    while True:
-        try:
-            urllib.request.urlopen(f"{address}/health", timeout=5).close()  # noqa: S310 - our own server
-            break
-        except OSError:
-            assert running.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-    yield address
-    os.killpg(running.pid, signal.SIGTERM)
-    running.wait(30)
-
-
-@pytest.fixture(params=["file", "server"])
+)
 def reg(
     request: pytest.FixtureRequest,
     settings: Params,
@@ -80,11 +50,14 @@ def reg(
     monkeypatch: pytest.MonkeyPatch,
     empty_database: Path,
 ) -> Registry:
-    """An empty registry: the default SQLite file, and a model of its own on a server."""
+    """An empty registry: the default SQLite file, PostgreSQL, and a model of its own on a server that has that."""
     monkeypatch.chdir(tmp_path)
     if request.param == "server":
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue("server"))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue("server_on_postgres"))
         return Registry(settings.resolve.model_copy(update={"registered_model": f"evergreen {next(NUMBERS)}"}))
+    if request.param == "postgres":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue("postgres_uri"))
+        return Registry(settings.resolve)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "store").mkdir()
     shutil.copy(empty_database, tmp_path / "store/mlflow.db")
@@ -280,6 +253,7 @@ def test_no_answer_is_an_error_without_the_password(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(connection, "ATTEMPTS", 1)
     with pytest.raises(
         RegistryError, match=r"does not answer.*nothing was changed; check MLFLOW_TRACKING_URI"
     ) as raised:

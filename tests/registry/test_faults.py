@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import ADMIN, READER, Bucket, forget_s3, log_in
+from peers import ADMIN, READER, Bucket, forget_s3, grant, log_in
 
 from benchmarks import servers
 from pipeline.base.errors import RegistryError
@@ -405,7 +405,7 @@ def test_a_user_who_may_read_a_server(guarded: str, monkeypatch: pytest.MonkeyPa
     with Connection(guarded).reach():
         path = Connection(guarded).fluent.artifacts.download_artifacts(run_id=run, artifact_path="note.txt")
     assert Path(path).read_text() == "hello"
-    way = "ask for the permissions EDIT on the experiment and MANAGE on the registered model"
+    way = "ask for the permission EDIT on the experiment and on the registered model"
     for do in (
         lambda client: client.set_tag(run, "a", "b"),
         lambda client: client.log_artifact(run, str(note)),
@@ -413,6 +413,12 @@ def test_a_user_who_may_read_a_server(guarded: str, monkeypatch: pytest.MonkeyPa
     ):
         error = refused(guarded, do)
         check(error, Cause.FORBIDDEN, "lets this user not do this: ", "nothing was changed; ", way)
+
+    grant(guarded, "experiment", client.get_run(run).info.experiment_id, "EDIT")
+    grant(guarded, "registered_model", "evergreen", "EDIT")
+    client.log_artifact(run, str(note))
+    client.create_model_version("evergreen", f"{client.get_run(run).info.artifact_uri}/model", run)
+    client.set_registered_model_alias("evergreen", "champion", "1")
 
 
 @pytest.fixture
@@ -445,6 +451,16 @@ def test_an_s3_that_does_not_know_this_user(
     error = failed(reached, lambda client: client.log_artifact(run, str(database)))
     check(error, Cause.FORBIDDEN, "keeps artifacts in S3, which does not know this user: Unable to locate credentials")
     check(error, Cause.FORBIDDEN, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `aws configure`, then run")
+
+
+def test_an_s3_that_refuses_this_user(
+    in_s3: tuple[Connection, str], database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto import settings
+
+    monkeypatch.setattr(settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)
+    error = failed(in_s3[0], lambda client: client.log_artifact(in_s3[1], str(database)))
+    check(error, Cause.FORBIDDEN, "keeps artifacts in S3, which does not know this user: .*InvalidAccessKeyId")
 
 
 @pytest.mark.usefixtures("s3")

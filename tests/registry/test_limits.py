@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -125,5 +126,14 @@ def test_a_history_of_many_metrics_is_logged_by_whole_epochs(registry_uri: str, 
     place = None if reached.is_server else tmp_path.as_uri()
     run = Run(reached, client.create_run(client.create_experiment("many", artifact_location=place)).info.run_id)
     history = [{"val_loss": float(epoch), **{f"recall {label}": 0.5 for label in range(90)}} for epoch in range(40)]
+    written, log_batch = [], client.log_batch
+
+    def logged(run_id: str, metrics: list[Any]) -> None:
+        written.append([metric.step for metric in metrics])
+        log_batch(run_id, metrics)
+
+    client.log_batch = logged
     run.log_history(history)
     assert [one.step for one in client.get_metric_history(run.run_id, "recall 89")] == list(range(40))
+    assert max(map(len, written)) <= 1000
+    assert sum(len(set(steps)) for steps in written) == 40, "no epoch is in two batches, of which one may fail"

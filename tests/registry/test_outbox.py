@@ -253,7 +253,7 @@ def test_many_at_once_lose_nothing_and_keep_the_order(here, registry_uri, runnin
     while deliver(fresh(), hook(running))[0].sent:
         pass
     chain = Transitions(fresh()).chain()
-    assert list(dict.fromkeys(running.numbers)) == [entry.number for entry in chain.entries]
+    assert list(dict.fromkeys(running.numbers)) == [link.number for link in chain.links]
     assert {got.id for got in running.got} == {one.hash for one in chain}
 
 
@@ -333,7 +333,7 @@ def test_tags_of_receivers_do_not_disturb_the_alias(fresh, running):
     reg = with_versions(fresh())
     move(reg, 1)
     deliver(reg, hook(running))
-    tags = {name: value for name, value in Transitions(fresh()).place().tags.items() if name.startswith(NOTIFIED)}
+    tags = {name: value for name, value in Transitions(fresh()).aliases().tags.items() if name.startswith(NOTIFIED)}
     ((name, value),) = tags.items()
     assert name == f"{NOTIFIED}.champion.{hook(running).identity}"
     newest = News.of(Transitions(reg).chain())[-1]

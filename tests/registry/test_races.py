@@ -35,7 +35,7 @@ def test_many_at_once_and_one_wins(reg, fresh):
         one.join()
     assert sum(won.values()) == 1
     chain = Transitions(fresh()).chain()
-    assert len(chain.entries) == 2
+    assert len(chain.links) == 2
     assert champion(fresh()) == chain.of("champion").champion
     assert set(tags(reg)) == {f"{SETTLED}.champion"}
 
@@ -101,7 +101,7 @@ def test_a_lost_answer_does_not_write_an_event_twice(reg, fresh, monkeypatch):
 
     monkeypatch.setattr(reg._client, "create_model_version", lost)
     assert advance(reg, 2, 1)
-    assert len(Transitions(fresh()).chain().entries) == 2
+    assert len(Transitions(fresh()).chain().links) == 2
     assert champion(fresh()) == 2
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.base.errors import PipelineError
 from pipeline.registry import retention
-from pipeline.registry.retention import DAY, Rule
+from pipeline.registry.retention import DAY, Retention
 from pipeline.registry.version import Version
 
 
@@ -21,7 +21,7 @@ EVERY = [version(9, 7, 8), version(8, 7, 7), *(version(number) for number in ran
 def kept(rule: str, aliases: Mapping[str, int] | None = None, data: str = "d9", **others: list[int]) -> dict[int, str]:
     champions, pinned = others.get("champions", [3]), others.get("pinned", [])
     ages = {number: (9 - number) * 10 * DAY for number in range(1, 10)}
-    parsed = Rule.parse(rule)
+    parsed = Retention.parse(rule)
     return retention.kept(EVERY, parsed, aliases or {"champion": 8}, champions, ages, pinned, data)
 
 
@@ -65,4 +65,4 @@ def test_what_the_cycle_in_this_checkout_began_with_stays() -> None:
 @pytest.mark.parametrize("rule", ["", "champoin", "last=-1", "last=", "days=x", "champion;last=1", "last=9999999"])
 def test_a_rule_that_is_none_is_refused_with_those_that_there_are(rule: str) -> None:
     with pytest.raises(PipelineError, match=r"is no rule; expected some of champion, champions \(all that ever were\)"):
-        Rule.parse(rule)
+        Retention.parse(rule)

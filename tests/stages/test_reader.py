@@ -34,6 +34,5 @@ def test_who_may_only_read_looks_at_all_and_changes_nothing(trained: Project, re
     assert done.code == 5, done.out
     assert "lets this user not do this: " in done.error
     assert (
-        "nothing was changed; ask for the permissions EDIT on the experiment and MANAGE on the registered model"
-        in done.error
+        "nothing was changed; ask for the permission EDIT on the experiment and on the registered model" in done.error
     )
