@@ -163,8 +163,8 @@ RERUNS = {
         "data/proof.py data/references.py data/scan.py data/tracking.py data/trigger.py data/versions.py "
         "data/worktree.py images/traits.py judging/kept.py learning/advice.py learning/architecture.py "
         "learning/fitting.py learning/torch_file.py recipe.py registry/anchor.py registry/promotion.py "
-        "registry/retention.py registry/uses.py serving.py settings.py showing/card.py stages/promote.py "
-        "stages/resolve.py "
+        "registry/retention.py registry/survey.py registry/uses.py serving.py settings.py showing/card.py "
+        "stages/promote.py stages/resolve.py "
     ),
 }
 """Which stages rerun when the code of a module changes."""
