@@ -76,13 +76,35 @@ class Registry:
 
     def aliases(self) -> dict[str, int]:
         """All aliases, each with the number of its version."""
+        return self.described()[0]
 
-        def ask() -> dict[str, str]:
+    def described(self) -> tuple[dict[str, int], dict[str, str]]:
+        """Aliases and tags of the registered model; none of both if the registry answers that there is no such model.
+
+        Raises:
+            RegistryError: it does not answer, or this user may not see the model, which is not 'no model'.
+        """
+
+        def ask() -> list[dict[str, Any]]:
             # A list that is empty is an answer; 'not found' may come from any web server.
             models = self._client.search_registered_models(f"name='{self.name}'")
-            return dict(models[0].aliases) if models else {}
+            if models:
+                return [dict(models[0].aliases), dict(models[0].tags or {})]
+            if self.connection.is_server:
+                self._refuse_hidden()
+            return [{}, {}]
 
-        return {alias: int(number) for alias, number in self.remembered(["aliases", self.name], ask).items()}
+        # MLflow gives numbers from its databases, texts from its servers.
+        aliases, tags = self.remembered(["described", self.name], ask)
+        return {alias: int(number) for alias, number in aliases.items()}, tags
+
+    def _refuse_hidden(self) -> None:
+        """A server lists only what its user may see, and says so only to who asks for it by name."""
+        try:
+            self._client.get_registered_model(self.name)
+        except self.connection.mlflow.exceptions.MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
 
     def created(self, at_most: int) -> dict[int, float]:
         """When each version was made, in seconds since 1970."""

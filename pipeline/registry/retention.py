@@ -7,6 +7,7 @@ from typing import Self
 
 from pipeline.base.errors import PipelineError
 from pipeline.registry.client import Registry
+from pipeline.registry.transitions import Transitions
 from pipeline.registry.version import Version, name
 
 EVERY = 100_000
@@ -98,10 +99,8 @@ def kept(
 
 
 def past_champions(registry: Registry) -> frozenset[int]:
-    """The numbers of all versions that ever were champion, as far as it is known.
-
-    The tag is the pipeline's own; of what a person promoted, only that later cycles had to beat it.
-    """
+    """The numbers of all versions that ever were champion: by the history, and by what was noted before there was one."""
     versions = registry.all(EVERY)
     promoted = {version.number for version in versions if version.promoted}
-    return frozenset(promoted | {version.champion for version in versions if version.champion})
+    beaten = {version.champion for version in versions if version.champion}
+    return Transitions(registry).story().champions | promoted | beaten

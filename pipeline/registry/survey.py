@@ -14,7 +14,7 @@ from pipeline.artifacts.lineage import FEATURES, LEDGER, Lineage
 from pipeline.artifacts.parent import Champion, Parent
 from pipeline.artifacts.sources import Source
 from pipeline.base import files
-from pipeline.base.errors import DataError, LostError
+from pipeline.base.errors import DataError, LostError, RegistryError
 from pipeline.base.paths import Paths
 from pipeline.data import collection, references, sources
 from pipeline.data.collection import Sweep
@@ -25,6 +25,7 @@ from pipeline.data.references import IMAGES
 from pipeline.data.store import Store
 from pipeline.registry import retention
 from pipeline.registry.client import Registry
+from pipeline.registry.connection import shown
 from pipeline.registry.retention import EVERY, Retention
 from pipeline.registry.version import Version, name
 
@@ -70,11 +71,29 @@ class Survey:
     def look(
         cls, registry: Registry, store: Store, rule: Retention, excused: Collection[int], paths: Paths
     ) -> "Survey":
-        """Look at the registry, at Git, at the disk, and list cache and remote once."""
+        """Look at the registry, at Git, at the disk, and list cache and remote once.
+
+        Args:
+            registry: has the versions.
+            store: knows cache and remote.
+            rule: whose data stays.
+            excused: numbers of versions whose data or record is known to be lost.
+            paths: of the project, which is the current directory.
+
+        Raises:
+            RegistryError: there is no version: this is another registry, most likely.
+            LostError: the record of a version that is kept is lost.
+            DataError: a place does not answer.
+        """
         import polars as pl
 
         batches = sources.find(paths.images, at_least=0)
         versions = [version for version in registry.all(EVERY) if version.is_whole]
+        if not versions:
+            raise RegistryError(
+                f"the registry at {shown(registry.uri)} has no version of {registry.name}, so what is needed cannot be "
+                "told, and nothing was deleted; set MLFLOW_TRACKING_URI to the registry that has the versions"
+            )
         ages = {number: time.time() - created for number, created in registry.created(EVERY).items()}
         reasons = retention.kept(
             versions,

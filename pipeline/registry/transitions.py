@@ -138,17 +138,11 @@ class Transitions:
 
     def aliases(self) -> Aliases:
         """What the registry says of the alias."""
-
-        def ask() -> list[Any]:
-            models = self._client.search_registered_models(f"name='{self._name}'")
-            return [dict(models[0].aliases), dict(models[0].tags or {})] if models else [{}, {}]
-
-        # MLflow gives numbers from its databases, texts from its servers.
-        aliases, tags = self._registry.remembered(["place", self._name], ask)
+        aliases, tags = self._registry.described()
         moving = {key: value for key, value in tags.items() if key.startswith(f"{MOVING}.{self._alias}.")}
         return Aliases(
-            version=_number(aliases.get(self._alias)),
-            challenger=_number(aliases.get(self._challenger_alias)),
+            version=aliases.get(self._alias),
+            challenger=aliases.get(self._challenger_alias),
             settled=_number(tags.get(f"{SETTLED}.{self._alias}")) or 0,
             moving={key: Moving(int(value.split(" ")[0]), value.split(" ")[-1]) for key, value in moving.items()},
             tags=tags,

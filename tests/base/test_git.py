@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -242,3 +242,54 @@ def test_a_shallow_clone_says_what_it_cannot_tell(tmp_path: Path, monkeypatch: p
     run("fetch", "--quiet", "--unshallow")
     assert git.knows(first)
     assert git.patches("b.dvc", at_most=3)
+
+
+def texts(names: Mapping[str, str]) -> set[tuple[str, str]]:
+    """Path and content."""
+    return {(names[name], text.decode()) for name, text in git.contents(names).items()}
+
+
+NOW = {("a.dvc", "md5: three\n"), ("b.dvc", "md5: two\n")}
+
+
+def test_pointers_are_found_at_all_that_one_can_go_back_to_and_ever(repository: Path) -> None:
+    assert texts(git.pointers_at_tips()) == NOW
+    assert texts(git.pointers_at("HEAD~2")) == {("a.dvc", "md5: one\n")}
+    assert git.pointers_at("0" * 40) == {}
+    assert texts(git.pointers_ever()) == NOW | {("a.dvc", "md5: one\n")}
+    run("tag", "first", "HEAD~2")
+    assert texts(git.pointers_at_tips()) == NOW | {("a.dvc", "md5: one\n")}
+    (repository / "below").mkdir()
+    Path("below/dvc.lock").write_text("in the index")
+    run("add", "below/dvc.lock")
+    assert ("below/dvc.lock", "in the index") in texts(git.pointers_at_tips())
+    run("reset", "--quiet", "--hard", "HEAD~1")
+    assert ("a.dvc", "md5: three\n") in texts(git.pointers_ever()), "left behind"
+
+
+def test_paths_of_pointers_that_ever_were_are_of_this_folder(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (repository / "project").mkdir()
+    commit("project/a file.dvc", "md5: four\n", 4000)
+    monkeypatch.chdir(repository / "project")
+    assert texts(git.pointers_ever()) == {("a file.dvc", "md5: four\n")}
+    assert len(git.pointers_at_tips()) == 3, "of the whole repository"
+
+
+def test_outside_of_git_and_before_the_first_commit_no_pointer_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    for _ in range(2):
+        assert git.pointers_at_tips() == git.pointers_ever() == git.pointers_at("HEAD") == git.contents([]) == {}
+        assert git.not_fetched() == []
+        run("init", "--quiet")
+    Path("a.dvc").write_text("x")
+    run("add", "a.dvc")
+    assert texts(git.pointers_at_tips()) == {("a.dvc", "x")}
+
+
+@pytest.mark.usefixtures("repository")
+def test_of_what_is_not_here_there_is_no_content() -> None:
+    name = run("rev-parse", "HEAD:a.dvc")
+    assert git.contents(["0" * 40, name]) == {name: b"md5: three\n"}

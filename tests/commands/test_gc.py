@@ -217,6 +217,15 @@ def test_of_a_version_whose_record_is_lost_nobody_knows_what_it_needs(project: P
     assert "is not there any more; what only v1 names counts as unknown, and stays\n" in said
 
 
+def test_a_registry_without_versions_is_another_one(project: Project, empty_database: Path) -> None:
+    """As where MLFLOW_TRACKING_URI was forgotten: then all data would be garbage."""
+    before = cache(project), remote(project)
+    done = project.call("gc", *NOW, "--yes", MLFLOW_TRACKING_URI=f"sqlite:///{empty_database}")
+    assert done.code == 5
+    assert "has no version of evergreen, so what is needed cannot be told, and nothing was deleted; set" in done.error
+    assert (cache(project), remote(project)) == before
+
+
 def test_damaged_copies_are_found_by_reading_all(project: Project) -> None:
     digest = files.md5(picture(20, "dog"))
     for folder in (project.root / ".dvc/cache/files/md5", project.root / "store/remote/files/md5"):

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, Thread
 from pathlib import Path
 from unittest import mock
 
+import polars as pl
 import pytest
 import yaml
 
@@ -18,6 +19,8 @@ from pipeline.artifacts.sources import Source
 from pipeline.base import files
 from pipeline.base.errors import DataError
 from pipeline.data import sources, store
+from pipeline.data.objects import Listings
+from pipeline.data.proof import Prover
 from pipeline.data.store import Store
 
 IMAGES = Path("data/images")
@@ -471,3 +474,35 @@ def test_a_project_that_dvc_cannot_open_is_said(here: Here) -> None:
     (here.root / ".dvc/config").write_text("[core]\n    no_such_key = 1\n")
     with pytest.raises(DataError, match=r"DVC fails: .*no_such_key.*; mend that until `dvc status` works"):
         Store(Path()).read(DIGESTS["cat/1.png"], "data/images/monday/cat/1.png")
+
+
+def gaps() -> list[str]:
+    """What is nowhere of the batch, where neither cache nor default remote have any of it."""
+    nothing = pl.DataFrame(schema={"place": pl.String, "digest": pl.String})
+    found = Prover(Store(Path()), Listings([], nothing), []).gaps([only()], set())
+    return [str(gap) for gap in found]
+
+
+def test_a_proof_asks_the_remote_that_a_pointer_names_and_names_what_that_lacks(here: Here) -> None:
+    here.run("dvc", "remote", "add", "--quiet", "second", str(here.top / "second"))
+    lay(IMAGES / "monday", CONTENT)
+    here.run("dvc", "add", "--quiet", "data/images/monday")
+    here.pointer("monday", remote="second")
+    here.publish()
+    assert gaps() == []
+    for path in ("cat/0.png", "dog/3.png"):
+        (here.top / "second/files/md5" / DIGESTS[path][:2] / DIGESTS[path][2:]).unlink()
+    assert gaps() == ["data/images/monday/cat/0.png and 1 more of data/images/monday"]
+    lay(IMAGES / "monday", {"cat/0.png": CONTENT["cat/0.png"], "dog/3.png": b"another"})
+    assert gaps() == ["data/images/monday/dog/3.png of data/images/monday"], "the disk has it"
+    digest = only().digest
+    (here.top / "second/files/md5" / digest[:2] / digest[2:]).unlink()
+    shutil.rmtree(".dvc/cache")
+    assert gaps() == [f"the listing of data/images/monday ({digest})"]
+
+
+def test_a_proof_asks_what_a_batch_was_imported_from(here: Here) -> None:
+    here.run("dvc", "import", "--quiet", str(here.top / "other"), "pictures", "-o", "data/images/monday")
+    here.commit()
+    here.clone()
+    assert gaps() == []

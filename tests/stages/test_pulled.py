@@ -97,14 +97,21 @@ def test_images_that_were_moved_to_another_label_are_added_with_their_batch(grow
     assert grown.run("resolve").code == 0
 
 
-def test_a_listing_that_was_never_pushed_is_named_with_its_commit(grown: Project) -> None:
-    """The version of the champion is two pushes old, and only the last was pushed."""
+def test_a_listing_that_was_never_pushed_is_named_with_its_commit_unless_the_ledger_knows_what_it_held(
+    grown: Project,
+) -> None:
+    """The version of the champion is two pushes old, and only the last was pushed; then not even that."""
     grown.cycle()
-    commit = grown.space.git("log", "-1", "--format=%h", "--", "data/images/first.dvc").strip()
-    (digest,) = re.findall(r"md5: (\w+)", (grown.root / "data/images/first.dvc").read_text())
+    unlisted(grown)
     grown.write("first/cat/50.png", pictures([50], "cat")["cat"]["50.png"])
     grown.track("first")
-    (grown.root / f".dvc/cache/files/md5/{digest[:2]}/{digest[2:]}.dir").unlink()  # as in a clone
+    done = grown.upto("detect")
+    assert done.code == 0, done.err
+    assert grown.delta("added", "removed", "relabelled", "renamed") == {"first/cat/50.png"}
+
+    commit = grown.space.git("log", "-1", "--format=%h", "--", "data/images/first.dvc").strip()
+    digest = unlisted(grown)
+    shutil.rmtree(grown.root / "data/scratch")
     done = grown.upto("detect")
     assert done.code == 4
     assert (
@@ -112,6 +119,13 @@ def test_a_listing_that_was_never_pushed_is_named_with_its_commit(grown: Project
         in done.error
     )
     assert done.error.endswith(f"; its pointer is of commit {commit}: `git checkout {commit}`, then `dvc push` there")
+
+
+def unlisted(project: Project) -> str:
+    """Lose the listing that the pointer names, as in a clone; its hash."""
+    (digest,) = re.findall(r"md5: (\w+)", (project.root / "data/images/first.dvc").read_text())
+    (project.root / f".dvc/cache/files/md5/{digest[:2]}/{digest[2:]}.dir").unlink()
+    return str(digest)
 
 
 def test_no_database_of_mlflows_own_is_left_behind(grown: Project) -> None:
