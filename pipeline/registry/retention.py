@@ -99,7 +99,7 @@ def kept(
 
 
 def past_champions(registry: Registry) -> frozenset[int]:
-    """The numbers of all versions that ever were champion: by the history, and by what was noted before there was one."""
+    """The numbers of all that ever were champion: by the history, and by what was noted before there was one."""
     versions = registry.all(EVERY)
     promoted = {version.number for version in versions if version.promoted}
     beaten = {version.champion for version in versions if version.champion}
