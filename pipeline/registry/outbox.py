@@ -149,8 +149,8 @@ class Queue:
     def waiting(self) -> list[News]:
         """Those that the receiver has not, oldest first."""
         mark = self._mark() or self._first()
-        late = mark.late(self._history()) if mark else []
-        return [one for one in self.wanted() if one in late]
+        late = {one.number for one in mark.late(self._history())} if mark else set()
+        return [one for one in self.wanted() if one.number in late]
 
     def message(self, news: News) -> Message:
         """What the receiver is told of an event."""
@@ -165,11 +165,12 @@ class Queue:
         self.begin()
         account, until = Account(self.receiver), time.monotonic() + patience.in_all
         while True:
-            waiting = tuple(one for one in self.waiting() if one not in account.sent)
+            sent = {one.number for one in account.sent}
+            waiting = tuple(one for one in self.waiting() if one.number not in sent)
             account = replace(account, waiting=waiting)
             if not waiting or time.monotonic() > until:
                 return account
-            if not account.sent and (mark := self._mark()):
+            if not sent and (mark := self._mark()):
                 self.note(mark)  # whoever may not note what was sent would send the same each time
             try:
                 delivery.send(self.receiver, self.message(waiting[0]), patience.answer)

@@ -193,15 +193,15 @@ def test_a_host_that_does_not_exist_is_told():
 
 
 @contextlib.contextmanager
-def slow(each: bytes) -> Iterator[str]:
-    """A server that takes a request and then sends a byte of its answer now and then; its address."""
+def slow(each: bytes, begin: bytes = b"HTTP/1.1 200 OK\r\nX: ") -> Iterator[str]:
+    """A server that takes a request, begins to answer, and then sends some of its answer now and then; its address."""
     ended = threading.Event()
 
     def serve(server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while not ended.is_set():
                 connection, _ = server.accept()
-                connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                connection.sendall(begin)
                 while not ended.wait(0.05):
                     connection.sendall(each)
 
@@ -221,6 +221,12 @@ def test_a_slow_receiver_is_not_waited_for_longer_than_the_limit(each):
         said = fault(Webhook(url=url, secret_env="HOOK_SECRET"), seconds=0.4)  # noqa: S106
         assert said == "no answer within 0.4 s; expected one, 2xx"
         assert time.monotonic() - begun < 2.0
+
+
+def test_of_an_answer_without_end_only_the_beginning_is_read():
+    with slow(b"x" * 1000, b"HTTP/1.1 400 no\r\nContent-Length: 9999999999\r\n\r\n") as url:
+        said = fault(Webhook(url=url, secret_env="HOOK_SECRET"), seconds=2.0)  # noqa: S106
+    assert said.startswith("it does not want this event (400: xxx")
 
 
 def test_no_proxy_gets_what_is_for_this_machine(running, monkeypatch):

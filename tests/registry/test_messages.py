@@ -1,6 +1,8 @@
 """What receivers get: the message and its signature, held against numbers that others published."""
 
 import json
+import re
+import subprocess
 import time
 
 import pytest
@@ -46,6 +48,14 @@ def test_what_is_no_secret_is_refused_and_not_shown(text):
     ) as refused:
         messages.secrets_of(text)
     assert not text or text not in str(refused.value).replace("whsec_ and", "").replace("whsec_$", "")
+
+
+def test_the_command_that_makes_a_secret_makes_one():
+    with pytest.raises(ValueError, match="openssl") as refused:
+        messages.secrets_of("")
+    (told,) = re.findall("`(.*)`", str(refused.value))
+    made = subprocess.run(told, shell=True, capture_output=True, text=True, check=True).stdout  # noqa: S602 - the test
+    assert [len(key) for key in messages.secrets_of(made)] == [32]
 
 
 def test_a_message_says_what_happened_and_where_it_is():
