@@ -30,8 +30,9 @@ def run(as_json: bool, params: Path) -> int:
     if as_json:
         print(_listed(chain))
         return 0
-    for event in chain:
-        print(told(event) if event.alias == registry.alias else f"alias {event.alias}: {told(event)}")
+    for number, event in chain.numbered():
+        other = f"alias {event.alias}, " if event.alias != registry.alias else ""
+        print(f"{number}: {other}{told(event)}")
     if not chain.links:
         print(f"{registry.name} has no history yet; the next `dvc repro` begins it")
     for number in chain.gaps:
@@ -42,7 +43,5 @@ def run(as_json: bool, params: Path) -> int:
 
 
 def _listed(chain: Chain) -> str:
-    rows = [
-        {"number": link.number, **asdict(link.event), "hash": link.event.hash} for link in chain.links if link.event
-    ]
+    rows = [{"number": number, **asdict(event), "hash": event.hash} for number, event in chain.numbered()]
     return json.dumps(rows, indent=1)

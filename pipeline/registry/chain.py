@@ -121,7 +121,11 @@ class Chain:
 
     def __iter__(self) -> Iterator[Event]:
         """The events that count, oldest first."""
-        return (link.event for link in self.links if link.event)
+        return (event for _, event in self.numbered())
+
+    def numbered(self) -> Iterator[tuple[int, Event]]:
+        """The same, each with its number."""
+        return ((link.number, link.event) for link in self.links if link.event)
 
     @property
     def head(self) -> str:
