@@ -158,12 +158,13 @@ RERUNS = {
         "checking/inspection.py checking/quarantine.py data/names.py showing/page.py stages/validate.py "
     ),
     (): (
-        "__main__.py artifacts/promotion.py artifacts/snapshot.py base/project.py commands/add.py "
-        "commands/checkpoints.py commands/explain.py commands/merge.py commands/run.py commands/trace.py "
-        "commands/ui.py commands/weights.py data/archives.py data/conflicts.py data/exports.py data/layouts.py "
-        "data/matching.py data/placing.py data/scan.py data/tracking.py data/trigger.py data/versions.py "
-        "data/worktree.py images/traits.py judging/kept.py learning/advice.py learning/architecture.py "
-        "learning/fitting.py learning/torch_file.py recipe.py registry/anchor.py registry/promotion.py "
+        "__main__.py artifacts/promotion.py artifacts/proof.py artifacts/snapshot.py base/project.py "
+        "commands/add.py commands/checkpoints.py commands/explain.py commands/merge.py commands/run.py "
+        "commands/trace.py commands/ui.py commands/weights.py data/archives.py data/conflicts.py data/exports.py "
+        "data/layouts.py data/matching.py data/placing.py data/scan.py data/tracking.py data/trigger.py "
+        "data/versions.py data/worktree.py images/traits.py judging/kept.py learning/advice.py "
+        "learning/architecture.py learning/fitting.py learning/torch_file.py recipe.py registry/anchor.py "
+        "registry/answering.py registry/entry.py registry/packaging.py registry/promotion.py registry/proof.py "
         "registry/uses.py serving.py settings.py showing/card.py stages/promote.py stages/resolve.py "
     ),
 }
