@@ -162,13 +162,13 @@ class Project:
             mock.patch.dict(os.environ, {**self.space.env, **env}),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
-            self._own_modules(),
+            self.own_modules(),
         ):
             code = command.main(words)
         return Done(code, out.getvalue(), err.getvalue())
 
     @contextlib.contextmanager
-    def _own_modules(self) -> Iterator[None]:
+    def own_modules(self) -> Iterator[None]:
         """What a command imports of the project goes with it, as with its process: another has one of the same name."""
         before = [*sys.path]
         try:
