@@ -137,3 +137,11 @@ def reg(fresh: Callable[[], Registry]) -> Registry:
     for key in "abc":
         register(made, key, sources=f"data-{key}", lineage=f"lineage-{key}")
     return made
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Iterator[Path]:
+    """What code of a hostile file would make."""
+    path = tmp_path / "canary"
+    yield path
+    assert not path.exists(), "code of a hostile file was run"

@@ -208,7 +208,7 @@ def test_any_version_is_proven_by_the_images_of_its_own_cycle(shelf: Shelf, tmp_
     said = said.with_columns(
         challenger_probability=pl.Series([one.probability for one in shelf.questions], dtype=pl.Float32)
     )
-    run, listed = shelf.registry.run_of(shelf.version), dict(shelf.lineage.files)
+    run, listed = shelf.registry.runs.of(shelf.version), dict(shelf.lineage.files)
     for name, table in ((PREDICTIONS, said), (LEDGER, ledger)):
         path = tmp_path / Path(name).name
         files.write_table(path, table)
