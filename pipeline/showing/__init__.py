@@ -1,4 +1,4 @@
 """What people look at: the card, the page, the contact sheet, plots.
 
-Imports artifacts, judging and learning.
+Imports base, artifacts, judging and learning.
 """
