@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -175,9 +175,22 @@ class Project:
             mock.patch.dict(os.environ, {**self.space.env, **env}),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
+            self.own_modules(),
         ):
             code = command.main(words)
         return Done(code, out.getvalue(), err.getvalue())
+
+    @contextlib.contextmanager
+    def own_modules(self) -> Iterator[None]:
+        """What a command imports of the project goes with it, as with its process: another has one of the same name."""
+        before = [*sys.path]
+        try:
+            yield
+        finally:
+            sys.path[:] = before
+            places = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+            for name in [name for name, place in places.items() if place and Path(place).is_relative_to(self.root)]:
+                del sys.modules[name]
 
     def run(self, *stages: str, **env: str) -> Done:
         """Run stages by their commands in dvc.yaml until one fails."""

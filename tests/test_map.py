@@ -117,9 +117,8 @@ RERUNS = {
     ),
     (D, V, P, E): ("base/git.py base/words.py data/origins.py data/store.py "),
     (V, P, T, E): (
-        "artifacts/features.py base/process.py data/ledger.py learning/settings.py registry/answering.py "
-        "registry/client.py registry/connection.py registry/memory.py registry/packaging.py registry/run.py "
-        "registry/settings.py registry/version.py "
+        "artifacts/features.py base/process.py data/ledger.py learning/settings.py registry/client.py "
+        "registry/connection.py registry/memory.py registry/run.py registry/settings.py registry/version.py "
     ),
     (D, V, P): ("data/labels.py "),
     (P, T, E): (
@@ -166,8 +165,9 @@ RERUNS = {
         "data/placing.py data/scan.py data/tracking.py data/trigger.py data/versions.py data/worktree.py "
         "images/traits.py judging/kept.py learning/advice.py learning/answers.py learning/architecture.py "
         "learning/exporting.py learning/fitting.py learning/torch_file.py openapi.py recipe.py registry/anchor.py "
-        "registry/chosen.py registry/entry.py registry/promotion.py registry/proof.py registry/uses.py serving.py "
-        "settings.py showing/card.py showing/cells.py showing/manual.py stages/promote.py stages/resolve.py "
+        "registry/answering.py registry/chosen.py registry/entry.py registry/packaging.py registry/promotion.py "
+        "registry/proof.py registry/uses.py serving.py settings.py showing/card.py showing/cells.py "
+        "showing/manual.py stages/promote.py stages/resolve.py "
     ),
 }
 """Which stages rerun when the code of a module changes."""

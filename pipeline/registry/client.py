@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,9 @@ from pipeline.artifacts.parent import Champion, Parent, Pin
 from pipeline.base import files, process
 from pipeline.base.errors import LostError, RegistryError, UnreadableError
 from pipeline.data import ledger
-from pipeline.registry import answering
 from pipeline.registry.connection import Connection, tracking_uri
 from pipeline.registry.memory import Memory
-from pipeline.registry.packaging import Served
-from pipeline.registry.run import Run
+from pipeline.registry.run import Run, Served
 from pipeline.registry.settings import RegisteredModel
 from pipeline.registry.version import PREFIX, Version, name
 
@@ -218,10 +217,9 @@ class Registry:
         """The run that a version is of."""
         return Run(self._connection, version.run_id)
 
-    def served_files(self, version: Version, folder: Path) -> dict[str, str]:
-        """What MLflow would serve of a version, downloaded into an empty folder: SHA-256 by path."""
-        with self._connection.reach():
-            return answering.fetch(self.uri, self.name, version.number, str(folder))[1]
+    def reach(self) -> AbstractContextManager[None]:
+        """Do something else with MLflow; see `Connection.reach`."""
+        return self._connection.reach()
 
     def reap(self) -> int:
         """Mark runs as killed whose process on this machine is gone without a word (SIGKILL); how many."""

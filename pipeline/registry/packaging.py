@@ -11,13 +11,13 @@ import shutil
 import sys
 import tokenize
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from pipeline.artifacts.model import Description
 from pipeline.base import code, files
 from pipeline.base.errors import ModelError
+from pipeline.registry.run import Served
 
 SERVING = "pipeline.serving"
 
@@ -32,18 +32,6 @@ DYNAMIC = ("import_module", "__import__")
 
 _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+.*$")
 """Says in which encoding a file is (PEP 263)."""
-
-
-@dataclass(frozen=True)
-class Served:
-    """What is uploaded of a model so that MLflow can serve it."""
-
-    entry: Path
-    """The file that MLflow runs; it has the SHA-256 of the record."""
-    folder: Path
-    """The files, with their record."""
-    digest: str
-    """SHA-256 of the entry: the one number that everything else hangs on."""
 
 
 def pack(model: Path, run_key: str, scratch: Path) -> Served:

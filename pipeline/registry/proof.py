@@ -18,6 +18,7 @@ from pipeline.artifacts.proof import PROOF, Proof
 from pipeline.base import files
 from pipeline.base.errors import GateError, LostError, RegistryError, UnreadableError
 from pipeline.data.store import Store
+from pipeline.registry import answering
 from pipeline.registry.client import RESTORE, Registry
 from pipeline.registry.connection import shown
 from pipeline.registry.version import Version
@@ -277,6 +278,6 @@ def changed(registry: Registry, version: Version, proof: Proof) -> tuple[str, ..
     Raises:
         RegistryError: it cannot be fetched.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        now = registry.served_files(version, Path(scratch))
+    with tempfile.TemporaryDirectory() as scratch, registry.reach():
+        _, now = answering.fetch(registry.uri, registry.name, version.number, scratch)
     return tuple(sorted(name for name in now.keys() | proof.files.keys() if now.get(name) != proof.files.get(name)))

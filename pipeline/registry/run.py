@@ -2,11 +2,23 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.registry.connection import Connection
-from pipeline.registry.packaging import Served
+
+
+@dataclass(frozen=True)
+class Served:
+    """What is uploaded of a model so that MLflow can serve it (`registry.packaging`)."""
+
+    entry: Path
+    """The file that MLflow runs; it has the SHA-256 of the record."""
+    folder: Path
+    """The files, with their record."""
+    digest: str
+    """SHA-256 of the entry: the one number that everything else hangs on."""
 
 
 class Run:

@@ -133,7 +133,7 @@ def test_the_inputs_name_what_they_always_named(task) -> None:
     """States on disk and runs in the registry are found by them."""
     inputs = task(pinned=DUE).inputs
     assert list(inputs) == ["dataset", "parent", "start", "params", "code", "own code"]
-    assert (inputs["parent"], inputs["start"], inputs["own code"]) == ("weights", "warm, audited", None)
+    assert (inputs["parent"], inputs["start"], inputs["own code"]) == ("a" * 64, "warm, audited", None)
     assert (inputs["params"]["train.audit_every"], inputs["params"]["prepare.replay"]) == (3, 20)
     assert task(pinned=parent(None)).inputs["parent"] is None
 

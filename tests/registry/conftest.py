@@ -1,7 +1,7 @@
 """A version in a real registry, made once: what tests of serving, of proofs and of hostile files begin with."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -47,3 +47,11 @@ def shelf(
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Versions are asked by the same program, in this process: to load TensorFlow again takes seconds."""
     monkeypatch.setattr(proof, "in_fresh_process", answering.said)
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Iterator[Path]:
+    """What code of a hostile file would make."""
+    path = tmp_path / "canary"
+    yield path
+    assert not path.exists(), "code of a hostile file was run"

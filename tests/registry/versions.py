@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.registry.client import Registry
-from pipeline.registry.packaging import Served
-from pipeline.registry.run import Run
+from pipeline.registry.run import Run, Served
 from pipeline.registry.version import Version
 
 NOTHING = Served(Path(), Path(), "0" * 64)
