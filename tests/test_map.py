@@ -114,8 +114,8 @@ RERUNS = {
         "artifacts/parent.py artifacts/reference.py artifacts/sources.py artifacts/table.py artifacts/training.py "
         "base/auto.py base/code.py base/errors.py base/files.py base/params.py base/paths.py base/process.py "
         "data/delta.py data/ledger.py data/settings.py data/splits.py registry/client.py registry/connection.py "
-        "registry/faults.py registry/limits.py registry/memory.py registry/packaging.py registry/run.py "
-        "registry/runs.py registry/settings.py registry/version.py "
+        "registry/faults.py registry/limits.py registry/memory.py registry/run.py registry/runs.py "
+        "registry/settings.py registry/version.py "
     ),
     (D, V, P, E): ("base/git.py base/words.py data/origins.py data/store.py "),
     (V, P, T, E): ("learning/settings.py "),
@@ -168,8 +168,8 @@ RERUNS = {
         "learning/answers.py learning/architecture.py learning/exporting.py learning/fitting.py "
         "learning/torch_file.py openapi.py recipe.py registry/anchor.py registry/answering.py registry/chain.py "
         "registry/chosen.py registry/decisions.py registry/delivery.py registry/entry.py registry/messages.py "
-        "registry/outbox.py registry/promotion.py registry/proof.py registry/receivers.py registry/retention.py "
-        "registry/setbacks.py registry/survey.py registry/transitions.py registry/uses.py "
+        "registry/outbox.py registry/packaging.py registry/promotion.py registry/proof.py registry/receivers.py "
+        "registry/retention.py registry/setbacks.py registry/survey.py registry/transitions.py registry/uses.py "
         "registry/verification.py serving.py settings.py showing/card.py showing/cells.py showing/manual.py "
         "stages/promote.py stages/resolve.py "
     ),

@@ -206,7 +206,7 @@ def test_in_another_program_fastapi_stays_as_it_is_and_a_bad_request_is_a_value_
     loaded = mlflow.pyfunc.load_model(str(server.model))
     assert fastapi.FastAPI.openapi is before
     with pytest.raises(ValueError, match="1 of 1 images cannot be decoded: row 0: a GIF file; "):
-        loaded.predict(pd.DataFrame({"image": [b"GIF89a"]}))
+        loaded.predict(pd.DataFrame({"image": [b"GIF89a\0"]}))
 
 
 def test_the_image_serves_as_another_user_than_root_from_a_pinned_base() -> None:

@@ -37,7 +37,7 @@ AT_ONCE = 128 * 2**20
 """Bytes of pixels that are decoded, answered and forgotten together: a folder of any size takes no more disk."""
 
 MOST = 4096
-"""Images of such a part, at most, so that answers come while the others are waited for."""
+"""Images of such a chunk, at most, so that answers come while the others are waited for."""
 
 NO_LABEL = "-"
 """Shown where the probability is below the threshold."""
@@ -99,8 +99,8 @@ def run(
         least = found.version.min_probability if min_probability is None else min_probability
         write = _as_csv(out) if csv else _as_lines(out, answerer.description.labels)
         faulty = 0
-        for part in _parts(wanted, answerer.description, pixels.limits(settings.validate_), folder):
-            for image, answer in _answered(part, answerer, least):
+        for chunk in _chunks(wanted, answerer.description, pixels.limits(settings.validate_), folder):
+            for image, answer in _answered(chunk, answerer, least):
                 if isinstance(answer, str):
                     faulty += 1
                     print(f"predict: {text.visible(image.shown)}: {answer}")
@@ -190,8 +190,8 @@ class _Chunk(NamedTuple):
     """uint8 (images, size, size, channels)."""
 
 
-def _parts(images: Sequence[_Image], model: Description, limits: Limits, folder: Path) -> Iterator[_Chunk]:
-    """The images part by part, decoded in worker processes."""
+def _chunks(images: Sequence[_Image], model: Description, limits: Limits, folder: Path) -> Iterator[_Chunk]:
+    """The images chunk by chunk, decoded in worker processes."""
     import numpy as np
 
     size, _, channels = model.image_shape
@@ -217,11 +217,11 @@ def _digest(path: str) -> str | None:
         return None
 
 
-def _answered(part: _Chunk, answerer: Answerer, least: float) -> Iterator[tuple[_Image, _Predicted | str]]:
+def _answered(chunk: _Chunk, answerer: Answerer, least: float) -> Iterator[tuple[_Image, _Predicted | str]]:
     """Each image with its answer, or with why it has none."""
-    probabilities = answerer.probabilities(part.pixels)  # of all: for each other number of images Keras compiles anew
+    probabilities = answerer.probabilities(chunk.pixels)  # of all: for each other number of images Keras compiles anew
     labels = answerer.description.labels
-    for image, fault, odds in zip(part.images, part.faults, probabilities, strict=True):
+    for image, fault, odds in zip(chunk.images, chunk.faults, probabilities, strict=True):
         number = int(odds.argmax())
         probability = float(odds[number])
         yield image, fault or _Predicted(labels[number] if probability >= least else None, probability)
