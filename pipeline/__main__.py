@@ -145,7 +145,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         is_asked = bool({"-h", "--help"} & set(words))
         told = f"{what}\n\n{_files(name)}" if is_asked and is_stage else what
         if not is_stage and name in STAGES:
-            told += f"\n\nWithout a version it is the stage: {inspect.getdoc(_module(name, is_stage=True).run)}"
+            stage = inspect.getdoc(_module(name, is_stage=True).run)
+            told += f"\n\nWithout a version it is the stage: {stage}\n\n{_files(name)}"
         command = commands.add_parser(
             name,
             help=what.splitlines()[0],

@@ -136,6 +136,17 @@ class InProcess(Workspace):
         return ""
 
 
+def _in_this_process(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The program of a proof, without loading TensorFlow again, which takes seconds; where MLflow looks is set back."""
+    import mlflow
+
+    try:
+        return answering.said(request)
+    finally:
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
+
+
 class Project:
     """Where cycles run without touching the checkout."""
 
@@ -174,7 +185,7 @@ class Project:
         with (
             contextlib.chdir(self.root),
             mock.patch.dict(os.environ, {**self.space.env, **env}),
-            mock.patch.object(proof, "in_fresh_process", answering.said),  # to load TensorFlow again takes seconds
+            mock.patch.object(proof, "in_fresh_process", _in_this_process),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
             self.own_modules(),

@@ -78,8 +78,9 @@ class Run:
 
     def upload(self, path: Path, artifact: str) -> None:
         """Upload a file as this artifact; the file must have the artifact's name."""
+        folder = Path(artifact).parent
         with self._connection.reach():
-            self._connection.client.log_artifact(self.run_id, str(path), str(Path(artifact).parent))
+            self._connection.client.log_artifact(self.run_id, str(path), str(folder) if folder.name else None)
 
     def log_model(self, served: Served, requirements: Sequence[str], params: Mapping[str, float]) -> tuple[str, str]:
         """Log the model that `pipeline.serving` serves; gives its URI and its id.

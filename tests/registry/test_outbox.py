@@ -323,7 +323,7 @@ def test_without_anything_to_tell_a_no_op_asks_nothing_anew(fresh, running, tmp_
     Transitions(settled).settle()
     deliver(settled, hook(running))
     again = fresh(memory)
-    monkeypatch.setattr(type(again._connection), "client", property(lambda _: pytest.fail("MLflow was asked")))
+    monkeypatch.setattr(type(again.connection), "client", property(lambda _: pytest.fail("MLflow was asked")))
     Transitions(again).settle()
     deliver(again, hook(running))
     assert len(running.got) == 1

@@ -212,7 +212,7 @@ mlflow.models.set_model(Old())
 
 def test_a_version_of_before_there_were_records_is_proven_by_its_own_code(shelf: Shelf, tmp_path: Path) -> None:
     """Its weights and its description are checked by the lineage; of its code nothing was kept."""
-    registry, run = shelf.registry, shelf.registry.run("old", "cycle")
+    registry, run = shelf.registry, shelf.registry.runs.begin("old", "cycle", tmp_path)
     files.write(tmp_path / "serving.py", OLD.encode())
     artifacts = {"model": str(shelf.model / "model.json"), "weights": str(shelf.model / "weights.npz")}
     code = [str(packaging.ENTRY.parents[1])]

@@ -83,7 +83,7 @@ def test_a_champion_that_would_not_be_promoted_any_more_is_told(judged: Project)
     assert judged.artifact(2, "data/verdict.json").is_file()
     assert '"decision": "promote"' in judged.artifact(2, "data/verdict.json").read_text(), "the first one stays"
     done = judged.call("explain", "2")
-    assert "v2 against v1: reject" in done.out, "and the new one counts"
+    assert "v2 against v1, the champion: reject" in done.out, "and the new one counts"
 
 
 def test_a_loser_is_judged_again_by_the_next_cycle_without_training(
