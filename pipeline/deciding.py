@@ -42,7 +42,7 @@ def prover(registry: Registry, settings: Params, scratch: Path) -> Callable[[Ver
         if lineage.model.is_custom:
             pin = Pin(version=version.number, run_id=version.run_id, lineage=lineage, called=lineage.model.labels)
             architecture.refuse_foreign([pin], settings.train, settings.resolve)
-        proof.of_version(registry, version, lineage, objects, Store(Path()))
+        proof.keep(registry, version, proof.of_version(registry, version, lineage, objects, Store(Path())))
 
     return prove
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.artifacts.lineage import Lineage
 from pipeline.base.errors import LostError
+from pipeline.registry import proof
 from pipeline.registry.chain import Chain, Story
 from pipeline.registry.client import Registry
 from pipeline.registry.transitions import Aliases
@@ -75,6 +76,7 @@ def of_version(registry: Registry, version: Version) -> Iterator[Discrepancy]:
             yield Discrepancy(f"v{version.number}: {error.what}", "restore the file from a backup")
             return
         yield from _of_artifacts(registry, version, lineage, Path(folder))
+        yield from _of_served(registry, version, Path(folder))
 
 
 def _of_artifacts(registry: Registry, version: Version, lineage: Lineage, folder: Path) -> Iterator[Discrepancy]:
@@ -83,6 +85,21 @@ def _of_artifacts(registry: Registry, version: Version, lineage: Lineage, folder
             registry.download(version.run_id, artifact, sha256, folder).unlink()
         except LostError as error:
             yield Discrepancy(f"v{version.number}: {error.what}", "restore the file from a backup")
+
+
+def _of_served(registry: Registry, version: Version, folder: Path) -> Iterator[Discrepancy]:
+    """What MLflow would serve, held against the proof: nothing of it is run."""
+    kept = proof.kept(registry, version, folder)
+    if version.proof_digest and kept is None:
+        yield Discrepancy(
+            f"v{version.number}: the record of its proof is gone or damaged",
+            "restore the file from a backup",
+        )
+    for name in proof.changed(registry, version, kept) if kept else ():
+        yield Discrepancy(
+            f"v{version.number}: {name} is not what it was when the version was proven",
+            "serve another version, and restore the file from a backup",
+        )
 
 
 def of_remains(registry: Registry, versions: Sequence[Version]) -> Iterator[Discrepancy]:

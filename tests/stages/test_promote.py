@@ -360,11 +360,18 @@ def test_the_champion_at_a_time_and_a_history_that_was_tampered_with(judged: Pro
     assert good.code == 0, good.err
     assert "verify: 2 events, 2 versions, the artifacts of 2 of them: all as they should be" in good.out
     judged.artifact(1, "model/weights.npz").write_bytes(b"changed")
+    (served,) = (
+        (judged.root / "store/artifacts/models").glob("*/artifacts/MLmodel")[:1]
+        if False
+        else sorted((judged.root / "store/artifacts/models").glob("*/artifacts/MLmodel"))[:1]
+    )
+    served.write_text(served.read_text() + "\n# changed")
     judged.mlflow.delete_model_version("evergreen-history", "2")
     bad = judged.call("verify", "--all")
     assert bad.code == 5
     assert "v1: model/weights.npz of run" in bad.out
     assert "is damaged" in bad.out
+    assert "v2: MLmodel is not what it was when the version was proven" in bad.out
     assert (
         "evergreen-history ends with v1, and the alias was brought to v2 once: the newest events were deleted"
         in bad.out
