@@ -13,7 +13,7 @@ from pipeline.learning import architecture
 from pipeline.registry import promotion, proof, setbacks
 from pipeline.registry.client import Registry
 from pipeline.registry.decisions import Decided
-from pipeline.registry.transitions import Transitions, told
+from pipeline.registry.events import Events, told
 from pipeline.registry.version import Version
 from pipeline.settings import Params
 from pipeline.showing.card import with_outcome
@@ -54,7 +54,7 @@ def tell(verb: str, registry: Registry, done: Decided, scratch: Path) -> None:
     paths = Paths()
     batches = sources.find(paths.images, at_least=0)
     left = setbacks.left(
-        Transitions(registry).past, done.story, batches, lambda version: registry.lineage(version, scratch / "objects")
+        Events(registry).past, done.story, batches, lambda version: registry.lineage(version, scratch / "objects")
     )
     pointers = sources.pointers(paths.images)
     for one in left:

@@ -167,11 +167,11 @@ RERUNS = {
         "data/versions.py data/worktree.py deciding.py images/traits.py judging/kept.py learning/advice.py "
         "learning/answers.py learning/architecture.py learning/exporting.py learning/fitting.py "
         "learning/torch_file.py openapi.py recipe.py registry/anchor.py registry/answering.py registry/chain.py "
-        "registry/chosen.py registry/decisions.py registry/delivery.py registry/entry.py registry/messages.py "
-        "registry/outbox.py registry/packaging.py registry/promotion.py registry/proof.py registry/receivers.py "
-        "registry/retention.py registry/setbacks.py registry/survey.py registry/transitions.py registry/uses.py "
-        "registry/verification.py serving.py settings.py showing/card.py showing/cells.py showing/manual.py "
-        "stages/promote.py stages/resolve.py "
+        "registry/chosen.py registry/decisions.py registry/delivery.py registry/entry.py registry/events.py "
+        "registry/messages.py registry/outbox.py registry/packaging.py registry/promotion.py registry/proof.py "
+        "registry/receivers.py registry/retention.py registry/setbacks.py registry/survey.py "
+        "registry/transitions.py registry/uses.py registry/verification.py serving.py settings.py showing/card.py "
+        "showing/cells.py showing/manual.py stages/promote.py stages/resolve.py "
     ),
 }
 """Which stages rerun when the code of a module changes."""

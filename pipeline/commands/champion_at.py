@@ -8,7 +8,7 @@ from pipeline.base import params as parameters
 from pipeline.base import project
 from pipeline.base.errors import RegistryError
 from pipeline.registry.client import Registry
-from pipeline.registry.transitions import Transitions
+from pipeline.registry.events import Events
 from pipeline.settings import Params
 
 EXAMPLE = "python -m pipeline champion-at 2026-05-31"
@@ -36,7 +36,7 @@ def _time(text: str) -> datetime:
 def run(when: datetime, params: Path) -> int:
     """Tell which version was champion at a time, as the history has it. Prints its number alone on standard output."""
     registry = Registry(parameters.load(params, Params).resolve)
-    story = Transitions(registry).story()
+    story = Events(registry).story()
     number = story.at(when.astimezone(UTC).isoformat(timespec="seconds"))
     if number is None:
         since = f"it begins on {story.events[0].when}" if story.events else "it is empty"

@@ -9,7 +9,7 @@ from pipeline.base import params as parameters
 from pipeline.base import project
 from pipeline.registry.chain import Chain
 from pipeline.registry.client import Registry
-from pipeline.registry.transitions import Transitions, told
+from pipeline.registry.events import Events, told
 from pipeline.settings import Params
 
 EXAMPLE = "python -m pipeline history --json"
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(as_json: bool, params: Path) -> int:
     """List what happened to the champion: each move of its alias, when, by whom and why. Nothing is changed."""
     registry = Registry(parameters.load(params, Params).resolve)
-    chain = Transitions(registry).chain()
+    chain = Events(registry).chain()
     if as_json:
         print(_listed(chain))
         return 0

@@ -15,9 +15,10 @@ from pipeline.registry import delivery, limits, messages
 from pipeline.registry.chain import Chain, Event
 from pipeline.registry.client import Registry
 from pipeline.registry.delivery import DeliveryError
+from pipeline.registry.events import told
 from pipeline.registry.messages import Message
 from pipeline.registry.receivers import Repository, Webhook
-from pipeline.registry.transitions import Transitions, told
+from pipeline.registry.transitions import Transitions
 from pipeline.registry.version import PREFIX
 
 NOTIFIED = f"{PREFIX}notified"

@@ -7,7 +7,7 @@ from typing import Self
 
 from pipeline.base.errors import PipelineError
 from pipeline.registry.client import Registry
-from pipeline.registry.transitions import Transitions
+from pipeline.registry.events import Events
 from pipeline.registry.version import Version, name
 
 EVERY = 100_000
@@ -103,4 +103,4 @@ def past_champions(registry: Registry) -> frozenset[int]:
     versions = registry.all(EVERY)
     promoted = {version.number for version in versions if version.promoted}
     beaten = {version.champion for version in versions if version.champion}
-    return Transitions(registry).story().champions | promoted | beaten
+    return Events(registry).story().champions | promoted | beaten

@@ -1,29 +1,23 @@
 """Transitions: how the champion's alias moves, so that no two moves overwrite each other, whoever is killed when.
 
-MLflow has no compare-and-set for an alias. It has one thing that happens once: a version gets a number that no other
-one gets, together with its tags. So each event of the history (`registry.chain`) is a version of a registered model of
-its own, NAME-history. Who is champion follows from these events; the alias is only brought to what they say, as often
-as it takes (level-triggered), and a person who moves it in MLflow is noticed and becomes an event too.
+MLflow has no compare-and-set for an alias. So who is champion follows from the history (`registry.events`). The alias
+is only brought to what that says, as often as it takes (level-triggered). A person who moves it in MLflow is noticed,
+and becomes an event too.
 """
 
 import contextlib
-import random
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipeline.base import actor
 from pipeline.base.errors import RegistryError
-from pipeline.registry import connection, limits
-from pipeline.registry.chain import MOVES, Chain, Event, Kind, Link, Story
-from pipeline.registry.client import Registry
+from pipeline.registry import connection
+from pipeline.registry.chain import Chain, Kind, Story
+from pipeline.registry.events import Events
 from pipeline.registry.version import PREFIX, Version
-
-EVENT = f"{PREFIX}event"
-"""Tag of a version of the history: the event."""
 
 SETTLED = f"{PREFIX}settled"
 """Tag of the registered model, one for each alias: number of the newest event that the alias was brought to."""
@@ -32,17 +26,11 @@ MOVING = f"{PREFIX}moving"
 """Tags of the registered model, one for each process that is about to set an alias: when, and to which version. A
 process that is killed leaves its tag, and so its move is not taken for a person's."""
 
-PAGE = 200
-"""Events that are asked for at once."""
-
 ATTEMPTS = 60
-"""How often an event is tried to be added while others add theirs. One of all those who try succeeds each time."""
+"""How often the alias is brought to what the history says while others do the same."""
 
 FORGOTTEN = timedelta(hours=1)
 """After that nobody is still about to set an alias."""
-
-WHY = 500
-"""Characters of a reason that are kept: an event has to fit into a tag."""
 
 SOMEONE = "someone in MLflow"
 
@@ -83,58 +71,8 @@ class Moving:
         return self.when < (datetime.now(UTC) - FORGOTTEN).isoformat(timespec="seconds")
 
 
-class Transitions:
+class Transitions(Events):
     """The history of one alias of a registered model, and the alias."""
-
-    def __init__(self, registry: Registry) -> None:
-        """The history of the champion's alias of a registry."""
-        self.history = f"{registry.name}-history"
-        self._registry = registry
-        self._connection = registry.connection
-        self._name = registry.name
-        self._alias = registry.alias
-        self._challenger_alias = registry.challenger_alias
-        self._chain = Chain()
-        self._read_to = 0
-
-    @property
-    def _client(self) -> Any:
-        return self._connection.client
-
-    def chain(self, is_fresh: bool = False) -> Chain:
-        """All events, as far as they can be read now.
-
-        Args:
-            is_fresh: whether to read those anew that are known already.
-        """
-        if is_fresh:
-            self._chain, self._read_to = Chain(), 0
-        entries = self._entries(self._read_to)
-        if entries:
-            self._read_to = entries[-1].number
-            self._chain = self._chain.extended(entries)
-        return self._chain
-
-    def story(self) -> Story:
-        """What happened to this alias."""
-        return self.chain().of(self._alias)
-
-    def _entries(self, after: int) -> list[Link]:
-        def ask() -> list[list[Any]]:
-            condition = f"name='{self.history}' and version_number > {after}"
-            found: list[list[Any]] = []
-            token = None
-            while True:
-                page = self._client.search_model_versions(
-                    condition, max_results=PAGE, order_by=["version_number ASC"], page_token=token
-                )
-                found += [[int(one.version), dict(one.tags).get(EVENT, "")] for one in page]
-                token = page.token
-                if not token:
-                    return found
-
-        answer = self._registry.remembered(["events", self.history, after], ask)
-        return [Link(number, _read(text)) for number, text in answer]
 
     def aliases(self) -> Aliases:
         """What the registry says of the alias."""
@@ -142,106 +80,16 @@ class Transitions:
         moving = {key: value for key, value in tags.items() if key.startswith(f"{MOVING}.{self._alias}.")}
         return Aliases(
             version=aliases.get(self._alias),
-            challenger=aliases.get(self._challenger_alias),
+            challenger=aliases.get(self._registry.challenger_alias),
             settled=_number(tags.get(f"{SETTLED}.{self._alias}")) or 0,
             moving={key: Moving(int(value.split(" ")[0]), value.split(" ")[-1]) for key, value in moving.items()},
             tags=tags,
         )
 
-    def past(self, number: int) -> Version | None:
-        """A version by its number, as far as the history knows it if it was deleted; None if nothing does."""
-        if found := self._registry.find(number):
-            return found
-        event = self.story().last(number)
-        if event is None or not event.lineage:
-            return None
-        return Version(number, event.run_id, {f"{PREFIX}lineage": event.lineage, f"{PREFIX}sources": event.data})
-
     def tag(self, name: str, value: str) -> None:
         """Set a tag of the registered model."""
         with self._connection.reach():
             self._client.set_registered_model_tag(self._name, name, value)
-
-    def append(self, event: Event) -> Event | None:
-        """Add an event, if the champion is the one that it names; the same key is never added twice.
-
-        Args:
-            event: has a key and no `previous`. Of a move, `source` is the champion that was seen.
-
-        Returns:
-            The event as it stands in the history, now or before; None if there is another champion by now.
-
-        Raises:
-            RegistryError: MLflow does not answer, or too many others write at the same time.
-        """
-        error: RegistryError | None = None
-        for attempt in range(ATTEMPTS):
-            chain = self.chain()
-            if done := _by_key(chain, event.key):
-                return done
-            if event.kind in MOVES and chain.of(event.alias).champion != event.source:
-                return None
-            if error and attempt > 3:
-                raise error
-            try:
-                number = self._write(replace(event, previous=chain.head))
-            except RegistryError as failed:  # MLflow may have done it all the same: it is looked for again
-                error = failed
-                _pause(attempt)
-                continue
-            if _by_key(self.chain(), event.key) is None:
-                self._drop(number)
-                _pause(attempt)
-        raise RegistryError(
-            f"{ATTEMPTS} times others wrote into {self.history} first; expected to be among the first once; the "
-            "alias was not moved; run the same again"
-        )
-
-    def _write(self, event: Event) -> int:
-        """Make a version of the history of an event; gives its number."""
-        with self._connection.reach():
-            if not self._client.search_registered_models(f"name='{self.history}'"):
-                self._make()
-            created = self._client.create_model_version(
-                self.history,
-                f"models:/{self._name}/{event.version}",
-                event.run_id or None,
-                tags={EVENT: event.to_json()},
-                description=limits.cut(told(event), limits.DESCRIPTION),
-            )
-        return int(created.version)
-
-    def _make(self) -> None:
-        """Make the registered model that holds the history, unless another process just did."""
-        try:
-            self._client.create_registered_model(
-                self.history,
-                description=f"What happened to the alias {self._alias} of {self._name}, an event each. "
-                "Append-only: do not delete or edit; `python -m pipeline history` reads it, `verify` checks it.",
-            )
-        except self._connection.mlflow.exceptions.MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-
-    def _drop(self, number: int) -> None:
-        """Take away an event that came second."""
-        with self._connection.reach():
-            self._client.delete_model_version(self.history, str(number))
-
-    def event(self, kind: Kind, version: Version, source: int | None, why: str, **more: Any) -> Event:
-        """An event of now, by whoever runs this; a key of its own unless one is given."""
-        return Event(
-            **{"who": actor.name(), "key": uuid.uuid4().hex} | more,
-            kind=kind,
-            alias=self._alias,
-            version=version.number,
-            source=source,
-            when=datetime.now(UTC).isoformat(timespec="seconds"),
-            why=limits.cut(why, WHY),
-            run_id=version.run_id or "",
-            lineage=version.lineage_digest or "",
-            data=version.sources,
-        )
 
     def settle(self, without_alias: bool = False) -> Story:
         """Bring the alias to what the history says, and the history to what people did in MLflow.
@@ -258,15 +106,15 @@ class Transitions:
         tag = f"{MOVING}.{self._alias}.{uuid.uuid4().hex}"
         for _ in range(ATTEMPTS):
             self.notice(without_alias)
-            place, chain = self.aliases(), self.chain()
+            seen, chain = self.aliases(), self.chain()
             story = chain.of(self._alias)
-            is_given_up = without_alias and place.version is None
-            if story.champion is None or is_given_up or _is_settled(place, chain, story):
-                self._settle_challenger(place, story)
-                self._forget([moving for moving in place.moving if moving == tag or place.moving[moving].is_over])
+            is_given_up = without_alias and seen.version is None
+            if story.champion is None or is_given_up or _is_settled(seen, chain, story):
+                self._settle_challenger(seen, story)
+                self._forget([moving for moving in seen.moving if moving == tag or seen.moving[moving].is_over])
                 return story
             try:
-                self._bring(place, chain, story.champion, tag)
+                self._bring(seen, chain, story.champion, tag)
             except RegistryError:
                 with contextlib.suppress(RegistryError):
                     self._forget([tag])
@@ -300,12 +148,12 @@ class Transitions:
     def _set_tag(self, key: str, value: str) -> None:
         connection.repeat(lambda: self._client.set_registered_model_tag(self._name, key, value))
 
-    def _settle_challenger(self, place: Aliases, story: Story) -> None:
+    def _settle_challenger(self, seen: Aliases, story: Story) -> None:
         with self._connection.reach():
-            if story.waiting and place.challenger != story.waiting:
-                self._client.set_registered_model_alias(self._name, self._challenger_alias, str(story.waiting))
-            elif place.challenger and not story.waiting:
-                self._client.delete_registered_model_alias(self._name, self._challenger_alias)
+            if story.waiting and seen.challenger != story.waiting:
+                self._client.set_registered_model_alias(self._name, self._registry.challenger_alias, str(story.waiting))
+            elif seen.challenger and not story.waiting:
+                self._client.delete_registered_model_alias(self._name, self._registry.challenger_alias)
 
     def _forget(self, tags: Sequence[str]) -> None:
         """Take away the tags of moves that are over; others may do the same."""
@@ -321,11 +169,11 @@ class Transitions:
         Raises:
             RegistryError: the alias is gone, though there was a champion.
         """
-        place, story = self.aliases(), self.story()
-        if place.version and all(event.kind == "began" for event in story.events):
-            self._begin(place.version, story)
-        elif place.version is None and not without_alias:
-            self._refuse_gone(place)
+        seen, story = self.aliases(), self.story()
+        if seen.version and all(event.kind == "began" for event in story.events):
+            self._begin(seen.version, story)
+        elif seen.version is None and not without_alias:
+            self._refuse_gone(seen)
         elif version := self.moved_by_hand():
             champion = self.story().champion
             is_approved = self.story().is_waiting(version)
@@ -363,7 +211,7 @@ class Transitions:
         found = next((one for one in self._registry.all() if one.number == number), None)
         return found or Version(number, "", {})
 
-    def _refuse_gone(self, place: Aliases) -> None:
+    def _refuse_gone(self, seen: Aliases) -> None:
         """Refuse to go on without an alias, if there was one: 'no champion' would begin anew."""
         chain = self.chain()
         story, versions = chain.of(self._alias), self._registry.all()
@@ -373,7 +221,7 @@ class Transitions:
             if not past or any(event.alias != self._alias for event in chain):
                 return  # none was ever promoted under this alias
             last = max(past)
-        elif place.settled < _last_move(chain, story) or last in [one.version for one in place.moving.values()]:
+        elif seen.settled < _last_move(chain, story) or last in [one.version for one in seen.moving.values()]:
             return  # it is about to be set
         numbers = [one.number for one in versions]
         what = f"v{last}, the champion, was deleted" if last not in numbers else f"it named v{last} last"
@@ -398,19 +246,19 @@ class Transitions:
 
     def _strange(self) -> int | None:
         """What the alias says, if no event explains it."""
-        place = self.aliases()
+        seen = self.aliases()
         chain = self.chain()
         story = chain.of(self._alias)
-        if place.version is None or place.version == story.champion:
+        if seen.version is None or seen.version == story.champion:
             return None
-        expected = {moving.version for moving in place.moving.values()}
-        if place.settled < _last_move(chain, story):  # the alias may still be where it was
-            expected |= _champions_since(chain, place.settled, self._alias)
-        return None if place.version in expected else place.version
+        expected = {moving.version for moving in seen.moving.values()}
+        if seen.settled < _last_move(chain, story):  # the alias may still be where it was
+            expected |= _champions_since(chain, seen.settled, self._alias)
+        return None if seen.version in expected else seen.version
 
 
-def _is_settled(place: Aliases, chain: Chain, story: Story) -> bool:
-    return place.version == story.champion and place.settled >= _last_move(chain, story)
+def _is_settled(seen: Aliases, chain: Chain, story: Story) -> bool:
+    return seen.version == story.champion and seen.settled >= _last_move(chain, story)
 
 
 def _last_move(chain: Chain, story: Story) -> int:
@@ -426,34 +274,5 @@ def _champions_since(chain: Chain, settled: int, alias: str) -> set[int]:
     return later | ({then} if then else set())
 
 
-def _by_key(chain: Chain, key: str) -> Event | None:
-    return next((event for event in chain if event.key == key), None) if key else None
-
-
-def _read(text: str) -> Event | None:
-    try:
-        return Event.from_json(text)
-    except ValueError:
-        return None
-
-
 def _number(value: Any) -> int | None:
     return int(value) if value else None
-
-
-def _pause(attempt: int) -> None:
-    time.sleep(random.uniform(0, min(0.02 * 2**attempt, 1.0)))  # noqa: S311 - so that two do not meet again
-
-
-def told(event: Event) -> str:
-    """An event in a sentence, as the MLflow UI and `history` show it."""
-    source = f"v{event.source}" if event.source else "none"
-    what = {
-        "began": f"the history began; champion is v{event.version}",
-        "nominated": f"v{event.version} waits for a person; champion is {source}",
-        "promoted": f"v{event.version} became champion in place of {source}",
-        "rejected": f"v{event.version} was rejected; champion is {source}",
-        "rolled back": f"champion went back from {source} to v{event.version}",
-        "moved": f"someone moved the alias from {source} to v{event.version} in MLflow",
-    }[event.kind]
-    return f"{event.when}: {what}; by {event.who}: {event.why}"

@@ -5,7 +5,7 @@ from interrupting import interrupt
 from versions import advance, champion, event, tags
 
 from pipeline.base.errors import RegistryError
-from pipeline.registry import transitions
+from pipeline.registry import events
 from pipeline.registry.chain import Story
 from pipeline.registry.client import Registry
 from pipeline.registry.transitions import MOVING, SETTLED, Transitions
@@ -152,7 +152,7 @@ def test_a_history_that_cannot_be_written_moves_nothing(reg, fresh, monkeypatch)
 
 def test_others_that_are_always_first_are_told(reg, monkeypatch):
     advance(reg, 1, None)
-    monkeypatch.setattr(transitions, "ATTEMPTS", 2)
+    monkeypatch.setattr(events, "ATTEMPTS", 2)
     monkeypatch.setattr(type(Transitions(reg)), "_write", lambda *_: 99)
     monkeypatch.setattr(type(Transitions(reg)), "_drop", lambda *_: None)
     with pytest.raises(
