@@ -156,6 +156,31 @@ class Connection:
         folder = (database.resolve().parent if database else LOCAL_STORE.resolve()) / "artifacts"
         return os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT") or folder.as_uri()
 
+    def move_alias(self, name: str, alias: str, source: int | None, target: int) -> bool:
+        """Move an alias if it is where it was seen; whether it was.
+
+        On a database it is a conditional update: nobody's move is overwritten. A server has no such call: there it is a
+        look and a move, and between the two lies a moment.
+
+        Args:
+            name: of the registered model.
+            alias: of one of its versions.
+            source: number of the version where it was seen; None if it was nowhere.
+            target: number of the version to which it moves.
+        """
+        if self.is_server or source is None:
+            models = self.client.search_registered_models(f"name='{name}'")
+            if str(dict(models[0].aliases).get(alias)) != str(source):
+                return False
+            self.client.set_registered_model_alias(name, alias, str(target))
+            return True
+        from mlflow.store.model_registry.dbmodels.models import SqlRegisteredModelAlias as Row
+
+        store = self.client._get_registry_client().store
+        with store.ManagedSessionMaker(read_only=False) as session:
+            seen = (Row.name == name, Row.alias == alias, Row.version == source, *store._get_workspace_clauses(Row))
+            return bool(session.query(Row).filter(*seen).update({"version": target}))
+
     @contextlib.contextmanager
     def reach(self) -> Iterator[None]:
         """Do something with MLflow.

@@ -127,8 +127,6 @@ class Transitions(Events):
     def _bring(self, seen: Aliases, chain: Chain, champion: int, tag: str) -> None:
         """Set the alias to what the history said, unless either changed meanwhile.
 
-        Between the last look and the move lies one call: MLflow has no better.
-
         Args:
             seen: where the alias was.
             chain: what the history said.
@@ -139,9 +137,8 @@ class Transitions(Events):
             if seen.version != champion:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 self._set_tag(tag, f"{champion} {now}")
-                if self.aliases().version != seen.version:
+                if not self._connection.move_alias(self._name, self._alias, seen.version, champion):
                     return
-                self._client.set_registered_model_alias(self._name, self._alias, str(champion))
             if self.chain().number == chain.number:
                 self._set_tag(f"{SETTLED}.{self._alias}", str(chain.number))
 

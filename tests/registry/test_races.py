@@ -141,3 +141,14 @@ def test_what_a_later_judgement_says_lies_beside_the_first_and_both_can_be_read(
         digests.append(digest)
     found = [reg.download(run.run_id, "data/verdict.json", digest, objects).read_bytes() for digest in digests]
     assert found == [b"first", b"second"]
+
+
+def test_an_alias_that_is_not_where_it_was_seen_is_not_moved(reg, fresh):
+    """On a database in one statement; on a server by a look before."""
+    advance(reg, 1, None)
+    assert not fresh().connection.move_alias(reg.name, "champion", 2, 3)
+    assert champion(fresh()) == 1
+    assert fresh().connection.move_alias(reg.name, "champion", 1, 3)
+    assert champion(fresh()) == 3
+    assert not fresh().connection.move_alias(reg.name, "other", 1, 3)
+    assert fresh().connection.move_alias(reg.name, "other", None, 2)

@@ -148,7 +148,7 @@ def killed(project: Project, call: str, turn: int, is_after: bool, monkeypatch: 
     [
         ("create_model_version", 1, True),  # the version is there, and nothing says what became of it
         ("create_model_version", 2, True),  # the event is there, and the alias has not moved
-        ("set_registered_model_alias", 1, True),  # the alias has moved, and nothing is written down beside the version
+        ("set_registered_model_tag", 2, False),  # the alias has moved, and nothing is written down beside the version
         ("set_terminated", 1, False),
         ("set_model_version_tag", 4, True),
     ],
@@ -174,7 +174,7 @@ def test_a_kill_is_mended_by_the_next_run(
 def test_a_rerun_after_a_kill_does_not_undo_what_a_person_decided(
     judged: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed(judged, "set_registered_model_alias", 1, True, monkeypatch)
+    killed(judged, "set_registered_model_tag", 2, False, monkeypatch)
     back = judged.call("rollback", "--why", "it was worse in the shop")
     assert back.code == 0, back.err
     assert champion(judged) == 1
