@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.artifacts.lineage import Lineage
 from pipeline.artifacts.sources import Source
+from pipeline.base.errors import LostError
 from pipeline.registry.chain import Event, Story
 from pipeline.registry.version import Version
 
@@ -62,12 +63,16 @@ def left(
     champion = past(story.champion) if story.champion else None
     if champion is None or not story.setbacks:
         return []
-    known = lineage(champion)
     found: dict[str, Setback] = {}
     for number, event in list(_declined(story))[-LATEST:]:
         version = past(number)
-        came = set(lineage(version).sources) - set(known.sources) if version and version.lineage_digest else set()
-        for source in sorted(came & set(batches)):
+        if version is None or version.lineage_digest is None:
+            continue
+        try:
+            known, came = lineage(champion), lineage(version).sources
+        except LostError:  # nobody can tell any more what came with it
+            continue
+        for source in sorted((set(came) - set(known.sources)) & set(batches)):
             is_changed = source.path in {one.path for one in known.sources}
             found[source.path] = Setback(number, event, source, known.commit.rstrip("+") if is_changed else None)
     return list(found.values())
