@@ -124,8 +124,8 @@ RULES = (
         Cause.FORBIDDEN,
         r"PERMISSION_DENIED|CUSTOMER_UNAUTHORIZED|error code 403|403 Client Error",
         "lets this user not do this",
-        "ask for the permission EDIT on the experiment and on the registered model (READ is enough for `explain` and "
-        "`trace`)",
+        "ask for the permission EDIT on the experiment and on the registered model and its history (READ is enough "
+        "for `explain` and `trace`)",
     ),
     _Pattern(
         Cause.GONE,
