@@ -163,7 +163,7 @@ RERUNS = {
         "commands/notify.py commands/predict.py commands/promote.py commands/reject.py commands/rollback.py "
         "commands/run.py commands/trace.py commands/ui.py commands/verify.py commands/weights.py data/archives.py "
         "data/collection.py data/conflicts.py data/exports.py data/layouts.py data/matching.py data/objects.py "
-        "data/placing.py data/proof.py data/references.py data/scan.py data/tracking.py data/trigger.py "
+        "data/placing.py data/recovery.py data/references.py data/scan.py data/tracking.py data/trigger.py "
         "data/versions.py data/worktree.py deciding.py images/traits.py judging/kept.py learning/advice.py "
         "learning/answers.py learning/architecture.py learning/exporting.py learning/fitting.py "
         "learning/torch_file.py openapi.py recipe.py registry/anchor.py registry/answering.py registry/chain.py "

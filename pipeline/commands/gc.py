@@ -16,7 +16,7 @@ from pipeline.base.words import counted
 from pipeline.data import collection
 from pipeline.data.collection import GARBAGE, UNKNOWN, YOUNG, Sweep
 from pipeline.data.objects import Listings, Objects
-from pipeline.data.proof import SAMPLE, Gap
+from pipeline.data.recovery import SAMPLE, Gap
 from pipeline.data.store import Store
 from pipeline.registry.client import Registry
 from pipeline.registry.retention import Retention

@@ -19,7 +19,7 @@ from pipeline.base.paths import Paths
 from pipeline.data import collection, references, sources
 from pipeline.data.collection import Sweep
 from pipeline.data.objects import Listings, Objects
-from pipeline.data.proof import Prover
+from pipeline.data.recovery import Recovery
 from pipeline.data.references import FEATURES as SHARDS
 from pipeline.data.references import IMAGES
 from pipeline.data.store import Store
@@ -60,7 +60,7 @@ class Survey:
     """The cache, and the remote if there is one."""
     held: "pl.DataFrame"
     """See `Objects.listed`; of all places."""
-    prover: Prover
+    prover: Recovery
     kinds: Mapping[str, str]
     """Kind by hash, of all objects that this project ever named."""
     needed: set[str]
@@ -114,7 +114,7 @@ class Survey:
         places = _places(store)
         held = pl.concat([place.listed() for place in places])
         listings = Listings(places, held)
-        prover = Prover(store, listings, places)
+        prover = Recovery(store, listings, places)
         others, shards = _others(registry, [one for one in versions if one.number not in reasons], objects)
         known = references.known(paths.images, store.origins.runs)
         known |= dict.fromkeys(shards, SHARDS)
@@ -239,7 +239,7 @@ def _remembered(registry: Registry, one: Retained, objects: Path) -> Iterable[st
     return files.read_table(path, ["digest"])["digest"].to_list()
 
 
-def _needs(registry: Registry, one: Retained, prover: Prover, objects: Path) -> set[str]:
+def _needs(registry: Registry, one: Retained, prover: Recovery, objects: Path) -> set[str]:
     """What a version needs: all that its batches list, and features of its images, where they are kept.
 
     Of a batch whose listing is lost, the images that the ledger knows.

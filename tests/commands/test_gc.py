@@ -20,7 +20,7 @@ from project import Done, MadeOnce, Project, picture, pictures
 
 from pipeline.base import files
 from pipeline.data.objects import Objects
-from pipeline.data.proof import Prover
+from pipeline.data.recovery import Recovery
 
 NOW = ("--min-age", "0")
 
@@ -354,13 +354,13 @@ def test_what_is_pushed_meanwhile_and_cannot_be_put_back_is_named(
 
 def test_a_cycle_that_ends_meanwhile_may_need_what_would_go(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     before = cache(project), remote(project)
-    damaged = Prover.damaged
+    damaged = Recovery.damaged
 
-    def meanwhile(prover: Prover, *arguments: Any) -> Any:
+    def meanwhile(prover: Recovery, *arguments: Any) -> Any:
         project.promote(1)
         return damaged(prover, *arguments)
 
-    monkeypatch.setattr(Prover, "damaged", meanwhile)
+    monkeypatch.setattr(Recovery, "damaged", meanwhile)
     done = project.call("gc", "--keep", "champion", *NOW, "--yes")
     assert done.code == 5
     assert "an alias moved meanwhile, and nothing was deleted; expected a registry at rest; run the same" in done.error

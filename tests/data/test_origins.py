@@ -20,7 +20,7 @@ from pipeline.base import files
 from pipeline.base.errors import DataError
 from pipeline.data import sources, store
 from pipeline.data.objects import Listings
-from pipeline.data.proof import Prover
+from pipeline.data.recovery import Recovery
 from pipeline.data.store import Store
 
 IMAGES = Path("data/images")
@@ -479,7 +479,7 @@ def test_a_project_that_dvc_cannot_open_is_said(here: Here) -> None:
 def gaps() -> list[str]:
     """What is nowhere of the batch, where neither cache nor default remote have any of it."""
     nothing = pl.DataFrame(schema={"place": pl.String, "digest": pl.String})
-    found = Prover(Store(Path()), Listings([], nothing), []).gaps([only()], set())
+    found = Recovery(Store(Path()), Listings([], nothing), []).gaps([only()], set())
     return [str(gap) for gap in found]
 
 

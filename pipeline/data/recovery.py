@@ -1,4 +1,4 @@
-"""The proof that data can be brought back: all that its batches list is to be had, and some of it is read."""
+"""Recovery: whether data can be brought back: all that its batches list is to be had, and some of it is read."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +38,7 @@ class Gap:
 
 
 @dataclass(frozen=True, eq=False)
-class Prover:
+class Recovery:
     """Proves batches by what lies at some places."""
 
     store: Store
