@@ -263,6 +263,19 @@ def test_a_version_that_waits_is_declined(waiting: Project) -> None:
     assert champion(waiting) == 1
 
 
+def test_what_waited_before_there_was_a_history_waits_on_when_the_pipeline_decides_again(waiting: Project) -> None:
+    waiting.mlflow.delete_registered_model("evergreen-history")
+    waiting.mlflow.delete_registered_model_alias("evergreen", "challenger")
+    waiting.mlflow.delete_registered_model_tag("evergreen", "evergreen.settled.champion")
+    waiting.mlflow.delete_model_version_tag("evergreen", "2", "evergreen.standing")
+    waiting.space.params(promote={"automatic": True})
+    done = waiting.run("resolve", "promote")
+    assert done.code == 0, done.err
+    assert "v2 waits for a person" in done.out
+    assert champion(waiting) == 1
+    assert kinds(waiting) == [("began", 1), ("nominated", 2)]
+
+
 @pytest.mark.parametrize("how", ["alias", "tag"])
 def test_an_approval_in_mlflow_is_learned(waiting: Project, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transitions, "CONFIRM", 0.0)
