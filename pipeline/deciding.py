@@ -58,4 +58,5 @@ def tell(verb: str, registry: Registry, done: Decided, scratch: Path) -> None:
     )
     pointers = sources.pointers(paths.images)
     for one in left:
-        print(f"{verb}: warning: {one.told(pointers)}")
+        if one.event.key == done.event.key:
+            print(f"{verb}: warning: {one.told(pointers)}")

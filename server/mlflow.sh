@@ -17,5 +17,7 @@ export MLFLOW_AUTH_CONFIG_PATH=$config MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERV
 for name in MLFLOW_SERVER_ALLOWED_HOSTS MLFLOW_S3_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY; do
   [ -n "${!name:-}" ] || unset "$name"
 done
+here=$(cd "$(dirname "$0")/.." && pwd)
+command -v mlflow > /dev/null || PATH=$here/.venv/bin:$PATH # called without an activated environment
 exec mlflow server --app-name basic-auth --host "$LISTEN" --port "$PORT" --backend-store-uri "$DATABASE" \
   --artifacts-destination "$ARTIFACTS" --workers 2

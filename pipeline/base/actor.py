@@ -13,9 +13,9 @@ def name() -> str:
         who, run = os.environ.get("GITHUB_ACTOR", "GitHub"), os.environ.get("GITHUB_RUN_ID", "?")
         return f"{who} in run {run} of {os.environ.get('GITHUB_REPOSITORY', '?')}"
     person, address = git.config("user.name"), git.config("user.email")
-    if person or address:
-        return f"{person} <{address}>" if person and address else person or address
-    return f"{_account()} on {platform.node()}"
+    who = f"{person} <{address}>" if person and address else person or address or f"{_account()} on {platform.node()}"
+    signed_in = os.environ.get("MLFLOW_TRACKING_USERNAME")
+    return f"{who}, signed in as {signed_in}" if signed_in else who
 
 
 def _account() -> str:

@@ -35,11 +35,15 @@ def _time(text: str) -> datetime:
 
 def run(when: datetime, params: Path) -> int:
     """Tell which version was champion at a time, as the history has it. Prints its number alone on standard output."""
-    registry = Registry(parameters.load(params, Params).resolve)
+    registry = Registry.existing(parameters.load(params, Params).resolve)
     story = Events(registry).story()
     number = story.at(when.astimezone(UTC).isoformat(timespec="seconds"))
     if number is None:
-        since = f"it begins on {story.events[0].when}" if story.events else "it is empty"
+        if not story.events:
+            raise RegistryError(
+                f"{registry.name} has no history yet; expected at least one champion; the next `dvc repro` begins it"
+            )
+        since = f"it begins on {story.events[0].when}"
         raise RegistryError(
             f"the history of {registry.name} knows no {registry.alias} at {when.isoformat()}: {since}; expected a "
             "later time; `python -m pipeline history` lists all"

@@ -7,6 +7,7 @@ from pipeline import deciding
 from pipeline.base import params as parameters
 from pipeline.registry import chosen, decisions, outbox
 from pipeline.registry.client import Registry
+from pipeline.registry.events import Events
 from pipeline.settings import Params
 
 EXAMPLE = 'python -m pipeline promote 7 --why "looked at the 20 images that it loses, they are mislabelled"'
@@ -24,9 +25,12 @@ def run(version: str, why: str, params: Path, scratch: Path) -> int:
     It is loaded from the registry and has to answer as it was judged first.
     """
     settings = parameters.load(params, Params)
-    registry = Registry(settings.resolve)
+    registry = Registry.existing(settings.resolve)
     named = chosen.named(registry, version)
+    declined = Events(registry).story().declined(named.number)
     done = decisions.promote(registry, named, why, deciding.prover(registry, settings, scratch))
+    if declined:
+        print(f"promote: {declined.who} declined v{named.number} before ({declined.why}); that counts no more")
     if named.verdict not in ("", "promote"):
         print(f"promote: the verdict on v{named.number} is {named.verdict}; you decided otherwise, and that is kept")
     deciding.tell("promote", registry, done, scratch)

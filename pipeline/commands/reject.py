@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(version: str, why: str, params: Path, scratch: Path) -> int:
     """Decline a version: it waits no more, and no rerun promotes it."""
     settings = parameters.load(params, Params)
-    registry = Registry(settings.resolve)
+    registry = Registry.existing(settings.resolve)
     done = decisions.reject(registry, chosen.named(registry, version), why)
     deciding.tell("reject", registry, done, scratch)
     outbox.deliver(registry, settings.promote.notify, "reject")

@@ -24,7 +24,7 @@ def run(version: str | None, why: str, params: Path, scratch: Path) -> int:
     It is loaded from the registry and has to answer first. The version that is left is not promoted again by any rerun.
     """
     settings = parameters.load(params, Params)
-    registry = Registry(settings.resolve)
+    registry = Registry.existing(settings.resolve)
     target = chosen.named(registry, version) if version else None
     prove = deciding.prover(registry, settings, scratch)
     done = decisions.roll_back(registry, target, why, prove)

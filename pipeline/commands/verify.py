@@ -30,20 +30,22 @@ def run(is_all: bool, params: Path) -> int:
     champion, of the best so far and of the version that waits have to be there. Nothing is changed. Exit code 5 if
     anything is wrong.
     """
-    registry = Registry(parameters.load(params, Params).resolve)
+    registry = Registry.existing(parameters.load(params, Params).resolve)
     transitions = Transitions(registry)
     place, chain = transitions.aliases(), transitions.chain(is_fresh=True)
     story, versions = chain.of(registry.alias), registry.all()
     found = [
         *verification.of_history(chain, place, transitions.history),
         *verification.of_aliases(registry, story, place),
-        *verification.of_remains(registry, versions),
+        *verification.of_seconds(versions),
     ]
     used = {story.champion, place.version, place.challenger, _number(registry.anchor())}
     checked = [version for version in reversed(versions) if is_all or version.number in used]
     for version in checked:
         print(f"verify: v{version.number}", flush=True)
         found += verification.of_version(registry, version)
+    for note in verification.remains(registry, story, versions):
+        print(f"verify: note: {note}")
     for one in found:
         print(f"verify: {one.what}; {one.remedy}")
     if found:

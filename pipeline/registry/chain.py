@@ -49,6 +49,8 @@ class Event:
     """SHA-256 of the version's lineage."""
     verdict: str = ""
     """SHA-256 of the judgement; empty if a person decided."""
+    decision: str = ""
+    """The verdict's word on the version, which a person may have overruled."""
     data: str = ""
     """Digest of the batches that the version was trained on."""
     key: str = ""
@@ -87,7 +89,7 @@ class Event:
         return event
 
 
-_TEXTS = ("alias", "when", "who", "why", "run_id", "lineage", "verdict", "data", "key", "previous")
+_TEXTS = ("alias", "when", "who", "why", "run_id", "lineage", "verdict", "decision", "data", "key", "previous")
 
 
 def _is_number(value: object) -> bool:

@@ -58,6 +58,21 @@ class Registry:
         self.connection = Connection(self.uri)
         self._memory = Memory(memory, self.uri) if memory else None
 
+    @classmethod
+    def existing(cls, resolve: RegisteredModel) -> "Registry":
+        """The registry, for a command that makes none.
+
+        Raises:
+            RegistryError: it is a file, and that is not there; MLflow would make an empty one.
+        """
+        registry = cls(resolve)
+        if (database := registry.connection.database) and not database.is_file():
+            raise RegistryError(
+                f"there is no registry at {database}; expected the file that cycles made; set MLFLOW_TRACKING_URI to "
+                "where it is, or let `dvc repro` make the first one"
+            )
+        return registry
+
     @property
     def _client(self) -> Any:
         return self.connection.client

@@ -27,6 +27,9 @@ PAGE = 200
 ATTEMPTS = 60
 """How often an event is tried to be added while others add theirs. One of all those who try succeeds each time."""
 
+SHOWN = 200
+"""Characters of a reason that are shown; `history --json` has all that are kept."""
+
 WHY = 500
 """Characters of a reason that are kept: an event has to fit into a tag."""
 
@@ -161,7 +164,7 @@ class Events:
     def event(self, kind: Kind, version: Version, source: int | None, why: str, **more: Any) -> Event:
         """An event of now, by whoever runs this; a key of its own unless one is given."""
         return Event(
-            **{"who": actor.name(), "key": uuid.uuid4().hex} | more,
+            **{"who": actor.name(), "key": uuid.uuid4().hex, "decision": version.verdict} | more,
             kind=kind,
             alias=self._alias,
             version=version.number,
@@ -177,6 +180,8 @@ class Events:
 def told(event: Event) -> str:
     """An event in a sentence, as the MLflow UI and `history` show it."""
     source = f"v{event.source}" if event.source else "none"
+    if event.source == event.version and event.kind in MOVES:
+        source = "none: its alias was gone"
     what = {
         "began": f"the history began; champion is v{event.version}",
         "nominated": f"v{event.version} waits for a person; champion is {source}",
@@ -185,7 +190,7 @@ def told(event: Event) -> str:
         "rolled back": f"champion went back from {source} to v{event.version}",
         "moved": f"someone moved the alias from {source} to v{event.version} in MLflow",
     }[event.kind]
-    return f"{event.when}: {what}; by {event.who}: {event.why}"
+    return f"{event.when}: {what}; by {event.who}: {limits.cut(event.why, SHOWN)}"
 
 
 def _by_key(chain: Chain, key: str) -> Event | None:

@@ -185,7 +185,7 @@ def carry_out(
     if judgement.decision == "promote" and is_open:
         prove()
         why = "; ".join(judgement.reasons)
-        about = {"verdict": digest, "key": f"{version.run_key}:{digest}"}
+        about = {"verdict": digest, "decision": judgement.decision, "key": f"{version.run_key}:{digest}"}
         if automatic:
             transitions.append(transitions.event("promoted", version, judgement.champion, why, **about))
         else:

@@ -148,7 +148,7 @@ def prove(
     number = f"{len(asked)} holdout {'image' if len(asked) == 1 else 'images'}"
     what = f"asking v{version.number}, fetched from the registry into a fresh process, for {number}"
     nothing = f"loading v{version.number} from the registry in a fresh process: no holdout image is left to ask it for"
-    print(f"promote: {what if asked else nothing}", flush=True)
+    print(f"proof: {what if asked else nothing}", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         said = (ask or in_fresh_process)(_request(registry, version, lineage, asked, Path(scratch)))
     if "changed" in said:

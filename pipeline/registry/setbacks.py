@@ -1,7 +1,7 @@
 """Setbacks: batches that came with a version from which people went back, and that are in the data all the same."""
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.artifacts.lineage import Lineage
@@ -16,34 +16,42 @@ LATEST = 5
 
 @dataclass(frozen=True)
 class Setback:
-    """A batch that came with a version from which people went back."""
+    """A version from which people went back, and what of its data is in the data now."""
 
     version: int
     """From which."""
     event: Event
     """How they did."""
-    source: Source
-    """The batch as it was then."""
-    commit: str | None
-    """Of the champion, which knows an earlier state of the batch; None if it does not know the batch."""
+    champion: int
+    """Which did not learn from these batches, or not from all of each."""
+    sources: tuple[Source, ...]
+    """The batches, as they were then."""
+    grown: Collection[str]
+    """Paths of those of which the champion knows an earlier state."""
+    commit: str
+    """Of the champion."""
 
     def told(self, pointers: Mapping[str, str]) -> str:
-        """What is still in the data, and the command that takes it out.
+        """What is still in the data, and the commands that take it out.
 
         Args:
             pointers: paths of the pointers by what they track.
         """
         how = "rejected" if self.event.kind == "rejected" else "rolled back"
-        pointer = shlex.quote(pointers.get(self.source.path, f"{self.source.path}.dvc"))
-        if self.commit:
-            what = f"{self.source.path} as it came with v{self.version}"
-            command = f"git checkout {self.commit} -- {pointer} && dvc checkout {pointer}"
-        else:
-            what, command = f"{self.source.path}, which came with v{self.version},", f"dvc remove --outs {pointer}"
+        named = ", ".join(source.path for source in self.sources)
+        commands = [self._command(source.path, pointers) for source in self.sources]
+        which = "look which of them is at fault; to take one out: " if len(commands) > 1 else "to take it out: "
         return (
-            f"{what} is still in the data, and v{self.version} was {how} by {self.event.who} ({self.event.why}); what "
-            f"is trained learns from it again; `{command}` and a commit take it out"
+            f"v{self.version} was {how} by {self.event.who} ({self.event.why}); it learned from {named}, which "
+            f"v{self.champion} did not, and that is still in the data: what is trained learns from it again; {which}"
+            f"{' or '.join(f'`{command}`' for command in commands)}, then commit"
         )
+
+    def _command(self, path: str, pointers: Mapping[str, str]) -> str:
+        pointer = shlex.quote(pointers.get(path, f"{path}.dvc"))
+        if path in self.grown:
+            return f"git checkout {self.commit} -- {pointer} && dvc checkout {pointer}"
+        return f"dvc remove --outs {pointer}"
 
 
 def left(
@@ -52,7 +60,7 @@ def left(
     batches: Sequence[Source],
     lineage: Callable[[Version], Lineage],
 ) -> list[Setback]:
-    """Batches that came with versions from which people went back, and that are among these.
+    """Versions from which people went back, and what of their data is among these batches.
 
     Args:
         past: gives a version, also one that was deleted since.
@@ -63,7 +71,7 @@ def left(
     champion = past(story.champion) if story.champion else None
     if champion is None or not story.setbacks:
         return []
-    found: dict[str, Setback] = {}
+    found = []
     for number, event in list(_declined(story))[-LATEST:]:
         version = past(number)
         if version is None or version.lineage_digest is None:
@@ -72,10 +80,11 @@ def left(
             known, came = lineage(champion), lineage(version).sources
         except LostError:  # nobody can tell any more what came with it
             continue
-        for source in sorted((set(came) - set(known.sources)) & set(batches)):
-            is_changed = source.path in {one.path for one in known.sources}
-            found[source.path] = Setback(number, event, source, known.commit.rstrip("+") if is_changed else None)
-    return list(found.values())
+        sources = tuple(sorted((set(came) - set(known.sources)) & set(batches)))
+        if sources:
+            paths = {one.path for one in known.sources}
+            found.append(Setback(number, event, champion.number, sources, paths, known.commit.rstrip("+")))
+    return found
 
 
 def _declined(story: Story) -> Iterator[tuple[int, Event]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.base.errors import RegistryError
 from pipeline.registry import connection
-from pipeline.registry.chain import Chain, Kind, Story
+from pipeline.registry.chain import MOVES, Chain, Kind, Story
 from pipeline.registry.events import Events
 from pipeline.registry.version import PREFIX, Version
 
@@ -35,7 +35,10 @@ FORGOTTEN = timedelta(hours=1)
 SOMEONE = "someone in MLflow"
 
 APPROVED = "approved"
-"""Value of the tag review of a version with which a person promotes it; with another one it is rejected."""
+"""Value of the tag review of a version that waits, with which a person promotes it."""
+
+DECLINED = "declined"
+"""Value with which a person rejects it."""
 
 CONFIRM = 0.25
 """Seconds after which an alias that a person seems to have moved is read again: a move of the pipeline lasts less."""
@@ -184,6 +187,12 @@ class Transitions(Events):
         for version in self._registry.all():
             if not version.review or not self.story().is_waiting(version.number):
                 continue
+            if version.review not in (APPROVED, DECLINED):
+                print(
+                    f"warning: tag {PREFIX}review of v{version.number} says {version.review!r}, which decides nothing; "
+                    f"expected {APPROVED} or {DECLINED}"
+                )
+                continue
             is_approved = version.review == APPROVED
             why = version.why or f"its tag {PREFIX}review says {version.review}"
             kind: Kind = "promoted" if is_approved else "rejected"
@@ -223,7 +232,8 @@ class Transitions(Events):
         numbers = [one.number for one in versions]
         what = f"v{last}, the champion, was deleted" if last not in numbers else f"it named v{last} last"
         named = ", ".join(f"v{number}" for number in numbers[:10]) or "none"
-        example = next((number for number in numbers if number in story.champions), numbers[0] if numbers else last)
+        good = [number for number in numbers if not story.declined(number)]
+        example = next((number for number in (last, *_past(story), *good) if number in good), last)
         raise RegistryError(
             f"alias {self._alias} of {self._name} is gone: {what}; expected a champion, for there was one, and a cycle "
             f"without one would begin anew; `python -m pipeline promote {example} --why REASON` makes a version "
@@ -262,6 +272,11 @@ def _last_move(chain: Chain, story: Story) -> int:
     """Number of the entry that made the champion; 0 without one."""
     numbers = [link.number for link in chain.links if link.event is story.move]
     return numbers[-1] if numbers else 0
+
+
+def _past(story: Story) -> list[int]:
+    """The champions so far, the latest first."""
+    return [event.version for event in reversed(story.events) if event.kind in MOVES]
 
 
 def _champions_since(chain: Chain, settled: int, alias: str) -> set[int]:

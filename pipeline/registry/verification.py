@@ -49,7 +49,12 @@ def of_history(chain: Chain, place: Aliases, name: str) -> Iterator[Discrepancy]
 
 def of_aliases(registry: Registry, story: Story, place: Aliases) -> Iterator[Discrepancy]:
     """Where an alias is not what the history says."""
-    if place.version != story.champion:
+    if place.version is None and story.champion:
+        yield Discrepancy(
+            f"alias {registry.alias} is gone, and the history says {_number(story.champion)}",
+            f"`python -m pipeline promote {story.champion} --why REASON` gives it back",
+        )
+    elif place.version != story.champion:
         yield Discrepancy(
             f"alias {registry.alias} is {_number(place.version)}, and the history says {_number(story.champion)}",
             "`dvc repro` brings them together: a person's move becomes an event",
@@ -102,8 +107,8 @@ def _of_served(registry: Registry, version: Version, folder: Path) -> Iterator[D
         )
 
 
-def of_remains(registry: Registry, versions: Sequence[Version]) -> Iterator[Discrepancy]:
-    """What nobody needs: versions that came second, runs and models that no version names."""
+def of_seconds(versions: Sequence[Version]) -> Iterator[Discrepancy]:
+    """Versions of which there should be one."""
     by_key: dict[str, list[int]] = {}
     for version in versions:
         by_key.setdefault(version.run_key, []).append(version.number)
@@ -113,10 +118,15 @@ def of_remains(registry: Registry, versions: Sequence[Version]) -> Iterator[Disc
             yield Discrepancy(
                 f"{named} are of one run key", "the next `dvc repro` of their data deletes those that came second"
             )
+
+
+def remains(registry: Registry, story: Story, versions: Sequence[Version]) -> Iterator[str]:
+    """What no version names any more, and may be all that is left of one: told, and no fault."""
+    past = {event.run_id: event for event in story.events}
     for run in registry.runs.without_version(versions):
-        yield Discrepancy(
-            f"run {run} has all artifacts of a version, and no version names it", "delete it in the MLflow UI"
-        )
+        event = past.get(run)
+        was = f"v{event.version}, which was deleted after {event.when[:10]}" if event else "a version that was deleted"
+        yield f"run {run} has the files of {was}; it is all that is left of it: keep it, unless nobody wants that back"
 
 
 def _number(number: int | None) -> str:

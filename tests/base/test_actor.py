@@ -11,7 +11,7 @@ from pipeline.base import actor
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository of a user who has told Git nothing."""
-    for name in ("GITHUB_ACTIONS", "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL"):
+    for name in ("GITHUB_ACTIONS", "MLFLOW_TRACKING_USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
@@ -20,12 +20,14 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_person_is_who_git_says(alone: Path) -> None:
+def test_a_person_is_who_git_says_and_who_signed_in(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
         subprocess.run(["git", "config", name, value], check=True, cwd=alone)
     assert actor.name() == "Ada <ada@example.org>"
     subprocess.run(["git", "config", "--unset", "user.email"], check=True, cwd=alone)
     assert actor.name() == "Ada"
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ci")
+    assert actor.name() == "Ada, signed in as ci"
 
 
 @pytest.mark.usefixtures("alone")

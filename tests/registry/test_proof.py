@@ -30,7 +30,7 @@ def test_a_version_answers_in_a_fresh_process_as_it_was_judged(
     assert made.libraries.keys() == {"tensorflow", "keras", "mlflow", "numpy", "pillow", "python"}
     assert {"MLmodel", "serve.py", "artifacts/served/weights.npz", "artifacts/served/record.json"} <= made.files.keys()
     assert made.files["serve.py"] == made.served
-    said = "promote: asking v1, fetched from the registry into a fresh process, for 3 holdout images\n"
+    said = "proof: asking v1, fetched from the registry into a fresh process, for 3 holdout images\n"
     assert capsys.readouterr().out == said
 
 

@@ -37,15 +37,17 @@ def left(batches, sources, story=STORY):
 def test_a_batch_that_came_with_it_is_named_with_the_command_that_takes_it_out():
     (found,) = left((OLD, NEW), {1: (OLD,), 2: (OLD, NEW)})
     assert found.told({}) == (
-        "data/images/b, which came with v2, is still in the data, and v2 was rolled back by Ada (worse); what is "
-        "trained learns from it again; `dvc remove --outs data/images/b.dvc` and a commit take it out"
+        "v2 was rolled back by Ada (worse); it learned from data/images/b, which v1 did not, and that is still in the "
+        "data: what is trained learns from it again; to take it out: `dvc remove --outs data/images/b.dvc`, then commit"
     )
 
 
-def test_a_batch_that_grew_goes_back_to_what_the_champion_knows():
-    (found,) = left((GROWN,), {1: (OLD,), 2: (GROWN,)})
+def test_of_several_one_may_be_at_fault_and_one_that_grew_goes_back_to_what_the_champion_knows():
+    (found,) = left((GROWN, NEW), {1: (OLD,), 2: (GROWN, NEW)})
     told = found.told({"data/images/a": "data/images/a b.dvc"})
-    assert "`git checkout abc -- 'data/images/a b.dvc' && dvc checkout 'data/images/a b.dvc'` and a commit" in told
+    assert "it learned from data/images/a, data/images/b, which v1 did not" in told
+    assert "look which of them is at fault; to take one out: `git checkout abc -- 'data/images/a b.dvc' && dvc " in told
+    assert "checkout 'data/images/a b.dvc'` or `dvc remove --outs data/images/b.dvc`, then commit" in told
 
 
 def test_what_was_taken_out_or_changed_since_is_not_named():

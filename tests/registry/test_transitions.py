@@ -125,7 +125,7 @@ def test_another_alias_of_the_same_model_begins_without_an_error(reg, settings, 
 
 @pytest.mark.parametrize(
     ("said", "kind", "now"),
-    [("approved", "promoted", 2), ("Approve", "promoted", 2), ("declined", "rejected", 1), ("no", "rejected", 1)],
+    [("approved", "promoted", 2), ("Approve", "promoted", 2), ("declined", "rejected", 1), ("Rejected", "rejected", 1)],
 )
 def test_a_person_may_decide_by_a_tag(reg, fresh, said, kind, now):
     advance(reg, 1, None)
@@ -176,3 +176,22 @@ def test_a_workspace_finds_its_own_run_again_and_no_other(fresh, tmp_path):
     assert other != first
     fresh()._client.delete_run(first)
     assert fresh().runs.begin("a", "cycle", tmp_path / "one").run_id not in (first, other)
+
+
+def test_a_tag_that_decides_nothing_is_told(reg, fresh, capsys):
+    advance(reg, 1, None)
+    assert Transitions(reg).append(Transitions(reg).event("nominated", reg.version(2), 1, "better"))
+    reg.annotate(2, {"review": "aproved"})
+    assert Transitions(fresh()).settle().is_waiting(2)
+    said = "warning: tag evergreen.review of v2 says 'aproved', which decides nothing; expected approved or declined"
+    assert said in capsys.readouterr().out
+
+
+def test_the_remedy_for_a_lost_alias_names_no_version_that_was_declined(reg, fresh):
+    advance(reg, 1, None)
+    advance(reg, 3, 1)
+    assert Transitions(reg).append(Transitions(reg).event("rolled back", reg.version(1), 3, "worse"))
+    Transitions(reg).settle()
+    reg._client.delete_model_version(reg.name, "1")
+    with pytest.raises(RegistryError, match=r"v1, the champion, was deleted; .*promote 2 --why REASON"):
+        Transitions(fresh()).settle()

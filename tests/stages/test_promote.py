@@ -254,8 +254,9 @@ def test_a_version_that_waits_is_approved_and_all_say_so(waiting: Project) -> No
 def test_a_version_that_waits_is_declined(waiting: Project) -> None:
     done = waiting.call("reject", "2", "--why", "the labels of that batch are wrong")
     assert done.code == 0, done.err
-    assert "warning: data/images/second, which came with v2, is still in the data, and v2 was rejected" in done.out
-    assert "`dvc remove --outs data/images/second.dvc` and a commit take it out" in done.out
+    assert "reject: warning: v2 was rejected by Evergreen demo <demo@example.org> (the labels of that batch" in done.out
+    assert "it learned from data/images/second, which v1 did not, and that is still in the data" in done.out
+    assert "to take it out: `dvc remove --outs data/images/second.dvc`, then commit" in done.out
     assert champion(waiting) == 1
     assert tags(waiting, 2)["standing"] == "rejected"
     waiting.space.params(promote={"automatic": True})
@@ -296,7 +297,10 @@ def test_a_rollback_names_what_is_still_in_the_data_and_its_command_takes_that_o
     done = judged.call("rollback", "--why", "worse in the shop")
     assert done.code == 0, done.err
     assert "champion went back from v2 to v1; by Evergreen demo <demo@example.org>: worse in the shop" in done.out
-    told = "data/images/second, which came with v2, is still in the data, and v2 was rolled back by Evergreen demo"
+    told = (
+        "v2 was rolled back by Evergreen demo <demo@example.org> (worse in the shop); it learned from "
+        "data/images/second, which v1 did not, and that is still in the data"
+    )
     assert f"rollback: warning: {told}" in done.out
     assert f"resolve: warning: {told}" in judged.run("resolve").out
     judged.space.dvc("remove", "--outs", "data/images/second.dvc")
@@ -309,8 +313,13 @@ def test_an_alias_that_is_gone_ends_the_cycle_before_anything_is_trained(judged:
     done = judged.run("resolve")
     assert done.code == 5
     assert "alias champion of evergreen is gone: it named v1 last" in done.err
+    assert "`python -m pipeline promote 1 --why REASON` makes a version champion" in done.err
+    looked = judged.call("verify")
+    assert looked.code == 5
+    assert "alias champion is gone, and the history says v1; `python -m pipeline promote 1 --why REASON`" in looked.out
     helped = judged.call("promote", "1", "--why", "it was deleted by mistake")
     assert helped.code == 0, helped.err
+    assert "v1 became champion in place of none: its alias was gone" in helped.out
     assert judged.run("resolve").code == 0
     assert champion(judged) == 1
 
