@@ -14,7 +14,7 @@ import pytest
 from examples import USUAL
 from filelock import FileLock
 from PIL import Image
-from project import MadeOnce, Project
+from project import MadeOnce, Project, forget_registry
 
 from benchmarks import servers, workspace
 from benchmarks.workspace import Workspace
@@ -60,6 +60,13 @@ def quick(request: pytest.FixtureRequest) -> Iterator[None]:
     new = (HEAVY & sys.modules.keys()) - LOADED
     LOADED.update(new)
     assert not new or {"project", "slow"} & {mark.name for mark in request.node.iter_markers()}
+
+
+@pytest.fixture(autouse=True)
+def nowhere() -> Iterator[None]:
+    """MLflow forgets after each test which registry it was told of: it is one for the whole process."""
+    yield
+    forget_registry()
 
 
 @pytest.fixture(scope="session")

@@ -138,13 +138,18 @@ class InProcess(Workspace):
 
 def _in_this_process(request: Mapping[str, Any]) -> dict[str, Any]:
     """The program of a proof, without loading TensorFlow again, which takes seconds; where MLflow looks is set back."""
-    import mlflow
-
     try:
         return answering.said(request)
     finally:
+        forget_registry()
+
+
+def forget_registry() -> None:
+    """Let MLflow look where it would without a word: what it was told counts for the whole process."""
+    if mlflow := sys.modules.get("mlflow"):
         mlflow.set_tracking_uri(None)
         mlflow.set_registry_uri(None)
+        os.environ.pop("MLFLOW_REGISTRY_URI", None)  # where it keeps that, too
 
 
 class Project:
@@ -191,6 +196,7 @@ class Project:
             self.own_modules(),
         ):
             code = command.main(words)
+        forget_registry()
         return Done(code, out.getvalue(), err.getvalue())
 
     @contextlib.contextmanager
