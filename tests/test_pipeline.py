@@ -195,7 +195,9 @@ def test_after_a_revert_of_the_last_push_nothing_is_trained(story: Story) -> Non
 def test_versions_carry_lineage_and_verdict(story: Story) -> None:
     with sqlite3.connect(story.space.root / "store/mlflow.db") as database:
         tags = dict(database.execute("select key, value from model_version_tags where version = 2").fetchall())
-        (card,) = database.execute("select description from model_versions where version = 2").fetchone()
+        (card,) = database.execute(
+            "select description from model_versions where name = 'evergreen' and version = 2"
+        ).fetchone()
     assert tags["evergreen.parent"] == "1"
     assert tags["evergreen.sources"] == story.space.read("sources.json")["digest"]
     # Without a +: what DVC writes into dvc.lock during the cycle is no uncommitted change.
@@ -206,7 +208,7 @@ def test_versions_carry_lineage_and_verdict(story: Story) -> None:
 
 def test_the_run_carries_curves_plots_and_params(story: Story) -> None:
     with sqlite3.connect(story.space.root / "store/mlflow.db") as database:
-        run = database.execute("select run_id from model_versions where version = 2").fetchone()
+        run = database.execute("select run_id from model_versions where name = 'evergreen' and version = 2").fetchone()
         steps = database.execute("select step from metrics where run_uuid = ? and key = 'val_loss'", run).fetchall()
         params = dict(database.execute("select key, value from params where run_uuid = ?", run).fetchall())
         ((status, artifacts),) = database.execute("select status, artifact_uri from runs where run_uuid = ?", run)

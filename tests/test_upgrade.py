@@ -46,7 +46,7 @@ def _merge_settings(space: Workspace) -> None:
 
 def versions(space: Workspace) -> int:
     with sqlite3.connect(space.root / "store/mlflow.db") as database:
-        ((count,),) = database.execute("select count(*) from model_versions")
+        ((count,),) = database.execute("select count(*) from model_versions where name = 'evergreen'")
     return int(count)
 
 

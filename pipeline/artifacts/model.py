@@ -53,8 +53,6 @@ class Description(Artifact):
 
     @model_validator(mode="after")
     def _is_one_model(self) -> Self:
-        if len(set(self.labels)) < len(self.labels):
-            raise ValueError("labels: one is there twice")
         height, width, channels = self.image_shape
         if height != width or channels not in (1, 3):
             raise ValueError("image_shape: expected a square of 1 or 3 channels")

@@ -197,7 +197,7 @@ class Registry:
             )
         path = self.download(version.run_id, LINEAGE, version.lineage_digest, objects)
         try:
-            return Lineage.read(path)
+            lineage = Lineage.read(path)
         except UnreadableError as error:
             what = error.what.removeprefix(f"{path}: ")
             raise LostError(
@@ -205,6 +205,12 @@ class Registry:
                 "use the version of Evergreen that registered it, or a newer one, or move the alias "
                 f"{self.alias} to a version that this one registered",
             ) from None
+        if len(set(lineage.model.labels)) < len(lineage.model.labels):
+            raise LostError(
+                f"the lineage of {self.name} v{version.number} has a label twice, so it is damaged",
+                f"move the alias {self.alias} to another version, or restore it from a backup",
+            )
+        return lineage
 
     def download(self, run_id: str, artifact: str, sha256: str, objects: Path) -> Path:
         """A run's artifact as a local file, checked; kept in `objects` under its SHA-256.
