@@ -12,7 +12,7 @@ class Statistics(Artifact):
     """Of the bins; counts of other bins cannot be added or compared."""
     facts: Mapping[Name, tuple[Count, ...]] = {}
     """Images per bin, by fact."""
-    labels: Mapping[Name, Count] = {}
+    labels: Mapping[str, Count] = {}
     """Images per label."""
 
     @property
