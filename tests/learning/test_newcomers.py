@@ -1,5 +1,6 @@
 """What the outputs of new labels begin with."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,9 @@ def blocks(image_shape: tuple[int, int, int], num_labels: int) -> Any:
 
 @pytest.mark.parametrize(("cut_at", "num_forward"), [(None, 30), ("last 1 block", 30), ("head", 0)])
 def test_a_new_label_begins_ahead_of_the_others_whatever_part_of_the_network_is_trained(
-    settings: Params, cut_at: str | None, num_forward: int
+    settings: Params, cut_at: str | None, num_forward: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(Path(__file__).parent)  # networks of one's own are files of the project
     model.keras().utils.set_random_seed(0)
     whole = model.build(description("a", "b", "new", architecture=f"{__name__}:blocks"))
     rng, labels, is_own = np.random.default_rng(0), np.repeat([0, 1, 2], 10), np.eye(2, dtype=bool)
