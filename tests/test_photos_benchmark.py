@@ -307,6 +307,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     kernel[1, 1] = np.concatenate([np.eye(3), -np.eye(3)], axis=1) * 8  # features are how much there is of each colour
     np.savez(tmp_path / "weights.npz", **{"0000 kernel": kernel})
     (tmp_path / "work").mkdir()
+    monkeypatch.chdir(Path(__file__).parent)  # networks of one's own are files of the project
     source = Source(painted(tmp_path / "painted"), tmp_path / "weights.npz", f"{__name__}:tiny", 8)
     return Lab(source, tmp_path / "work")
 

@@ -53,7 +53,7 @@ def reg(
     """An empty registry: the default SQLite file, PostgreSQL, and a model of its own on a server that has that."""
     monkeypatch.chdir(tmp_path)
     if request.param == "server":
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue("server_on_postgres"))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue("mlflow_server"))
         return Registry(settings.resolve.model_copy(update={"registered_model": f"evergreen {next(NUMBERS)}"}))
     if request.param == "postgres":
         monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue("postgres_uri"))
