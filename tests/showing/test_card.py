@@ -12,7 +12,7 @@ from pipeline.artifacts.content import Content, Unusual
 from pipeline.artifacts.evaluation import Answered, ChallengerScores, ChampionScores, Doubt
 from pipeline.artifacts.report import SetAside
 from pipeline.artifacts.training import Audit, Mixture, Place, Places
-from pipeline.showing.card import MAX_REMARKS, Review, card, escape
+from pipeline.showing.card import MAX_REMARKS, Review, card, escape, with_outcome
 from pipeline.showing.text import visible
 
 HOSTILE = [
@@ -158,7 +158,13 @@ def test_without_a_champion_its_column_is_empty():
 
 def test_the_verdict_comes_first_with_every_reason():
     lines = drawn(reason="so it is").splitlines()
-    assert lines[:5] == ["## Verdict: promote", "", "- so it is", "- second reason", "- so it is"]
+    assert lines[:5] == ["## Verdict: promote", "", "- so it is", "- second reason", "- **Outcome**: so it is"]
+
+
+def test_what_was_done_can_be_told_anew():
+    text = drawn(reason="so it is")
+    assert with_outcome(text, "it is v2").splitlines()[4] == "- **Outcome**: it is v2"
+    assert with_outcome("an older card", "it is *v2*") == "- **Outcome**: it is \\*v2\\*\n\nan older card"
 
 
 def test_the_data_and_the_training_are_told_in_numbers():
