@@ -91,7 +91,7 @@ def test_a_registry_of_other_software_is_not_mistaken_for_an_empty_one(
     finally:
         server.shutdown()
         server.server_close()
-    assert "does not answer" in error("resolve")
+    assert "is a web server, but not MLflow" in error("resolve")
     assert not (space.root / "data/cycle/parent.json").exists()
 
 
