@@ -10,7 +10,7 @@ from pipeline.base.paths import Paths
 from pipeline.data import sources
 from pipeline.data.store import Store
 from pipeline.learning import architecture
-from pipeline.registry import promotion, proof, setbacks
+from pipeline.registry import outbox, promotion, proof, setbacks
 from pipeline.registry.client import Registry
 from pipeline.registry.decisions import Decided
 from pipeline.registry.events import Events, told
@@ -47,8 +47,8 @@ def prover(registry: Registry, settings: Params, scratch: Path) -> Callable[[Ver
     return prove
 
 
-def tell(verb: str, registry: Registry, done: Decided, scratch: Path) -> None:
-    """Write down what became of the versions, and say it; with what is left to do."""
+def tell(verb: str, registry: Registry, settings: Params, done: Decided, scratch: Path) -> None:
+    """Write down what became of the versions, and say it, to receivers too; with what is left to do."""
     promotion.record(registry, done.story, with_outcome)
     print(f"{verb}: {told(done.event)}")
     paths = Paths()
@@ -60,3 +60,4 @@ def tell(verb: str, registry: Registry, done: Decided, scratch: Path) -> None:
     for one in left:
         if one.event.key == done.event.key:
             print(f"{verb}: warning: {one.told(pointers)}")
+    outbox.deliver(registry, settings.promote.notify, verb)

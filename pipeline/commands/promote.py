@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline import deciding
 from pipeline.base import params as parameters
-from pipeline.registry import chosen, decisions, outbox
+from pipeline.registry import chosen, decisions
 from pipeline.registry.client import Registry
 from pipeline.registry.events import Events
 from pipeline.settings import Params
@@ -33,6 +33,5 @@ def run(version: str, why: str, params: Path, scratch: Path) -> int:
         print(f"promote: {declined.who} declined v{named.number} before ({declined.why}); that counts no more")
     if named.verdict not in ("", "promote"):
         print(f"promote: the verdict on v{named.number} is {named.verdict}; you decided otherwise, and that is kept")
-    deciding.tell("promote", registry, done, scratch)
-    outbox.deliver(registry, settings.promote.notify, "promote")
+    deciding.tell("promote", registry, settings, done, scratch)
     return 0

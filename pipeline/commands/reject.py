@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline import deciding
 from pipeline.base import params as parameters
-from pipeline.registry import chosen, decisions, outbox
+from pipeline.registry import chosen, decisions
 from pipeline.registry.client import Registry
 from pipeline.settings import Params
 
@@ -23,6 +23,5 @@ def run(version: str, why: str, params: Path, scratch: Path) -> int:
     settings = parameters.load(params, Params)
     registry = Registry.existing(settings.resolve)
     done = decisions.reject(registry, chosen.named(registry, version), why)
-    deciding.tell("reject", registry, done, scratch)
-    outbox.deliver(registry, settings.promote.notify, "reject")
+    deciding.tell("reject", registry, settings, done, scratch)
     return 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline import deciding
 from pipeline.base import params as parameters
-from pipeline.registry import chosen, decisions, outbox
+from pipeline.registry import chosen, decisions
 from pipeline.registry.client import Registry
 from pipeline.settings import Params
 
@@ -28,6 +28,5 @@ def run(version: str | None, why: str, params: Path, scratch: Path) -> int:
     target = chosen.named(registry, version) if version else None
     prove = deciding.prover(registry, settings, scratch)
     done = decisions.roll_back(registry, target, why, prove)
-    deciding.tell("rollback", registry, done, scratch)
-    outbox.deliver(registry, settings.promote.notify, "rollback")
+    deciding.tell("rollback", registry, settings, done, scratch)
     return 0

@@ -32,14 +32,14 @@ def run(is_all: bool, params: Path) -> int:
     """
     registry = Registry.existing(parameters.load(params, Params).resolve)
     transitions = Transitions(registry)
-    place, chain = transitions.aliases(), transitions.chain(is_fresh=True)
+    seen, chain = transitions.aliases(), transitions.chain(is_fresh=True)
     story, versions = chain.of(registry.alias), registry.all()
     found = [
-        *verification.of_history(chain, place, transitions.history),
-        *verification.of_aliases(registry, story, place),
+        *verification.of_history(chain, seen, transitions.history),
+        *verification.of_aliases(registry, story, seen),
         *verification.of_seconds(versions),
     ]
-    used = {story.champion, place.version, place.challenger, _number(registry.anchor())}
+    used = {story.champion, seen.version, seen.challenger, _number(registry.anchor())}
     checked = [version for version in reversed(versions) if is_all or version.number in used]
     for version in checked:
         print(f"verify: v{version.number}", flush=True)

@@ -1,4 +1,4 @@
-"""The model registry: runs, versions and the champion's alias. Home of MLflow, with the modules beside it."""
+"""The model registry: versions, their aliases, and what each was made from."""
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from pipeline.base import files
 from pipeline.base.errors import LostError, RegistryError, UnreadableError
 from pipeline.data import ledger
 from pipeline.registry import limits
-from pipeline.registry.connection import Connection, repeat, tracking_uri
+from pipeline.registry.connection import GONE, Connection, repeat, tracking_uri
 from pipeline.registry.faults import Cause
 from pipeline.registry.memory import Memory
 from pipeline.registry.run import WHOLE, Run
@@ -115,11 +115,8 @@ class Registry:
 
     def _refuse_hidden(self) -> None:
         """A server lists only what its user may see, and says so only to who asks for it by name."""
-        try:
+        with self.connection.unless(GONE):
             self._client.get_registered_model(self.name)
-        except self.connection.mlflow.exceptions.MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
 
     def created(self, at_most: int) -> dict[int, float]:
         """When each version was made, in seconds since 1970."""
@@ -286,15 +283,11 @@ class Registry:
         """Delete versions of the same run key that came second, with their models; others may do the same."""
         seconds = [one.number for one in self.all(run_key=version.run_key) if not one.verdict]
         for number in (str(one) for one in seconds if one > version.number):
-            with self.connection.reach():
-                try:
-                    model = self._client.get_model_version(self.name, number).model_id
-                    self._client.delete_model_version(self.name, number)
-                    if model:
-                        self._client.delete_logged_model(model)
-                except self.connection.mlflow.exceptions.MlflowException as error:
-                    if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                        raise
+            with self.connection.reach(), self.connection.unless(GONE):
+                model = self._client.get_model_version(self.name, number).model_id
+                self._client.delete_model_version(self.name, number)
+                if model:
+                    self._client.delete_logged_model(model)
 
     def create_version(
         self, run: Run, source: str, model_id: str | None, tags: Mapping[str, str], describe: str
@@ -311,14 +304,7 @@ class Registry:
         if found := self.of_key(tags["run_key"]):
             return found
         with self.connection.reach():
-            if not self._client.search_registered_models(f"name='{self.name}'"):
-                try:
-                    self._client.create_registered_model(
-                        self.name, description="Kept up to date by Evergreen; see each version's description."
-                    )
-                except self.connection.mlflow.exceptions.MlflowException as error:
-                    if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                        raise
+            self.connection.make_model(self.name, "Kept up to date by Evergreen; see each version's description.")
             self._client.create_model_version(
                 self.name,
                 source,

@@ -26,6 +26,9 @@ SQLITE = "sqlite:///"
 REPEATS = 6
 """Times that a write is tried."""
 
+EXISTS = "RESOURCE_ALREADY_EXISTS"
+GONE = "RESOURCE_DOES_NOT_EXIST"
+
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # its 7 take four minutes to say no
@@ -155,6 +158,21 @@ class Connection:
         database = self.database
         folder = (database.resolve().parent if database else LOCAL_STORE.resolve()) / "artifacts"
         return os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT") or folder.as_uri()
+
+    @contextlib.contextmanager
+    def unless(self, code: str) -> Iterator[None]:
+        """Pass over MLflow's answer of this error code: another process made or deleted the same first."""
+        try:
+            yield
+        except self.mlflow.exceptions.MlflowException as error:
+            if error.error_code != code:
+                raise
+
+    def make_model(self, name: str, description: str) -> None:
+        """Make a registered model, unless it is there."""
+        if not self.client.search_registered_models(f"name='{name}'"):
+            with self.unless(EXISTS):
+                self.client.create_registered_model(name, description=description)
 
     def move_alias(self, name: str, alias: str, source: int | None, target: int) -> bool:
         """Move an alias if it is where it was seen; whether it was.

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.base.errors import RegistryError
-from pipeline.registry.chain import Event, Kind, Story
+from pipeline.registry.chain import Event, Story
 from pipeline.registry.client import Registry
 from pipeline.registry.transitions import Transitions
-from pipeline.registry.version import Version, name
+from pipeline.registry.version import Version, name, numbered
 
 Prove = Callable[[Version], None]
 """Loads a version from the registry and lets it answer; raises an error if it does not answer as it was judged."""
@@ -28,13 +28,14 @@ def promote(registry: Registry, version: Version, why: str, prove: Prove) -> Dec
     Raises:
         RegistryError: it cannot be, or the champion moved meanwhile.
     """
-    story = Transitions(registry).settle(without_alias=True)
+    transitions = Transitions(registry)
+    story = transitions.settle(without_alias=True)
     champion = registry.champion()
     if champion == version:
         raise RegistryError(f"v{version.number} is {registry.alias} already; expected another version; nothing to do")
     _refuse_stranger(registry, version)
     prove(version)
-    return _moved(registry, "promoted", version, story, why)
+    return _written(transitions, registry.alias, transitions.event("promoted", version, story.champion, why))
 
 
 def roll_back(registry: Registry, version: Version | None, why: str, prove: Prove) -> Decided:
@@ -43,7 +44,8 @@ def roll_back(registry: Registry, version: Version | None, why: str, prove: Prov
     Raises:
         RegistryError: there is nothing to go back to, or the champion moved meanwhile.
     """
-    story = Transitions(registry).settle(without_alias=True)
+    transitions = Transitions(registry)
+    story = transitions.settle(without_alias=True)
     champion = story.champion
     if champion is None:
         raise RegistryError(f"{registry.name} has no {registry.alias}; expected one to go back from; nothing to do")
@@ -58,7 +60,7 @@ def roll_back(registry: Registry, version: Version | None, why: str, prove: Prov
         )
     _refuse_stranger(registry, target)
     prove(target)
-    return _moved(registry, "rolled back", target, story, why)
+    return _written(transitions, registry.alias, transitions.event("rolled back", target, story.champion, why))
 
 
 def reject(registry: Registry, version: Version, why: str) -> Decided:
@@ -67,29 +69,24 @@ def reject(registry: Registry, version: Version, why: str) -> Decided:
     Raises:
         RegistryError: it is the champion.
     """
-    story = Transitions(registry).settle()
+    transitions = Transitions(registry)
+    story = transitions.settle()
     if version.number == story.champion:
         raise RegistryError(
             f"v{version.number} is {registry.alias}; expected a version that is not; to take it back: `python -m "
             "pipeline rollback --why REASON`"
         )
-    event = Transitions(registry).event("rejected", version, story.champion, why)
-    return _written(registry, event)
+    return _written(transitions, registry.alias, transitions.event("rejected", version, story.champion, why))
 
 
-def _moved(registry: Registry, kind: Kind, version: Version, story: Story, why: str) -> Decided:
-    """Move the alias from where it was seen."""
-    return _written(registry, Transitions(registry).event(kind, version, story.champion, why))
-
-
-def _written(registry: Registry, event: Event) -> Decided:
-    if Transitions(registry).append(event) is None:
-        now = Transitions(registry).settle().champion
+def _written(transitions: Transitions, alias: str, event: Event) -> Decided:
+    if transitions.append(event) is None:
+        now = transitions.settle().champion
         raise RegistryError(
-            f"{registry.alias} moved from {_number(event.source)} to {_number(now)} meanwhile; expected it to stay "
+            f"{alias} moved from {numbered(event.source)} to {numbered(now)} meanwhile; expected it to stay "
             "while a person decides; nothing was changed; look at `python -m pipeline history`, then decide again"
         )
-    return Decided(Transitions(registry).settle(), event)
+    return Decided(transitions.settle(), event)
 
 
 def _before(registry: Registry, story: Story, champion: int) -> Version:
@@ -113,7 +110,3 @@ def _refuse_stranger(registry: Registry, version: Version) -> None:
             f"{registry.name} {name(version)} was not registered by Evergreen (no tag evergreen.sources); expected a "
             "version that a cycle made: later ones start from it; nothing was changed"
         )
-
-
-def _number(number: int | None) -> str:
-    return f"v{number}" if number else "none"

@@ -16,7 +16,7 @@ from pipeline.base.errors import RegistryError
 from pipeline.registry import limits
 from pipeline.registry.chain import MOVES, Chain, Event, Kind, Link, Story
 from pipeline.registry.client import Registry
-from pipeline.registry.version import PREFIX, Version
+from pipeline.registry.version import PREFIX, Version, numbered
 
 EVENT = f"{PREFIX}event"
 """Tag of a version of the history: the event."""
@@ -59,7 +59,7 @@ class Events:
         """
         if is_fresh:
             self._chain, self._read_to = Chain(), 0
-        links = self._entries(self._read_to)
+        links = self._links(self._read_to)
         if links:
             self._read_to = links[-1].number
             self._chain = self._chain.extended(links)
@@ -69,7 +69,7 @@ class Events:
         """What happened to this alias."""
         return self.chain().of(self._alias)
 
-    def _entries(self, after: int) -> list[Link]:
+    def _links(self, after: int) -> list[Link]:
         def ask() -> list[list[Any]]:
             condition = f"name='{self.history}' and version_number > {after}"
             found: list[list[Any]] = []
@@ -133,8 +133,11 @@ class Events:
     def _write(self, event: Event) -> int:
         """Make a version of the history of an event; gives its number."""
         with self._connection.reach():
-            if not self._client.search_registered_models(f"name='{self.history}'"):
-                self._make()
+            self._connection.make_model(
+                self.history,
+                f"What happened to the alias {self._alias} of {self._name}, an event each. Append-only: do not delete "
+                "or edit; `python -m pipeline history` reads it, `verify` checks it.",
+            )
             created = self._client.create_model_version(
                 self.history,
                 f"models:/{self._name}/{event.version}",
@@ -143,18 +146,6 @@ class Events:
                 description=limits.cut(told(event), limits.DESCRIPTION),
             )
         return int(created.version)
-
-    def _make(self) -> None:
-        """Make the registered model that holds the history, unless another process just did."""
-        try:
-            self._client.create_registered_model(
-                self.history,
-                description=f"What happened to the alias {self._alias} of {self._name}, an event each. "
-                "Append-only: do not delete or edit; `python -m pipeline history` reads it, `verify` checks it.",
-            )
-        except self._connection.mlflow.exceptions.MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
 
     def _drop(self, number: int) -> None:
         """Take away an event that came second."""
@@ -179,7 +170,7 @@ class Events:
 
 def told(event: Event) -> str:
     """An event in a sentence, as the MLflow UI and `history` show it."""
-    source = f"v{event.source}" if event.source else "none"
+    source = numbered(event.source)
     if event.source == event.version and event.kind in MOVES:
         source = "none: its alias was gone"
     what = {

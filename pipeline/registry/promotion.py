@@ -16,7 +16,7 @@ from pipeline.registry.client import LINEAGE, Registry, again
 from pipeline.registry.receivers import Receiver
 from pipeline.registry.run import Run
 from pipeline.registry.transitions import Transitions
-from pipeline.registry.version import FORMAT, Version
+from pipeline.registry.version import FORMAT, Version, numbered
 
 
 class Promote(Section):
@@ -199,7 +199,7 @@ def carry_out(
 def _said(registry: Registry, version: Version, judgement: Judgement, story: Story) -> str:
     """What became of a version, and what is to be done."""
     number, champion, alias = version.number, story.champion, registry.alias
-    now = f"v{champion}" if champion else "none"
+    now = numbered(champion)
     if decided := by_people(story, number):
         return f"{decided}; {alias} is {now}"
     if number == champion and (judgement.decision in ("promote", "unchanged") or judgement.champion is None):

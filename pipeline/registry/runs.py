@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base import files, process
-from pipeline.registry.connection import Connection
+from pipeline.registry.connection import EXISTS, GONE, Connection
 from pipeline.registry.run import Run
 from pipeline.registry.version import PREFIX, Version
 
@@ -69,12 +69,10 @@ class Runs:
 
     def _is_active(self, run_id: str) -> bool:
         """Whether a run is there and was not deleted."""
-        try:
-            return bool(self._client.get_run(run_id).info.lifecycle_stage == "active")
-        except self._connection.mlflow.exceptions.MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return False
+        stage = None
+        with self._connection.unless(GONE):
+            stage = self._client.get_run(run_id).info.lifecycle_stage
+        return bool(stage == "active")
 
     def reap(self) -> int:
         """Mark runs as killed whose process on this machine is gone without a word (SIGKILL); how many."""
@@ -118,9 +116,6 @@ class Runs:
         """The id of the experiment, which is made when it is first needed."""
         if found := self._client.get_experiment_by_name(self._name):
             return str(found.experiment_id)
-        try:
-            return str(self._client.create_experiment(self._name, self._connection.artifact_root))
-        except self._connection.mlflow.exceptions.MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            return str(self._client.get_experiment_by_name(self._name).experiment_id)
+        with self._connection.unless(EXISTS):
+            self._client.create_experiment(self._name, self._connection.artifact_root)
+        return str(self._client.get_experiment_by_name(self._name).experiment_id)

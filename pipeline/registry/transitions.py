@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from pipeline.base.errors import RegistryError
 from pipeline.registry import connection
@@ -84,7 +83,7 @@ class Transitions(Events):
         return Aliases(
             version=aliases.get(self._alias),
             challenger=aliases.get(self._registry.challenger_alias),
-            settled=_number(tags.get(f"{SETTLED}.{self._alias}")) or 0,
+            settled=int(tags.get(f"{SETTLED}.{self._alias}") or 0),
             moving={key: Moving(int(value.split(" ")[0]), value.split(" ")[-1]) for key, value in moving.items()},
             tags=tags,
         )
@@ -92,7 +91,7 @@ class Transitions(Events):
     def tag(self, name: str, value: str) -> None:
         """Set a tag of the registered model."""
         with self._connection.reach():
-            self._client.set_registered_model_tag(self._name, name, value)
+            connection.repeat(lambda: self._client.set_registered_model_tag(self._name, name, value))
 
     def settle(self, without_alias: bool = False) -> Story:
         """Bring the alias to what the history says, and the history to what people did in MLflow.
@@ -108,9 +107,10 @@ class Transitions(Events):
         """
         tag = f"{MOVING}.{self._alias}.{uuid.uuid4().hex}"
         for _ in range(ATTEMPTS):
-            self.notice(without_alias)
             seen, chain = self.aliases(), self.chain()
             story = chain.of(self._alias)
+            if self._notice(seen, chain, story, without_alias):
+                continue
             is_given_up = without_alias and seen.version is None
             if story.champion is None or is_given_up or _is_settled(seen, chain, story):
                 self._settle_challenger(seen, story)
@@ -139,14 +139,11 @@ class Transitions(Events):
         with self._connection.reach():
             if seen.version != champion:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
-                self._set_tag(tag, f"{champion} {now}")
+                self.tag(tag, f"{champion} {now}")
                 if not self._connection.move_alias(self._name, self._alias, seen.version, champion):
                     return
             if self.chain().number == chain.number:
-                self._set_tag(f"{SETTLED}.{self._alias}", str(chain.number))
-
-    def _set_tag(self, key: str, value: str) -> None:
-        connection.repeat(lambda: self._client.set_registered_model_tag(self._name, key, value))
+                self.tag(f"{SETTLED}.{self._alias}", str(chain.number))
 
     def _settle_challenger(self, seen: Aliases, story: Story) -> None:
         with self._connection.reach():
@@ -161,26 +158,27 @@ class Transitions(Events):
             for tag in tags:
                 self._client.delete_registered_model_tag(self._name, tag)
 
-    def notice(self, without_alias: bool = False) -> None:
-        """Write down what people did in MLflow: they moved the alias, or decided by a tag.
+    def _notice(self, seen: Aliases, chain: Chain, story: Story, without_alias: bool) -> bool:
+        """Write down what people did in MLflow: they moved the alias, or decided by a tag; whether there was anything.
 
         A registry of before there was a history gets one.
 
         Raises:
             RegistryError: the alias is gone, though there was a champion.
         """
-        seen, story = self.aliases(), self.story()
+        number = chain.number
         if seen.version and all(event.kind == "began" for event in story.events):
             self._begin(seen.version, story)
         elif seen.version is None and not without_alias:
-            self._refuse_gone(seen)
-        elif version := self.moved_by_hand():
+            self._refuse_gone(seen, chain, story)
+        elif version := self._moved_by_hand(seen, chain):
             champion = self.story().champion
             is_approved = self.story().is_waiting(version)
             why = "it was approved by moving the alias in MLflow" if is_approved else "the alias was moved in MLflow"
             key = f"moved:{self._alias}:{self.chain().head}:{version}"
             self.append(self.event("moved", self._of(version), champion, why, who=SOMEONE, key=key))
         self._reviewed()
+        return self._chain.number != number
 
     def _reviewed(self) -> None:
         """Write down what people decided by a tag on a version that waits: it was proven before it began to wait."""
@@ -217,11 +215,9 @@ class Transitions(Events):
         found = next((one for one in self._registry.all() if one.number == number), None)
         return found or Version(number, "", {})
 
-    def _refuse_gone(self, seen: Aliases) -> None:
+    def _refuse_gone(self, seen: Aliases, chain: Chain, story: Story) -> None:
         """Refuse to go on without an alias, if there was one: 'no champion' would begin anew."""
-        chain = self.chain()
-        story, versions = chain.of(self._alias), self._registry.all()
-        last = story.champion
+        versions, last = self._registry.all(), story.champion
         if last is None:
             past = [one.number for one in versions if one.promoted or one.champion]
             if not past or any(event.alias != self._alias for event in chain):
@@ -240,21 +236,20 @@ class Transitions(Events):
             f"champion (there are: {named}); to begin anew on purpose, choose another resolve.registered_model"
         )
 
-    def moved_by_hand(self) -> int | None:
+    def _moved_by_hand(self, seen: Aliases, chain: Chain) -> int | None:
         """The version to which a person moved the alias in MLflow; None if nobody did.
 
         The alias is read before the history, and twice: the pipeline's own moves are never taken for a person's.
         """
-        version = self._strange()
+        version = self._strange(seen, chain)
         if version is None:
             return None
         time.sleep(CONFIRM)
-        return version if self._strange() == version else None
-
-    def _strange(self) -> int | None:
-        """What the alias says, if no event explains it."""
         seen = self.aliases()
-        chain = self.chain()
+        return version if self._strange(seen, self.chain()) == version else None
+
+    def _strange(self, seen: Aliases, chain: Chain) -> int | None:
+        """What the alias says, if no event explains it."""
         story = chain.of(self._alias)
         if seen.version is None or seen.version == story.champion:
             return None
@@ -269,7 +264,7 @@ def _is_settled(seen: Aliases, chain: Chain, story: Story) -> bool:
 
 
 def _last_move(chain: Chain, story: Story) -> int:
-    """Number of the entry that made the champion; 0 without one."""
+    """Number of the event that made the champion; 0 without one."""
     numbers = [link.number for link in chain.links if link.event is story.move]
     return numbers[-1] if numbers else 0
 
@@ -284,7 +279,3 @@ def _champions_since(chain: Chain, settled: int, alias: str) -> set[int]:
     then = chain.until(settled).of(alias).champion
     later = {link.event.version for link in chain.links if link.event and link.number > settled}
     return later | ({then} if then else set())
-
-
-def _number(value: Any) -> int | None:
-    return int(value) if value else None

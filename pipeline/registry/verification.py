@@ -11,7 +11,7 @@ from pipeline.registry import proof
 from pipeline.registry.chain import Chain, Story
 from pipeline.registry.client import Registry
 from pipeline.registry.transitions import Aliases
-from pipeline.registry.version import Version
+from pipeline.registry.version import Version, numbered
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Discrepancy:
     remedy: str
 
 
-def of_history(chain: Chain, place: Aliases, name: str) -> Iterator[Discrepancy]:
+def of_history(chain: Chain, seen: Aliases, name: str) -> Iterator[Discrepancy]:
     """What is wrong with the events.
 
     Args:
         chain: all of them, read anew.
-        place: what the registry says of the alias.
+        seen: what the registry says of the alias.
         name: of the registered model that holds the history.
     """
     for number in chain.gaps:
@@ -39,30 +39,30 @@ def of_history(chain: Chain, place: Aliases, name: str) -> Iterator[Discrepancy]
         yield Discrepancy(
             f"{name} v{number} is no event of a history", f"delete v{number} of {name} if nobody needs it"
         )
-    if place.settled > chain.number:
+    if seen.settled > chain.number:
         yield Discrepancy(
-            f"{name} ends with v{chain.number}, and the alias was brought to v{place.settled} once: the newest events "
+            f"{name} ends with v{chain.number}, and the alias was brought to v{seen.settled} once: the newest events "
             "were deleted",
             "the next `dvc repro` writes down where the alias is; find out who did it",
         )
 
 
-def of_aliases(registry: Registry, story: Story, place: Aliases) -> Iterator[Discrepancy]:
+def of_aliases(registry: Registry, story: Story, seen: Aliases) -> Iterator[Discrepancy]:
     """Where an alias is not what the history says."""
-    if place.version is None and story.champion:
+    if seen.version is None and story.champion:
         yield Discrepancy(
-            f"alias {registry.alias} is gone, and the history says {_number(story.champion)}",
+            f"alias {registry.alias} is gone, and the history says {numbered(story.champion)}",
             f"`python -m pipeline promote {story.champion} --why REASON` gives it back",
         )
-    elif place.version != story.champion:
+    elif seen.version != story.champion:
         yield Discrepancy(
-            f"alias {registry.alias} is {_number(place.version)}, and the history says {_number(story.champion)}",
+            f"alias {registry.alias} is {numbered(seen.version)}, and the history says {numbered(story.champion)}",
             "`dvc repro` brings them together: a person's move becomes an event",
         )
-    if place.challenger != story.waiting:
+    if seen.challenger != story.waiting:
         yield Discrepancy(
-            f"alias {registry.challenger_alias} is {_number(place.challenger)}, and {_number(story.waiting)} waits for "
-            "a person",
+            f"alias {registry.challenger_alias} is {numbered(seen.challenger)}, and {numbered(story.waiting)} waits "
+            "for a person",
             "`dvc repro` sets it",
         )
 
@@ -127,7 +127,3 @@ def remains(registry: Registry, story: Story, versions: Sequence[Version]) -> It
         event = past.get(run)
         was = f"v{event.version}, which was deleted after {event.when[:10]}" if event else "a version that was deleted"
         yield f"run {run} has the files of {was}; it is all that is left of it: keep it, unless nobody wants that back"
-
-
-def _number(number: int | None) -> str:
-    return f"v{number}" if number else "none"

@@ -137,6 +137,11 @@ class Version:
         return bool(self.sources)
 
 
+def numbered(number: int | None) -> str:
+    """v7, or none."""
+    return f"v{number}" if number else "none"
+
+
 def name(version: Version | None) -> str:
     """v7, or none."""
-    return f"v{version.number}" if version else "none"
+    return numbered(version.number if version else None)

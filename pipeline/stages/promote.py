@@ -200,7 +200,7 @@ def _promote(settings: Params, package: Package, review: Review, scratch: Path) 
         is_theirs = version.weights not in ("", lineage.files[WEIGHTS])
     if is_theirs:
         print(f"promote: another workspace registered v{version.number} of this cycle first; its verdict counts")
-        judgement, mlflow_run = promotion.judgement(registry, version, scratch), registry.runs.of(version)
+        judgement = promotion.judgement(registry, version, scratch)
     else:
         judgement = review.judgement
         if promotion.is_other_verdict(registry, version, lineage, scratch):

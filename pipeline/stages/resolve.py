@@ -33,6 +33,7 @@ from pipeline.registry import anchor, outbox, promotion, setbacks
 from pipeline.registry.chain import Story
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import shown
+from pipeline.registry.events import Events
 from pipeline.registry.transitions import Transitions
 from pipeline.registry.version import FORMAT, Version, name
 from pipeline.settings import Params
@@ -127,7 +128,7 @@ class _World:
 
     def past(self, number: int | None) -> Version | None:
         """A version by its number, also one that people deleted since; None if nothing tells of it any more."""
-        return None if number is None else Transitions(self.registry).past(number)
+        return None if number is None else Events(self.registry).past(number)
 
     def delta(self, version: Version, batches: tuple[Source, ...]) -> "Delta":
         """What differs between a version's data, its labels as they are called today, and some batches."""
