@@ -166,7 +166,7 @@ def served():
     from pipeline.serving import Classifier
 
     seen = []
-    classifier = Classifier()
+    classifier = object.__new__(Classifier)
     classifier._description = samples.description(image_shape=(32, 32, 3))
     classifier._network = None
 

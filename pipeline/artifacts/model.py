@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.base.errors import UnreadableError
 
 Fit = Literal["crop", "pad", "stretch"]
 """How a picture becomes a square: its centre is taken, the longer side is made to fit and the rest is filled, or both
@@ -57,6 +58,18 @@ class Description(Artifact):
         if height != width or channels not in (1, 3):
             raise ValueError("image_shape: expected a square of 1 or 3 channels")
         return self
+
+    @classmethod
+    def from_json(cls, content: bytes, name: str) -> Self:
+        """As of any artifact. Each label is there once; only settings can give two labels one name, and only later.
+
+        Raises:
+            UnreadableError: see `Artifact.read`; or a label is there twice.
+        """
+        value = super().from_json(content, name)
+        if len(set(value.labels)) < len(value.labels):
+            raise UnreadableError(name, "of another version of Evergreen, or damaged: labels: one is there twice")
+        return value
 
     @property
     def is_custom(self) -> bool:

@@ -172,7 +172,8 @@ def test_a_version_says_that_it_keeps_the_threshold_that_it_was_registered_with(
         "v2 keeps evaluate.min_probability: 0.6, as it was registered; 0.9 goes with the next version, and until then "
         "a request can give it as a parameter"
     )
-    assert f"promote: nothing to do: v2 is registered with this verdict; {kept}" in done.out
+    assert "promote: nothing to do: v2 is registered with this verdict; v2 is champion by someone in MLflow" in done.out
+    assert f"(the alias was moved in MLflow); {kept}\n" in done.out
     judged.space.params(promote={"automatic": False})  # the version is annotated anew
     done = judged.upto("promote")
     assert done.code == 0, done.err

@@ -107,7 +107,10 @@ def test_other_content_is_warned_of_also_where_it_begins_anew_with_old_images_at
     narrow = NETWORK.replace("24", "16")
     (watched.root / "narrow.py").write_text(narrow)
     write_weights(watched.root / "narrow.safetensors", narrow, "network")
-    watched.space.params(train={"architecture": "narrow:network", "pretrained": "narrow.safetensors", "start": "cold"})
+    watched.space.params(
+        resolve={"networks": ["watching:network"]},
+        train={"architecture": "narrow:network", "pretrained": "narrow.safetensors", "start": "cold"},
+    )
     watched.add("second", {"dog": drawn("red", *range(60))})
     done = watched.upto("prepare")
     assert done.code == 0, done.err
