@@ -172,7 +172,7 @@ def served():
 
     def pixels(content: bytes) -> np.ndarray:
         seen.clear()
-        classifier.predict(None, pd.DataFrame({"image": [content]}))
+        classifier.predict(pd.DataFrame({"image": [content]}))
         return seen[0][0]
 
     with pytest.MonkeyPatch.context() as patch:
