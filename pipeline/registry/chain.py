@@ -8,9 +8,10 @@ in the middle without every later one telling of it (Haber and Stornetta 1991).
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 
 Kind = Literal["began", "nominated", "promoted", "rejected", "rolled back", "moved"]
@@ -175,25 +176,30 @@ class Story:
     @property
     def champion(self) -> int | None:
         """Number of the version under the alias; None if there never was one."""
-        return next((event.version for event in reversed(self.events) if event.kind in MOVES), None)
+        return self.move.version if self.move else None
 
-    @property
+    @cached_property
     def move(self) -> Event | None:
         """The one that made the champion."""
         return next((event for event in reversed(self.events) if event.kind in MOVES), None)
 
-    @property
+    @cached_property
     def champions(self) -> frozenset[int]:
         """Numbers of all that ever were champion."""
         moved = [event for event in self.events if event.kind in MOVES]
         return frozenset(number for event in moved for number in (event.version, event.source) if number)
 
-    @property
+    @cached_property
     def waiting(self) -> int | None:
         """The newest version that waits for a person: nominated, and neither promoted nor rejected since."""
-        newest = max((event.version for event in self.events if self.is_waiting(event.version)), default=None)
+        newest = max(self.nominees, default=None)
         # Once a later version is champion, an earlier one that waits is of no use any more.
         return None if newest is None or newest < (self.champion or 0) else newest
+
+    @property
+    def nominees(self) -> frozenset[int]:
+        """All versions that wait for a person, also those that are of no use any more."""
+        return frozenset(version for version in self._last if self.is_waiting(version))
 
     def is_waiting(self, version: int) -> bool:
         """Whether a version was nominated, and no person has decided on it since."""
@@ -203,24 +209,32 @@ class Story:
 
     def last(self, version: int) -> Event | None:
         """The newest event that decides on a version."""
-        return next((event for event in reversed(self.events) if event.version == version), None)
+        return self._last.get(version)
+
+    @cached_property
+    def _last(self) -> Mapping[int, Event]:
+        return {event.version: event for event in self.events}
 
     def declined(self, version: int) -> Event | None:
         """How a person declined a version, by going back from it or by rejecting it; None if it may be promoted."""
-        for event in reversed(self.events):
-            if event.version == version:
-                return event if event.kind == "rejected" else None
-            is_back = event.kind in MOVES and event.source == version and event.version < version
-            if is_back and not event.verdict:
-                return event
-        return None
+        return self._declined.get(version)
+
+    @cached_property
+    def _declined(self) -> Mapping[int, Event]:
+        found: dict[int, Event] = {}
+        for event in self.events:
+            if event.kind in MOVES and event.source and event.version < event.source and not event.verdict:
+                found[event.source] = event
+            found.pop(event.version, None)
+            if event.kind == "rejected":
+                found[event.version] = event
+        return found
 
     @property
     def setbacks(self) -> tuple[Event, ...]:
         """How people declined versions, as far as that still stands, oldest first."""
-        found = {event.version: self.declined(event.version) for event in self.events}
-        found |= {event.source: self.declined(event.source) for event in self.events if event.source}
-        return tuple(event for event in self.events if event in found.values())
+        standing = set(self._declined.values())
+        return tuple(event for event in self.events if event in standing)
 
     def before(self, version: int) -> int | None:
         """The champion that this one took the place of, when it last did."""

@@ -24,6 +24,9 @@ from pipeline.registry.version import PREFIX, Version
 if TYPE_CHECKING:
     import polars as pl
 
+EVERY = 100_000
+"""Versions that are asked for at once, at most: MLflow gives up to 200,000."""
+
 LINEAGE = "lineage/lineage.json"
 """Run artifact, uploaded last: a run that has one is whole."""
 
@@ -118,11 +121,11 @@ class Registry:
         with self.connection.unless(GONE):
             self._client.get_registered_model(self.name)
 
-    def created(self, at_most: int) -> dict[int, float]:
+    def created(self) -> dict[int, float]:
         """When each version was made, in seconds since 1970."""
         with self.connection.reach():
             versions = self._client.search_model_versions(
-                f"name='{self.name}'", order_by=["version_number DESC"], max_results=at_most
+                f"name='{self.name}'", order_by=["version_number DESC"], max_results=EVERY
             )
             return {int(version.version): version.creation_timestamp / 1000 for version in versions}
 
@@ -165,7 +168,11 @@ class Registry:
         """The newest version that Evergreen registered to the end (`Version.is_whole`)."""
         return next(iter(self._listed([f"tag.`{PREFIX}sources` LIKE '%'"], 1)), None)
 
-    def all(self, at_most: int = 1000, **tags: str) -> list[Version]:
+    def reviewed(self) -> list[Version]:
+        """Versions on which a person said something by a tag in MLflow, newest first."""
+        return self._listed([f"tag.`{PREFIX}review` LIKE '%'"], EVERY)
+
+    def all(self, at_most: int = EVERY, **tags: str) -> list[Version]:
         """Versions that carry all these tags (without their prefix), newest first."""
         return self._listed([f"tag.`{PREFIX}{key}`='{value}'" for key, value in tags.items()], at_most)
 

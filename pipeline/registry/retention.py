@@ -10,9 +10,6 @@ from pipeline.registry.client import Registry
 from pipeline.registry.events import Events
 from pipeline.registry.version import Version, name
 
-EVERY = 100_000
-"""Versions that are asked for, at most."""
-
 DAY = 24 * 3600
 
 
@@ -100,7 +97,7 @@ def kept(
 
 def past_champions(registry: Registry) -> frozenset[int]:
     """The numbers of all that ever were champion: by the history, and by what was noted before there was one."""
-    versions = registry.all(EVERY)
+    versions = registry.all()
     promoted = {version.number for version in versions if version.promoted}
     beaten = {version.champion for version in versions if version.champion}
     return Events(registry).story().champions | promoted | beaten

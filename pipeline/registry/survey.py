@@ -26,7 +26,7 @@ from pipeline.data.store import Store
 from pipeline.registry import retention
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import shown
-from pipeline.registry.retention import EVERY, Retention
+from pipeline.registry.retention import Retention
 from pipeline.registry.version import Version, name
 
 if TYPE_CHECKING:
@@ -88,13 +88,13 @@ class Survey:
         import polars as pl
 
         batches = sources.find(paths.images, at_least=0)
-        versions = [version for version in registry.all(EVERY) if version.is_whole]
+        versions = [version for version in registry.all() if version.is_whole]
         if not versions:
             raise RegistryError(
                 f"the registry at {shown(registry.uri)} has no version of {registry.name}, so what is needed cannot be "
                 "told, and nothing was deleted; set MLFLOW_TRACKING_URI to the registry that has the versions"
             )
-        ages = {number: time.time() - created for number, created in registry.created(EVERY).items()}
+        ages = {number: time.time() - created for number, created in registry.created().items()}
         reasons = retention.kept(
             versions,
             rule,

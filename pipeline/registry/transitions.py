@@ -182,7 +182,7 @@ class Transitions(Events):
 
     def _reviewed(self) -> None:
         """Write down what people decided by a tag on a version that waits: it was proven before it began to wait."""
-        for version in self._registry.all():
+        for version in self._registry.reviewed() if self.story().nominees else ():
             if not version.review or not self.story().is_waiting(version.number):
                 continue
             if version.review not in (APPROVED, DECLINED):
@@ -212,8 +212,7 @@ class Transitions(Events):
 
     def _of(self, number: int) -> Version:
         """A version by its number."""
-        found = next((one for one in self._registry.all() if one.number == number), None)
-        return found or Version(number, "", {})
+        return self._registry.find(number) or Version(number, "", {})
 
     def _refuse_gone(self, seen: Aliases, chain: Chain, story: Story) -> None:
         """Refuse to go on without an alias, if there was one: 'no champion' would begin anew."""
