@@ -312,13 +312,16 @@ class Registry:
             return found
         with self.connection.reach():
             self.connection.make_model(self.name, "Kept up to date by Evergreen; see each version's description.")
-            self._client.create_model_version(
-                self.name,
-                source,
-                run.run_id,
-                tags=_tags(tags),
-                description=limits.cut(describe, limits.DESCRIPTION, WHOLE),
-                model_id=model_id,
+            repeat(
+                partial(
+                    self._client.create_model_version,
+                    self.name,
+                    source,
+                    run.run_id,
+                    tags=_tags(tags),
+                    description=limits.cut(describe, limits.DESCRIPTION, WHOLE),
+                    model_id=model_id,
+                )
             )
         # Not what MLflow gave: another one may have been first, and a lost answer may have made two.
         version = self.of_key(tags["run_key"])
@@ -347,7 +350,7 @@ class Registry:
     def move_anchor(self, number: int) -> None:
         """Set the anchor's alias."""
         with self.connection.reach():
-            self._client.set_registered_model_alias(self.name, self.anchor_alias, str(number))
+            repeat(partial(self._client.set_registered_model_alias, self.name, self.anchor_alias, str(number)))
 
 
 def _ledger(path: Path, columns: Sequence[str]) -> "pl.DataFrame":

@@ -148,7 +148,8 @@ class Transitions(Events):
     def _settle_challenger(self, seen: Aliases, story: Story) -> None:
         with self._connection.reach():
             if story.waiting and seen.challenger != story.waiting:
-                self._client.set_registered_model_alias(self._name, self._registry.challenger_alias, str(story.waiting))
+                alias, waiting = self._registry.challenger_alias, str(story.waiting)
+                connection.repeat(lambda: self._client.set_registered_model_alias(self._name, alias, waiting))
             elif seen.challenger and not story.waiting:
                 self._client.delete_registered_model_alias(self._name, self._registry.challenger_alias)
 

@@ -20,13 +20,15 @@ def test_the_alias_moves_only_from_the_version_that_was_judged_against(reg, fres
     assert champion(fresh()) == 2
 
 
-def test_many_at_once_and_one_wins(reg, fresh):
+@pytest.mark.parametrize("source", [1, None], ids=["over a champion", "of an empty registry"])
+def test_many_at_once_and_one_wins(reg, fresh, source):
     """Six processes in threads, each with a registry of its own: whoever is first, all see the same afterwards."""
-    advance(reg, 1, None)
+    if source:
+        advance(reg, 1, None)
     won: dict[int, bool] = {}
 
     def race(number: int) -> None:
-        won[number] = advance(fresh(), 2 + number % 2, 1, key=str(number))
+        won[number] = advance(fresh(), 2 + number % 2, source, key=str(number))
 
     threads = [threading.Thread(target=race, args=(number,)) for number in range(6)]
     for one in threads:
@@ -35,9 +37,22 @@ def test_many_at_once_and_one_wins(reg, fresh):
         one.join()
     assert sum(won.values()) == 1
     chain = Transitions(fresh()).chain()
-    assert len(chain.links) == 2
+    assert len(chain.links) == (2 if source else 1)
     assert champion(fresh()) == chain.of("champion").champion
     assert set(tags(reg)) == {f"{SETTLED}.champion"}
+
+
+@pytest.mark.parametrize("source", [1, None], ids=["over a champion", "of an empty registry"])
+def test_on_a_database_an_old_look_moves_nothing(reg, fresh, monkeypatch, source):
+    """A server has no such call: there it may, and the README says so."""
+    if source:
+        advance(reg, 1, None)
+    late = fresh().connection
+    seen = late.client.search_registered_models(f"name='{reg.name}'")
+    monkeypatch.setattr(late.client._client, "search_registered_models", lambda *_, **__: seen)
+    advance(reg, 2, source)
+    assert late.move_alias(reg.name, "champion", source, 3) is late.is_server
+    assert champion(fresh()) == (3 if late.is_server else 2)
 
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
