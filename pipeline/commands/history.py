@@ -9,8 +9,8 @@ from pipeline.base import params as parameters
 from pipeline.base import project
 from pipeline.registry.chain import Chain
 from pipeline.registry.client import Registry
-from pipeline.registry.events import Events, told
-from pipeline.registry.version import name
+from pipeline.registry.events import told
+from pipeline.registry.transitions import Transitions
 from pipeline.settings import Params
 
 EXAMPLE = "python -m pipeline history --json"
@@ -27,17 +27,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(as_json: bool, params: Path) -> int:
     """List what happened to the champion: each move of its alias, when, by whom and why. Nothing is changed."""
     registry = Registry.existing(parameters.load(params, Params).resolve)
-    chain = Events(registry).chain()
+    transitions = Transitions(registry)
+    chain = transitions.chain()
     if as_json:
         print(_listed(chain))
         return 0
     for number, event in chain.numbered():
         other = f"alias {event.alias}, " if event.alias != registry.alias else ""
         print(f"{number}: {other}{told(event)}")
-    now = registry.champion()
-    story = chain.of(registry.alias)
-    if (now.number if now else None) != story.champion:
-        print(f"not written down yet: alias {registry.alias} is {name(now)}; the next `dvc repro` does it")
+    if astray := transitions.astray():
+        print(f"not in it: {astray.what}; {astray.remedy}")
+    for review in transitions.unread_reviews():
+        print(f"not in it: {review}")
     if not chain.links:
         print(f"{registry.name} has no history yet; the next `dvc repro` begins it")
     for number in chain.gaps:

@@ -21,9 +21,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--all", action="store_true", dest="is_all", help="the artifacts of each version, not only of those in use"
     )
     parser.add_argument("--params", type=project.given, default=Path("params.yaml"), help="default: params.yaml")
+    parser.add_argument("--scratch", type=project.given, default=Path("data/scratch"), help="default: data/scratch")
 
 
-def run(is_all: bool, params: Path) -> int:
+def run(is_all: bool, params: Path, scratch: Path) -> int:
     """Check that the registry is what it says: history, aliases, and the bytes of the versions in use.
 
     No event of the history may be deleted or changed, and the aliases have to be where it says. The files of the
@@ -36,7 +37,7 @@ def run(is_all: bool, params: Path) -> int:
     story, versions = chain.of(registry.alias), registry.all()
     found = [
         *verification.of_history(chain, seen, transitions.history),
-        *verification.of_aliases(registry, story, seen),
+        *verification.of_aliases(transitions, registry, scratch / "objects"),
         *verification.of_seconds(versions),
     ]
     used = {story.champion, seen.version, seen.challenger, _number(registry.anchor())}
@@ -44,6 +45,8 @@ def run(is_all: bool, params: Path) -> int:
     for version in checked:
         print(f"verify: v{version.number}", flush=True)
         found += verification.of_version(registry, version)
+    for review in transitions.unread_reviews():
+        print(f"verify: note: {review}")
     for note in verification.remains(registry, story, versions):
         print(f"verify: note: {note}")
     for one in found:

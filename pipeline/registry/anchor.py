@@ -1,6 +1,6 @@
 """The anchor: which version is the best so far, whatever became of its alias, and whether it can still judge."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pipeline.artifacts.lineage import LEDGER, WEIGHTS
@@ -12,19 +12,25 @@ JUDGING = (WEIGHTS, LEDGER)
 """What a cycle needs of a version that it judges by, besides the lineage."""
 
 
-def current(registry: Registry, champion: Version, objects: Path) -> Version:
+def current(registry: Registry, champion: Version, champions: Collection[int], objects: Path) -> Version:
     """The best version that there ever was: what the alias says, unless the champion has taken its place.
 
     A person who sets the champion back takes back what came after it, also as an anchor.
+
+    Args:
+        registry: has the alias.
+        champion: today's.
+        champions: numbers of all that ever were.
+        objects: folder of downloads.
     """
     if champion.is_best:
         return champion
     anchor = registry.anchor()
-    if anchor is None or anchor.number > champion.number:
+    if anchor is None or anchor.number > champion.number or anchor.number not in champions:
         number = registry.lineage(champion, objects).anchor
         best = found(registry, number, champion)
         if number is not None:  # else a version of before there were anchors
-            why = "is gone" if anchor is None else f"names v{anchor.number}, which came after the champion"
+            why = "is gone" if anchor is None else f"names v{anchor.number}, which {_misfit(anchor, champion)}"
             print(f"resolve: alias {registry.anchor_alias} {why}; v{best.number} is the best so far, and gets it back")
         return best
     if not anchor.is_whole:
@@ -34,6 +40,10 @@ def current(registry: Registry, champion: Version, objects: Path) -> Version:
         )
         return champion
     return anchor
+
+
+def _misfit(anchor: Version, champion: Version) -> str:
+    return "came after the champion" if anchor.number > champion.number else "never was champion"
 
 
 def of_then(registry: Registry, number: int | None, champion: Version, objects: Path) -> Version:

@@ -32,14 +32,24 @@ class ChangedError(Exception):
     """What lies in the registry is not what was registered."""
 
 
+class UnfetchedError(Exception):
+    """It could not be fetched."""
+
+
 def said(request: Mapping[str, Any]) -> dict[str, Any]:
-    """What `answer` gives, or why it does not: a key `changed` or `error`."""
+    """What `answer` gives, or why it does not: a key `changed`, `unfetched` or `error`."""
     try:
         return answer(request)
     except ChangedError as error:
         return {"changed": str(error)}
+    except UnfetchedError as error:
+        return {"unfetched": str(error)}
     except Exception as error:  # noqa: BLE001 - MLflow and the version's code raise anything
-        return {"error": " ".join(f"{type(error).__name__}: {error}".split())}
+        return {"error": _line(error)}
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,13 +64,18 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         `labels` and `probabilities` of the images; `files` and `libraries` as `artifacts.proof` has them.
 
     Raises:
-        ChangedError: see there; nothing of it was run.
+        ChangedError, UnfetchedError: see there; nothing of it was run.
         Exception: of MLflow, or of the version's code.
     """
     import mlflow
     import pandas as pd
 
-    folder, digests = fetch(request["uri"], request["name"], request["version"], request["folder"])
+    try:
+        folder, digests = fetch(request["uri"], request["name"], request["version"], request["folder"])
+    except ChangedError:
+        raise
+    except Exception as error:  # MLflow passes on whatever its way to the files raised
+        raise UnfetchedError(_line(error)) from error
     refuse_changed(folder, digests, request["served"], request["judged"])
     model = mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
     labels, probabilities = [], []

@@ -54,6 +54,9 @@ class Event:
     """The verdict's word on the version, which a person may have overruled."""
     data: str = ""
     """Digest of the batches that the version was trained on."""
+    run_key: str = ""
+    """Of the version: the same model has it again if it is registered anew after its version was deleted. Events of
+    before this was noted have none, and their hashes are without it."""
     key: str = ""
     """What is done once: another event with the same key is not added."""
     previous: str = ""
@@ -64,9 +67,17 @@ class Event:
         """SHA-256 of all that it says."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
+    @property
+    def left(self) -> int | None:
+        """Number of the version that people declined, if that is what they did by it."""
+        return self.version if self.kind == "rejected" else self.source
+
     def to_json(self) -> str:
         """One line; the same event always gives the same."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        values = asdict(self)
+        if not self.run_key:
+            del values["run_key"]
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Event":
@@ -90,7 +101,20 @@ class Event:
         return event
 
 
-_TEXTS = ("alias", "when", "who", "why", "run_id", "lineage", "verdict", "decision", "data", "key", "previous")
+_TEXTS = (
+    "alias",
+    "when",
+    "who",
+    "why",
+    "run_id",
+    "lineage",
+    "verdict",
+    "decision",
+    "data",
+    "run_key",
+    "key",
+    "previous",
+)
 
 
 def _is_number(value: object) -> bool:
@@ -218,6 +242,18 @@ class Story:
     def declined(self, version: int) -> Event | None:
         """How a person declined a version, by going back from it or by rejecting it; None if it may be promoted."""
         return self._declined.get(version)
+
+    def kept_out(self, version: int, run_key: str) -> Event | None:
+        """How people declined a version, or the one of the same model that was deleted and made room for it.
+
+        What people decided on the version itself counts first.
+
+        Args:
+            version: its number.
+            run_key: of it.
+        """
+        twins = [one for one, event in self._last.items() if run_key and event.run_key == run_key]
+        return self.declined(version) if version in self._last or not twins else self.declined(max(twins))
 
     @cached_property
     def _declined(self) -> Mapping[int, Event]:

@@ -93,7 +93,8 @@ class Events:
         event = self.story().last(number)
         if event is None or not event.lineage:
             return None
-        return Version(number, event.run_id, {f"{PREFIX}lineage": event.lineage, f"{PREFIX}sources": event.data})
+        tags = {"lineage": event.lineage, "sources": event.data, "run_key": event.run_key}
+        return Version(number, event.run_id, {f"{PREFIX}{key}": value for key, value in tags.items()})
 
     def append(self, event: Event) -> Event | None:
         """Add an event, if the champion is the one that it names; the same key is never added twice.
@@ -165,6 +166,7 @@ class Events:
             run_id=version.run_id or "",
             lineage=version.lineage_digest or "",
             data=version.sources,
+            run_key=version.run_key,
         )
 
 

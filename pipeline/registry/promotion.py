@@ -181,11 +181,10 @@ def carry_out(
     transitions = Transitions(registry)
     story = transitions.settle()
     number = version.number
-    is_open = number not in story.champions and not story.declined(number) and not story.is_waiting(number)
-    if judgement.decision == "promote" and is_open:
+    if judgement.decision == "promote" and not _is_decided(version, story):
         prove()
         why = "; ".join(judgement.reasons)
-        about = {"verdict": digest, "decision": judgement.decision, "key": f"{version.run_key}:{digest}"}
+        about = {"verdict": digest, "decision": judgement.decision, "key": f"promoted:{number}:{digest}"}
         if automatic:
             transitions.append(transitions.event("promoted", version, judgement.champion, why, **about))
         else:
@@ -200,7 +199,7 @@ def _said(registry: Registry, version: Version, judgement: Judgement, story: Sto
     """What became of a version, and what is to be done."""
     number, champion, alias = version.number, story.champion, registry.alias
     now = numbered(champion)
-    if decided := by_people(story, number):
+    if decided := by_people(story, version):
         return f"{decided}; {alias} is {now}"
     if number == champion and (judgement.decision in ("promote", "unchanged") or judgement.champion is None):
         return f"v{number} is the new {alias}"
@@ -219,12 +218,15 @@ def _said(registry: Registry, version: Version, judgement: Judgement, story: Sto
     return f"v{number} is registered; {alias} stays {now}"
 
 
-def by_people(story: Story, number: int) -> str:
+def by_people(story: Story, version: Version) -> str:
     """What people decided on a version, or that they have to; empty if it is not up to them."""
+    number = version.number
     event, standing = story.last(number), story.standing(number)
-    if declined := story.declined(number):
+    if declined := story.kept_out(number, version.run_key):
+        same = "" if declined.left == number else f"is the same model as v{declined.left}, which "
+        how = "rejected" if declined.kind == "rejected" else "rolled back"
         return (
-            f"v{number} was {standing} by {declined.who} on {declined.when[:10]} ({declined.why}), and is not "
+            f"v{number} {same}was {how} by {declined.who} on {declined.when[:10]} ({declined.why}), and is not "
             f"promoted; `python -m pipeline promote {number} --why REASON` promotes it all the same"
         )
     if standing == "waiting":
@@ -243,9 +245,14 @@ def _named(number: int | None) -> str:
 
 def is_due(version: Version, story: Story) -> bool:
     """Whether a version won against a champion that is no more, and has to be judged against today's."""
+    return version.verdict == "promote" and not _is_decided(version, story) and version.champion != story.champion
+
+
+def _is_decided(version: Version, story: Story) -> bool:
+    """Whether the history says already what became of a version, or that a person has to say it."""
     number = version.number
-    is_decided = number in story.champions or story.declined(number) is not None or story.is_waiting(number)
-    return version.verdict == "promote" and not is_decided and version.champion != story.champion
+    is_declined = story.kept_out(number, version.run_key) is not None
+    return number in story.champions or is_declined or story.is_waiting(number)
 
 
 def record(registry: Registry, story: Story, outcome: Callable[[str, str], str]) -> None:
@@ -260,7 +267,7 @@ def record(registry: Registry, story: Story, outcome: Callable[[str, str], str])
         standing = story.standing(version.number)
         if standing == version.standing or not (version.verdict or version.standing):
             continue
-        said = by_people(story, version.number) or f"v{version.number} {_STANDS[standing]}"
+        said = by_people(story, version) or f"v{version.number} {_STANDS[standing]}"
         shown = outcome(registry.description(version.number), said)
         is_promoted = str(version.number in story.champions).lower()
         registry.annotate(version.number, {"promoted": is_promoted, "standing": standing}, shown)

@@ -18,9 +18,10 @@ from pipeline.artifacts.proof import PROOF, Proof
 from pipeline.base import files
 from pipeline.base.errors import GateError, LostError, RegistryError, UnreadableError
 from pipeline.data.store import Store
-from pipeline.registry import answering
+from pipeline.registry import answering, faults
 from pipeline.registry.client import RESTORE, Registry
 from pipeline.registry.connection import shown
+from pipeline.registry.faults import Cause
 from pipeline.registry.version import Version
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ TOLERANCE = 1e-3
 TOLERANCE_OF_FEATURES = 1e-2
 """The same where evaluate scored features of 16 bits, and what is served computes them anew in 32: up to 9e-4 for a
 head on EfficientNet-Lite0 that is too sure of 200 photographs."""
+
+AWAY = (Cause.UNREACHED, Cause.FAILING, Cause.FORBIDDEN, Cause.LOCKED)
+"""Causes for which a version cannot be fetched, and that are none of its own."""
 
 PROGRAM = Path(__file__).with_name("answering.py")
 """Run as a file, so that nothing of the project is on Python's path."""
@@ -155,10 +159,17 @@ def prove(
         raise LostError(
             f"v{version.number} is damaged in the registry: {said['changed']}; nothing of it was run", RESTORE
         )
-    if "error" in said:
+    if "unfetched" in said and (fault := faults.of(RuntimeError(said["unfetched"]))).cause in AWAY:
+        raise RegistryError(
+            f"the MLflow registry at {shown(registry.uri)} {fault.said}: {shown(said['unfetched'])[:300]}; v"
+            f"{version.number} could not be fetched to ask it, and the alias was not moved; {fault.remedy}, then run "
+            "the same again",
+            fault.cause,
+        )
+    if why := said.get("error") or said.get("unfetched"):
         raise RegistryError(
             f"v{version.number}, fetched from the registry at {shown(registry.uri)}, cannot be loaded: "
-            f"{shown(said['error'])[:300]}; it was not promoted; install the libraries that its requirements.txt "
+            f"{shown(why)[:300]}; it was not promoted; install the libraries that its requirements.txt "
             "names, look in the MLflow UI whether its files are there, and run the same again"
         )
     tolerance = TOLERANCE if lineage.model.frozen is None else TOLERANCE_OF_FEATURES

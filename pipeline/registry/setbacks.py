@@ -90,6 +90,5 @@ def left(
 def _declined(story: Story) -> Iterator[tuple[int, Event]]:
     """Versions from which people went back, with how they did."""
     for event in story.setbacks:
-        number = event.version if event.kind == "rejected" else event.source
-        if number is not None:
-            yield number, event
+        if event.left is not None:
+            yield event.left, event

@@ -8,15 +8,15 @@ and becomes an event too.
 import contextlib
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from pipeline.base.errors import RegistryError
 from pipeline.registry import connection
-from pipeline.registry.chain import MOVES, Chain, Kind, Story
-from pipeline.registry.events import Events
-from pipeline.registry.version import PREFIX, Version
+from pipeline.registry.chain import MOVES, Chain, Event, Kind, Story
+from pipeline.registry.events import Events, told
+from pipeline.registry.version import PREFIX, Version, numbered
 
 SETTLED = f"{PREFIX}settled"
 """Tag of the registered model, one for each alias: number of the newest event that the alias was brought to."""
@@ -38,6 +38,8 @@ APPROVED = "approved"
 
 DECLINED = "declined"
 """Value with which a person rejects it."""
+
+DECIDES_NOTHING = f"decides nothing; expected {APPROVED} or {DECLINED}"
 
 CONFIRM = 0.25
 """Seconds after which an alias that a person seems to have moved is read again: a move of the pipeline lasts less."""
@@ -71,6 +73,14 @@ class Moving:
     def is_over(self) -> bool:
         """Whether whoever was about to do it is dead by now."""
         return self.when < (datetime.now(UTC) - FORGOTTEN).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """Something in a registry that is not as it should be."""
+
+    what: str
+    remedy: str
 
 
 class Transitions(Events):
@@ -146,11 +156,13 @@ class Transitions(Events):
                 self.tag(f"{SETTLED}.{self._alias}", str(chain.number))
 
     def _settle_challenger(self, seen: Aliases, story: Story) -> None:
+        if seen.challenger == story.waiting:
+            return
         with self._connection.reach():
-            if story.waiting and seen.challenger != story.waiting:
+            if story.waiting and self._registry.find(story.waiting):  # else somebody deleted it
                 alias, waiting = self._registry.challenger_alias, str(story.waiting)
                 connection.repeat(lambda: self._client.set_registered_model_alias(self._name, alias, waiting))
-            elif seen.challenger and not story.waiting:
+            elif seen.challenger:
                 self._client.delete_registered_model_alias(self._name, self._registry.challenger_alias)
 
     def _forget(self, tags: Sequence[str]) -> None:
@@ -177,26 +189,34 @@ class Transitions(Events):
             is_approved = self.story().is_waiting(version)
             why = "it was approved by moving the alias in MLflow" if is_approved else "the alias was moved in MLflow"
             key = f"moved:{self._alias}:{self.chain().head}:{version}"
-            self.append(self.event("moved", self._of(version), champion, why, who=SOMEONE, key=key))
+            self._write_down(self.event("moved", self._of(version), champion, why, who=SOMEONE, key=key))
         self._reviewed()
         return self._chain.number != number
 
     def _reviewed(self) -> None:
         """Write down what people decided by a tag on a version that waits: it was proven before it began to wait."""
-        for version in self._registry.reviewed() if self.story().nominees else ():
-            if not version.review or not self.story().is_waiting(version.number):
-                continue
+        for version in self._reviews():
             if version.review not in (APPROVED, DECLINED):
                 print(
-                    f"warning: tag {PREFIX}review of v{version.number} says {version.review!r}, which decides nothing; "
-                    f"expected {APPROVED} or {DECLINED}"
+                    f"warning: tag {PREFIX}review of v{version.number} says {version.review!r}, which {DECIDES_NOTHING}"
                 )
                 continue
             is_approved = version.review == APPROVED
             why = version.why or f"its tag {PREFIX}review says {version.review}"
             kind: Kind = "promoted" if is_approved else "rejected"
             key = f"review:{version.number}:{self.chain().head}"
-            self.append(self.event(kind, version, self.story().champion, why, who=SOMEONE, key=key))
+            self._write_down(self.event(kind, version, self.story().champion, why, who=SOMEONE, key=key))
+
+    def _reviews(self) -> Iterator[Version]:
+        """Versions that wait and carry the tag, newest first; one may decide on another, so each is looked at anew."""
+        for version in self._registry.reviewed() if self.story().nominees else ():
+            if version.review and self.story().is_waiting(version.number):
+                yield version
+
+    def _write_down(self, event: Event) -> None:
+        """Add what a person did in MLflow to the history, and say so: what follows may surprise who did not do it."""
+        if done := self.append(event):
+            print(f"noticed, and written down: {told(done)}", flush=True)
 
     def _begin(self, version: int, story: Story) -> None:
         """Take over the champions of before there was a history."""
@@ -217,23 +237,56 @@ class Transitions(Events):
 
     def _refuse_gone(self, seen: Aliases, chain: Chain, story: Story) -> None:
         """Refuse to go on without an alias, if there was one: 'no champion' would begin anew."""
+        if lost := self.lost(seen, chain, story):
+            raise RegistryError(
+                f"{lost.what}; expected a champion, for there was one, and a cycle without one would begin anew; "
+                f"{lost.remedy}; to begin anew on purpose, choose another resolve.registered_model"
+            )
+
+    def astray(self) -> Discrepancy | None:
+        """Where the alias is, if that is not what the history says; nothing is changed."""
+        seen, chain = self.aliases(), self.chain()
+        story = chain.of(self._alias)
+        if seen.version is None and (lost := self.lost(seen, chain, story)):
+            return lost
+        if seen.version == story.champion:
+            return None
+        return Discrepancy(
+            f"alias {self._alias} is {numbered(seen.version)}, and the history says {numbered(story.champion)}",
+            "the next `dvc repro` brings them together: a person's move becomes an event",
+        )
+
+    def unread_reviews(self) -> Iterator[str]:
+        """What people say by a tag on a version that waits, and the history does not have yet; nothing is changed."""
+        for version in self._reviews():
+            said = f"tag {PREFIX}review of v{version.number} says {version.review}"
+            is_known = version.review in (APPROVED, DECLINED)
+            yield f"{said}, which {'the next `dvc repro` writes down' if is_known else DECIDES_NOTHING}"
+
+    def lost(self, seen: Aliases, chain: Chain, story: Story) -> Discrepancy | None:
+        """That somebody took the alias away, and which version may get it; None if it was never set, or is to be set.
+
+        Args:
+            seen: has no alias.
+            chain: all events.
+            story: those of the alias.
+        """
         versions, last = self._registry.all(), story.champion
         if last is None:
             past = [one.number for one in versions if one.promoted or one.champion]
             if not past or any(event.alias != self._alias for event in chain):
-                return  # none was ever promoted under this alias
+                return None  # none was ever promoted under this alias
             last = max(past)
         elif seen.settled < _last_move(chain, story) or last in [one.version for one in seen.moving.values()]:
-            return  # it is about to be set
+            return None  # it is about to be set
         numbers = [one.number for one in versions]
         what = f"v{last}, the champion, was deleted" if last not in numbers else f"it named v{last} last"
         named = ", ".join(f"v{number}" for number in numbers[:10]) or "none"
-        good = [number for number in numbers if not story.declined(number)]
+        good = [one.number for one in versions if not story.kept_out(one.number, one.run_key)]
         example = next((number for number in (last, *_past(story), *good) if number in good), last)
-        raise RegistryError(
-            f"alias {self._alias} of {self._name} is gone: {what}; expected a champion, for there was one, and a cycle "
-            f"without one would begin anew; `python -m pipeline promote {example} --why REASON` makes a version "
-            f"champion (there are: {named}); to begin anew on purpose, choose another resolve.registered_model"
+        return Discrepancy(
+            f"alias {self._alias} of {self._name} is gone: {what}",
+            f"`python -m pipeline promote {example} --why REASON` makes a version champion (there are: {named})",
         )
 
     def _moved_by_hand(self, seen: Aliases, chain: Chain) -> int | None:

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.artifacts.lineage import Lineage
@@ -10,61 +9,72 @@ from pipeline.base.errors import LostError
 from pipeline.registry import proof
 from pipeline.registry.chain import Chain, Story
 from pipeline.registry.client import Registry
-from pipeline.registry.transitions import Aliases
-from pipeline.registry.version import Version, numbered
+from pipeline.registry.transitions import Aliases, Discrepancy, Transitions
+from pipeline.registry.version import Version, name, numbered
 
 
-@dataclass(frozen=True)
-class Discrepancy:
-    """Something that is not as it should be."""
-
-    what: str
-    remedy: str
-
-
-def of_history(chain: Chain, seen: Aliases, name: str) -> Iterator[Discrepancy]:
+def of_history(chain: Chain, seen: Aliases, history: str) -> Iterator[Discrepancy]:
     """What is wrong with the events.
 
     Args:
         chain: all of them, read anew.
         seen: what the registry says of the alias.
-        name: of the registered model that holds the history.
+        history: name of the registered model that holds it.
     """
     for number in chain.gaps:
         yield Discrepancy(
-            f"{name} v{number} names an event before it that is not there: one was deleted or changed",
+            f"{history} v{number} names an event before it that is not there: one was deleted or changed",
             "find out who did it; what came after it counts",
         )
     for number in chain.unreadable:
         yield Discrepancy(
-            f"{name} v{number} is no event of a history", f"delete v{number} of {name} if nobody needs it"
+            f"{history} v{number} is no event of a history", f"delete v{number} of {history} if nobody needs it"
         )
     if seen.settled > chain.number:
         yield Discrepancy(
-            f"{name} ends with v{chain.number}, and the alias was brought to v{seen.settled} once: the newest events "
-            "were deleted",
+            f"{history} ends with v{chain.number}, and the alias was brought to v{seen.settled} once: the newest "
+            "events were deleted",
             "the next `dvc repro` writes down where the alias is; find out who did it",
         )
 
 
-def of_aliases(registry: Registry, story: Story, seen: Aliases) -> Iterator[Discrepancy]:
-    """Where an alias is not what the history says."""
-    if seen.version is None and story.champion:
+def of_aliases(transitions: Transitions, registry: Registry, objects: Path) -> Iterator[Discrepancy]:
+    """Where an alias is not what the history says, or what the champion was judged by.
+
+    Args:
+        transitions: of the registry; what it read of the history counts.
+        registry: has the aliases.
+        objects: folder for downloads.
+    """
+    seen, story = transitions.aliases(), transitions.story()
+    if astray := transitions.astray():
+        yield astray
+    waits = story.waiting if story.waiting and registry.find(story.waiting) else None
+    if seen.challenger != waits:
         yield Discrepancy(
-            f"alias {registry.alias} is gone, and the history says {numbered(story.champion)}",
-            f"`python -m pipeline promote {story.champion} --why REASON` gives it back",
-        )
-    elif seen.version != story.champion:
-        yield Discrepancy(
-            f"alias {registry.alias} is {numbered(seen.version)}, and the history says {numbered(story.champion)}",
-            "`dvc repro` brings them together: a person's move becomes an event",
-        )
-    if seen.challenger != story.waiting:
-        yield Discrepancy(
-            f"alias {registry.challenger_alias} is {numbered(seen.challenger)}, and {numbered(story.waiting)} waits "
+            f"alias {registry.challenger_alias} is {numbered(seen.challenger)}, and {numbered(waits)} waits "
             "for a person",
             "`dvc repro` sets it",
         )
+    champion = registry.find(story.champion) if story.champion else None
+    if champion and champion.lineage_digest:
+        yield from _of_anchor(registry, champion, objects)
+
+
+def _of_anchor(registry: Registry, champion: Version, objects: Path) -> Iterator[Discrepancy]:
+    """Where the alias of the best so far is none that this champion can have been judged by."""
+    try:
+        judged_by = champion.number if champion.is_best else registry.lineage(champion, objects).anchor
+    except LostError:
+        return  # told with the version's files
+    anchor = registry.anchor()
+    if judged_by is None or (anchor and anchor.number in (judged_by, champion.number)):
+        return
+    yield Discrepancy(
+        f"alias {registry.anchor_alias} is {name(anchor)}, and the best so far is v{judged_by}: later versions must "
+        "not fall below it (evaluate.risk)",
+        f"set the alias {registry.anchor_alias} to v{judged_by} in the MLflow UI",
+    )
 
 
 def of_version(registry: Registry, version: Version) -> Iterator[Discrepancy]:
@@ -100,9 +110,9 @@ def _of_served(registry: Registry, version: Version, folder: Path) -> Iterator[D
             f"v{version.number}: the record of its proof is gone or damaged",
             "restore the file from a backup",
         )
-    for name in proof.changed(registry, version, kept) if kept else ():
+    for file in proof.changed(registry, version, kept) if kept else ():
         yield Discrepancy(
-            f"v{version.number}: {name} is not what it was when the version was proven",
+            f"v{version.number}: {file} is not what it was when the version was proven",
             "serve another version, and restore the file from a backup",
         )
 

@@ -296,7 +296,7 @@ def _champion(here: _World, cycle: _Cycle) -> Champion:
     if cycle.champion is None:
         return Champion(pin=None, judged=judged)
     if cycle.on_recipe is None or cycle.is_due:
-        best, judged = anchor.current(here.registry, cycle.champion, here.objects), judged + 1
+        best, judged = anchor.current(here.registry, cycle.champion, here.story.champions, here.objects), judged + 1
         for version in (cycle.champion, best):
             anchor.refuse_lost(here.registry, version, cycle.champion, here.objects)
     else:
@@ -373,7 +373,7 @@ def _registered(here: _World, data: str) -> dict[str, Registered]:
             promoted=version.promoted,
             min_probability=version.min_probability,
             weights=version.weights,
-            standing=promotion.by_people(here.story, version.number),
+            standing=promotion.by_people(here.story, version),
         )
         for version in reversed(here.registry.all(sources=data))
     }

@@ -107,6 +107,21 @@ def test_a_version_that_does_not_load_says_why(shelf: Shelf) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("MlflowException: API request failed (too many 503 error responses)", "answers with an error of its own"),
+        ("MlflowException: HTTPConnectionPool: Connection refused", "does not answer"),
+        ("MlflowException: error code 403", "lets this user not do this"),
+    ],
+)
+def test_a_registry_that_goes_away_meanwhile_is_no_fault_of_the_version(shelf: Shelf, fault: str, said: str) -> None:
+    with pytest.raises(RegistryError) as told:
+        proof.prove(shelf.registry, shelf.version, shelf.lineage, [], lambda _: {"unfetched": fault})
+    assert f"{said}: {fault}; v1 could not be fetched to ask it, and the alias was not moved; " in str(told.value)
+    assert "install" not in str(told.value)
+
+
 def test_a_version_that_is_not_there_is_an_error_of_one_line(shelf: Shelf) -> None:
     with pytest.raises(
         RegistryError, match=r"^v99, fetched from .* cannot be loaded: MlflowException: .*not found"

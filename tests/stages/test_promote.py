@@ -264,6 +264,39 @@ def test_a_version_that_waits_is_declined(waiting: Project) -> None:
     assert champion(waiting) == 1
 
 
+@pytest.mark.parametrize("how", ["rejected", "rolled back"])
+def test_a_model_that_people_declined_stays_out_when_its_version_was_deleted(judged: Project, how: str) -> None:
+    """The next cycle registers it anew, under another number; what they decided is about the model."""
+    judged.space.params(promote={"automatic": how == "rolled back"})
+    done = judged.run("resolve", "promote")
+    assert done.code == 0, done.err
+    done = judged.call(*(["reject", "2"] if how == "rejected" else ["rollback"]), "--why", "worse in the shop")
+    assert done.code == 0, done.err
+    judged.mlflow.delete_model_version("evergreen", "2")
+    judged.space.params(promote={"automatic": True})
+    for _ in range(2):
+        done = judged.run("resolve", "promote")
+        assert done.code == 0, done.err
+        assert f"v3 is the same model as v2, which was {how} by Evergreen demo <demo@example.org> on" in done.out
+        assert "and is not promoted; `python -m pipeline promote 3 --why REASON` promotes it all the same" in done.out
+        assert champion(judged) == 1
+    assert "is the same model as v2" in card(judged, 3)
+    done = judged.call("promote", "3", "--why", "it was deleted by mistake")
+    assert done.code == 0, done.err
+    assert "promote: Evergreen demo <demo@example.org> declined v2, the same model, before (worse in" in done.out
+    assert champion(judged) == 3
+    assert "v3 is champion by Evergreen demo" in judged.run("resolve", "promote").out
+
+
+def test_a_version_that_was_deleted_while_it_waited_is_in_nobodys_way(waiting: Project) -> None:
+    waiting.mlflow.delete_model_version("evergreen", "2")
+    assert waiting.call("verify").code == 0
+    done = waiting.run("resolve", "promote")
+    assert done.code == 0, done.err
+    assert "v3 waits for a person" in done.out
+    assert int(waiting.mlflow.get_model_version_by_alias("evergreen", "challenger").version) == 3
+
+
 def test_what_waited_before_there_was_a_history_waits_on_when_the_pipeline_decides_again(waiting: Project) -> None:
     waiting.mlflow.delete_registered_model("evergreen-history")
     waiting.mlflow.delete_registered_model_alias("evergreen", "challenger")
@@ -284,8 +317,16 @@ def test_an_approval_in_mlflow_is_learned(waiting: Project, how: str, monkeypatc
         waiting.mlflow.set_registered_model_alias("evergreen", "champion", "2")
     else:
         waiting.mlflow.set_model_version_tag("evergreen", "2", "evergreen.review", "approved")
+    history = waiting.call("history").out
+    if how == "tag":
+        assert "not in it: tag evergreen.review of v2 says approved, which the next `dvc repro` writes down" in history
+        assert "verify: note: tag evergreen.review of v2 says approved" in waiting.call("verify").out
+    else:
+        assert "not in it: alias champion is v2, and the history says v1; the next `dvc repro` brings them" in history
     done = waiting.run("resolve", "promote")
     assert done.code == 0, done.err
+    now = "someone moved the alias from v1 to v2 in MLflow" if how == "alias" else "v2 became champion in place of v1"
+    assert f"{now}; by someone in MLflow" in next(one for one in done.out.splitlines() if "noticed" in one)
     assert champion(waiting) == 2
     assert (tags(waiting, 2)["promoted"], tags(waiting, 2)["standing"]) == ("true", "champion")
     assert "v2 is champion by someone in MLflow since" in card(waiting, 2)
@@ -316,12 +357,42 @@ def test_an_alias_that_is_gone_ends_the_cycle_before_anything_is_trained(judged:
     assert "`python -m pipeline promote 1 --why REASON` makes a version champion" in done.err
     looked = judged.call("verify")
     assert looked.code == 5
-    assert "alias champion is gone, and the history says v1; `python -m pipeline promote 1 --why REASON`" in looked.out
+    lost = (
+        "alias champion of evergreen is gone: it named v1 last; `python -m pipeline promote 1 --why REASON` makes a "
+        "version champion (there are: v1)"
+    )
+    assert f"verify: {lost}" in looked.out
+    assert f"not in it: {lost}" in judged.call("history").out
     helped = judged.call("promote", "1", "--why", "it was deleted by mistake")
     assert helped.code == 0, helped.err
     assert "v1 became champion in place of none: its alias was gone" in helped.out
     assert judged.run("resolve").code == 0
     assert champion(judged) == 1
+
+
+def test_each_command_that_tells_of_a_deleted_champion_names_one_that_is_there(judged: Project) -> None:
+    promote(judged)
+    judged.mlflow.delete_model_version("evergreen", "2")
+    told = "v2, the champion, was deleted; `python -m pipeline promote 1 --why REASON`"
+    assert told in judged.call("verify").out
+    assert told in judged.call("history").out
+    assert judged.run("resolve").code == 5
+    assert judged.call("promote", "1", "--why", "v2 was deleted").code == 0
+    assert judged.run("resolve").code == 0
+
+
+def test_an_anchor_that_is_gone_or_names_another_version_is_told(judged: Project) -> None:
+    decide(judged, "reject")
+    promote(judged)
+    told = "and the best so far is v1: later versions must not fall below it (evaluate.risk); set the alias"
+    judged.mlflow.set_registered_model_alias("evergreen", "champion-anchor", "2")
+    assert f"verify: alias champion-anchor is v2, {told}" in judged.call("verify").out
+    judged.mlflow.delete_registered_model_alias("evergreen", "champion-anchor")
+    looked = judged.call("verify")
+    assert looked.code == 5
+    assert f"verify: alias champion-anchor is none, {told} champion-anchor to v1 in the MLflow UI\n" in looked.out
+    judged.mlflow.set_registered_model_alias("evergreen", "champion-anchor", "1")  # as it says
+    assert judged.call("verify").code == 0
 
 
 def test_a_parent_that_was_deleted_costs_nothing(judged: Project) -> None:
@@ -382,11 +453,8 @@ def test_the_champion_at_a_time_and_a_history_that_was_tampered_with(judged: Pro
     assert good.code == 0, good.err
     assert "verify: 2 events, 2 versions, the artifacts of 2 of them: all as they should be" in good.out
     judged.artifact(1, "model/weights.npz").write_bytes(b"changed")
-    (served,) = (
-        (judged.root / "store/artifacts/models").glob("*/artifacts/MLmodel")[:1]
-        if False
-        else sorted((judged.root / "store/artifacts/models").glob("*/artifacts/MLmodel"))[:1]
-    )
+    model = judged.mlflow.get_model_version("evergreen", "2").source.removeprefix("models:/")
+    served = judged.root / f"store/artifacts/models/{model}/artifacts/MLmodel"
     served.write_text(served.read_text() + "\n# changed")
     judged.mlflow.delete_model_version("evergreen-history", "2")
     bad = judged.call("verify", "--all")
@@ -398,7 +466,7 @@ def test_the_champion_at_a_time_and_a_history_that_was_tampered_with(judged: Pro
         "evergreen-history ends with v1, and the alias was brought to v2 once: the newest events were deleted"
         in bad.out
     )
-    assert "alias champion is v2, and the history says v1; `dvc repro` brings them together" in bad.out
+    assert "alias champion is v2, and the history says v1; the next `dvc repro` brings them together" in bad.out
     assert "nothing was changed" in bad.err
     mended = judged.run("resolve")
     assert mended.code == 0, mended.err
