@@ -109,15 +109,25 @@ def test_where_the_anchor_was_deleted_the_champion_takes_its_place(lived: Projec
     assert lived.space.read("evaluation/verdict.json")["anchor"] == 2
 
 
-def test_an_alias_on_a_version_that_is_none_of_ours_is_told(lived: Project) -> None:
+@pytest.mark.parametrize(
+    ("was_champion", "told"),
+    [
+        (True, "which Evergreen did not register; v4, the champion, is taken as the best so far"),
+        (False, "which never was champion; v1 is the best so far, and gets it back"),
+    ],
+)
+def test_an_alias_on_a_version_that_is_none_of_ours_is_told(lived: Project, was_champion: bool, told: str) -> None:
     run_id = lived.mlflow.get_model_version("evergreen", "1").run_id
     lived.mlflow.create_model_version("evergreen", "runs:/none", run_id)
     grow(lived, 2)
+    if was_champion:
+        lived.promote(3)
+        lived.call("reject", "2", "--why", "so that the history has the move")
     lived.promote(4)
     lived.mlflow.set_registered_model_alias("evergreen", ALIAS, "3")
     lived.mlflow.set_model_version_tag("evergreen", "4", "evergreen.is_best", "false")
     done = grow(lived, 3)
-    assert "alias champion-anchor names v3, which Evergreen did not register; v4, the champion, is taken" in done.out
+    assert f"alias champion-anchor names v3, {told}" in done.out
 
 
 def test_a_model_that_sees_other_images_can_be_the_anchor(lived: Project) -> None:
