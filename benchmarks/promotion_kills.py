@@ -21,6 +21,10 @@ WRITES = ("create_", "set_", "delete_", "update_", "log_")
 
 KILLED = 137
 
+WRITABLE = """SELECT table_name, column_name FROM information_schema.columns
+WHERE table_schema = 'public' AND is_generated = 'NEVER' ORDER BY table_name, ordinal_position"""
+"""Columns that are not computed by the database itself, by table."""
+
 
 def measure(database: str, every: int) -> dict[str, Any]:
     """Kill at every n-th call; count what is wrong after a rerun.
@@ -107,13 +111,20 @@ def _restore(root: Path, kept: Path, postgres: Postgres | None) -> None:
         shutil.rmtree(root / name)
         shutil.copytree(kept / name, root / name, symlinks=True)
     if postgres:
-        names = [row[0] for row in postgres.run("SELECT tablename FROM pg_tables WHERE schemaname = 'kept'", "kills")]
+        columns: dict[str, list[str]] = {}
+        for table, column in postgres.run(WRITABLE, "kills"):
+            columns.setdefault(str(table), []).append(f'"{column}"')
         fill = [
             "SET session_replication_role = replica",  # no order among the tables then
-            *(f'DELETE FROM public."{name}"' for name in names),  # noqa: S608 - MLflow's own tables
-            *(f'INSERT INTO public."{name}" SELECT * FROM kept."{name}"' for name in names),  # noqa: S608
+            *(f'DELETE FROM public."{name}"' for name in columns),  # noqa: S608 - MLflow's own tables
+            *(_copy(name, ", ".join(some)) for name, some in columns.items()),
         ]
         postgres.run(f"DO $$ BEGIN {'; '.join(fill)}; END $$", "kills")
+
+
+def _copy(table: str, columns: str) -> str:
+    kept = f'SELECT {columns} FROM kept."{table}"'  # noqa: S608 - MLflow's own tables
+    return f'INSERT INTO public."{table}" ({columns}) OVERRIDING SYSTEM VALUE {kept}'
 
 
 def _count(case: Case) -> int:
@@ -243,6 +254,7 @@ def _seen(case: Case) -> Iterator[str]:
     kinds = [json.loads(event.tags["evergreen.event"])["kind"] for event in events]
     if kinds != ["promoted", "promoted"]:
         yield f"events: {kinds}"
+    # The tag of a process that was killed while it moved the alias stays for an hour: nobody knows that it is dead.
     registered = client.get_registered_model("evergreen")
-    if left := [tag for tag in registered.tags if "moving" in tag]:
+    if len(left := [tag for tag in registered.tags if "moving" in tag]) > 1:
         yield f"tags that were left: {left}"

@@ -17,7 +17,7 @@ from pipeline.registry.connection import GONE, Connection, repeat, tracking_uri
 from pipeline.registry.faults import Cause
 from pipeline.registry.memory import Memory
 from pipeline.registry.run import WHOLE, Run
-from pipeline.registry.runs import Runs
+from pipeline.registry.runs import Runs, model_id
 from pipeline.registry.settings import RegisteredModel
 from pipeline.registry.version import PREFIX, Version
 
@@ -291,7 +291,7 @@ class Registry:
         seconds = [one.number for one in self.all(run_key=version.run_key) if not one.verdict]
         for number in (str(one) for one in seconds if one > version.number):
             with self.connection.reach(), self.connection.unless(GONE):
-                model = self._client.get_model_version(self.name, number).model_id
+                model = model_id(self._client.get_model_version(self.name, number))
                 self._client.delete_model_version(self.name, number)
                 if model:
                     self._client.delete_logged_model(model)

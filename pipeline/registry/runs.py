@@ -1,5 +1,6 @@
 """The runs of a registered model's cycles: which is whose, which one remains, and which nobody needs."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ class Runs:
                 is_over = run.info.status != "RUNNING" or owner in ("", process.owner()) or process.is_gone(owner)
                 if run.info.run_id != version.run_id and is_over:
                     self._client.delete_run(run.info.run_id)
-            mine = self._client.get_model_version(self._name, str(version.number)).model_id
+            mine = model_id(self._client.get_model_version(self._name, str(version.number)))
             found = f"source_run_id = '{version.run_id}'"
             for model in self._client.search_logged_models([self._experiment()], found) if mine else []:
                 if model.model_id != mine:
@@ -119,3 +120,8 @@ class Runs:
         with self._connection.unless(EXISTS):
             self._client.create_experiment(self._name, self._connection.artifact_root)
         return str(self._client.get_experiment_by_name(self._name).experiment_id)
+
+
+def model_id(version: Any) -> str | None:
+    """Id of the logged model that a version of MLflow's was made of; its databases keep it in the source alone."""
+    return version.model_id or (source[1] if (source := re.fullmatch(r"models:/(m-\w+)", version.source)) else None)

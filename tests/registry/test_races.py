@@ -146,6 +146,28 @@ def test_the_same_version_is_registered_once_by_many(fresh):
     assert run.info.run_id == version.run_id
 
 
+def test_logged_models_that_no_version_names_are_deleted_with_what_made_them(reg, tmp_path):
+    """Of a kill between a model and its version, and of a version that came second."""
+
+    def logged(run_id: str) -> str:
+        experiment = reg._client.get_run(run_id).info.experiment_id
+        return str(reg._client.create_logged_model(experiment, source_run_id=run_id).model_id)
+
+    run = reg.runs.begin("key", "cycle", tmp_path)
+    left, mine, second = (logged(run.run_id) for _ in range(3))
+    version = reg.create_version(run, f"models:/{mine}", mine, {"run_key": "key"}, "card")
+    made = {"evergreen.run_key": "key"}
+    reg._client.create_model_version(reg.name, f"models:/{second}", run.run_id, tags=made, model_id=second)
+    reg.drop_seconds(version)
+    models = {one.model_id for one in reg._client.search_logged_models([reg.runs._experiment()])}
+    assert {left, mine} <= models
+    assert second not in models
+    reg.runs.tidy(version)
+    models = {one.model_id for one in reg._client.search_logged_models([reg.runs._experiment()])}
+    assert mine in models
+    assert left not in models
+
+
 def test_what_a_later_judgement_says_lies_beside_the_first_and_both_can_be_read(reg, tmp_path):
     run, objects = reg.runs.of(reg.version(1)), tmp_path / "objects"
     digests = []
