@@ -67,9 +67,14 @@ class Description(Artifact):
             UnreadableError: see `Artifact.read`; or a label is there twice.
         """
         value = super().from_json(content, name)
-        if len(set(value.labels)) < len(value.labels):
+        if value.has_a_label_twice:
             raise UnreadableError(name, "of another version of Evergreen, or damaged: labels: one is there twice")
         return value
+
+    @property
+    def has_a_label_twice(self) -> bool:
+        """Which none that was registered has."""
+        return len(set(self.labels)) < len(self.labels)
 
     @property
     def is_custom(self) -> bool:

@@ -72,6 +72,11 @@ class Event:
         """Number of the version that people declined, if that is what they did by it."""
         return self.version if self.kind == "rejected" else self.source
 
+    @property
+    def how(self) -> Literal["rejected", "rolled back"]:
+        """What they did with that version."""
+        return "rejected" if self.kind == "rejected" else "rolled back"
+
     def to_json(self) -> str:
         """One line; the same event always gives the same."""
         values = asdict(self)
@@ -283,7 +288,7 @@ class Story:
         if version == self.champion:
             return "champion"
         if declined:
-            return "rejected" if declined.kind == "rejected" else "rolled back"
+            return declined.how
         if version in self.champions:
             return "was champion"
         return "waiting" if self.is_waiting(version) else ""

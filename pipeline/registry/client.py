@@ -209,7 +209,7 @@ class Registry:
                 "use the version of Evergreen that registered it, or a newer one, or move the alias "
                 f"{self.alias} to a version that this one registered",
             ) from None
-        if len(set(lineage.model.labels)) < len(lineage.model.labels):
+        if lineage.model.has_a_label_twice:
             raise LostError(
                 f"the lineage of {self.name} v{version.number} has a label twice, so it is damaged",
                 f"move the alias {self.alias} to another version, or restore it from a backup",

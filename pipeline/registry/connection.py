@@ -7,7 +7,7 @@ import random
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +87,13 @@ def repeat(write: Callable[[], None]) -> None:
             write()
             return
         except Exception as error:  # MLflow passes on what its database raised
-            if attempt == REPEATS - 1 or not any(word in str(error) for word in CONFLICTS):
+            if attempt == REPEATS - 1 or not _says(error, CONFLICTS):
                 raise
             time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - so that two do not meet again
+
+
+def _says(error: Exception, words: Sequence[str]) -> bool:
+    return any(word in str(error) for word in words)
 
 
 def environment() -> dict[str, str]:
@@ -197,9 +201,9 @@ class Connection:
                 return False
             self.client.set_registered_model_alias(name, alias, str(target))
         except Exception as error:  # MLflow passes on what its database raised
-            if any(word in str(error) for word in TAKEN):
-                return False
-            raise
+            if not _says(error, TAKEN):
+                raise
+            return False
         return True
 
     def _move_row(self, name: str, alias: str, source: int | None, target: int) -> bool:

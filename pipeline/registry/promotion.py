@@ -224,10 +224,9 @@ def by_people(story: Story, version: Version) -> str:
     event, standing = story.last(number), story.standing(number)
     if declined := story.kept_out(number, version.run_key):
         same = "" if declined.left == number else f"is the same model as v{declined.left}, which "
-        how = "rejected" if declined.kind == "rejected" else "rolled back"
         return (
-            f"v{number} {same}was {how} by {declined.who} on {declined.when[:10]} ({declined.why}), and is not "
-            f"promoted; `python -m pipeline promote {number} --why REASON` promotes it all the same"
+            f"v{number} {same}was {declined.how} by {declined.who} on {declined.when[:10]} ({declined.why}), and "
+            f"is not promoted; `python -m pipeline promote {number} --why REASON` promotes it all the same"
         )
     if standing == "waiting":
         return (

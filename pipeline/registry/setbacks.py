@@ -37,13 +37,13 @@ class Setback:
         Args:
             pointers: paths of the pointers by what they track.
         """
-        how = "rejected" if self.event.kind == "rejected" else "rolled back"
         named = ", ".join(source.path for source in self.sources)
         commands = [self._command(source.path, pointers) for source in self.sources]
         which = "look which of them is at fault; to take one out: " if len(commands) > 1 else "to take it out: "
         return (
-            f"v{self.version} was {how} by {self.event.who} ({self.event.why}); it learned from {named}, which "
-            f"v{self.champion} did not, and that is still in the data: what is trained learns from it again; {which}"
+            f"v{self.version} was {self.event.how} by {self.event.who} ({self.event.why}); it learned from {named}, "
+            f"which v{self.champion} did not, and that is still in the data: what is trained learns from it again; "
+            f"{which}"
             f"{' or '.join(f'`{command}`' for command in commands)}, then commit"
         )
 
