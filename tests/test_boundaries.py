@@ -26,7 +26,12 @@ HOMES = {
     },
     "great_expectations": {"checking/findings.py"},
     "dvc": {"data/origins.py", "data/tracking.py"},
-    "PIL": {"images/decoding.py", "learning/distortions.py", "showing/sheet.py"},  # one decodes, the others draw
+    "PIL": {  # one decodes, the others draw and pack
+        "images/decoding.py",
+        "images/thumbnails.py",
+        "learning/distortions.py",
+        "showing/sheet.py",
+    },
     "matplotlib": {"showing/plots.py", "showing/sheet.py"},  # the sheet takes its font from there
     "filelock": {"base/process.py"},
     "pebble": {"images/workers.py"},

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from pipeline.artifacts.comparison import Finding
 from pipeline.base import words
 from pipeline.judging.paired import Counts
 from pipeline.judging.slicing import Membership, Pairs, Tally
@@ -18,10 +19,6 @@ LEAST = 5
 
 AT_MOST = 2**20
 """Images; who would need more has no use for the number."""
-
-Finding = Literal["surely fell", "fell", "fine", "too few"]
-"""surely fell: by more than it may, beyond chance. fell: by more than it may, on these images. too few: even if the
-challenger got all images wrong, that would not be sure."""
 
 
 @dataclass(frozen=True)
