@@ -254,20 +254,24 @@ def _is_decided(version: Version, story: Story) -> bool:
     return number in story.champions or is_declined or story.is_waiting(number)
 
 
-def record(registry: Registry, story: Story, outcome: Callable[[str, str], str]) -> None:
+Retell = Callable[[str, Version, Story, str, str], str]
+"""See `pipeline.filing.retold`: registry knows no cards."""
+
+
+def record(registry: Registry, story: Story, retell: Retell) -> None:
     """Let each version say what became of it, in its tags and on its card, where that changed since.
 
     Args:
         registry: of the versions.
         story: of its alias, settled.
-        outcome: gives a card with another sentence of what was done.
+        retell: gives a description that says what became of a version by now.
     """
     for version in registry.all():
         standing = story.standing(version.number)
         if standing == version.standing or not (version.verdict or version.standing):
             continue
         said = by_people(story, version) or f"v{version.number} {_STANDS[standing]}"
-        shown = outcome(registry.description(version.number), said)
+        shown = retell(registry.description(version.number), version, story, registry.alias, said)
         is_promoted = str(version.number in story.champions).lower()
         registry.annotate(version.number, {"promoted": is_promoted, "standing": standing}, shown)
 

@@ -20,3 +20,17 @@ def _is_hidden(character: str) -> bool:
 
 def _code(character: str) -> str:
     return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
+
+
+def middle(text: object, limit: int) -> str:
+    """Visible text of at most so many characters: of a longer one the middle is left out, for names differ at the end.
+
+    Args:
+        text: may be of any length.
+        limit: characters, 3 or more.
+    """
+    whole = visible(text)
+    if len(whole) <= limit:
+        return whole
+    end = (limit - 1) // 2
+    return f"{whole[: limit - 1 - end]}…{whole[len(whole) - end :]}"
