@@ -64,6 +64,12 @@ class Runs:
         files.write(note, created.info.run_id.encode())
         return Run(self._connection, created.info.run_id)
 
+    def experiment(self) -> str | None:
+        """The id of their experiment; None if there is none yet."""
+        with self._connection.reach():
+            found = self._client.get_experiment_by_name(self._name)
+        return str(found.experiment_id) if found else None
+
     def of(self, version: Version) -> Run:
         """The run that a version was registered from."""
         return Run(self._connection, version.run_id)
