@@ -20,7 +20,7 @@ from pipeline.base import params as parameters
 from pipeline.base import project
 from pipeline.base.errors import PipelineError, RegistryError
 from pipeline.base.paths import Paths
-from pipeline.registry import links
+from pipeline.registry import links, view
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import environment, shown
 from pipeline.settings import Params
@@ -77,7 +77,7 @@ def _pages(registry: Registry) -> list[tuple[str, str]]:
     has_version = bool(registry.all(at_most=1))
     pages = [("versions", links.model(registry.name))] if has_version else []
     if experiment:
-        pages.append(("runs", links.runs(experiment)))
+        pages.append(("runs", links.runs(experiment, view.KEY if registry.runs.has_view() else "")))
     if not has_version:
         made = "its runs are there" if experiment else "and no run"
         print(f"ui: {registry.name} has no version yet, {made}; `dvc repro` makes them", flush=True)
@@ -156,7 +156,7 @@ class _Server:
         until = time.monotonic() + PATIENCE
         while self._process.poll() is None:
             with suppress(OSError, HTTPException), urllib.request.urlopen(f"{address}/health", timeout=5) as answer:  # noqa: S310
-                return bool(answer.status == 200)  # noqa: PLR2004 - OK
+                return bool(answer.status == 200)
             if time.monotonic() > until:
                 raise RegistryError(
                     f"MLflow's server does not answer within {PATIENCE:.0f} s; expected it at {address}; see {self.log}"

@@ -1,7 +1,7 @@
 """Links to the pages of MLflow's UI: of a model, a version, a run, a table of runs, an artifact. Pure.
 
-Each function gives the part that is the same wherever the UI is: inside a card it is a whole link. `at` makes an address
-of it. The routes are those of MLflow 3.17 (`getModelPageRoute` and its neighbours in its JavaScript).
+Each function gives the part that is the same wherever the UI is: inside a card it is a whole link. `at` makes an
+address of it. The routes are those of MLflow 3.17 (`getModelPageRoute` and its neighbours in its JavaScript).
 """
 
 import json
