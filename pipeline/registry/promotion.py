@@ -48,6 +48,8 @@ class Package:
     """pip requirements for serving."""
     params: Mapping[str, float]
     """Of serving; see `Run.log_model`."""
+    epoch: int = 0
+    """Whose weights are served."""
 
 
 def upload(run: Run, package: Package, scratch: Path) -> str:
@@ -70,7 +72,15 @@ def upload(run: Run, package: Package, scratch: Path) -> str:
     return digest
 
 
-def register(registry: Registry, run: Run, package: Package, lineage_digest: str, card: str, scratch: Path) -> Version:
+def register(
+    registry: Registry,
+    run: Run,
+    package: Package,
+    lineage_digest: str,
+    card: str,
+    scratch: Path,
+    log: Callable[[str], None],
+) -> Version:
     """Make a version of a run, or give the one that another workspace made of the same run key first.
 
     Args:
@@ -80,10 +90,12 @@ def register(registry: Registry, run: Run, package: Package, lineage_digest: str
         lineage_digest: SHA-256 of the lineage.
         card: shown beside the version.
         scratch: for the folder that MLflow packs.
+        log: logs the final metrics, which are those of the logged model of this id.
     """
     lineage = package.lineage
     served = packaging.pack(package.model, lineage.run_key, scratch / "package")
-    source, model_id = run.log_model(served, package.requirements, package.params)
+    source, model_id = run.log_model(served, package.requirements, package.params, package.epoch)
+    log(model_id)
     tags = {
         **_tags(lineage, lineage_digest),
         "run_key": lineage.run_key,

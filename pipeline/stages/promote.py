@@ -1,12 +1,14 @@
 """Register the challenger and, if the verdict says so, move the alias. Runs each time; does it once."""
 
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 from pipeline.artifacts import artifact
 from pipeline.artifacts.changes import Changes
+from pipeline.artifacts.comparison import COMPARISON, ModelComparison
 from pipeline.artifacts.content import CONTENT, MOMENTS, SHEET, UNUSUAL, Content, Unusual
-from pipeline.artifacts.evaluation import ChallengerScores, ChampionScores, Doubt, Evaluation, Judgement
+from pipeline.artifacts.evaluation import Doubt, Evaluation, Judgement
 from pipeline.artifacts.features import FeatureIndex
 from pipeline.artifacts.lineage import FEATURES, LEDGER, STATISTICS, VERDICT, WEIGHTS, Lineage
 from pipeline.artifacts.model import Description
@@ -20,10 +22,11 @@ from pipeline.artifacts.training import Training
 from pipeline.base import files, git, params, process
 from pipeline.base.paths import Paths
 from pipeline.data import ledger
+from pipeline.data.splits import SPLITS
 from pipeline.data.store import Store
 from pipeline.features import shards
 from pipeline.judging.settings import MIN_PROBABILITY
-from pipeline.registry import curves, outbox, packaging, promotion, proof
+from pipeline.registry import curves, logged, outbox, packaging, promotion, proof
 from pipeline.registry.client import Registry
 from pipeline.registry.promotion import Package
 from pipeline.registry.run import Run
@@ -135,6 +138,7 @@ def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Pac
         model=paths.model,
         requirements=_requirements(settings.train.architecture),
         params={MIN_PROBABILITY: settings.evaluate.min_probability},
+        epoch=review.training.best_epoch,
     )
 
 
@@ -191,10 +195,11 @@ def _promote(settings: Params, package: Package, review: Review, scratch: Path) 
     mlflow_run = registry.runs.begin(lineage.run_key, f"cycle {lineage.dataset_digest[:8]}", scratch)
     curves.catch_up(lambda run_id: Run(registry.connection, run_id), scratch / "curves")
     if version is None:
-        _log(mlflow_run, review, lineage)
+        _log_history(mlflow_run, review.training)
         digest = promotion.upload(mlflow_run, package, scratch)
         undecided = card(review, "not decided yet")
-        version = promotion.register(registry, mlflow_run, package, digest, undecided, scratch)
+        log = partial(_log, mlflow_run, review, lineage)
+        version = promotion.register(registry, mlflow_run, package, digest, undecided, scratch, log)
         is_theirs = version.run_id != mlflow_run.run_id
     else:
         is_theirs = version.weights not in ("", lineage.files[WEIGHTS])
@@ -204,7 +209,7 @@ def _promote(settings: Params, package: Package, review: Review, scratch: Path) 
     else:
         judgement = review.judgement
         if promotion.is_other_verdict(registry, version, lineage, scratch):
-            _log(mlflow_run, review, lineage)
+            _log(mlflow_run, review, lineage, registry.runs.model_of(version))
             promotion.judge_again(registry, mlflow_run, package, version, scratch)
     return _carried_out(settings, registry, version, judgement, None if is_theirs else review, scratch)
 
@@ -245,6 +250,9 @@ def _carried_out(
     mlflow_run = registry.runs.of(version)
     files.write(scratch / "card.md", shown.encode())
     mlflow_run.upload(scratch / "card.md", "card.md")
+    if review:
+        name = logged.title(version.number, judgement.decision, review.evaluation.challenger.accuracy)
+        registry.runs.finish(version, name)
     mlflow_run.end()
     registry.drop_seconds(version)
     registry.runs.tidy(version)
@@ -266,48 +274,35 @@ def _carried_out(
     )
 
 
-def _log(mlflow_run: Run, review: Review, lineage: Lineage) -> None:
-    """The run as reviewers find it in the MLflow UI."""
-    training, judgement = review.training, review.judgement
+def _log(mlflow_run: Run, review: Review, lineage: Lineage, model_id: str | None = None) -> None:
+    """The run as reviewers find it in the MLflow UI, and the numbers of its model."""
+    training, judgement, paths = review.training, review.judgement, Paths()
+    _log_history(mlflow_run, training)
+    used = logged.datasets(lineage, _splits(paths.model / "images.parquet"))
+    mlflow_run.use(used)
+    comparison = paths.evaluation / COMPARISON
+    mlflow_run.log(
+        logged.metrics(
+            training,
+            review.evaluation,
+            judgement,
+            ModelComparison.read(comparison) if comparison.is_file() else None,
+            lineage.model.temperature,
+        ),
+        logged.params(lineage.params),
+        logged.tags(training, judgement, lineage, card(review, "see the registered version")),
+        model_id,
+        next((one for one in used if one.context == "holdout"), None),
+    )
+
+
+def _log_history(mlflow_run: Run, training: Training) -> None:
+    """The curves: what train could not log is logged now."""
     mlflow_run.log_history(training.history, "audit_" if training.is_scratch_kept else "")
-    values = {f"{section}.{key}": value for section, keys in lineage.params.items() for key, value in keys.items()}
-    tags = {
-        "evergreen.verdict": judgement.decision,
-        "evergreen.start": f"{training.start}: {training.start_reason}",
-        "evergreen.stop": training.stop_reason,
-        "evergreen.parent": str(lineage.parent or ""),
-        "evergreen.sources": lineage.sources_digest,
-        "mlflow.source.git.commit": lineage.commit,
-        "mlflow.note.content": card(review, "see the registered version"),
-    }
-    metrics = _metrics(training, review.evaluation) | {"temperature": lineage.model.temperature}
-    mlflow_run.log(metrics, values, tags)
 
 
-def _metrics(training: Training, evaluation: Evaluation) -> dict[str, float]:
-    metrics: dict[str, float] = {
-        f"best_{name}": value for name, value in training.best.items() if name.startswith("val_")
-    }
-    metrics |= {"best_epoch": training.best_epoch, "passes": training.passes, "share": training.share}
-    scores: dict[str, ChampionScores | ChallengerScores] = {
-        "champion": evaluation.champion,
-        "challenger": evaluation.challenger,
-    }
-    for who, theirs in scores.items():
-        answered = theirs.answered
-        known = {
-            "accuracy": theirs.accuracy,
-            "balanced_accuracy": theirs.balanced_accuracy,
-            "loss": theirs.loss,
-            "calibration_error": theirs.calibration_error,
-            "coverage": answered.coverage if answered else None,
-            "accuracy_of_answers": answered.accuracy if answered else None,
-        }
-        metrics |= {f"holdout_{name}_{who}": value for name, value in known.items() if value is not None}
-    if evaluation.negative_flips is not None:
-        metrics["holdout_negative_flips"] = evaluation.negative_flips
-    if evaluation.backward_transfer is not None:
-        metrics["holdout_backward_transfer"] = evaluation.backward_transfer
-    if evaluation.forgetting is not None:
-        metrics["holdout_forgetting"] = evaluation.forgetting
-    return metrics
+def _splits(images: Path) -> dict[str, tuple[str, int]]:
+    """Digest and number of the images of each split that a cycle used."""
+    found = files.read_table(images, ["digest", "split"]).sort("digest")
+    parts = {name: found.filter(found["split"] == name)["digest"].to_list() for name in SPLITS}
+    return {name: (files.sha256_json(digests), len(digests)) for name, digests in parts.items() if digests}
