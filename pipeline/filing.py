@@ -1,9 +1,12 @@
-"""How versions are filed: what the registry says became of one, in the words of its card."""
+"""Filing: what the registry says of versions, in the words of their cards."""
 
+from pipeline.artifacts.filed import Filed
+from pipeline.registry import links
 from pipeline.registry.chain import Story
+from pipeline.registry.client import Registry
 from pipeline.registry.version import Version
 from pipeline.showing import card
-from pipeline.showing.wording import Filed
+from pipeline.showing.card import Addresses
 
 
 def filed(version: Version, story: Story, alias: str, said: str) -> Filed:
@@ -17,18 +20,19 @@ def filed(version: Version, story: Story, alias: str, said: str) -> Filed:
     """
     number = version.number
     event = story.kept_out(number, version.run_key) or story.last(number)
-    is_person = event is not None and not event.verdict and event.kind not in ("began", "nominated")
+    is_decided = event is not None and event.kind != "nominated"
+    is_person = event is not None and is_decided and not event.verdict and event.kind != "began"
     decided = ""
-    if event and event.kind != "nominated":
+    if event and is_decided:
         why = f": {event.why}" if is_person else ""
-        by = event.who if is_person else f"the verdict, {event.who}"
-        decided = f"{by}, {event.when[:10]}{why}"
+        decided = f"{'' if is_person else 'by the verdict, '}{event.who}, {event.when[:10]}{why}"
     return Filed(
         number=number,
         rival=version.champion,
         decision=version.verdict,
         standing=story.standing(number),
         said=said,
+        is_promoted=number in story.champions,
         decided=decided,
         is_person=is_person,
         alias=alias,
@@ -43,3 +47,18 @@ def retold(description: str, version: Version, story: Story, alias: str, said: s
         version, story, alias, said: see `filed`.
     """
     return card.retold(description, filed(version, story, alias, said))
+
+
+def addresses(registry: Registry, run_id: str, places: dict[str, str]) -> Addresses:
+    """Where the MLflow UI shows what the card of a version names.
+
+    Args:
+        registry: of the version.
+        run_id: of its run.
+        places: where artifacts are that a later judgement put elsewhere, by name.
+    """
+    return Addresses(
+        version=lambda number: links.version(registry.name, number),
+        run=links.run(registry.runs.experiment() or "", run_id),
+        artifact=lambda name: links.artifact(run_id, places.get(name, name)),
+    )

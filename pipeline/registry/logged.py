@@ -82,6 +82,7 @@ def metrics(
     judgement: Judgement,
     comparison: ModelComparison | None = None,
     temperature: float | None = None,
+    seconds: float | None = None,
 ) -> dict[str, float]:
     """Final metrics of a cycle: shares are 0 to 1, losses in nats.
 
@@ -91,6 +92,7 @@ def metrics(
         judgement: the verdict.
         comparison: the same by label; None where nobody compared.
         temperature: of the challenger, see `judging.calibration`.
+        seconds: that training took, by the clock.
     """
     found: dict[str, float | None] = {
         **_scores("", evaluation.challenger),
@@ -110,6 +112,7 @@ def metrics(
         "data/new_images": training.num_added,
         "cost/passes": training.passes,
         "cost/epochs": training.epochs,
+        "cost/seconds": seconds,
     }
     return {name: float(value) for name, value in found.items() if value is not None}
 
@@ -158,14 +161,13 @@ def params(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {f"{section}.{key}": value for section, keys in settings.items() for key, value in keys.items()}
 
 
-def tags(training: Training, judgement: Judgement, lineage: Lineage, note: str) -> dict[str, str]:
+def tags(training: Training, judgement: Judgement, lineage: Lineage) -> dict[str, str]:
     """What a run says in words.
 
     Args:
         training: how it went.
         judgement: the verdict.
         lineage: what the model was made from.
-        note: Markdown: the card.
     """
     return {
         "evergreen.verdict": judgement.decision,
@@ -173,7 +175,6 @@ def tags(training: Training, judgement: Judgement, lineage: Lineage, note: str) 
         "evergreen.stop": training.stop_reason,
         "evergreen.parent": f"v{lineage.parent}" if lineage.parent else "",
         "mlflow.source.git.commit": lineage.commit,
-        "mlflow.note.content": note,
     }
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import field_validator
 
 from pipeline.artifacts.evaluation import Judgement
 from pipeline.artifacts.lineage import VERDICT, WEIGHTS, Lineage
 from pipeline.base import files
-from pipeline.base.params import Section
+from pipeline.base.params import Section, fits
 from pipeline.registry import packaging
 from pipeline.registry.chain import Standing, Story
 from pipeline.registry.client import LINEAGE, Registry, again
@@ -20,10 +21,21 @@ from pipeline.registry.version import FORMAT, Version, numbered
 
 
 class Promote(Section):
-    """Who moves the alias, and who is told."""
+    """Who moves the alias, who is told, and what an hour of training costs."""
 
     automatic: bool
     notify: tuple[Receiver, ...]
+    cost_per_hour: (
+        Annotated[str, fits(r"\d{1,9}(\.\d{1,6})? \S{1,10}", "a number and a currency, e.g. 0.40 EUR")] | None
+    )
+    """Of the machine that trains."""
+
+    def price(self, seconds: float | None) -> str:
+        """What so many seconds cost, e.g. 0.02 EUR; empty where nobody knows the one or the other."""
+        if self.cost_per_hour is None or seconds is None:
+            return ""
+        rate, _, currency = self.cost_per_hour.partition(" ")
+        return f"{float(rate) * seconds / 3600:.2f} {currency}"
 
     @field_validator("notify")
     @classmethod

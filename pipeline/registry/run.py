@@ -177,6 +177,13 @@ class Run:
             )
         return info.model_uri, info.model_id
 
+    def describe(self, card: str) -> None:
+        """Let the run's page show a card."""
+        texts = limits.tags({"mlflow.note.content": card}, limits.RUN_TAG, WHOLE)
+        with self._connection.reach():
+            for name, value in texts.items():
+                self._connection.client.set_tag(self.run_id, name, value)
+
     def end(self, status: str = "FINISHED") -> None:
         """Close the run: FINISHED, FAILED or KILLED."""
         with self._connection.reach():

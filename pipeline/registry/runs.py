@@ -16,6 +16,9 @@ from pipeline.registry.version import PREFIX, Version
 OWNER = f"{PREFIX}owner"
 """Tag of a run: the process that works on it."""
 
+START = f"{PREFIX}start"
+"""Tag: how the training of a run started, and why."""
+
 RUN_KEY = f"{PREFIX}run_key"
 
 
@@ -100,6 +103,14 @@ class Runs:
             key, value = view.tag(time.time_ns() // 1_000_000)
             if key not in experiment.tags:  # one that people changed is theirs
                 self._client.set_experiment_tag(experiment.experiment_id, key, value)
+
+    def told(self) -> dict[str, tuple[dict[str, float], str]]:
+        """Of each run, by its id: its metrics, and how its training started (warm, shrink or cold)."""
+        with self._connection.reach():
+            return {
+                run.info.run_id: (dict(run.data.metrics), run.data.tags.get(START, "").partition(":")[0])
+                for run in self._search("")
+            }
 
     def has_view(self) -> bool:
         """Whether the saved view is there (`registry.view`)."""

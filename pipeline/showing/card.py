@@ -23,11 +23,12 @@ from pipeline.artifacts.comparison import (
     PartScore,
 )
 from pipeline.artifacts.evaluation import COUNTED
+from pipeline.artifacts.filed import Filed
 from pipeline.base.words import counted
 from pipeline.learning import ladder
 from pipeline.showing import wording
 from pipeline.showing.text import middle, visible
-from pipeline.showing.wording import NAME, Filed, Review, percent, points
+from pipeline.showing.wording import NAME, Review, percent, points
 
 LIMIT = 5000
 """Characters of a card."""
@@ -401,7 +402,7 @@ def _decided(filed: Filed) -> str:
 def _to_decide(filed: Filed) -> str:
     """How a person promotes, declines and goes back, by verb and by clicks."""
     number, before = filed.number, filed.rival
-    if number is None:
+    if not number:
         return ""
     clicks = f"the pencil beside *Aliases*: add `{escape(filed.alias)}`, Save"
     if filed.standing == "champion":

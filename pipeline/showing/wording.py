@@ -7,6 +7,7 @@ from pipeline.artifacts.changes import Changes
 from pipeline.artifacts.comparison import ALL, KNOWN, LabelScore, ModelComparison, PartScore
 from pipeline.artifacts.content import Content, Unusual
 from pipeline.artifacts.evaluation import Evaluation, Judgement
+from pipeline.artifacts.filed import Filed
 from pipeline.artifacts.lineage import Lineage
 from pipeline.artifacts.past import PastCycle
 from pipeline.artifacts.report import Report
@@ -37,36 +38,9 @@ class Review:
     price: str = ""
     """What that cost, e.g. 0.02 EUR; empty where nobody says what an hour costs."""
     past: tuple[PastCycle, ...] = ()
-    """The cycles before."""
+    """All cycles that the registry knows, this one too once it is registered."""
     lineage: Lineage | None = None
     """Known once the challenger is to be registered."""
-
-
-@dataclass(frozen=True)
-class Filed:
-    """What became of a challenger in the registry."""
-
-    number: int | None
-    """Of its version; None until it has one."""
-    rival: int | None
-    """Number of the version that it was judged against."""
-    decision: str
-    """The verdict's word."""
-    standing: str
-    """See `registry.chain.Standing`."""
-    said: str
-    """What was done, in a sentence."""
-    decided: str = ""
-    """By whom and when; empty where nobody has yet."""
-    is_person: bool = False
-    """Whether a person did."""
-    alias: str = "champion"
-    """Of the version in production."""
-
-    @property
-    def name(self) -> str:
-        """v7."""
-        return f"v{self.number}" if self.number else "this version"
 
 
 def percent(share: float) -> str:

@@ -1,18 +1,23 @@
 """Register the challenger and, if the verdict says so, move the alias. Runs each time; does it once."""
 
+from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 
+from pipeline import filing
 from pipeline.artifacts import artifact
 from pipeline.artifacts.changes import Changes
-from pipeline.artifacts.comparison import COMPARISON, ModelComparison
+from pipeline.artifacts.comparison import COMPARISON, DOUBT, FLIPS, HISTORY, LABELS, ModelComparison
 from pipeline.artifacts.content import CONTENT, MOMENTS, SHEET, UNUSUAL, Content, Unusual
-from pipeline.artifacts.evaluation import Doubt, Evaluation, Judgement
+from pipeline.artifacts.cost import Cost
+from pipeline.artifacts.evaluation import Evaluation, Judgement
 from pipeline.artifacts.features import FeatureIndex
+from pipeline.artifacts.filed import Filed
 from pipeline.artifacts.lineage import FEATURES, LEDGER, STATISTICS, VERDICT, WEIGHTS, Lineage
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Champion, Parent
+from pipeline.artifacts.past import PastCycle
 from pipeline.artifacts.promotion import Promotion
 from pipeline.artifacts.reference import Statistics
 from pipeline.artifacts.report import Report
@@ -26,13 +31,17 @@ from pipeline.data.splits import SPLITS
 from pipeline.data.store import Store
 from pipeline.features import shards
 from pipeline.judging.settings import MIN_PROBABILITY
-from pipeline.registry import curves, logged, outbox, packaging, promotion, proof
+from pipeline.registry import curves, links, logged, outbox, packaging, past, promotion, proof
 from pipeline.registry.client import Registry
+from pipeline.registry.connection import tracking_uri
 from pipeline.registry.promotion import Package
 from pipeline.registry.run import Run
 from pipeline.registry.version import Version
 from pipeline.settings import Params
-from pipeline.showing.card import Review, card, with_outcome
+from pipeline.showing import plots, wording
+from pipeline.showing.card import card, retold
+from pipeline.showing.text import visible
+from pipeline.showing.wording import Review
 
 SERVING = ("tensorflow", "keras", "pillow", "numpy", "pandas", "polars", "pydantic", "pyyaml", "mlflow")
 """What `pipeline.serving` imports, pinned in the registered model at today's versions."""
@@ -41,7 +50,7 @@ SERVING = ("tensorflow", "keras", "pillow", "numpy", "pandas", "polars", "pydant
 def run(paths: Paths) -> None:
     """Bring the registry to what the verdict says, unless it is there already."""
     settings = params.load(paths.params, Params)
-    review = _review(paths)
+    review = _review(paths, settings)
     training, judgement = review.training, review.judgement
     snapshot = Snapshot.read(paths.snapshot)
     verdict_digest = _digest(judgement, settings.promote.automatic)
@@ -49,39 +58,62 @@ def run(paths: Paths) -> None:
 
     weights = files.sha256_file(paths.model / "weights.npz")
     if registered and (said := _nothing_to_do(registered, judgement, verdict_digest, weights)):
-        done = Promotion(
-            decision=judgement.decision,
-            run_key=training.run_key,
-            said=said + _kept_threshold(registered.version, registered.min_probability, settings),
-            version=registered.version,
-            promoted=registered.promoted,
-        )
+        said += _kept_threshold(registered.version, registered.min_probability, settings)
+        filed = registered.filed.model_copy(update={"said": said})
     else:
-        if said := shards.push(Store(Path()), FeatureIndex.read(paths.features / "index.parquet")):
-            print(f"promote: {said}", flush=True)
+        if pushed := shards.push(Store(Path()), FeatureIndex.read(paths.features / "index.parquet")):
+            print(f"promote: {pushed}", flush=True)
         package = _package(paths, settings, review, snapshot.recipe)
-        review = Review(**vars(review) | {"lineage": package.lineage})
+        review = replace(review, lineage=package.lineage)
         process.outlive_dvc()
-        done = _promote(settings, package, review, paths.scratch)
+        review, filed = _promote(settings, package, review, paths.scratch)
         outbox.deliver(Registry(settings.resolve), settings.promote.notify, "promote")
-
-    done.write(paths.promotion)
-    files.write(paths.report, card(review, done.said).encode())
-    print(f"promote: {done.said}")
+    _tell(review, filed, settings, paths)
 
 
-def _review(paths: Paths) -> Review:
+def _tell(review: Review, filed: Filed, settings: Params, paths: Paths) -> None:
+    """Leave what people read of the cycle: the card for GitHub, and the summary with which a cycle ends."""
+    Promotion(
+        decision=review.judgement.decision,
+        run_key=review.training.run_key,
+        said=filed.said,
+        version=filed.number,
+        promoted=filed.is_promoted,
+    ).write(paths.promotion)
+    files.write(paths.report, card(review, filed, None).encode())
+    page = links.shown(tracking_uri(), links.version(settings.resolve.registered_model, filed.number))
+    summary = [*wording.summary(review, filed), f"  review   {page}"]
+    files.write(paths.summary, "".join(f"{visible(line)}\n" for line in summary).encode())
+    print(f"promote: {filed.said}")
+
+
+def _review(paths: Paths, settings: Params) -> Review:
     """What the stages before said."""
     content, unusual = paths.features / CONTENT, paths.features / UNUSUAL
+    seconds = Cost.read(paths.cost).seconds
     return Review(
         training=Training.read(paths.model / "training.json"),
         evaluation=Evaluation.read(paths.scores),
         judgement=Judgement.read(paths.evaluation / "verdict.json"),
+        comparison=ModelComparison.read(paths.evaluation / COMPARISON),
         changes=Changes.read(paths.delta / "summary.json"),
         report=Report.read(paths.validation / "report.json"),
-        doubts=artifact.read_list(paths.evaluation / "suspicious.json", Doubt),
         content=Content.read(content) if content.is_file() else None,
         unusual=artifact.read_list(unusual, Unusual) if unusual.is_file() else (),
+        seconds=seconds,
+        price=settings.promote.price(seconds),
+    )
+
+
+def _undecided(judgement: Judgement, alias: str) -> Filed:
+    """What became of a challenger of which nothing was decided yet."""
+    return Filed(
+        number=0,
+        rival=judgement.champion,
+        decision=judgement.decision,
+        standing="",
+        said="not decided yet",
+        alias=alias,
     )
 
 
@@ -125,8 +157,8 @@ def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Pac
         FEATURES: paths.features / "index.parquet",
         "data/images.parquet": paths.delta / "images.parquet",
         **{f"data/{path.name}": path for path in sorted(paths.validation.iterdir())},
-        **{f"plots/{path.name}": path for path in sorted(paths.evaluation.glob("*.png"))},
-        "data/suspicious.json": paths.evaluation / "suspicious.json",
+        **{path.name: path for path in sorted(paths.evaluation.glob("*.png"))},
+        f"data/{COMPARISON}": paths.evaluation / COMPARISON,
         **{f"data/{path.name}": path for path in sorted(paths.evaluation.glob("*.parquet"))},
         **{f"data/{path.name}": path for path in sorted(paths.evaluation.glob("*.csv"))},
         VERDICT: paths.evaluation / "verdict.json",
@@ -188,7 +220,7 @@ def _lineage(paths: Paths, settings: Params, review: Review, recipe: str, upload
     )
 
 
-def _promote(settings: Params, package: Package, review: Review, scratch: Path) -> Promotion:
+def _promote(settings: Params, package: Package, review: Review, scratch: Path) -> tuple[Review, Filed]:
     """Upload and register, once for each run key; then carry out the verdict, and say so beside the version."""
     lineage, registry = package.lineage, Registry(settings.resolve)
     version = registry.of_key(lineage.run_key)
@@ -197,7 +229,9 @@ def _promote(settings: Params, package: Package, review: Review, scratch: Path) 
     if version is None:
         _log_history(mlflow_run, review.training)
         digest = promotion.upload(mlflow_run, package, scratch)
-        undecided = card(review, "not decided yet")
+        undecided = card(
+            review, _undecided(review.judgement, registry.alias), filing.addresses(registry, mlflow_run.run_id, {})
+        )
         log = partial(_log, mlflow_run, review, lineage)
         version = promotion.register(registry, mlflow_run, package, digest, undecided, scratch, log)
         is_theirs = version.run_id != mlflow_run.run_id
@@ -211,7 +245,8 @@ def _promote(settings: Params, package: Package, review: Review, scratch: Path) 
         if promotion.is_other_verdict(registry, version, lineage, scratch):
             _log(mlflow_run, review, lineage, registry.runs.model_of(version))
             promotion.judge_again(registry, mlflow_run, package, version, scratch)
-    return _carried_out(settings, registry, version, judgement, None if is_theirs else review, scratch)
+    told, filed = _carried_out(settings, registry, version, judgement, None if is_theirs else review, scratch)
+    return told or review, filed
 
 
 def _carried_out(
@@ -221,7 +256,7 @@ def _carried_out(
     judgement: Judgement,
     review: Review | None,
     scratch: Path,
-) -> Promotion:
+) -> tuple[Review | None, Filed]:
     """Carry out a verdict on a version.
 
     Args:
@@ -244,34 +279,57 @@ def _carried_out(
 
     done = promotion.carry_out(registry, version, judgement, digest, automatic, prove)
     promotion.move_anchor(registry, version, done.story.champion, judgement)
-    is_promoted = version.number in done.story.champions
-    said = done.said + _kept_threshold(version.number, version.min_probability, settings)
-    shown = card(review, said) if review else with_outcome(registry.description(version.number), said)
+    filed = filing.filed(version, done.story, registry.alias, done.said)
+    filed = filed.model_copy(
+        update={
+            "rival": judgement.champion,
+            "decision": judgement.decision,
+            "said": done.said + _kept_threshold(version.number, version.min_probability, settings),
+        }
+    )
     mlflow_run = registry.runs.of(version)
-    files.write(scratch / "card.md", shown.encode())
-    mlflow_run.upload(scratch / "card.md", "card.md")
     if review:
-        name = logged.title(version.number, judgement.decision, review.evaluation.challenger.accuracy)
-        registry.runs.finish(version, name)
+        review = replace(review, past=_past(registry, filed))
+        shown = _show(registry, version, mlflow_run, review, filed, scratch)
+    else:
+        shown = retold(registry.description(version.number), filed)
     mlflow_run.end()
     registry.drop_seconds(version)
     registry.runs.tidy(version)
     tags = {
         "verdict": judgement.decision,
-        "promoted": str(is_promoted).lower(),
-        "standing": done.story.standing(version.number),
+        "promoted": str(filed.is_promoted).lower(),
+        "standing": filed.standing,
         "is_best": str(judgement.is_best).lower(),
         "verdict_digest": digest,
     }
     registry.annotate(version.number, tags, shown)
-    promotion.record(registry, done.story, with_outcome)
-    return Promotion(
-        decision=judgement.decision,
-        run_key=version.run_key,
-        said=said,
-        version=version.number,
-        promoted=is_promoted,
+    promotion.record(registry, done.story, filing.retold)
+    return review, filed
+
+
+def _past(registry: Registry, filed: Filed) -> tuple[PastCycle, ...]:
+    """The cycles until now, this one the last; its version says later what became of it."""
+    found = past.cycles(registry)
+    return tuple(
+        replace(one, standing=filed.standing, verdict=filed.decision) if one.version == filed.number else one
+        for one in found
     )
+
+
+def _show(registry: Registry, version: Version, mlflow_run: Run, review: Review, filed: Filed, scratch: Path) -> str:
+    """Let the pages of the MLflow UI show what became of a version; gives its card."""
+    mine = review.lineage.files if review.lineage else {}
+    places = {name: registry.place(version.run_id, name, mine[name]) for name in (LABELS, FLIPS, DOUBT) if name in mine}
+    shown = card(review, filed, filing.addresses(registry, version.run_id, places))
+    files.write(scratch / "card.md", shown.encode())
+    files.write(scratch / HISTORY, plots.history(review.past, version.number))
+    for name in ("card.md", HISTORY):
+        mlflow_run.upload(scratch / name, name)
+    mlflow_run.describe(shown)
+    name = logged.title(version.number, wording.word(filed), review.evaluation.challenger.accuracy)
+    registry.runs.finish(version, name)
+    return shown
 
 
 def _log(mlflow_run: Run, review: Review, lineage: Lineage, model_id: str | None = None) -> None:
@@ -280,17 +338,17 @@ def _log(mlflow_run: Run, review: Review, lineage: Lineage, model_id: str | None
     _log_history(mlflow_run, training)
     used = logged.datasets(lineage, _splits(paths.model / "images.parquet"))
     mlflow_run.use(used)
-    comparison = paths.evaluation / COMPARISON
     mlflow_run.log(
         logged.metrics(
             training,
             review.evaluation,
             judgement,
-            ModelComparison.read(comparison) if comparison.is_file() else None,
+            review.comparison,
             lineage.model.temperature,
+            review.seconds,
         ),
         logged.params(lineage.params),
-        logged.tags(training, judgement, lineage, card(review, "see the registered version")),
+        logged.tags(training, judgement, lineage),
         model_id,
         next((one for one in used if one.context == "holdout"), None),
     )

@@ -372,7 +372,8 @@ def _registered(here: _World, data: str) -> dict[str, Registered]:
             promoted=version.promoted,
             min_probability=version.min_probability,
             weights=version.weights,
-            standing=promotion.by_people(here.story, version),
+            standing=(said := promotion.by_people(here.story, version)),
+            filed=filing.filed(version, here.story, here.registry.alias, said),
         )
         for version in reversed(here.registry.all(sources=data))
     }
