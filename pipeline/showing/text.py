@@ -20,3 +20,16 @@ def _is_hidden(character: str) -> bool:
 
 def _code(character: str) -> str:
     return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
+
+
+def middle(text: str, limit: int) -> str:
+    """A text of at most so many characters: what is too long loses its middle, for names often differ at their ends.
+
+    Args:
+        text: any.
+        limit: characters, at least 1.
+    """
+    if len(text) <= limit:
+        return text
+    end = (limit - 1) // 2
+    return f"{text[: limit - 1 - end]}…{text[len(text) - end :]}"

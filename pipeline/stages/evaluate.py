@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from pydantic import Field
 
 from pipeline.artifacts import artifact
+from pipeline.artifacts.comparison import Confused, LabelScore, ModelComparison
 from pipeline.artifacts.evaluation import Answered, ChallengerScores, ChampionScores, Doubt, Evaluation, Judgement
 from pipeline.artifacts.lineage import HISTORY, WEIGHTS
 from pipeline.artifacts.model import Description
@@ -96,10 +97,9 @@ def run(paths: Paths) -> None:
     files.write_table(paths.evaluation / PREDICTIONS, predictions.table())
     if past:
         files.write_table(paths.evaluation / "history.parquet", past.table(predictions))
-    picture = plots.curves(trained.history, trained.best_epoch, trained.stop_reason, trained.is_chosen)
+    picture = plots.curves(trained)
     files.write(paths.evaluation / "curves.png", picture)
-    confusion = plots.confusion(scores[CHALLENGER].confusion, images.labels)
-    files.write(paths.evaluation / "confusion.png", confusion)
+    files.write(paths.evaluation / "confusion.png", plots.confusion(_confused(scores[CHALLENGER], images.labels)))
     picture = plots.reliability(sure, settings.evaluate.min_probability)
     files.write(paths.evaluation / "reliability.png", picture)
     files.write(paths.confusion, _csv(predictions).encode())
@@ -310,6 +310,38 @@ def _suspected(told: Told | None, accepted: "pl.DataFrame", settings: Settings, 
             files.write(paths.evaluation / "suspicious.png", sheet.draw([_panel(doubtful, settings, paths.scratch)]))
     artifact.write_list(paths.evaluation / "suspicious.json", suspected)
     return suspected
+
+
+def _confused(scores: Scores, labels: Sequence[str]) -> ModelComparison:
+    """The challenger alone, as far as the picture of confusions needs it."""
+    pairs = zip(*scores.confusion.nonzero(), strict=True)
+    return ModelComparison(
+        champion=None,
+        metric="accuracy",
+        confidence=0.9,
+        holdout_images=int(scores.confusion.sum()),
+        parts=(),
+        labels=tuple(
+            LabelScore(label=label, images=int(row.sum()), champion=None, challenger=int(row[number]))
+            for number, (label, row) in enumerate(zip(labels, scores.confusion, strict=True))
+        ),
+        slices=(),
+        num_lost=0,
+        num_won=0,
+        lost=(),
+        won=(),
+        doubted=(),
+        num_suspicious=0,
+        pairs=(),
+        doubters=None,
+        undoubted=(),
+        confused=tuple(
+            Confused(
+                actual=labels[row], predicted=labels[column], champion=0, challenger=int(scores.confusion[row, column])
+            )
+            for row, column in pairs
+        ),
+    )
 
 
 def _harmless(table: "pl.DataFrame") -> "pl.DataFrame":
