@@ -3,10 +3,19 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pipeline.artifacts.comparison import CURVES, RELIABILITY, ModelComparison
+from pipeline.artifacts.comparison import (
+    CONFUSION,
+    CURVES,
+    DOUBT,
+    FLIPS,
+    LABELS,
+    RELIABILITY,
+    SLICES,
+    ModelComparison,
+)
 from pipeline.artifacts.training import Training
 from pipeline.judging.calibration import Confidence
-from pipeline.showing import plots
+from pipeline.showing import gallery, plots
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +38,11 @@ def of_cycle(
         pictures: of images that stand out, uint8 (height, width, 3), by digest.
     """
     return {
-        CURVES: plots.curves(training.history, training.best_epoch, training.stop_reason, training.is_chosen),
+        LABELS: plots.labels(comparison),
+        FLIPS: gallery.flips(comparison, pictures),
+        DOUBT: gallery.doubts(comparison, pictures),
+        CONFUSION: plots.confusion(comparison),
+        CURVES: plots.curves(training),
+        SLICES: plots.slices(comparison),
         RELIABILITY: plots.reliability(sure, min_probability),
     }

@@ -22,15 +22,14 @@ def _code(character: str) -> str:
     return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
 
 
-def middle(text: object, limit: int) -> str:
-    """Visible text of at most so many characters: of a longer one the middle is left out, for names differ at the end.
+def middle(text: str, limit: int) -> str:
+    """A text of at most so many characters: what is too long loses its middle, for names often differ at their ends.
 
     Args:
-        text: may be of any length.
-        limit: characters, 3 or more.
+        text: any.
+        limit: characters, at least 1.
     """
-    whole = visible(text)
-    if len(whole) <= limit:
-        return whole
+    if len(text) <= limit:
+        return text
     end = (limit - 1) // 2
-    return f"{whole[: limit - 1 - end]}…{whole[len(whole) - end :]}"
+    return f"{text[: limit - 1 - end]}…{text[len(text) - end :]}"
