@@ -279,6 +279,7 @@ class Store:
         raise DataError(f"{self._cached(digest)}: does not keep its bytes; check the disk, then run `dvc fetch`")
 
     def is_here(self, digest: str, path: str) -> bool:
+        """Whether a file of this name, or an object of this hash, is on this machine; no bytes are looked at."""
         return os.path.isfile(f"{self._top}/{path}") or os.path.isfile(self._cached(digest))  # noqa: PTH113 - speed
 
     def _cached(self, digest: str) -> str:

@@ -68,5 +68,5 @@ def odds(part: Part, rows: np.ndarray, model: Contender) -> np.ndarray:
 
 def by_digest(table: "pl.DataFrame") -> dict[str, Seen]:
     """Each image of such a table."""
-    columns = [name for name in Seen.model_fields]
+    columns = list(Seen.model_fields)
     return {row["digest"]: Seen(**row) for row in table.select(columns).iter_rows(named=True)}

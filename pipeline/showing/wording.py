@@ -1,46 +1,13 @@
 """Words of a review: what became of a version, what stands out, and numbers as people read them. Pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from pipeline.artifacts.changes import Changes
 from pipeline.artifacts.comparison import ALL, KNOWN, LabelScore, ModelComparison, PartScore
-from pipeline.artifacts.content import Content, Unusual
-from pipeline.artifacts.evaluation import Evaluation, Judgement
 from pipeline.artifacts.filed import Filed
-from pipeline.artifacts.lineage import Lineage
-from pipeline.artifacts.past import PastCycle
-from pipeline.artifacts.report import Report
-from pipeline.artifacts.training import Training
 from pipeline.base.words import counted, duration
+from pipeline.showing.markdown import NAME
+from pipeline.showing.review import Review
 from pipeline.showing.text import middle
-
-NAME = 40
-"""Characters of a name that are shown."""
-
-
-@dataclass(frozen=True)
-class Review:
-    """All that the stages of a cycle say about its challenger."""
-
-    training: Training
-    evaluation: Evaluation
-    judgement: Judgement
-    comparison: ModelComparison
-    changes: Changes
-    report: Report
-    """On the new images."""
-    content: Content | None = None
-    """Known where features of the new images were compared."""
-    unusual: tuple[Unusual, ...] = ()
-    seconds: float | None = None
-    """That training took, by the clock."""
-    price: str = ""
-    """What that cost, e.g. 0.02 EUR; empty where nobody says what an hour costs."""
-    past: tuple[PastCycle, ...] = ()
-    """All cycles that the registry knows, this one too once it is registered."""
-    lineage: Lineage | None = None
-    """Known once the challenger is to be registered."""
 
 
 def percent(share: float) -> str:
@@ -65,7 +32,9 @@ def word(filed: Filed) -> str:
         "rolled back": "rolled back",
     }
     of_verdicts = {"promote": "not promoted", "reject": "rejected", "not enough evidence": "undecided"}
-    return of_people.get(filed.standing) or of_verdicts.get(filed.decision, filed.decision or "registered")
+    if filed.standing:
+        return of_people.get(filed.standing, filed.standing)
+    return of_verdicts.get(filed.decision, filed.decision or "registered")
 
 
 def became(filed: Filed) -> str:
@@ -76,7 +45,7 @@ def became(filed: Filed) -> str:
         "promoted": first,
         "approved": "Approved by a person: it is champion",
         "was champion": "Was champion until a better one came",
-        "waits": "Good by the verdict; waits for a person",
+        "waits": "Good by the verdict, and waits for a person",
         "declined": "Declined by a person",
         "rolled back": "Was champion, and a person went back from it",
         "not promoted": "Good by the verdict, and not promoted",
@@ -175,7 +144,7 @@ def gained(part: PartScore, confidence: float) -> str:
     """+3.8 points, at least +0.6 at 90 %."""
     if part.change is None or part.at_least is None:
         return ""
-    return f"{points(part.change)} points, at least {points(part.at_least)} at {confidence:.0%}"
+    return f"{points(part.change)} points, at least {points(part.at_least)} at {confidence:.0%} confidence"
 
 
 def summary(review: Review, filed: Filed) -> Iterator[str]:
@@ -185,7 +154,8 @@ def summary(review: Review, filed: Filed) -> Iterator[str]:
     if everything and everything.change is not None:
         yield f"  change   {gained(everything, review.comparison.confidence)}, {flips(review.comparison)}"
     else:
-        yield f"  change   none: there was no champion before, {counted(review.comparison.holdout_images, 'holdout image')}"
+        images = counted(review.comparison.holdout_images, "holdout image")
+        yield f"  change   none: there was no champion before; {images}"
     yield f"  look at  {', '.join(attention(review)) or 'nothing stands out'}"
     yield f"  cost     {cost(review)}"
     yield f"  done     {filed.said}"
@@ -193,9 +163,8 @@ def summary(review: Review, filed: Filed) -> Iterator[str]:
 
 def flips(comparison: ModelComparison) -> str:
     """How many images changed sides."""
-    return (
-        f"{comparison.num_won:,} won and {comparison.num_lost:,} lost of {counted(comparison.holdout_images, 'image')}"
-    )
+    images = counted(comparison.holdout_images, "holdout image")
+    return f"{comparison.num_won:,} won and {comparison.num_lost:,} lost of {images}"
 
 
 def cost(review: Review) -> str:

@@ -40,8 +40,8 @@ from pipeline.registry.version import Version
 from pipeline.settings import Params
 from pipeline.showing import plots, wording
 from pipeline.showing.card import card, retold
+from pipeline.showing.review import Review
 from pipeline.showing.text import visible
-from pipeline.showing.wording import Review
 
 SERVING = ("tensorflow", "keras", "pillow", "numpy", "pandas", "polars", "pydantic", "pyyaml", "mlflow")
 """What `pipeline.serving` imports, pinned in the registered model at today's versions."""

@@ -90,7 +90,7 @@ def test_a_temperature_changes_probabilities_and_doubts_and_no_verdict(judged: P
     def judge() -> tuple[dict[str, Any], int, bytes]:
         done = judged.run("evaluate")
         assert done.code == 0, done.err
-        doubts = judged.space.read("evaluation/suspicious.json")
+        doubts = judged.suspicious()
         verdict = (judged.root / "data/cycle/evaluation/verdict.json").read_bytes()
         return judged.space.read("evaluation.json"), len(doubts), verdict
 
