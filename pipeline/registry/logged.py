@@ -1,8 +1,8 @@
 """What a run and its model show in MLflow's UI: names, metrics in groups, tags and datasets of a cycle. Pure.
 
 MLflow groups metrics by what stands before their last `/`. The groups: `train` and `val` by epoch, while training runs;
-`holdout` and `recall` for the verdict, with the champion's numbers on the same images beside the challenger's; `kept`
-for the weights that are served; `data` and `cost`.
+`holdout` and `recall` for the verdict, with the champion's numbers on the same images beside the challenger's; `data`
+and `cost`. Each metric is a chart of its own there, so what nobody sorts or compares is a param.
 """
 
 import json
@@ -73,7 +73,7 @@ def of_epoch(name: str, prefix: str = "") -> str:
         name: in training.json.
         prefix: of a second training, `head_` or `audit_`.
     """
-    return limits.key(f"{prefix.removesuffix('_')}/{name}" if prefix else NAMES.get(name, f"train/{name}"))
+    return limits.key(f"{prefix.removesuffix('_')}/{name}" if prefix else NAMES.get(name, name))
 
 
 def metrics(
@@ -81,7 +81,6 @@ def metrics(
     evaluation: Evaluation,
     judgement: Judgement,
     comparison: ModelComparison | None = None,
-    temperature: float | None = None,
     seconds: float | None = None,
 ) -> dict[str, float]:
     """Final metrics of a cycle: shares are 0 to 1, losses in nats.
@@ -91,7 +90,6 @@ def metrics(
         evaluation: scores of both models on the same images.
         judgement: the verdict.
         comparison: the same by label; None where nobody compared.
-        temperature: of the challenger, see `judging.calibration`.
         seconds: that training took, by the clock.
     """
     found: dict[str, float | None] = {
@@ -104,14 +102,8 @@ def metrics(
         "holdout/backward_transfer": evaluation.backward_transfer,
         "holdout/forgetting": evaluation.forgetting,
         **_recalls(evaluation, comparison),
-        **{f"kept/{name}": value for name, value in training.best.items() if name.startswith("val_")},
-        "kept/epoch": training.best_epoch,
-        "kept/share": training.share,
-        "kept/temperature": temperature,
         "data/images": training.num_images,
-        "data/new_images": training.num_added,
         "cost/passes": training.passes,
-        "cost/epochs": training.epochs,
         "cost/seconds": seconds,
     }
     return {name: float(value) for name, value in found.items() if value is not None}
@@ -139,7 +131,7 @@ def _recalls(evaluation: Evaluation, comparison: ModelComparison | None) -> dict
     found: dict[str, float | None] = {f"recall/{names[label]}": value for label, value in recall.items()}
     for one in comparison.labels if comparison else ():
         if one.label in names and one.champion is not None and one.images:
-            found[f"champion_recall/{names[one.label]}"] = one.champion / one.images
+            found[f"recall/champion/{names[one.label]}"] = one.champion / one.images
     return found
 
 
@@ -156,9 +148,15 @@ def _names(labels: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def params(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Settings by `section.key`."""
-    return {f"{section}.{key}": value for section, keys in settings.items() for key, value in keys.items()}
+def params(training: Training, lineage: Lineage) -> dict[str, Any]:
+    """Settings by `section.key`, and what came of them once and for all: as metrics they would be charts of one bar."""
+    return {
+        **{f"{section}.{key}": value for section, keys in lineage.params.items() for key, value in keys.items()},
+        "kept.epoch": training.best_epoch,
+        "kept.share": f"{training.share:g}",
+        "kept.temperature": f"{lineage.model.temperature:g}",
+        "data.new_images": training.num_added,
+    }
 
 
 def tags(training: Training, judgement: Judgement, lineage: Lineage) -> dict[str, str]:

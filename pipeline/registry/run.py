@@ -87,7 +87,7 @@ class Run:
         """Log final metrics, params (once; a value stands) and tags, each cut to what a database holds.
 
         Args:
-            metrics: by name; one that the run has with this value is not logged again.
+            metrics: by name; one that the run, or its model, has with this value is not logged again.
             params: by name.
             tags: by name.
             model_id: of the logged model whose numbers they are, too.
@@ -97,6 +97,9 @@ class Run:
         with self._connection.reach():
             client, entities = self._connection.client, self._connection.mlflow.entities
             before = client.get_run(self.run_id).data
+            has = before.metrics
+            if model_id:
+                has = {one.key: one.value for one in client.get_logged_model(model_id).metrics or ()}
             new_params = [
                 entities.Param(name, value)
                 for name, value in limits.params(params).items()
@@ -110,7 +113,7 @@ class Run:
                     **_on(judged_on, name),
                 )
                 for name, value in values.items()
-                if model_id or before.metrics.get(name) != value
+                if has.get(name) != value
             ]  # fmt: skip
             for start in range(0, len(given), BATCH):
                 client.log_batch(self.run_id, given[start : start + BATCH])
@@ -192,7 +195,7 @@ class Run:
 
 def _on(judged_on: Dataset | None, name: str) -> dict[str, str]:
     """What a metric says of the images that it is about."""
-    if judged_on is None or name.partition("/")[0] not in ("holdout", "recall", "champion_recall"):
+    if judged_on is None or name.partition("/")[0] not in ("holdout", "recall"):
         return {}
     return {"dataset_name": judged_on.name, "dataset_digest": judged_on.digest}
 

@@ -14,16 +14,14 @@ TAG = f"mlflow.sharedViewState.{KEY}"
 
 NAME = "Evergreen: verdict, accuracy, change, images, cost"
 
-COLUMNS = (
-    "tags.`evergreen.verdict`",
-    "metrics.`holdout/accuracy`",
-    "metrics.`holdout/champion_accuracy`",
-    "metrics.`holdout/change`",
-    "metrics.`data/images`",
-    "metrics.`data/new_images`",
-    "metrics.`cost/passes`",
-    "attributes.`Models`",
-)
+COLUMNS = {
+    "tags.`evergreen.verdict`": 150,
+    "metrics.`holdout/accuracy`": 150,
+    "metrics.`holdout/change`": 150,
+    "metrics.`data/images`": 110,
+    "metrics.`cost/passes`": 110,
+}
+"""In this order, with their widths in pixels: names are read whole."""
 
 
 def tag(milliseconds: int) -> tuple[str, str]:
@@ -41,6 +39,8 @@ def tag(milliseconds: int) -> tuple[str, str]:
         "modelVersionFilter": "All Runs",
         "datasetsFilter": [],
         "selectedColumns": list(COLUMNS),
+        "columnOrder": list(COLUMNS),
+        "columnWidths": dict(COLUMNS),
     }
     value = {"name": NAME, "createdAt": milliseconds, "updatedAt": milliseconds, "state": json.dumps(state)}
     return TAG, json.dumps(value)
