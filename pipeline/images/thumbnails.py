@@ -27,7 +27,7 @@ def encode(pixels: "np.ndarray") -> bytes:
     from PIL import Image
 
     sink = io.BytesIO()
-    Image.fromarray(pixels).save(sink, "WEBP", quality=QUALITY, method=4)
+    Image.fromarray(pixels).save(sink, "WEBP", quality=QUALITY, method=2)
     return sink.getvalue()
 
 

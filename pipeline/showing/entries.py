@@ -1,11 +1,12 @@
 """The images of a report: which are shown, under which label, and what is said of each. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.artifacts.comparison import ModelComparison, Seen
+from pipeline.artifacts.evaluation import Doubt
 from pipeline.base.words import counted
 from pipeline.showing.reported import CyclePart, DataPart
 
@@ -20,6 +21,9 @@ MAX_PICTURES = 600
 
 MAX_OF_A_KIND = 200
 """Images that are shown because of one thing that is said of them; the report's tables and lines count all."""
+
+IMAGES = "data/images/"
+"""Where all images are; not said of each."""
 
 Kind = Literal["new", "flipped", "doubted", "pair", "unusual", "aside"]
 
@@ -77,8 +81,8 @@ class ImageEntry:
 
     @property
     def folder(self) -> str:
-        """Of its file."""
-        parent = str(PurePosixPath(self.path).parent)
+        """Of its file, below that of all images."""
+        parent = str(PurePosixPath(self.path).parent).removeprefix(IMAGES)
         return "" if parent == "." else parent
 
 
@@ -187,9 +191,9 @@ def _striking(data: DataPart, cycle: CyclePart | None, names: tuple[str, str]) -
 
 def _note_by_path(data: DataPart, cycle: CyclePart | None, names: tuple[str, str], note: "_Note") -> None:
     """What is known of images by their paths alone: those that are unusual, and doubts of earlier versions."""
-    doubts = cycle.doubts[:MAX_OF_A_KIND] if cycle and not cycle.comparison else ()
+    doubts: Sequence[Doubt] = cycle.doubts[:MAX_OF_A_KIND] if cycle and not cycle.comparison else ()
     unusual = data.unusual[:MAX_OF_A_KIND]
-    paths = {one.path for one in (*unusual, *doubts)}
+    paths = {*(one.path for one in unusual), *(one.path for one in doubts)}
     rows = {entry.path: entry for entry in _rows(data.new, "path", paths, names)}
     for doubt in doubts:
         entry = rows.get(doubt.path) or ImageEntry(f"path {doubt.path}", doubt.path, doubt.label)
@@ -202,7 +206,7 @@ def _note_by_path(data: DataPart, cycle: CyclePart | None, names: tuple[str, str
 
 def _of_seen(seen: Seen, names: tuple[str, str]) -> ImageEntry:
     ours = Given(names[1], seen.challenger, seen.challenger_probability, seen.challenger == seen.label)
-    theirs = ()
+    theirs: tuple[Given, ...] = ()
     if seen.champion is not None:
         theirs = (Given(names[0], seen.champion, seen.champion_probability, seen.champion == seen.label),)
     return ImageEntry(seen.digest, seen.path, seen.label, answers=(*theirs, ours))

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipeline.base.words import counted
 from pipeline.showing import described
 from pipeline.showing.entries import KINDS, MAX_ENTRIES, MAX_PICTURES, exhibition, who
 from pipeline.showing.reported import NEW, CyclePart, DataPart
@@ -89,21 +90,15 @@ def _outcome(data: DataPart) -> tuple[str, str, str]:
         return "note", "Not known", "this version kept no report on its new images"
     failed = sum(asked.outcome == "failed" for asked in report.expectations)
     if failed:
-        asked = _counted(len(report.expectations), "expectation")
+        asked = counted(len(report.expectations), "expectation")
         return "bad", "Failed", f"{failed} of {asked} failed; nothing is trained"
     counts = report.counts
-    accepted = f"{counts.get('accepted', 0):,} of {_counted(counts.get('new', 0), 'new image')} accepted"
+    accepted = f"{counts.get('accepted', 0):,} of {counted(counts.get('new', 0), 'new image')} accepted"
     if aside := counts.get("quarantined", 0):
         return "warn", "Passed", f"{accepted}, {aside:,} set aside"
     if report.warnings:
-        return "warn", "Passed", f"{accepted}, {_counted(len(report.warnings), 'warning')}"
+        return "warn", "Passed", f"{accepted}, {counted(len(report.warnings), 'warning')}"
     return "good", "Passed", accepted
-
-
-def _counted(number: int, noun: str) -> str:
-    from pipeline.base.words import counted
-
-    return counted(number, noun)
 
 
 def _settings(cycle: CyclePart | None) -> list[tuple[str, str]]:
@@ -155,7 +150,7 @@ def _environment() -> Any:
         "percent": lambda share: "" if share is None else percent(share),
         "points": lambda change: "" if change is None else f"{100 * change:+.1f}",
         "number": lambda count: "" if count is None else f"{count:,}",
-        "counted": _counted,
+        "counted": counted,
         "png": lambda content: Markup(described.source(content, "png")),  # noqa: S704 - Base64
         "webp": lambda content: Markup(described.source(content, "webp")),  # noqa: S704
         "address": _address,

@@ -41,9 +41,10 @@ def _of_comparison(comparison: ModelComparison | None) -> Iterator[Standout]:
         return
     surely = [one for one in comparison.labels if one.finding == "surely fell"]
     perhaps = [one for one in comparison.labels if one.finding == "fell"]
-    for level, labels, rest in (("bad", surely, "surely more than it may"), ("warn", perhaps, "perhaps by chance")):
-        if labels:
-            yield Standout(level, f"{_fell(labels)}, {rest}", "labels")  # type: ignore[arg-type]
+    if surely:
+        yield Standout("bad", f"{_fell(surely)}, surely more than it may", "labels")
+    if perhaps:
+        yield Standout("warn", f"{_fell(perhaps)}, perhaps by chance", "labels")
     if comparison.num_lost:
         won = counted(comparison.num_won, "image")
         said = f"{counted(comparison.num_lost, 'image')} right before and wrong now; {won} the other way round"
@@ -52,8 +53,7 @@ def _of_comparison(comparison: ModelComparison | None) -> Iterator[Standout]:
         named = [f"{one.slice} {one.value} ({one.images:,} images, {100 * one.change:+.1f} points)" for one in worse]
         yield Standout("bad", f"surely worse on {_named(named)}", "slices")
     if comparison.num_suspicious:
-        said = f"{counted(comparison.num_suspicious, 'new image')} likely labelled wrongly"
-        yield Standout("warn", said, "images", "doubted")
+        yield _mislabelled(comparison.num_suspicious)
     if comparison.pairs:
         said = f"{counted(len(comparison.pairs), 'pair')} of near-duplicates under two labels"
         yield Standout("warn", said, "images", "pair")
@@ -76,7 +76,11 @@ def _of_doubts(cycle: CyclePart | None) -> Iterator[Standout]:
     for sentence in cycle.judgement.doubts if cycle.judgement else ():
         yield Standout("bad", sentence, "images", "doubted")
     if cycle.doubts and cycle.comparison is None:
-        yield Standout("warn", f"{counted(len(cycle.doubts), 'new image')} likely labelled wrongly", "images", "doubted")
+        yield _mislabelled(len(cycle.doubts))
+
+
+def _mislabelled(number: int) -> Standout:
+    return Standout("warn", f"{counted(number, 'new image')} likely labelled wrongly", "images", "doubted")
 
 
 def _of_data(data: DataPart) -> Iterator[Standout]:
@@ -97,10 +101,8 @@ def _of_data(data: DataPart) -> Iterator[Standout]:
     if data.content and data.content.is_far:
         yield Standout("warn", data.content.said, "drift")
     if data.unusual:
-        yield Standout("warn", f"{counted(len(data.unusual), 'new image')} unlike the others of its label"
-                       if len(data.unusual) == 1 else
-                       f"{counted(len(data.unusual), 'new image')} unlike the others of their labels",
-                       "images", "unusual")  # fmt: skip
+        said = f"{counted(len(data.unusual), 'new image')} unlike others of the same label"
+        yield Standout("warn", said, "images", "unusual")
 
 
 def _named(names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.artifacts import artifact
 from pipeline.artifacts.changes import Changes
-from pipeline.artifacts.content import CONTENT, MOMENTS, SHEET, UNUSUAL, Content, Unusual
+from pipeline.artifacts.content import CONTENT, MOMENTS, UNUSUAL, Content, Unusual
 from pipeline.artifacts.evaluation import ChallengerScores, ChampionScores, Doubt, Evaluation, Judgement
 from pipeline.artifacts.features import FeatureIndex
 from pipeline.artifacts.lineage import FEATURES, LEDGER, STATISTICS, VERDICT, WEIGHTS, Lineage
@@ -150,7 +150,6 @@ def _of_content(paths: Paths) -> dict[str, Path]:
         STATISTICS: paths.features / MOMENTS,
         "data/content.json": paths.features / CONTENT,
         "data/unusual.json": paths.features / UNUSUAL,
-        "plots/unusual.png": paths.features / SHEET,
     }
 
 
