@@ -1,6 +1,6 @@
 """The gallery: the images of a comparison that a person should look at, as PNG bytes, 736 pixels wide.
 
-Pictures are those of thumbnails (`images.thumbnails`), by digest; where one is missing there is a placeholder.
+Pictures are those of thumbnails (`images.pictures`), by digest; where one is missing there is a placeholder.
 """
 
 import io

@@ -9,7 +9,7 @@ from pipeline import filing
 from pipeline.artifacts import artifact
 from pipeline.artifacts.changes import Changes
 from pipeline.artifacts.comparison import COMPARISON, DOUBT, FLIPS, HISTORY, LABELS, ModelComparison
-from pipeline.artifacts.content import CONTENT, MOMENTS, SHEET, UNUSUAL, Content, Unusual
+from pipeline.artifacts.content import CONTENT, MOMENTS, UNUSUAL, Content, Unusual
 from pipeline.artifacts.cost import Cost
 from pipeline.artifacts.evaluation import Evaluation, Judgement
 from pipeline.artifacts.features import FeatureIndex
@@ -186,7 +186,6 @@ def _of_content(paths: Paths) -> dict[str, Path]:
         STATISTICS: paths.features / MOMENTS,
         "data/content.json": paths.features / CONTENT,
         "data/unusual.json": paths.features / UNUSUAL,
-        "plots/unusual.png": paths.features / SHEET,
     }
 
 
