@@ -108,10 +108,9 @@ def test_datasets_are_splits_and_batches() -> None:
 
 
 def test_tags_say_in_words_what_happened() -> None:
-    found = logged.tags(samples.training(), samples.judgement(), samples.lineage(parent=2, commit="c0"), "card")
+    found = logged.tags(samples.training(), samples.judgement(), samples.lineage(parent=2, commit="c0"))
     assert found["evergreen.parent"] == "v2"
     assert found["mlflow.source.git.commit"] == "c0"
-    assert found["mlflow.note.content"] == "card"
 
 
 def test_the_saved_view_is_of_metrics_that_are_logged() -> None:
