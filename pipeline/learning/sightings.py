@@ -1,6 +1,6 @@
 """Sightings: what both models of a cycle say to some of its images, those that trained too."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,26 +19,32 @@ AT_ONCE = 1024
 """Images whose pixels are in memory at the same time."""
 
 
-def of(images: Dataset, models: Mapping[str, Contender], asked: "pl.DataFrame") -> "pl.DataFrame":
-    """What models say to some images, in the order of their paths.
+def of(
+    images: Dataset, models: Mapping[str, Contender], listed: "pl.DataFrame", asked: Collection[str]
+) -> "pl.DataFrame":
+    """What models say to some of the images that are listed, in the order of their paths.
 
     Columns digest, path, label, split; for each of CHAMPION and CHALLENGER the label that it gives, and with
-    _probability after its name how sure it is: null without such a model, where the dataset has not what it sees of the
-    image, and where it knows no label of today. The split is null for an image that the dataset does not hold.
+    _probability after its name how sure it is: null for an image that was not asked about, without such a model, where
+    the dataset has not what it sees of the image, and where it knows no label of today. The split is null for an image
+    that the dataset does not hold.
 
     Args:
         images: the dataset of the cycle.
         models: by name.
-        asked: columns digest, path and label of the images.
+        listed: columns digest, path and label of the images.
+        asked: digests of those that the models are asked about.
     """
     import polars as pl
 
-    wanted, names = set(asked["digest"]), np.array(images.labels, object)
-    tables = []
+    names, wanted, found = np.array(images.labels, object), set(asked), set(listed["digest"])
+    splits, tables = [], []
     for split in SPLITS:
         digests = images.part(split).digests
+        here = pl.DataFrame({"digest": [one for one in digests if one in found]}, {"digest": pl.String})
+        splits.append(here.with_columns(split=pl.lit(split)))
         rows = np.array([row for row, digest in enumerate(digests) if digest in wanted], np.int64)
-        columns: dict[str, Any] = {"digest": [digests[row] for row in rows], "split": [split] * len(rows)}
+        columns: dict[str, Any] = {"digest": [digests[row] for row in rows]}
         for who in (CHAMPION, CHALLENGER):
             columns |= {who: [None] * len(rows), f"{who}_probability": [None] * len(rows)}
             model = models.get(who)
@@ -48,8 +54,8 @@ def of(images: Dataset, models: Mapping[str, Contender], asked: "pl.DataFrame") 
                 columns[f"{who}_probability"] = said.max(axis=1, initial=0).tolist()
         schema = {name: pl.Float64 if name.endswith("_probability") else pl.String for name in columns}
         tables.append(pl.DataFrame(columns, schema=schema))
-    told = asked.select("digest", "path", "label").join(pl.concat(tables), on="digest", how="left")
-    return told.sort("path", "digest")
+    told = listed.select("digest", "path", "label").join(pl.concat(splits), on="digest", how="left")
+    return told.join(pl.concat(tables), on="digest", how="left").sort("path", "digest")
 
 
 def odds(part: Part, rows: np.ndarray, model: Contender) -> np.ndarray:

@@ -116,7 +116,8 @@ def run(paths: Paths) -> None:
     if ranked is not None:
         files.write(paths.evaluation / DOUBTS, _harmless(ranked).write_csv().encode())
     comparison.write(paths.evaluation / COMPARISON)
-    files.write_table(paths.evaluation / SEEN, seen)
+    is_new = seen["digest"].is_in(Delta(accepted).labelled["digest"].implode())
+    files.write_table(paths.evaluation / SEEN, seen.filter(is_new))
     pictures.write(paths.evaluation / PICTURES, shown)
     for name, picture in drawn.of_cycle(comparison, trained, sure, settings.evaluate.min_probability, shown).items():
         files.write(paths.evaluation / name, picture)
@@ -318,14 +319,16 @@ def _seen(
     ranked: "pl.DataFrame | None",
     ledger: "pl.DataFrame",
 ) -> "pl.DataFrame":
-    """What both models say to new images that people are shown, and to near-duplicates; see `sightings.of`."""
+    """The new images and near-duplicates, with what both models say to those that people are shown; see `sightings.of`."""
     import polars as pl
 
     twins, new = images.conflicts(), once(Delta(accepted).labelled)
-    asked = {*pictures.sample(new)["digest"], *twins["one"], *twins["other"]}
+    pairs = {*twins["one"], *twins["other"]}
+    asked = {*pictures.sample(new)["digest"], *pairs}
     if ranked is not None:
         asked.update(ranked["digest"].head(suspicion.MAX_DOUBTED))
-    return sightings.of(images, models.by_name(), ledger.filter(pl.col("digest").is_in(list(asked))))
+    listed = ledger.filter(pl.col("digest").is_in([*new["digest"], *pairs]))
+    return sightings.of(images, models.by_name(), listed, asked)
 
 
 def _in_doubt(
