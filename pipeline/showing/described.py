@@ -151,13 +151,14 @@ def _confusion(cycle: CyclePart) -> Iterator[str]:
 
 def _curves(cycle: CyclePart) -> Iterator[str]:
     training = cycle.training
-    if training is None:
+    if training is None or not training.history:
         return
-    first, best = training.history[0], training.best
+    losses = [row.get("val_loss") for row in (training.history[0], training.best)]
+    first, best = ("not known" if loss is None else f"{loss:.3f}" for loss in losses)
     kept = "chosen" if training.is_chosen else "best"
     yield (
-        f"Validation loss from {first['val_loss']:.3f} to {best['val_loss']:.3f} at the {kept} epoch "
-        f"{training.best_epoch} of {training.epochs}; stopped by {training.stop_reason}."
+        f"Validation loss from {first} to {best} at the {kept} epoch {training.best_epoch} of {training.epochs}; "
+        f"stopped by {training.stop_reason}."
     )
 
 
@@ -177,6 +178,10 @@ def _history(cycle: CyclePart) -> Iterator[str]:
         yield f"{more}{'; '.join(told[-NAMED:])}."
 
 
+def _nothing(_: CyclePart) -> Iterator[str]:
+    yield from ()
+
+
 def _more(number: int) -> str:
     return f"; and {number - NAMED} more" if number > NAMED else ""
 
@@ -188,4 +193,11 @@ _SAYING: dict[str, tuple[str, Callable[[CyclePart], Iterator[str]]]] = {
     "confusion": ("Which label each model gives to the images of which label", _confusion),
     "curves": ("Loss and accuracy by epoch", _curves),
     "history": ("Accuracy, flips and cost over all versions", _history),
+    # Of versions that kept no thumbnails.
+    "contact": ("Sheet of the new images", _nothing),
+    "suspicious": ("Sheet of the images with a suspicious label", _nothing),
+    "unusual": ("Sheet of the unusual images", _nothing),
 }
+
+PICTURES = tuple(_SAYING)
+"""Names of the pictures that a report has room for."""

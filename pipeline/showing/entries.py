@@ -41,7 +41,7 @@ Level = Literal["bad", "warn", "good", "note"]
 
 
 @dataclass(frozen=True)
-class Given:
+class ModelAnswer:
     """What a model says to an image."""
 
     who: str
@@ -67,7 +67,7 @@ class ImageEntry:
     label: str
     kinds: tuple[Kind, ...] = ()
     remarks: tuple[Remark, ...] = ()
-    answers: tuple[Given, ...] = ()
+    answers: tuple[ModelAnswer, ...] = ()
     split: str = ""
     picture: bytes | None = None
     """A WebP file."""
@@ -209,7 +209,9 @@ def _of_seen(seen: Seen, names: tuple[str, str]) -> ImageEntry:
         (names[0], seen.champion, seen.champion_probability),
         (names[1], seen.challenger, seen.challenger_probability),
     )
-    answers = tuple(Given(who, label, odds, label == seen.label) for who, label, odds in said if label is not None)
+    answers = tuple(
+        ModelAnswer(who, label, odds, label == seen.label) for who, label, odds in said if label is not None
+    )
     return ImageEntry(seen.digest, seen.path, seen.label, answers=answers)
 
 
@@ -219,15 +221,20 @@ def _rows(
     """The new images that have one of these values in a column."""
     import polars as pl
 
-    wanted = [*values]
+    wanted = [one for one in values if _is_text(one)]
     if new is not None and wanted:
         yield from map(_of_row(names), new.filter(pl.col(column).is_in(wanted)).iter_rows(named=True))
+
+
+def _is_text(text: str) -> bool:
+    """Whether a table can hold it: not the half of a character, which stands for a byte of a file name."""
+    return not any("\ud800" <= one <= "\udfff" for one in text)
 
 
 def _of_row(names: tuple[str, str]) -> "_FromRow":
     def entry(row: Mapping[str, object]) -> ImageEntry:
         answers = tuple(
-            Given(name, str(row[model]), _number(row.get(f"{model}_probability")), row[model] == row["label"])
+            ModelAnswer(name, str(row[model]), _number(row.get(f"{model}_probability")), row[model] == row["label"])
             for name, model in zip(names, ("champion", "challenger"), strict=True)
             if row.get(model) is not None
         )
@@ -271,7 +278,7 @@ def _plain(
 
     if new is None or new.is_empty():
         return [], {}
-    rest = new.filter(~pl.col("digest").is_in([*striking]))
+    rest = new.filter(~pl.col("digest").is_in([one for one in striking if _is_text(one)]))
     each = max(1, room // max(1, rest["label"].n_unique()))
     is_pictured = pl.col("digest").is_in([*thumbnails])
     first = rest.sort("label", ~is_pictured, "path", "digest").group_by("label", maintain_order=True).head(each)

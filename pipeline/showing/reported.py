@@ -23,6 +23,9 @@ NEW = "data/new.parquet"
 """Run artifact: what both models say to the new images, a row each: digest, path, label, split, champion,
 champion_probability, challenger, challenger_probability; null where a model did not answer."""
 
+NEW_COLUMNS = ("digest", "path", "label")
+"""Those of its columns that have to be there."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DataPart:
@@ -60,7 +63,7 @@ class CyclePart:
     lineage: Lineage | None = None
     changes: Changes | None = None
     pictures: Mapping[str, bytes] = field(default_factory=dict)
-    """PNG files: labels, slices, reliability, confusion, curves, history."""
+    """PNG files by name: labels, slices, reliability, confusion, curves, history; see `described.PICTURES`."""
     past: Sequence[PastCycle] = ()
     """All cycles until this one, which `history` draws."""
     links: Mapping[str, str] = field(default_factory=dict)

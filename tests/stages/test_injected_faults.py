@@ -16,7 +16,7 @@ from project import Done, Project, encoded, picture, pictures
 
 from benchmarks import corpus
 from pipeline.data import dataset
-from pipeline.images import thumbnails
+from pipeline.images import pictures
 
 FILES = corpus.corpus() | {"slow.jpg": corpus.slow_jpeg(4000, 4000)}
 

@@ -10,7 +10,7 @@ from project import MadeOnce, Project, encoded, pictures
 
 from pipeline.base import files
 from pipeline.features import content
-from pipeline.images import thumbnails
+from pipeline.images import pictures
 
 NETWORK = """
 import keras
