@@ -59,5 +59,7 @@ class Paths:
     """What promote did."""
     summary: Path = CYCLE / "summary.txt"
     """What a terminal shows at the end of a cycle."""
+    page: Path = CYCLE / "report.html"
+    """The report of this cycle."""
     report: Path = CYCLE / "report.md"
     """The card of this cycle."""

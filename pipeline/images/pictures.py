@@ -95,9 +95,14 @@ def decode(content: bytes) -> "np.ndarray":
 
 def write(path: Path, pictures: "Mapping[str, np.ndarray]") -> None:
     """Keep pictures, uint8 (height, width, 3) by digest."""
+    keep(path, {digest: encode(picture) for digest, picture in pictures.items()})
+
+
+def keep(path: Path, pictures: Mapping[str, bytes]) -> None:
+    """Keep WebP files by digest."""
     import polars as pl
 
-    rows = {"digest": list(pictures), "picture": [encode(one) for one in pictures.values()]}
+    rows = {"digest": list(pictures), "picture": list(pictures.values())}
     files.write_table(path, pl.DataFrame(rows, schema={"digest": pl.String, "picture": pl.Binary}))
 
 

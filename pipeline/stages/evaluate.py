@@ -319,7 +319,7 @@ def _seen(
     ranked: "pl.DataFrame | None",
     ledger: "pl.DataFrame",
 ) -> "pl.DataFrame":
-    """The new images and near-duplicates, with what both models say to those that people are shown; see `sightings.of`."""
+    """New images and near-duplicates, with what both models say to those that people are shown; see `sightings.of`."""
     import polars as pl
 
     twins, new = images.conflicts(), once(Delta(accepted).labelled)

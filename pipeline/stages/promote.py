@@ -5,7 +5,7 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 
-from pipeline import filing
+from pipeline import filing, reporting
 from pipeline.artifacts import artifact
 from pipeline.artifacts.changes import Changes
 from pipeline.artifacts.comparison import COMPARISON, DOUBT, FLIPS, HISTORY, LABELS, ModelComparison
@@ -30,6 +30,8 @@ from pipeline.data import ledger
 from pipeline.data.splits import SPLITS
 from pipeline.data.store import Store
 from pipeline.features import shards
+from pipeline.images import pictures
+from pipeline.images.pictures import PICTURES
 from pipeline.judging.settings import MIN_PROBABILITY
 from pipeline.registry import curves, links, logged, outbox, packaging, past, promotion, proof
 from pipeline.registry.client import Registry
@@ -40,6 +42,7 @@ from pipeline.registry.version import Version
 from pipeline.settings import Params
 from pipeline.showing import plots, wording
 from pipeline.showing.card import card, retold
+from pipeline.showing.particulars import REPORT
 from pipeline.showing.review import Review
 from pipeline.showing.text import visible
 
@@ -156,10 +159,13 @@ def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Pac
         LEDGER: paths.ledger,
         FEATURES: paths.features / "index.parquet",
         "data/images.parquet": paths.delta / "images.parquet",
-        **{f"data/{path.name}": path for path in sorted(paths.validation.iterdir())},
+        **{f"data/{path.name}": path for path in sorted(paths.validation.iterdir()) if path.name != PICTURES},
         **{path.name: path for path in sorted(paths.evaluation.glob("*.png"))},
         f"data/{COMPARISON}": paths.evaluation / COMPARISON,
-        **{f"data/{path.name}": path for path in sorted(paths.evaluation.glob("*.parquet"))},
+        f"data/{PICTURES}": _pictures(paths),
+        "data/evaluation.json": paths.scores,
+        "data/summary.json": paths.delta / "summary.json",
+        **{f"data/{path.name}": path for path in sorted(paths.evaluation.glob("*.parquet")) if path.name != PICTURES},
         **{f"data/{path.name}": path for path in sorted(paths.evaluation.glob("*.csv"))},
         VERDICT: paths.evaluation / "verdict.json",
         **{name: path for name, path in _of_content(paths).items() if path.is_file()},
@@ -172,6 +178,13 @@ def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Pac
         params={MIN_PROBABILITY: settings.evaluate.min_probability},
         epoch=review.training.best_epoch,
     )
+
+
+def _pictures(paths: Paths) -> Path:
+    """One file of all small pictures: whoever draws the report again has no other."""
+    path = paths.scratch / PICTURES
+    pictures.keep(path, reporting.shown(paths))
+    return path
 
 
 def _requirements(architecture: str) -> list[str]:
@@ -321,14 +334,26 @@ def _show(registry: Registry, version: Version, mlflow_run: Run, review: Review,
     mine = review.lineage.files if review.lineage else {}
     places = {name: registry.place(version.run_id, name, mine[name]) for name in (LABELS, FLIPS, DOUBT) if name in mine}
     shown = card(review, filed, filing.addresses(registry, version.run_id, places))
-    files.write(scratch / "card.md", shown.encode())
-    files.write(scratch / HISTORY, plots.history(review.past, version.number))
-    for name in ("card.md", HISTORY):
+    history = plots.history(review.past, version.number)
+    page = reporting.page(review, filed, registry.name, _links(registry, version, review), Paths(), history)
+    for name, content in {"card.md": shown.encode(), HISTORY: history, REPORT: page}.items():
+        files.write(scratch / name, content)
         mlflow_run.upload(scratch / name, name)
+    files.write(Paths().page, page)
     mlflow_run.describe(shown)
     name = logged.title(version.number, wording.word(filed), review.evaluation.challenger.accuracy)
     registry.runs.finish(version, name)
     return shown
+
+
+def _links(registry: Registry, version: Version, review: Review) -> dict[str, str]:
+    """Addresses for the report, which is read outside of the MLflow UI too: only a server has some."""
+    if not registry.uri.startswith(links.HTTP) or review.lineage is None:
+        return {}
+    numbers = {"version": version.number, "parent": review.lineage.parent, "champion": review.lineage.champion}
+    found = {what: links.version(registry.name, number) for what, number in numbers.items() if number}
+    found["run"] = links.run(registry.runs.experiment() or "", version.run_id)
+    return {what: links.at(registry.uri, link) for what, link in found.items()}
 
 
 def _log(mlflow_run: Run, review: Review, lineage: Lineage, model_id: str | None = None) -> None:

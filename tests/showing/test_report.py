@@ -29,6 +29,7 @@ from pipeline.artifacts.content import Content, Unusual
 from pipeline.artifacts.evaluation import ChallengerScores, ChampionScores, Doubt
 from pipeline.artifacts.past import PastCycle
 from pipeline.artifacts.report import Report
+from pipeline.images import pictures
 from pipeline.showing import card, entries
 from pipeline.showing.report import MAX_ROWS, MAX_TEXT, page
 from pipeline.showing.report import text as shown_text
@@ -103,7 +104,7 @@ HOSTILE = [
 """In the manner of the Big List of Naughty Strings (minimaxir/big-list-of-naughty-strings)."""
 
 
-WEBP = thumbnails.encode(np.zeros((4, 4, 3), np.uint8))
+WEBP = pictures.encode(np.zeros((4, 4, 3), np.uint8))
 VOID = {"meta", "img", "input", "br", "rect"}
 
 

@@ -76,8 +76,8 @@ def test_the_card_of_a_version_shows_its_own_pictures_and_says_what_the_predicti
     assert f"| all ({counts.total}) | {before:.1f} % | {now:.1f} % |" in card
     assert f"{counts.challenger_only} won and {counts.champion_only} lost of {counts.total} holdout images" in card
     assert f"new labels ({(table['label'] == 'owl').sum()})" in card
-    assert card.splitlines()[0].endswith("+94 images, new label owl")
-    assert "batch second (95)" in card
+    assert card.splitlines()[0].endswith("+95 images, new label owl")
+    assert "batch second (96)" in card
     assert "1 set aside" in card
     assert "1 pair of near-duplicates under two labels" in card
     assert "no model knew owl, so nobody can doubt it" in card

@@ -10,7 +10,7 @@ from project import MadeOnce, Project, encoded, pictures
 
 from pipeline.base import files
 from pipeline.features import content
-from pipeline.images import pictures
+from pipeline.images import pictures as small
 
 NETWORK = """
 import keras
@@ -89,8 +89,8 @@ def test_new_images_are_compared_with_those_of_the_parent_and_the_unusual_ones_a
     assert "prepare: unusual: 'data/images/second/cat/red" in done.out
     assert left(watched).counts == {"cat": 74, "dog": 70}
     assert "prepare: unusual: the cycle's report shows them all" in done.out
-    pictures = thumbnails.read(watched.root / "data/cycle/features/thumbnails.parquet")
-    assert set(pictures) == {watched.ledger()[one["path"].removeprefix("data/images/")]["digest"] for one in unusual}
+    shown = small.read(watched.root / "data/cycle/features/pictures.parquet")
+    assert set(shown) == {watched.ledger()[one["path"].removeprefix("data/images/")]["digest"] for one in unusual}
 
     card = (watched.root / "data/cycle/report.md").read_text()
     assert "**Content**: 64 new images are" in card
