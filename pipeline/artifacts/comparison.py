@@ -177,7 +177,7 @@ class ModelComparison(Artifact):
     doubters: Doubters | None
     """Of the labels; None where none were in question."""
     undoubted: tuple[str, ...]
-    """Labels of new images that nobody could doubt: no model knew them before."""
+    """Labels of new images that the champion does not know, so that it cannot doubt them."""
     confused: tuple[Confused, ...]
     """Without those that are zero for both."""
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MAX_DOUBTED = 200
 """Of the least believed labels, those that are shown; all of them are in the table."""
 
+LEAST_DOUBT = 0.05
+"""Probability that a label is wrong, from which on it is shown."""
+
 
 def in_doubt(
     told: Told | None,
@@ -55,15 +58,10 @@ def in_doubt(
             is_suspicious=row["is_suspicious"],
         )
         for row in ranked.with_columns(is_suspicious=is_likely).head(MAX_DOUBTED).iter_rows(named=True)
-        if row["doubt"] > 0 and row["digest"] in seen
+        if row["doubt"] >= LEAST_DOUBT and row["digest"] in seen
     )
-    has_opinion = doubts.known(evidence)[evidence.labels]
-    if evidence.after is not None:
-        has_opinion |= ~np.isnan(evidence.after).any(axis=1)
     asked = ~evidence.is_new & doubts.known(evidence)[evidence.labels]
-    nobodys = set(evidence.labels[evidence.is_new].tolist()) - set(
-        evidence.labels[has_opinion & evidence.is_new].tolist()
-    )
+    unknown = np.unique(evidence.labels[evidence.is_new & ~doubts.known(evidence)[evidence.labels]])
     return InDoubt(
         doubted=doubted,
         num_suspicious=len(ranked.filter(is_likely)),
@@ -71,5 +69,5 @@ def in_doubt(
         doubters=Doubters(
             right=int((evidence.before.argmax(axis=1) == evidence.labels)[asked].sum()), images=int(asked.sum())
         ),
-        undoubted=tuple(evidence.names[label] for label in sorted(nobodys)),
+        undoubted=tuple(evidence.names[label] for label in unknown),
     )

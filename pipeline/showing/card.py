@@ -255,9 +255,8 @@ def _doubt(comparison: ModelComparison, addresses: Addresses | None) -> str:
     if comparison.pairs:
         said.append(f"{counted(len(comparison.pairs), 'pair')} of near-duplicates under two labels")
     if comparison.undoubted:
-        said.append(
-            f"no model knew {few([name(one) for one in comparison.undoubted], 'label')}, so nobody can doubt it"
-        )
+        unknown = few([name(one) for one in comparison.undoubted], "label")
+        said.append(f"v{comparison.champion} does not know {unknown}, so it cannot doubt that")
     if doubters and doubters.images:
         said.append(f"the models that doubt get {doubters.right:,} of {doubters.images:,} old images right")
     return f"**Labels in doubt**: {'; '.join(said)}.{link('All, ranked', particulars.REPORT, addresses)}"

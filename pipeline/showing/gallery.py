@@ -187,7 +187,8 @@ def of_doubts(comparison: ModelComparison) -> Gallery:
         share = f" ({charts.percent(right / images, 0)})" if images else ""
         column.say(f"The models that doubt labels get {right:,} of {counted(images, 'old image')} right{share}.")
     if comparison.undoubted:
-        column.say(f"Nobody could doubt the labels that no model knew before: {_listed(comparison.undoubted)}.")
+        unknown = _listed(comparison.undoubted)
+        column.say(f"v{comparison.champion} does not know these labels, so it cannot doubt them: {unknown}.")
     return column.done()
 
 

@@ -58,7 +58,9 @@ def _of_comparison(comparison: ModelComparison | None) -> Iterator[Standout]:
         said = f"{counted(len(comparison.pairs), 'pair')} of near-duplicates under two labels"
         yield Standout("warn", said, "images", "pair")
     if comparison.undoubted:
-        said = f"nobody can doubt the labels of {_named(comparison.undoubted)}: no model knew them before"
+        said = (
+            f"v{comparison.champion} cannot doubt {_named(comparison.undoubted)}: it does not know what these look like"
+        )
         yield Standout("note", said, "labels")
 
 

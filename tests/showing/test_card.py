@@ -362,8 +362,8 @@ def test_how_far_the_labels_can_be_trusted_is_told_with_how_good_the_doubters_ar
         num_suspicious=1, doubters=Doubters(right=412, images=480), undoubted=("hat", "cap")
     )
     assert line(drawn(comparison=comparison), "Labels in doubt") == (
-        "**Labels in doubt**: 1 new image likely has another label; no model knew hat, cap, so nobody can doubt it; "
-        "the models that doubt get 412 of 480 old images right."
+        "**Labels in doubt**: 1 new image likely has another label; v4 does not know hat, cap, so it cannot doubt "
+        "that; the models that doubt get 412 of 480 old images right."
     )
     none = samples.comparison(doubters=Doubters(right=1, images=2))
     assert "no new image likely has another label" in drawn(comparison=none)
