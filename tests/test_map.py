@@ -127,7 +127,8 @@ RERUNS = {
     ),
     (V, P, E): (
         "images/damage.py images/decoding.py images/jpeg.py images/pixels.py images/settings.py "
-        "images/sniffing.py images/statistics.py images/workers.py showing/sheet.py showing/text.py "
+        "images/sniffing.py images/statistics.py images/workers.py showing/fonts.py showing/sheet.py "
+        "showing/text.py showing/tiles.py "
     ),
     (D, P): ("data/sources.py "),
     (P, E): ("judging/lifetime.py judging/reach.py judging/settings.py "),
@@ -136,10 +137,11 @@ RERUNS = {
     (V, P): ("checking/settings.py "),
     (D,): ("data/comparison.py data/inventory.py data/recollection.py data/removals.py stages/detect.py "),
     (E,): (
-        "artifacts/evaluation.py judging/doubts.py judging/drops.py judging/gate.py judging/history.py "
-        "judging/parts.py judging/predictions.py judging/selftest.py judging/slices.py judging/slicing.py "
-        "judging/trust.py judging/verdict.py learning/contenders.py learning/crossfit.py learning/evidence.py "
-        "showing/plots.py stages/evaluate.py "
+        "artifacts/comparison.py artifacts/evaluation.py artifacts/past.py judging/doubts.py judging/drops.py "
+        "judging/gate.py judging/history.py judging/parts.py judging/predictions.py judging/selftest.py "
+        "judging/slices.py judging/slicing.py judging/trust.py judging/verdict.py learning/contenders.py "
+        "learning/crossfit.py learning/evidence.py showing/charts.py showing/dumbbells.py showing/epochs.py "
+        "showing/matrices.py showing/plots.py showing/reliable.py showing/timeline.py stages/evaluate.py "
     ),
     (P,): (
         "artifacts/content.py data/bins.py data/groups.py data/neighbours.py data/remarks.py data/slices.py "
@@ -164,14 +166,14 @@ RERUNS = {
         "commands/run.py commands/trace.py commands/ui.py commands/verify.py commands/weights.py data/archives.py "
         "data/collection.py data/conflicts.py data/exports.py data/layouts.py data/matching.py data/objects.py "
         "data/placing.py data/recovery.py data/references.py data/scan.py data/tracking.py data/trigger.py "
-        "data/versions.py data/worktree.py deciding.py images/traits.py judging/kept.py learning/advice.py "
-        "learning/answers.py learning/architecture.py learning/exporting.py learning/fitting.py "
-        "learning/torch_file.py openapi.py recipe.py registry/anchor.py registry/answering.py registry/chain.py "
-        "registry/chosen.py registry/decisions.py registry/delivery.py registry/entry.py registry/events.py "
-        "registry/messages.py registry/outbox.py registry/packaging.py registry/promotion.py registry/proof.py "
-        "registry/receivers.py registry/retention.py registry/setbacks.py registry/survey.py "
+        "data/versions.py data/worktree.py deciding.py images/thumbnails.py images/traits.py judging/kept.py "
+        "learning/advice.py learning/answers.py learning/architecture.py learning/exporting.py "
+        "learning/fitting.py learning/torch_file.py openapi.py recipe.py registry/anchor.py registry/answering.py "
+        "registry/chain.py registry/chosen.py registry/decisions.py registry/delivery.py registry/entry.py "
+        "registry/events.py registry/messages.py registry/outbox.py registry/packaging.py registry/promotion.py "
+        "registry/proof.py registry/receivers.py registry/retention.py registry/setbacks.py registry/survey.py "
         "registry/transitions.py registry/uses.py registry/verification.py serving.py settings.py showing/card.py "
-        "showing/cells.py showing/manual.py stages/promote.py stages/resolve.py "
+        "showing/cells.py showing/gallery.py showing/manual.py stages/promote.py stages/resolve.py "
     ),
 }
 """Which stages rerun when the code of a module changes."""
