@@ -30,11 +30,13 @@ HOMES = {
         "images/decoding.py",
         "images/pictures.py",
         "learning/distortions.py",
+        "showing/fonts.py",
         "showing/sheet.py",
+        "showing/tiles.py",
     },
     "jinja2": {"showing/report.py"},
     "markupsafe": {"showing/report.py"},
-    "matplotlib": {"showing/plots.py", "showing/sheet.py"},  # the sheet takes its font from there
+    "matplotlib": {"showing/charts.py", "showing/fonts.py"},  # one draws, the other takes its fonts from there
     "filelock": {"base/process.py"},
     "pebble": {"images/workers.py"},
     "psutil": {"base/process.py"},

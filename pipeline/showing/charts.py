@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from pipeline.showing.fonts import fitted, font, length, wrap
+from pipeline.showing.fonts import broken, fitted, font, length
+from pipeline.showing.text import embedded
 
 WIDTH = 736
 """MLflow's pane that compares versions side by side shows 740 pixels."""
@@ -25,6 +26,9 @@ SIZE = TEXT * DPI / 72
 
 LINE = 23
 """From one line of text to the next."""
+
+NARROWER = 0.97
+"""Pillow measures, and matplotlib's text is a little wider."""
 
 INK, SOFT, FAINT = "#1d2429", "#5d6973", "#d5dbe0"
 
@@ -69,9 +73,10 @@ def message(text: str) -> Any:
     return made
 
 
-def folded(*texts: str, width: float = WIDTH - 2 * MARGIN) -> list[str]:
-    """Lines that fit, three at most of each text."""
-    return list(chain.from_iterable(wrap(text, font(SIZE), int(width), 3) for text in texts))
+def folded(*texts: str, is_bold: bool = False) -> list[str]:
+    """Lines that fit the page, three at most of each text, which is drawn as it is."""
+    room = int((WIDTH - 2 * MARGIN) * NARROWER)
+    return list(chain.from_iterable(broken(text, font(SIZE, is_bold), room, 3) for text in texts))
 
 
 def write(page: Any, top: float, lines: Sequence[str], colour: str = INK, **style: Any) -> None:
@@ -90,8 +95,8 @@ def legend(page: Any, top: float, marks: Sequence[tuple[str, Mapping[str, Any]]]
 
 
 def name(label: str, width: float, is_bold: bool = False) -> str:
-    """A name from outside, as it can be drawn, in so many pixels."""
-    return fitted(label, width * 0.97, SIZE, is_bold)  # matplotlib's text is a little wider than Pillow's
+    """A name from outside, as it can be drawn among other text, in so many pixels."""
+    return embedded(fitted(label, width * NARROWER, SIZE, is_bold))
 
 
 def png(figure: Any) -> bytes:
@@ -109,6 +114,4 @@ def percent(share: float, digits: int = 1) -> str:
 def points(change: float) -> str:
     """A change of a share, -1 to 1, in points with its sign: +4, -9, -0.3; 0 where nothing changed."""
     value = 100 * change
-    if not value:
-        return "0"
-    return f"{value:+.0f}" if abs(value) >= 0.95 else f"{value:+.1g}"
+    return f"{value:+.{0 if abs(value) >= 0.95 else 1}f}" if value else "0"

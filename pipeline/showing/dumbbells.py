@@ -18,7 +18,7 @@ MOST_NEW = 6
 """Of these for new labels, where there are more rows than can be drawn."""
 
 _ROW = 30  # pixels
-_AXES = 230  # at least
+_AXES, _NAMES = 230, 130  # at least
 _STARTS = (0.9, 0.8, 0.5, 0.0)  # of the scale
 
 Tone = Literal["fell", "rose", "same", "new", "unsure"]
@@ -149,7 +149,7 @@ def figure(rows: Rows) -> Any:
     changes = max([length(_signed(one), SIZE, bold=True) for one in rows.dumbbells], default=0)
     counts = max([length(one.counts, SIZE, bold=one.is_sure) for one in rows.dumbbells], default=0)
     right = WIDTH - MARGIN - counts - 14 - changes - 22
-    names = [charts.name(one.name, right - _AXES - 16 - MARGIN, one.is_sure) for one in rows.dumbbells]
+    names = [charts.name(one.name, max(right - _AXES - 16 - MARGIN, _NAMES), one.is_sure) for one in rows.dumbbells]
     sizes = (length(name, SIZE, one.is_sure) for name, one in zip(names, rows.dumbbells, strict=True))
     left = MARGIN + max([*sizes, 0]) + 16
     for number, (one, name) in enumerate(zip(rows.dumbbells, names, strict=True)):
@@ -158,7 +158,8 @@ def figure(rows: Rows) -> Any:
         style = {"color": COLOURS[one.tone], "va": "center_baseline", "fontweight": weight}
         page.text(right + 22 + changes, y, _signed(one), ha="right", **style)
         page.text(right + 36 + changes, y, one.counts, ha="left", **style)
-    _marks(charts.box(made, left, top, right - left, bottom - top), rows.dumbbells)
+    quarters = range(5) if right - left >= _AXES else (0, 4)
+    _marks(charts.box(made, left, top, right - left, bottom - top), rows.dumbbells, quarters)
     return made
 
 
@@ -172,13 +173,13 @@ def _legend(champion: str) -> list[tuple[str, dict[str, Any]]]:
     return [hollow, filled] if champion else [filled]
 
 
-def _marks(axes: Any, dumbbells: Sequence[Dumbbell]) -> None:
+def _marks(axes: Any, dumbbells: Sequence[Dumbbell], quarters: Sequence[int]) -> None:
     shares = [share for one in dumbbells for share in (one.champion, one.challenger) if share is not None]
     start = next(one for one in _STARTS if one < min([*shares, 1.0]) or not one)
     room = (1 - start) * 0.025
     axes.set_label("dumbbells")
     axes.set(xlim=(start - room, 1 + room), ylim=(len(dumbbells) - 0.5, -0.5), yticks=[])
-    ticks = [start + quarter * (1 - start) / 4 for quarter in range(5)]
+    ticks = [start + quarter * (1 - start) / 4 for quarter in quarters]
     axes.set_xticks(ticks, [f"{100 * tick:g}{' %' if tick == 1 else ''}" for tick in ticks], color=SOFT)
     axes.tick_params(length=0, pad=6)
     axes.grid(axis="x", color=FAINT, linewidth=0.8)

@@ -8,6 +8,7 @@ from pipeline.artifacts.training import Mixture, Row, Training
 from pipeline.base.words import counted
 from pipeline.showing import charts
 from pipeline.showing.charts import FAINT, INK, LINE, MARGIN, SOFT, TEXT
+from pipeline.showing.fonts import drawable
 
 HEIGHT = 426  # pixels, with one line of title
 MANY = 40
@@ -35,6 +36,11 @@ class Curve:
     """What the parent has on val, where it is what the training began with."""
     served: float | None
     """What the mixture has on val that is served; None where it is the epoch that was kept."""
+
+    def kept(self, epoch: int) -> float:
+        """What an epoch has on val, else on train; NaN where there is none."""
+        values = [curve[epoch] for curve in (self.val, self.train) if epoch < len(curve)]
+        return next((one for one in values if math.isfinite(one)), math.nan)
 
 
 @dataclass(frozen=True)
@@ -106,13 +112,13 @@ def _number(value: float) -> str:
 
 def figure(drawn: Curves) -> Any:
     """The picture. Axes "loss" and "accuracy" have the curves; what they mean is in the legend of the picture."""
-    lines = charts.folded(drawn.title)
+    lines = charts.folded(drawable(drawn.title), is_bold=True)
     keys = 2 + sum(bool(words) for words in (drawn.parent, drawn.kept, drawn.served))
     made = charts.figure(HEIGHT + LINE * (len(lines) - 1 + max(keys - 4, 0)))
     charts.write(charts.page(made), MARGIN, lines, fontweight="bold")
     top = MARGIN + LINE * len(lines) + 34
     for position, curve in enumerate(drawn.curves):
-        axes = charts.box(made, 58 + position * 366, top, 298, 206)
+        axes = charts.box(made, 64 + position * 368, top, 290, 206)
         axes.set_label(curve.metric)
         _draw(axes, curve, drawn)
     handles, names = made.axes[1].get_legend_handles_labels()
@@ -125,17 +131,18 @@ def _draw(axes: Any, curve: Curve, drawn: Curves) -> None:
     epochs = range(len(curve.val))
     every = max(1, math.ceil(len(curve.val) / MANY))
     for name, values in (("train", curve.train), ("val", curve.val)):
-        axes.plot(epochs, values, label=name, markevery=every, gid=name, **STYLES[name])
+        label = name if any(map(math.isfinite, values)) else None
+        axes.plot(epochs, values, label=label, markevery=every, gid=name, **STYLES[name])
     if drawn.parent:
         value = math.nan if curve.parent is None else curve.parent
         axes.axhline(value, color=INK, linestyle=(0, (1, 2)), linewidth=1.6, label=drawn.parent, gid="parent")
-    best = curve.val[drawn.best] if drawn.best < len(curve.val) else math.nan
+    best = curve.kept(drawn.best)
     ring = {"marker": "o", "markersize": 13, "markerfacecolor": "none", "markeredgewidth": 2, "linestyle": "none"}
-    axes.plot(drawn.best, best, color=INK, label=drawn.kept, gid="kept", zorder=4, **ring)
+    axes.plot(drawn.best, best, color=INK, label=drawn.kept, gid="kept", zorder=4, clip_on=False, **ring)
     if drawn.served:
         value = math.nan if curve.served is None else curve.served
-        diamond = {"marker": "D", "markersize": 9, "markeredgecolor": "white", "linestyle": "none"}
-        axes.plot(drawn.best, value, color=charts.FELL, label=drawn.served, gid="served", zorder=5, **diamond)
+        diamond = {"marker": "D", "markersize": 9, "color": charts.FELL, "linestyle": "none"}
+        axes.plot(drawn.best, value, label=drawn.served, gid="served", zorder=5, clip_on=False, **diamond)
     _frame(axes, curve)
 
 
@@ -144,14 +151,16 @@ def _frame(axes: Any, curve: Curve) -> None:
     axes.set_title(curve.metric, fontsize=TEXT, loc="left", color=SOFT)
     axes.set_xlabel("epoch", color=SOFT)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_xlim(-0.5, max(len(curve.val) - 0.5, 0.5))
+    axes.yaxis.get_major_locator().set_params(steps=(1, 2, 5, 10))
+    axes.set_xlim(-0.5, max(len(curve.val) - 0.5, 1.5))
     numbers = [one for one in (*curve.train, *curve.val) if math.isfinite(one)]
-    if not numbers:
+    if not numbers and curve.served is None:
         axes.text(0.5, 0.5, "no number", transform=axes.transAxes, ha="center", va="center", color=SOFT)
     if numbers and min(numbers) > 0 and max(numbers) > WIDE * min(numbers) and curve.metric == "loss":
         axes.set_yscale("log")
-    if curve.metric == "accuracy":
-        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
+        axes.yaxis.set_minor_formatter(lambda *_: "")
+    is_share = curve.metric == "accuracy"
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %" if is_share else f"{value:.4g}")
     axes.grid(color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["right", "top"]].set_visible(False)

@@ -53,9 +53,16 @@ def fitted(text: str, pixels: float, size: float, bold: bool = False) -> str:
 
 
 def wrap(text: str, font: Any, width: int, max_lines: int) -> list[str]:
-    """Lines no wider than `width` pixels, broken after a space, slash, hyphen or underscore where there is one."""
-    rest = drawable(text)
-    lines: list[str] = []
+    """Lines no wider than `width` pixels of text from outside; see `broken`."""
+    return broken(drawable(text), font, width, max_lines)
+
+
+def broken(text: str, font: Any, width: int, max_lines: int) -> list[str]:
+    """Lines no wider than `width` pixels, broken after a space, slash, hyphen or underscore where there is one.
+
+    The text is drawn as it is; the last line ends in an ellipsis where there is more of it.
+    """
+    rest, lines = text, list[str]()
     while rest and len(lines) < max_lines - 1:
         fits = _fits(rest, font, width)
         if fits < len(rest):

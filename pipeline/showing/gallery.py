@@ -3,7 +3,6 @@
 Pictures are those of thumbnails (`images.pictures`), by digest; where one is missing there is a placeholder.
 """
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -14,8 +13,8 @@ import numpy as np
 from pipeline.artifacts.comparison import Doubted, ModelComparison, Pair, Seen
 from pipeline.base.words import counted
 from pipeline.showing import charts, tiles
-from pipeline.showing.charts import FELL, INK, ROSE, WIDTH
-from pipeline.showing.fonts import fitted, font, wrap
+from pipeline.showing.charts import FELL, INK, ROSE, SIZE, WIDTH
+from pipeline.showing.fonts import length
 
 MOST_FLIPS = 10
 """Of each kind: two rows. The page of the cycle has all."""
@@ -25,7 +24,7 @@ MOST_DOUBTED = 24
 MOST_PAIRS = 8
 
 _MARGIN, _INNER = 12, WIDTH - 24
-_SIZE, _LINE = 17, 22  # of text: can be read at half the size
+_LINE = 22  # of text
 _SIDE = 128  # of a picture that was flipped, or is one of a pair: that of a thumbnail
 _SMALL = 88  # of one that is doubted
 _GAP = 14
@@ -37,20 +36,14 @@ _SIGNS = {LOST: "×", WON: "✓", DOUBT: "?", _PLAIN: ""}
 
 @dataclass(frozen=True)
 class Line:
-    """Text at a place, cut in its middle where it is too wide."""
+    """Text at a place, drawn as it is."""
 
     text: str
     x: int
     y: int
     """Of the baseline."""
-    width: int
     colour: str = INK
     is_bold: bool = False
-
-    @property
-    def shown(self) -> str:
-        """What fits."""
-        return fitted(self.text, self.width, _SIZE, self.is_bold)
 
 
 @dataclass(frozen=True)
@@ -83,13 +76,13 @@ class _Column:
 
     def heading(self, text: str, colour: str = INK) -> None:
         """A line of its own, bold."""
-        self.lines.append(Line(text, _MARGIN, self.y + 17, _INNER, colour, True))
+        self.lines.append(Line(text, _MARGIN, self.y + 17, colour, True))
         self.y += _LINE + 4
 
     def say(self, text: str) -> None:
         """A sentence, in lines that fit."""
-        for line in wrap(text, font(_SIZE), _INNER, 4):
-            self.lines.append(Line(line, _MARGIN, self.y + 17, _INNER, _SOFT))
+        for line in charts.folded(text):
+            self.lines.append(Line(line, _MARGIN, self.y + 17, _SOFT))
             self.y += _LINE
 
     def space(self, height: int) -> None:
@@ -161,8 +154,12 @@ def _flipped(column: _Column, title: str, note: str, seen: Sequence[Seen], count
     def put(number: int, x: int, y: int) -> None:
         one = shown[number]
         column.photos.append(Photo(one.digest, x + 3, y, _SIDE, colour))
-        column.lines.append(Line(one.champion or "-", x, y + _SIDE + 20, _SIDE + 6))
-        column.lines.append(Line(f"→ {one.challenger}", x, y + _SIDE + 20 + _LINE, _SIDE + 6, colour))
+        was, now = (
+            charts.name(one.champion or "-", _SIDE + 6),
+            charts.name(one.challenger, _SIDE + 6 - length("→ ", SIZE)),
+        )
+        column.lines.append(Line(was, x, y + _SIDE + 20))
+        column.lines.append(Line(f"→ {now}", x, y + _SIDE + 20 + _LINE, colour))
 
     column.grid(len(shown), 5, _SIDE + 2 * _LINE + 6, put)
 
@@ -203,7 +200,7 @@ def _of_all(shown: int, count: int) -> str:
 def _listed(labels: Sequence[str]) -> str:
     """Some labels, and how many more there are."""
     rest = len(labels) - 5
-    shown = ", ".join(fitted(label, 200, _SIZE) for label in labels[:5])
+    shown = ", ".join(charts.name(label, 200) for label in labels[:5])
     return f"{shown} and {rest} more" if rest > 0 else shown
 
 
@@ -211,10 +208,11 @@ def _doubted(column: _Column, one: Doubted, x: int, y: int) -> None:
     column.photos.append(Photo(one.seen.digest, x + 3, y, _SMALL, DOUBT))
     left, width = x + _SMALL + 18, _INNER // 2 - _SMALL - 18 - _GAP // 2
     sure = f" ({charts.percent(one.probability, 0)})"
-    seems = f"seems {fitted(one.otherwise, width - font(_SIZE).getlength(f'seems {sure}'), _SIZE)}{sure}"
-    column.lines.append(Line(f"labelled {one.seen.label}", left, y + 22, width))
-    column.lines.append(Line(seems, left, y + 22 + _LINE, width, DOUBT))
-    column.lines.append(Line(_file(one.seen), left, y + 22 + 2 * _LINE, width, _SOFT))
+    labelled = f"labelled {charts.name(one.seen.label, width - length('labelled ', SIZE))}"
+    seems = f"seems {charts.name(one.otherwise, width - length(f'seems {sure}', SIZE) - 4)}{sure}"
+    column.lines.append(Line(labelled, left, y + 22))
+    column.lines.append(Line(seems, left, y + 22 + _LINE, DOUBT))
+    column.lines.append(Line(charts.name(_file(one.seen), width), left, y + 22 + 2 * _LINE, _SOFT))
 
 
 def _pairs(column: _Column, pairs: Sequence[Pair]) -> None:
@@ -228,8 +226,8 @@ def _pairs(column: _Column, pairs: Sequence[Pair]) -> None:
         half = _SIDE + 6
         for place, seen in ((x, shown[number].one), (x + half + 10, shown[number].other)):
             column.photos.append(Photo(seen.digest, place + 3, y, _SIDE, _PLAIN))
-            column.lines.append(Line(seen.label, place, y + _SIDE + 20, half))
-            column.lines.append(Line(_file(seen), place, y + _SIDE + 20 + _LINE, half, _SOFT))
+            column.lines.append(Line(charts.name(seen.label, half), place, y + _SIDE + 20))
+            column.lines.append(Line(charts.name(_file(seen), half), place, y + _SIDE + 20 + _LINE, _SOFT))
 
     column.grid(len(shown), 2, _SIDE + 2 * _LINE + 8, put)
 
@@ -240,16 +238,19 @@ def _file(seen: Seen) -> str:
 
 
 def _png(gallery: Gallery, pictures: Mapping[str, np.ndarray]) -> bytes:
-    """The gallery as a picture; the same values give the same bytes."""
-    from PIL import Image, ImageDraw
+    """The gallery as a file; the same values give the same bytes."""
+    return charts.png(figure(gallery, pictures))
 
-    sheet = Image.new("RGB", (WIDTH, gallery.height), "#ffffff")
-    canvas: Any = ImageDraw.Draw(sheet)
+
+def figure(gallery: Gallery, pictures: Mapping[str, np.ndarray]) -> Any:
+    """The gallery as a picture; all text is in axes "page"."""
+    sheet = tiles.paper(WIDTH, gallery.height)
     for photo in gallery.photos:
         place, pixels = (photo.x, photo.y), pictures.get(photo.digest)
         tiles.draw(sheet, pixels, place, photo.side, photo.frame, _SIGNS[photo.frame])
+    made = charts.figure(gallery.height)
+    made.figimage(np.asarray(sheet), zorder=-1)
+    page = charts.page(made)
     for line in gallery.lines:
-        canvas.text((line.x, line.y), line.shown, line.colour, font(_SIZE, line.is_bold), anchor="ls")
-    sink = io.BytesIO()
-    sheet.save(sink, "PNG", optimize=True)
-    return sink.getvalue()
+        page.text(line.x, line.y, line.text, color=line.colour, fontweight="bold" if line.is_bold else "normal")
+    return made

@@ -54,8 +54,8 @@ class Matrices:
 
 def of(comparison: ModelComparison) -> Matrices:
     """What both models say to the holdout images; if there are many labels, to those that are confused most."""
-    everyone = [one.label for one in comparison.labels]
-    rows = _picked(everyone, comparison.confused)
+    everyone, grown = [one.label for one in comparison.labels], _grown(comparison)
+    rows = _picked(everyone, comparison.confused, grown)
     has_others = any(one.actual in rows and one.predicted not in rows for one in comparison.confused)
     columns = (*rows, OTHERS) if has_others else rows
     ours, theirs = (np.zeros((len(rows), len(columns)), np.int64) for _ in range(2))
@@ -66,14 +66,18 @@ def of(comparison: ModelComparison) -> Matrices:
             theirs[place] += one.champion
     champion = f"{CHAMPION} v{comparison.champion}" if comparison.champion else ""
     matrices = [*([Matrix(champion, theirs)] if champion else []), Matrix(CHALLENGER if champion else "", ours)]
-    known = {one.label for one in comparison.labels if one.champion is not None}
-    grown = [one for one in comparison.confused if one.actual != one.predicted and one.challenger > one.champion]
-    grown = sorted((one for one in grown if one.actual in known), key=lambda one: one.champion - one.challenger)[:GREW]
     return Matrices(rows, columns, tuple(matrices), tuple(grown), _notes(rows, everyone, grown, champion))
 
 
-def _picked(labels: Sequence[str], confused: Sequence[Confused]) -> tuple[str, ...]:
-    """Labels that are drawn, in their order."""
+def _grown(comparison: ModelComparison) -> list[Confused]:
+    """What labels that the champion knows are taken for more often than before, the largest growth first."""
+    known = {one.label for one in comparison.labels if one.champion is not None}
+    grown = [one for one in comparison.confused if one.actual != one.predicted and one.challenger > one.champion]
+    return sorted((one for one in grown if one.actual in known), key=lambda one: one.champion - one.challenger)[:GREW]
+
+
+def _picked(labels: Sequence[str], confused: Sequence[Confused], grown: Sequence[Confused]) -> tuple[str, ...]:
+    """Labels that are drawn, in their order; those of confusions that are named are among them."""
     if len(labels) <= MOST:
         return tuple(labels)
     errors = dict.fromkeys(labels, 0)
@@ -81,7 +85,8 @@ def _picked(labels: Sequence[str], confused: Sequence[Confused]) -> tuple[str, .
         if one.actual != one.predicted:
             for label in (one.actual, one.predicted):
                 errors[label] = errors.get(label, 0) + one.champion + one.challenger
-    most = set(sorted(labels, key=lambda label: -errors[label])[:MOST])
+    named = {label for one in grown for label in (one.actual, one.predicted)}
+    most = set(sorted(labels, key=lambda label: (label not in named, -errors[label]))[:MOST])
     return tuple(label for label in labels if label in most)
 
 
@@ -89,13 +94,13 @@ def _notes(rows: Sequence[str], everyone: Sequence[str], grown: Sequence[Confuse
     notes = ["Numbers are images, shades are shares of a row; the diagonal is right."]
     if grown:
         named = (
-            f"{charts.name(one.actual, _NAMES)} as {charts.name(one.predicted, _NAMES)} {one.champion:,} → "
-            f"{one.challenger:,}"
+            f"{charts.name(one.actual, _NAMES)} as {charts.name(one.predicted, _NAMES)} from "
+            f"{one.champion:,} to {one.challenger:,}"
             for one in grown
         )
-        notes.append(f"Framed: more often than before, {'; '.join(named)}.")
+        notes.append(f"Framed, more often than before: {'; '.join(named)}.")
     elif champion:
-        notes.append("No label that the champion knows is taken for another one more often than before.")
+        notes.append("No label that the champion knows is taken for another more often than before.")
     if len(rows) < len(everyone):
         notes.append(f"The {len(rows)} of {len(everyone):,} labels that are confused most.")
     return tuple(notes)
@@ -112,15 +117,17 @@ def figure(drawn: Matrices) -> Any:
     cell = min(beside if is_beside else room / columns, _CELL)
     lines = charts.folded(*drawn.notes)
     width, tall = cell * columns, cell * len(drawn.rows)
-    header = MARGIN + 2 * LINE
+    pitch = max(width, *(length(one.title, SIZE, bold=True) for one in drawn.matrices)) + _GAP
+    has_titles = any(one.title for one in drawn.matrices)
+    header = MARGIN + (2 if has_titles else 0.6) * LINE
     whole = LINE + tall + side + LINE
     bottom = header + (1 if is_beside else number) * whole
     made = charts.figure(bottom + LINE * len(lines) + MARGIN)
     page = charts.page(made)
-    charts.write(page, MARGIN, ["Labels that the models give to the holdout images"], fontweight="bold")
+    charts.write(page, MARGIN, ["Labels given to the holdout images"], fontweight="bold")
     charts.write(page, bottom + MARGIN / 2, lines, SOFT)
     for position, matrix in enumerate(drawn.matrices):
-        left = start + (position * (width + _GAP) if is_beside else 0)
+        left = start + (position * pitch if is_beside else 0)
         top = header + LINE + (0 if is_beside else position * whole)
         page.text(left, top - 0.6 * LINE, matrix.title, va="center_baseline", fontweight="bold")
         if position == 0 or not is_beside:

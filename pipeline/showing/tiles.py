@@ -38,6 +38,13 @@ def draw(sheet: Any, pixels: np.ndarray | None, place: tuple[int, int], side: in
         _centred(sheet, sign, x + 2, y + 2, "#ffffff", font(14, bold=True))
 
 
+def paper(width: int, height: int) -> Any:
+    """An empty `PIL.Image` to draw on, of so many pixels."""
+    from PIL import Image
+
+    return Image.new("RGB", (width, height), "#ffffff")
+
+
 def _placeholder(side: int) -> Any:
     from PIL import Image
 

@@ -53,13 +53,14 @@ def duration(seconds: float) -> str:
 def figure(cycles: Sequence[Cycle]) -> Any:
     """The picture. Axes "accuracy", "lost" and "passes" have the marks; x is the number of a cycle, from 0."""
     bottom = _TOP + _HEIGHT + 2 * (_BETWEEN + _LOW)
-    notes = charts.folded("The two of a pair have the same images; other pairs may have others.")
+    pairs = ["The two of a pair have the same images; other pairs may have others."]
+    notes = charts.folded(*(pairs if any(one.past.champion is not None for one in cycles) else []))
     made = charts.figure(bottom + 34 + LINE * len(notes) + MARGIN / 2)
     page = charts.page(made)
     charts.write(page, MARGIN, ["Right, of the holdout images"], fontweight="bold")
     charts.legend(page, MARGIN + LINE, _legend(cycles))
     charts.write(page, bottom + 32, notes, SOFT)
-    width, tops = WIDTH - _LEFT - 14, (_TOP, _TOP + _HEIGHT + _BETWEEN, _TOP + _HEIGHT + _LOW + 2 * _BETWEEN)
+    width, tops = WIDTH - _LEFT - 28, (_TOP, _TOP + _HEIGHT + _BETWEEN, _TOP + _HEIGHT + _LOW + 2 * _BETWEEN)
     heights = (_HEIGHT, _LOW, _LOW)
     titles = ("", "Right before, wrong now", "Cost: images that went through training")
     for name, title, top, height in zip(("accuracy", "lost", "passes"), titles, tops, heights, strict=True):
@@ -73,9 +74,11 @@ def figure(cycles: Sequence[Cycle]) -> Any:
     return made
 
 
-_WAS = {"marker": "o", "color": INK, "markerfacecolor": "white"}
-_IS = {"marker": "o", "color": charts.NEW}
-_NOT = {"marker": "X", "color": charts.FELL}
+_WAS: dict[str, Any] = {"marker": "o", "color": INK, "markerfacecolor": "white"}
+_IS: dict[str, Any] = {"marker": "o", "color": charts.NEW}
+_NOT: dict[str, Any] = {"marker": "X", "color": charts.FELL}
+_PAPER: Any = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.7}
+"""Behind text that may stand over marks."""
 
 
 def _legend(cycles: Sequence[Cycle]) -> list[tuple[str, dict[str, Any]]]:
@@ -89,7 +92,7 @@ def _frame(axes: Any, cycles: Sequence[Cycle]) -> None:
     axes.set_axisbelow(True)
     axes.spines[["right", "top"]].set_visible(False)
     axes.tick_params(length=0, pad=6)
-    axes.yaxis.get_major_locator().set_params(nbins=4)
+    axes.yaxis.get_major_locator().set_params(nbins=4, steps=(1, 2, 5, 10))
     for place, one in enumerate(cycles):
         if one.is_current:
             axes.axvspan(place - 0.5, place + 0.5, color="#e8eef4", zorder=0, linewidth=0, gid="current")
@@ -108,10 +111,10 @@ def _accuracy(axes: Any, cycles: Sequence[Cycle]) -> None:
             axes.plot(place, now, markersize=size + (not one.is_promoted), gid="is", **style)
         if one.is_current and now is not None:
             above = 12 if was is None or now >= was else -12
-            style = {"textcoords": "offset points", "va": "center", "fontweight": "bold"}
+            style = {"textcoords": "offset points", "va": "center", "fontweight": "bold", "bbox": _PAPER}
             axes.annotate(charts.percent(now), (place, now), xytext=(0, above), ha=_side(place, cycles), **style)
     axes.margins(y=0.25)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
     _nothing(axes, [one.past.accuracy for one in cycles])
 
 
@@ -120,8 +123,9 @@ def _lost(axes: Any, cycles: Sequence[Cycle]) -> None:
     axes.bar([place for place, _ in known], [lost for _, lost in known], width=_bar(cycles), color=charts.FELL)
     top = max([lost for _, lost in known], default=0)
     axes.set_ylim(0, 1.15 * top or 0.05)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
-    _nothing(axes, [one.past.lost for one in cycles])
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
+    is_compared = any(one.past.champion is not None for one in cycles)
+    _nothing(axes, [one.past.lost for one in cycles], "not known" if is_compared else "no champion to compare with")
 
 
 def _passes(axes: Any, cycles: Sequence[Cycle]) -> None:
@@ -132,21 +136,21 @@ def _passes(axes: Any, cycles: Sequence[Cycle]) -> None:
     for place, passes, one in known:
         if one.seconds and (one.is_current or len(cycles) <= FEW):
             weight = "bold" if one.is_current else "normal"
-            style = {"textcoords": "offset points", "va": "bottom", "fontweight": weight}
+            style = {"textcoords": "offset points", "va": "bottom", "fontweight": weight, "bbox": _PAPER}
             axes.annotate(one.seconds, (place, passes), xytext=(0, 4), ha=_side(place, cycles), **style)
     _nothing(axes, [one.past.passes for one in cycles])
 
 
 def _side(place: int, cycles: Sequence[Cycle]) -> str:
     """Where text is put that would else stand beside the picture."""
-    if len(cycles) <= FEW:
+    if len(cycles) <= 1.6 * FEW:
         return "center"
     return "right" if place > 0.9 * len(cycles) else "left" if place < 0.1 * len(cycles) else "center"
 
 
-def _nothing(axes: Any, values: Sequence[float | None]) -> None:
+def _nothing(axes: Any, values: Sequence[float | None], words: str = "not known") -> None:
     if all(value is None for value in values):
-        axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", va="center", color=SOFT)
+        axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color=SOFT)
         axes.set_yticks([])
 
 
@@ -158,7 +162,7 @@ def _bar(cycles: Sequence[Cycle]) -> float:
 def _short(value: float) -> str:
     for unit, size in (("M", 1e6), ("k", 1e3)):
         if value >= size:
-            return f"{value / size:.3g}{unit}"
+            return f"{value / size:.4g}{unit}"
     return f"{value:.3g}"
 
 

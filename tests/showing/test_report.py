@@ -210,7 +210,7 @@ def comparison(text: str = "plain", **changes: object) -> ModelComparison:
         "num_won": 1,
         "lost": (seen(text, "d1"),),
         "won": (seen(text, "d2"),),
-        "doubted": (Doubted(seen=seen(text, "d3"), otherwise=text, probability=0.9, doubt=0.8),),
+        "doubted": (Doubted(seen=seen(text, "d3"), otherwise=text, probability=0.9, doubt=0.8, is_suspicious=True),),
         "num_suspicious": 1,
         "pairs": (Pair(one=seen(text, "d4"), other=seen(text, "d5")),),
         "doubters": Doubters(right=8, images=10),
