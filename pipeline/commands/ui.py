@@ -79,8 +79,8 @@ def _pages(registry: Registry) -> list[tuple[str, str]]:
     if experiment:
         pages.append(("runs", links.runs(experiment, view.KEY if registry.runs.has_view() else "")))
     if not has_version:
-        made = "its runs are there" if experiment else "and no run"
-        print(f"ui: {registry.name} has no version yet, {made}; `dvc repro` makes them", flush=True)
+        told = "; its runs are there" if experiment else " and no run; `dvc repro` makes them"
+        print(f"ui: {registry.name} has no version yet{told}", flush=True)
     return pages or [("registry", "#/models")]
 
 

@@ -109,6 +109,16 @@ def metrics(
     return {name: float(value) for name, value in found.items() if value is not None}
 
 
+def is_models(name: str) -> bool:
+    """Whether a metric is about the model alone, whatever it is compared with: its page keeps what it once had."""
+    return "champion" not in name and name not in _COMPARED
+
+
+_COMPARED = {
+    f"holdout/{name}" for name in ("change", "change_at_least", "negative_flips", "backward_transfer", "forgetting")
+}
+
+
 def _scores(whose: str, scores: ChampionScores | ChallengerScores) -> dict[str, float | None]:
     """Of one model on the holdout images."""
     answered = scores.answered

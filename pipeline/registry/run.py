@@ -97,9 +97,8 @@ class Run:
         with self._connection.reach():
             client, entities = self._connection.client, self._connection.mlflow.entities
             before = client.get_run(self.run_id).data
-            has = before.metrics
-            if model_id:
-                has = {one.key: one.value for one in client.get_logged_model(model_id).metrics or ()}
+            known = client.get_logged_model(model_id).metrics if model_id else None
+            of_model = {one.key: one.value for one in sorted(known or (), key=lambda one: one.timestamp)}
             new_params = [
                 entities.Param(name, value)
                 for name, value in limits.params(params).items()
@@ -107,14 +106,13 @@ class Run:
             ]
             new_tags = [entities.RunTag(name, value) for name, value in texts.items()]
             values = {limits.key(name): limits.number(value) for name, value in metrics.items()}
-            given = [
-                entities.Metric(
-                    name, value, now, 0, model_id=model_id, run_id=self.run_id if model_id else None,
-                    **_on(judged_on, name),
-                )
-                for name, value in values.items()
-                if has.get(name) != value
-            ]  # fmt: skip
+            given = []
+            for name, value in values.items():
+                is_models = model_id is not None and logged.is_models(name)
+                if (of_model if is_models else before.metrics).get(name) == value:
+                    continue
+                about = {"model_id": model_id, "run_id": self.run_id} if is_models else {}
+                given.append(entities.Metric(name, value, now, 0, **about, **_on(judged_on, name)))
             for start in range(0, len(given), BATCH):
                 client.log_batch(self.run_id, given[start : start + BATCH])
             for start in range(0, len(new_params), FEW):

@@ -57,6 +57,11 @@ def test_both_models_numbers_stand_side_by_side() -> None:
     }
 
 
+def test_a_models_page_has_the_numbers_of_the_model_alone() -> None:
+    names = ("holdout/accuracy", "recall/cat", "cost/passes", "holdout/change", "recall/champion/cat")
+    assert [name for name in names if logged.is_models(name)] == ["holdout/accuracy", "recall/cat", "cost/passes"]
+
+
 def test_labels_that_mlflow_writes_alike_stay_apart() -> None:
     found = logged.metrics(samples.training(), evaluated({"é": 0.1, "è": 0.2, "a/b": 0.3}), samples.judgement())
     recalls = {name: value for name, value in found.items() if name.startswith("recall/")}
