@@ -31,7 +31,6 @@ HOMES = {
         "images/pictures.py",
         "learning/distortions.py",
         "showing/fonts.py",
-        "showing/sheet.py",
         "showing/tiles.py",
     },
     "jinja2": {"showing/report.py"},
