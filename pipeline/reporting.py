@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
+from pipeline.artifacts.comparison import PICTURES
 from pipeline.artifacts.filed import Filed
 from pipeline.base import files
 from pipeline.base.paths import Paths
 from pipeline.images import pictures
-from pipeline.images.pictures import PICTURES
 from pipeline.showing import report
 from pipeline.showing.described import PICTURES as DRAWINGS
 from pipeline.showing.reported import CyclePart, DataPart

@@ -7,6 +7,9 @@ from pipeline.artifacts.artifact import Artifact, Count, Number
 COMPARISON = "comparison.json"
 """Its file among those of evaluate."""
 
+PICTURES = "pictures.parquet"
+"""File of a stage: small pictures of the images that people are shown (`images.pictures`)."""
+
 LABELS, FLIPS, DOUBT, CONFUSION, CURVES, SLICES, RELIABILITY, HISTORY = (
     "labels.png",
     "flips.png",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pipeline.artifacts import artifact
 from pipeline.artifacts.changes import Changes
 from pipeline.artifacts.comparison import COMPARISON, ModelComparison
+from pipeline.artifacts.comparison import PICTURES as KEPT
 from pipeline.artifacts.content import CONTENT, UNUSUAL, Content, Unusual
 from pipeline.artifacts.evaluation import Doubt, Evaluation, Judgement
 from pipeline.artifacts.lineage import VERDICT, Lineage
@@ -19,7 +20,6 @@ from pipeline.base import files, project
 from pipeline.base import params as parameters
 from pipeline.base.errors import LostError, RegistryError, UnreadableError
 from pipeline.images import pictures
-from pipeline.images.pictures import PICTURES as KEPT
 from pipeline.registry import chosen
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import shown

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts import artifact
+from pipeline.artifacts.comparison import PICTURES
 from pipeline.artifacts.content import CONTENT, MOMENTS, UNUSUAL, Content, Kind, Unusual
 from pipeline.artifacts.features import FeatureIndex
 from pipeline.artifacts.lineage import STATISTICS
@@ -20,7 +21,6 @@ from pipeline.features.inputs import Input
 from pipeline.features.shards import Shards
 from pipeline.images import pictures
 from pipeline.images.likeness import Images
-from pipeline.images.pictures import PICTURES
 from pipeline.registry.client import Registry
 
 if TYPE_CHECKING:

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-PICTURES = "pictures.parquet"
-"""Columns digest and picture, a WebP file."""
-
 QUALITY = 75
 """Of WebP, 0 to 100: with 128 pixels a side about 3 kB."""
 
@@ -94,7 +91,7 @@ def decode(content: bytes) -> "np.ndarray":
 
 
 def write(path: Path, pictures: "Mapping[str, np.ndarray]") -> None:
-    """Keep pictures, uint8 (height, width, 3) by digest."""
+    """Keep pictures, uint8 (height, width, 3) by digest: a table with columns digest and picture, a WebP file."""
     keep(path, {digest: encode(picture) for digest, picture in pictures.items()})
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from pydantic import Field
 
-from pipeline.artifacts.comparison import COMPARISON, ModelComparison
+from pipeline.artifacts.comparison import COMPARISON, PICTURES, ModelComparison
 from pipeline.artifacts.evaluation import Answered, ChallengerScores, ChampionScores, Evaluation, Judgement
 from pipeline.artifacts.lineage import HISTORY, WEIGHTS
 from pipeline.artifacts.model import Description
@@ -26,7 +26,6 @@ from pipeline.data.delta import Delta, once
 from pipeline.data.settings import Holdout
 from pipeline.data.store import Store
 from pipeline.images import pictures, pixels
-from pipeline.images.pictures import PICTURES
 from pipeline.images.settings import DecodingLimits
 from pipeline.judging import calibration, comparing, history, metrics, parts, reach, selftest, trust, verdict
 from pipeline.judging.calibration import Confidence

@@ -5,10 +5,10 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 
-from pipeline import filing, reporting
+from pipeline import filing
 from pipeline.artifacts import artifact
 from pipeline.artifacts.changes import Changes
-from pipeline.artifacts.comparison import COMPARISON, DOUBT, FLIPS, HISTORY, LABELS, ModelComparison
+from pipeline.artifacts.comparison import COMPARISON, DOUBT, FLIPS, HISTORY, LABELS, PICTURES, ModelComparison
 from pipeline.artifacts.content import CONTENT, MOMENTS, UNUSUAL, Content, Unusual
 from pipeline.artifacts.cost import Cost
 from pipeline.artifacts.evaluation import Evaluation, Judgement
@@ -30,8 +30,6 @@ from pipeline.data import ledger
 from pipeline.data.splits import SPLITS
 from pipeline.data.store import Store
 from pipeline.features import shards
-from pipeline.images import pictures
-from pipeline.images.pictures import PICTURES
 from pipeline.judging.settings import MIN_PROBABILITY
 from pipeline.registry import curves, links, logged, outbox, packaging, past, promotion, proof
 from pipeline.registry.client import Registry
@@ -40,7 +38,7 @@ from pipeline.registry.promotion import Package
 from pipeline.registry.run import Run
 from pipeline.registry.version import Version
 from pipeline.settings import Params
-from pipeline.showing import plots, wording
+from pipeline.showing import wording
 from pipeline.showing.card import card, retold
 from pipeline.showing.particulars import REPORT
 from pipeline.showing.review import Review
@@ -182,6 +180,9 @@ def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Pac
 
 def _pictures(paths: Paths) -> Path:
     """One file of all small pictures: whoever draws the report again has no other."""
+    from pipeline import reporting
+    from pipeline.images import pictures
+
     path = paths.scratch / PICTURES
     pictures.keep(path, reporting.shown(paths))
     return path
@@ -334,6 +335,9 @@ def _show(registry: Registry, version: Version, mlflow_run: Run, review: Review,
     mine = review.lineage.files if review.lineage else {}
     places = {name: registry.place(version.run_id, name, mine[name]) for name in (LABELS, FLIPS, DOUBT) if name in mine}
     shown = card(review, filed, filing.addresses(registry, version.run_id, places))
+    from pipeline import reporting  # what draws is loaded where there is something to draw
+    from pipeline.showing import plots
+
     history = plots.history(review.past, version.number)
     page = reporting.page(review, filed, registry.name, _links(registry, version, review), Paths(), history)
     for name, content in {"card.md": shown.encode(), HISTORY: history, REPORT: page}.items():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from pipeline.artifacts.comparison import PICTURES
 from pipeline.artifacts.lineage import Lineage
 from pipeline.artifacts.parent import Parent
 from pipeline.artifacts.reference import Statistics
@@ -30,7 +31,6 @@ from pipeline.data.settings import AfterRemoval, Canvas, LabelChanges
 from pipeline.data.store import Store
 from pipeline.images import pictures, pixels
 from pipeline.images.decoding import THUMBNAIL
-from pipeline.images.pictures import PICTURES
 from pipeline.images.pixels import PICTURE
 from pipeline.learning.settings import Network
 from pipeline.registry.client import Registry
