@@ -37,6 +37,7 @@ def filed(version: Version, story: Story, alias: str, said: str) -> Filed:
         is_promoted=number in story.champions,
         decided=decided,
         is_person=is_person,
+        is_back=event is not None and event.kind == "rolled back" and event.version == number,
         alias=alias,
     )
 

@@ -22,6 +22,8 @@ class Filed(Artifact):
     """By whom and when; empty where nobody has yet."""
     is_person: bool = False
     """Whether a person did."""
+    is_back: bool = False
+    """Whether a person made it champion by going back to it."""
     alias: str = "champion"
     """Of the version in production."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.base import files
 from pipeline.base.errors import DataError, UnreadableError
+from pipeline.base.words import counted
 from pipeline.data.store import Store
 from pipeline.images import pixels
 from pipeline.images.pixels import PICTURE, Kept
@@ -52,7 +53,7 @@ def of(store: Store, rows: "pl.DataFrame", limits: Limits, scratch: Path, title:
         lost = store.lost(wanted, title)
     except DataError as error:
         lost = {digest for digest, path in wanted if not store.is_here(digest, path)}
-        print(f"{title}: warning: {len(lost)} pictures will be missing: {error}", flush=True)
+        print(f"{title}: warning: {counted(len(lost), 'picture')} will be missing: {error}", flush=True)
     rows = rows.filter(~pl.col("digest").is_in(list(lost)))
     out = scratch / "pictures.npy"
     try:

@@ -24,7 +24,7 @@ def points(difference: float) -> str:
 def word(filed: Filed) -> str:
     """What became of a version, in one word or two: the version list begins with it."""
     if filed.standing == "champion":
-        return "approved" if filed.is_person else "promoted"
+        return "champion again" if filed.is_back else "approved" if filed.is_person else "promoted"
     of_people = {
         "was champion": "was champion",
         "waiting": "waits",
@@ -44,6 +44,7 @@ def became(filed: Filed) -> str:
     return {
         "promoted": first,
         "approved": "Approved by a person: it is champion",
+        "champion again": "Champion again: a person went back to it",
         "was champion": "Was champion until a better one came",
         "waits": "Good by the verdict, and waits for a person",
         "declined": "Declined by a person",

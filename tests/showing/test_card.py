@@ -179,6 +179,7 @@ def test_the_first_line_says_it_all_without_markup():
         ({}, "promoted", "Promoted to champion"),
         ({"rival": None}, "promoted", "Promoted: the first champion"),
         ({"is_person": True}, "approved", "Approved by a person: it is champion"),
+        ({"is_person": True, "is_back": True}, "champion again", "Champion again: a person went back to it"),
         ({"standing": "was champion"}, "was champion", "Was champion until a better one came"),
         ({"standing": "waiting"}, "waits", "Good by the verdict, and waits for a person"),
         ({"standing": "rejected"}, "declined", "Declined by a person"),

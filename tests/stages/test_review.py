@@ -148,7 +148,7 @@ def test_when_a_person_decides_the_card_says_so_and_the_rest_stays(reviewed: Pro
     changed = [(one, two) for one, two in zip(before.splitlines(), after.splitlines(), strict=True) if one != two]
     assert [one[:12] for one, _ in changed[2:]] == ["**Decided**:", "**To decide*"]
     assert len(changed) == 4
-    assert description(reviewed, 1).startswith(("promoted: ", "was champion: "))
+    assert description(reviewed, 1).startswith("champion again: " if verb == "rollback" else "was champion: ")
 
 
 def test_a_cycle_with_nothing_to_do_says_what_became_of_the_version(reviewed: Project) -> None:
