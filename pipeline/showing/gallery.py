@@ -233,7 +233,7 @@ def _pairs(column: _Column, pairs: Sequence[Pair]) -> None:
 
 def _file(seen: Seen) -> str:
     """The name of its file, else the start of its digest."""
-    return PurePosixPath(seen.path).name or seen.digest[:12]
+    return PurePosixPath(seen.path).name or seen.digest[:8]
 
 
 def _png(gallery: Gallery, pictures: Mapping[str, np.ndarray]) -> bytes:

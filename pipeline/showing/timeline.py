@@ -100,15 +100,18 @@ def _frame(axes: Any, cycles: Sequence[Cycle]) -> None:
 
 def _accuracy(axes: Any, cycles: Sequence[Cycle]) -> None:
     size = 8 if len(cycles) <= 40 else 5 if len(cycles) <= 100 else 3
-    for place, one in enumerate(cycles):
-        was, now = one.past.champion, one.past.accuracy
-        style = _IS if one.is_promoted else _NOT
-        if was is not None and now is not None:
-            axes.plot([place, place], [was, now], color=style["color"], linewidth=2 if size > 3 else 1, gid="change")
-        if was is not None:
-            axes.plot(place, was, markersize=size, gid="was", **_WAS)
-        if now is not None:
-            axes.plot(place, now, markersize=size + (not one.is_promoted), gid="is", **style)
+    scored = [(place, one.past.champion, one.past.accuracy, one) for place, one in enumerate(cycles)]
+    for is_promoted, style in ((True, _IS), (False, _NOT)):
+        pairs = [(place, was, now) for place, was, now, one in scored if one.is_promoted == is_promoted]
+        changed = [pair for pair in pairs if None not in pair]
+        ends = ([pair[position] for pair in changed] for position in range(3))
+        axes.vlines(*ends, color=style["color"], linewidth=2 if size > 3 else 1)
+    for position, gid, style in ((1, "was", _WAS), (2, "is", _IS), (2, "not", _NOT)):
+        rows = [row for row in scored if gid == "was" or row[3].is_promoted == (gid == "is")]
+        known = [(row[0], row[position]) for row in rows if row[position] is not None]
+        across, up = [place for place, _ in known], [share for _, share in known]
+        axes.plot(across, up, markersize=size + (gid == "not"), linestyle="none", gid=gid, **style)
+    for place, was, now, one in scored:
         if one.is_current and now is not None:
             above = 12 if was is None or now >= was else -12
             style = {"textcoords": "offset points", "va": "center", "fontweight": "bold", "bbox": _PAPER}
