@@ -127,27 +127,24 @@ RERUNS = {
     ),
     (V, P, E): (
         "images/damage.py images/decoding.py images/jpeg.py images/pixels.py images/settings.py "
-        "images/sniffing.py images/statistics.py images/workers.py showing/fonts.py showing/sheet.py "
-        "showing/text.py showing/tiles.py "
+        "images/sniffing.py images/statistics.py images/workers.py "
     ),
     (D, P): ("data/sources.py "),
     (P, E): ("judging/lifetime.py judging/reach.py judging/settings.py "),
     (P, T): ("data/replay.py learning/freezing.py learning/ladder.py "),
     (T, E): ("judging/calibration.py judging/metrics.py learning/head.py "),
-    (V, P): ("checking/settings.py "),
+    (V, P): ("artifacts/content.py checking/settings.py images/thumbnails.py "),
     (D,): ("data/comparison.py data/inventory.py data/recollection.py data/removals.py stages/detect.py "),
     (E,): (
-        "artifacts/comparison.py artifacts/evaluation.py artifacts/past.py judging/doubts.py judging/drops.py "
-        "judging/gate.py judging/history.py judging/parts.py judging/predictions.py judging/selftest.py "
-        "judging/slices.py judging/slicing.py judging/trust.py judging/verdict.py learning/contenders.py "
-        "learning/crossfit.py learning/evidence.py showing/charts.py showing/dumbbells.py showing/epochs.py "
-        "showing/matrices.py showing/plots.py showing/reliable.py showing/timeline.py stages/evaluate.py "
+        "judging/doubts.py judging/drops.py judging/gate.py judging/history.py judging/parts.py "
+        "judging/predictions.py judging/selftest.py judging/slices.py judging/slicing.py judging/trust.py "
+        "judging/verdict.py learning/contenders.py learning/crossfit.py learning/evidence.py showing/plots.py "
+        "showing/sheet.py stages/evaluate.py "
     ),
     (P,): (
-        "artifacts/content.py data/bins.py data/groups.py data/neighbours.py data/remarks.py data/slices.py "
-        "data/stems.py data/straddling.py data/twins.py features/content.py features/embedding.py "
-        "features/extraction.py features/inputs.py features/observation.py features/shards.py images/likeness.py "
-        "stages/prepare.py "
+        "data/bins.py data/groups.py data/neighbours.py data/remarks.py data/slices.py data/stems.py "
+        "data/straddling.py data/twins.py features/content.py features/embedding.py features/extraction.py "
+        "features/inputs.py features/observation.py features/shards.py images/likeness.py stages/prepare.py "
     ),
     (T,): (
         "learning/audit.py learning/augment.py learning/distortions.py learning/fit.py learning/headstart.py "
@@ -155,8 +152,9 @@ RERUNS = {
         "learning/starts.py learning/task.py learning/trained.py registry/curves.py stages/train.py "
     ),
     (V,): (
-        "artifacts/report.py checking/drift.py checking/expectations.py checking/facts.py checking/findings.py "
-        "checking/inspection.py checking/quarantine.py data/names.py showing/page.py stages/validate.py "
+        "artifacts/past.py artifacts/report.py checking/drift.py checking/expectations.py checking/facts.py "
+        "checking/findings.py checking/inspection.py checking/quarantine.py data/names.py showing/described.py "
+        "showing/entries.py showing/report.py showing/reported.py showing/standouts.py stages/validate.py "
     ),
     (): (
         "__main__.py artifacts/exported.py artifacts/promotion.py artifacts/proof.py artifacts/snapshot.py "
@@ -166,15 +164,16 @@ RERUNS = {
         "commands/run.py commands/trace.py commands/ui.py commands/verify.py commands/weights.py data/archives.py "
         "data/collection.py data/conflicts.py data/exports.py data/layouts.py data/matching.py data/objects.py "
         "data/placing.py data/recovery.py data/references.py data/scan.py data/tracking.py data/trigger.py "
-        "data/versions.py data/worktree.py deciding.py images/thumbnails.py images/traits.py judging/kept.py "
-        "learning/advice.py learning/answers.py learning/architecture.py learning/exporting.py "
-        "learning/fitting.py learning/torch_file.py openapi.py recipe.py registry/anchor.py registry/answering.py "
-        "registry/chain.py registry/chosen.py registry/decisions.py registry/delivery.py registry/entry.py "
-        "registry/events.py registry/messages.py registry/outbox.py registry/packaging.py registry/promotion.py "
-        "registry/proof.py registry/receivers.py registry/retention.py registry/setbacks.py registry/survey.py "
+        "data/versions.py data/worktree.py deciding.py images/traits.py judging/kept.py learning/advice.py "
+        "learning/answers.py learning/architecture.py learning/exporting.py learning/fitting.py "
+        "learning/torch_file.py openapi.py recipe.py registry/anchor.py registry/answering.py registry/chain.py "
+        "registry/chosen.py registry/decisions.py registry/delivery.py registry/entry.py registry/events.py "
+        "registry/messages.py registry/outbox.py registry/packaging.py registry/promotion.py registry/proof.py "
+        "registry/receivers.py registry/retention.py registry/setbacks.py registry/survey.py "
         "registry/transitions.py registry/uses.py registry/verification.py serving.py settings.py showing/card.py "
-        "showing/cells.py showing/gallery.py showing/manual.py stages/promote.py stages/resolve.py "
+        "showing/cells.py showing/manual.py stages/promote.py stages/resolve.py "
     ),
+    (V, E): ("artifacts/comparison.py artifacts/evaluation.py showing/text.py "),
 }
 """Which stages rerun when the code of a module changes."""
 

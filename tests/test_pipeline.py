@@ -225,7 +225,7 @@ def test_the_run_carries_curves_plots_and_params(story: Story) -> None:
         "state.npz",
         "weights.npz",
         "page.html",
-        "contact.png",
+        "thumbnails.parquet",
     }
 
 

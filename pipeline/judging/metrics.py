@@ -18,8 +18,6 @@ class Scores:
     """Mean cross-entropy, nats."""
     recall: tuple[float, ...]
     """By label; NaN where there is no image of it."""
-    confusion: np.ndarray
-    """int64 (labels, labels): rows are the true label, columns the predicted."""
 
 
 def scores(labels: np.ndarray, logits: np.ndarray) -> Scores:
@@ -30,11 +28,9 @@ def scores(labels: np.ndarray, logits: np.ndarray) -> Scores:
         logits: float (images, labels).
     """
     predicted = logits.argmax(axis=1)
-    num_labels = logits.shape[1]
-    confusion = np.zeros((num_labels, num_labels), np.int64)
-    np.add.at(confusion, (labels, predicted), 1)
+    counts = confusion(labels, predicted, logits.shape[1])
     with np.errstate(invalid="ignore"):
-        recall = confusion.diagonal() / confusion.sum(axis=1)
+        recall = counts.diagonal() / counts.sum(axis=1)
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(axis=1))
     loss = float((log_sum - shifted[np.arange(len(labels)), labels]).mean())
@@ -43,8 +39,20 @@ def scores(labels: np.ndarray, logits: np.ndarray) -> Scores:
         balanced_accuracy=balanced_accuracy(labels, predicted),
         loss=loss,
         recall=tuple(float(value) for value in recall),
-        confusion=confusion,
     )
+
+
+def confusion(labels: np.ndarray, predicted: np.ndarray, num_labels: int) -> np.ndarray:
+    """How often each label is given to images of each: int64 (labels, labels), rows are the true label.
+
+    Args:
+        labels: numbers of the true labels, int (images,).
+        predicted: those that a model gives, likewise.
+        num_labels: that there are.
+    """
+    counts = np.zeros((num_labels, num_labels), np.int64)
+    np.add.at(counts, (labels, predicted), 1)
+    return counts
 
 
 def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:

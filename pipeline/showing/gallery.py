@@ -1,6 +1,6 @@
 """The gallery: the images of a comparison that a person should look at, as PNG bytes, 736 pixels wide.
 
-Pictures are those of thumbnails (`images.thumbnails`), by digest; where one is missing there is a placeholder.
+Pictures (`images.pictures`) come by digest; where one is missing there is a placeholder.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ MOST_PAIRS = 8
 _MARGIN, _INNER = 12, WIDTH - 24
 _LINE = 22  # of text
 _SIDE = 128  # of a picture that was flipped, or is one of a pair: that of a thumbnail
-_SMALL = 88  # of one that is doubted
+_SMALL = 104  # of one that is doubted
 _GAP = 14
 
 _SOFT, _PLAIN = tiles.SOFT, "#b9c2c9"
@@ -154,10 +154,8 @@ def _flipped(column: _Column, title: str, note: str, seen: Sequence[Seen], count
     def put(number: int, x: int, y: int) -> None:
         one = shown[number]
         column.photos.append(Photo(one.digest, x + 3, y, _SIDE, colour))
-        was, now = (
-            charts.name(one.champion or "-", _SIDE + 6),
-            charts.name(one.challenger, _SIDE + 6 - length("→ ", SIZE)),
-        )
+        was = charts.name(one.champion or "-", _SIDE + 6)
+        now = charts.name(one.challenger or "-", _SIDE + 6 - length("→ ", SIZE))
         column.lines.append(Line(was, x, y + _SIDE + 20))
         column.lines.append(Line(f"→ {now}", x, y + _SIDE + 20 + _LINE, colour))
 
@@ -171,8 +169,10 @@ def of_doubts(comparison: ModelComparison) -> Gallery:
     if shown:
         column.heading("Least believed labels of new images")
         column.say(f"{_suspicious(comparison.num_suspicious)}; {_of_all(len(shown), len(comparison.doubted))}.")
+        column.say("Below each: its label; what it seems to be, and how sure the doubt is; its file.")
         column.space(12)
-        column.grid(len(shown), 2, _SMALL, lambda number, x, y: _doubted(column, shown[number], x, y))
+        height = _SMALL + 3 * _LINE + 8
+        column.grid(len(shown), 6, height, lambda number, x, y: _doubted(column, shown[number], x, y))
     else:
         column.say("No label of a new image is doubted.")
     if comparison.pairs:
@@ -184,7 +184,8 @@ def of_doubts(comparison: ModelComparison) -> Gallery:
         share = f" ({charts.percent(right / images, 0)})" if images else ""
         column.say(f"The models that doubt labels get {right:,} of {counted(images, 'old image')} right{share}.")
     if comparison.undoubted:
-        column.say(f"Nobody could doubt the labels that no model knew before: {_listed(comparison.undoubted)}.")
+        unknown = _listed(comparison.undoubted)
+        column.say(f"v{comparison.champion} does not know these labels, so it cannot doubt them: {unknown}.")
     return column.done()
 
 
@@ -204,14 +205,13 @@ def _listed(labels: Sequence[str]) -> str:
 
 
 def _doubted(column: _Column, one: Doubted, x: int, y: int) -> None:
+    """The picture, and below it the label, what it seems to be and how surely, and the file."""
     column.photos.append(Photo(one.seen.digest, x + 3, y, _SMALL, DOUBT))
-    left, width = x + _SMALL + 18, _INNER // 2 - _SMALL - 18 - _GAP // 2
-    sure = f" ({charts.percent(one.probability, 0)})"
-    labelled = f"labelled {charts.name(one.seen.label, width - length('labelled ', SIZE))}"
-    seems = f"seems {charts.name(one.otherwise, width - length(f'seems {sure}', SIZE) - 4)}{sure}"
-    column.lines.append(Line(labelled, left, y + 22))
-    column.lines.append(Line(seems, left, y + 22 + _LINE, DOUBT))
-    column.lines.append(Line(charts.name(_file(one.seen), width), left, y + 22 + 2 * _LINE, _SOFT))
+    width, sure = _SMALL + 8, f" {charts.percent(one.probability, 0)}"
+    seems = f"{charts.name(one.otherwise, width - length(sure, SIZE) - 2)}{sure}"
+    column.lines.append(Line(charts.name(one.seen.label, width), x, y + _SMALL + 20))
+    column.lines.append(Line(seems, x, y + _SMALL + 20 + _LINE, DOUBT))
+    column.lines.append(Line(charts.name(_file(one.seen), width), x, y + _SMALL + 20 + 2 * _LINE, _SOFT))
 
 
 def _pairs(column: _Column, pairs: Sequence[Pair]) -> None:
