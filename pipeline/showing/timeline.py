@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.artifacts.past import PastCycle
+from pipeline.base.words import duration
 from pipeline.showing import charts
 from pipeline.showing.charts import FAINT, INK, LINE, MARGIN, SIZE, SOFT, WIDTH
 from pipeline.showing.fonts import length
@@ -41,13 +42,6 @@ def of(cycles: Sequence[PastCycle], current: int) -> tuple[Cycle, ...]:
 
 def _is_promoted(past: PastCycle) -> bool:
     return past.standing in PROMOTED or (not past.standing and past.verdict == "promote")
-
-
-def duration(seconds: float) -> str:
-    """In the largest unit that tells it well: 87 s, 12 min, 3.5 h."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
 
 
 def figure(cycles: Sequence[Cycle]) -> Any:

@@ -110,7 +110,9 @@ def comparison(**changes: Any) -> ModelComparison:
 
 def doubted(number: int, name: str = "cat", otherwise: str = "dog", probability: float = 0.98) -> Doubted:
     path = f"data/images/second/{name}/{number}.jpg"
-    return Doubted(seen=seen(number, name, path=path), otherwise=otherwise, probability=probability, doubt=0.9)
+    return Doubted(
+        seen=seen(number, name, path=path), otherwise=otherwise, probability=probability, doubt=0.9, is_suspicious=True
+    )
 
 
 def first() -> ModelComparison:
@@ -127,7 +129,7 @@ def first() -> ModelComparison:
         num_suspicious=0,
         pairs=(),
         doubters=None,
-        undoubted=tuple(one.label for one in LABELS),
+        undoubted=(),
         confused=tuple(confused(one.actual, one.predicted, 0, one.challenger) for one in CONFUSED if one.challenger),
     )
 
@@ -165,7 +167,10 @@ def hostile() -> ModelComparison:
         num_won=9,
         lost=tuple(images),
         won=tuple(images),
-        doubted=tuple(Doubted(seen=one, otherwise=one.challenger, probability=1.0, doubt=1.0) for one in images),
+        doubted=tuple(
+            Doubted(seen=one, otherwise=str(one.challenger), probability=1.0, doubt=1.0, is_suspicious=True)
+            for one in images
+        ),
         pairs=tuple(Pair(one=one, other=other) for one, other in zip(images, images[::-1], strict=True)),
         undoubted=tuple(names),
         confused=tuple(confused(a, b, 12, 12345 if a == b else 99) for a in names for b in names),

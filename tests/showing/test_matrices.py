@@ -78,9 +78,14 @@ def test_what_became_more_is_framed_and_named():
     assert lines(figure(drawn), "matrix 0", "grew") == []
 
 
+def test_one_image_more_is_nothing():
+    one_more = comparison(confused=(confused("cat", "dog", 5, 6), confused("dog", "cat", 5, 7)))
+    assert [(one.actual, one.predicted) for one in of(one_more).grew] == [("dog", "cat")]
+
+
 def test_nothing_became_more():
     same = comparison(confused=tuple(confused(o.actual, o.predicted, o.champion, o.champion) for o in CONFUSED))
-    assert of(same).notes[1] == "No label that the champion knows is taken for another more often than before."
+    assert of(same).notes[1] == "No label that the champion knows is taken for another clearly more often than before."
 
 
 def test_a_first_version_is_drawn_alone():

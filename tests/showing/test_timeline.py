@@ -6,7 +6,7 @@ from compared import axes, check_layout, lines, texts
 
 from pipeline.artifacts.past import PastCycle
 from pipeline.showing import timeline
-from pipeline.showing.timeline import duration, figure, of
+from pipeline.showing.timeline import figure, of
 
 FIRST = PastCycle(1, "was champion", "promote", None, 0.5, None, 21000.0, 212.0, 300, "cold")
 SECOND = PastCycle(2, "rejected", "reject", 0.5, 0.45, 0.06, 8000.0, 80.0, 400, "warm")
@@ -122,23 +122,6 @@ def test_a_version_that_is_not_among_them_can_be_current():
 def test_versions_of_any_number_fit():
     check_layout(figure(of([replace(FIRST, version=9999 - n) for n in range(30)], 9999)))
     check_layout(figure(of([FIRST, UNKNOWN], 1)))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.4, "0 s"),
-        (87.2, "87 s"),
-        (119, "119 s"),
-        (120, "2 min"),
-        (7199, "120 min"),
-        (7200, "2 h"),
-        (12600, "3.5 h"),
-        (360000, "100 h"),
-    ],
-)
-def test_durations_are_told_in_the_unit_that_fits(seconds, words):
-    assert duration(seconds) == words
 
 
 def test_cost_is_written_short():
