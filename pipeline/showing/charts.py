@@ -32,7 +32,7 @@ NARROWER = 0.97
 
 INK, SOFT, FAINT = "#1d2429", "#5d6973", "#d5dbe0"
 
-FELL, ROSE, NEW = "#b3400a", "#08685e", "#0a5c99"
+FELL, ROSE, NEW = "#b3400a", "#08685e", "#1f4e9e"
 """Vermillion, bluish green and blue of Okabe and Ito (2008), darker, so that text has a contrast of 4.5 on white. The
 colour-blind can tell them apart, and nothing is told by colour alone."""
 

@@ -18,8 +18,9 @@ MOST_NEW = 6
 """Of these for new labels, where there are more rows than can be drawn."""
 
 _ROW = 30  # pixels
-_AXES, _NAMES = 230, 130  # at least
-_STARTS = (0.9, 0.8, 0.5, 0.0)  # of the scale
+_AXES, _NAMES = 180, 130  # at least
+_SCALES = ((0.9, 0.95, 1.0), (0.8, 0.9, 1.0), (0.5, 0.75, 1.0), (0.0, 0.25, 0.5, 0.75, 1.0))
+"""Ticks, where the least share is above the first one."""
 
 Tone = Literal["fell", "rose", "same", "new", "unsure"]
 
@@ -158,8 +159,7 @@ def figure(rows: Rows) -> Any:
         style = {"color": COLOURS[one.tone], "va": "center_baseline", "fontweight": weight}
         page.text(right + 22 + changes, y, _signed(one), ha="right", **style)
         page.text(right + 36 + changes, y, one.counts, ha="left", **style)
-    quarters = range(5) if right - left >= _AXES else (0, 4)
-    _marks(charts.box(made, left, top, right - left, bottom - top), rows.dumbbells, quarters)
+    _marks(charts.box(made, left, top, right - left, bottom - top), rows.dumbbells, right - left < _AXES)
     return made
 
 
@@ -173,13 +173,13 @@ def _legend(champion: str) -> list[tuple[str, dict[str, Any]]]:
     return [hollow, filled] if champion else [filled]
 
 
-def _marks(axes: Any, dumbbells: Sequence[Dumbbell], quarters: Sequence[int]) -> None:
+def _marks(axes: Any, dumbbells: Sequence[Dumbbell], is_narrow: bool) -> None:
     shares = [share for one in dumbbells for share in (one.champion, one.challenger) if share is not None]
-    start = next(one for one in _STARTS if one < min([*shares, 1.0]) or not one)
-    room = (1 - start) * 0.025
+    scale = next(one for one in _SCALES if one[0] < min([*shares, 1.0]) or not one[0])
+    room = (1 - scale[0]) * 0.025
     axes.set_label("dumbbells")
-    axes.set(xlim=(start - room, 1 + room), ylim=(len(dumbbells) - 0.5, -0.5), yticks=[])
-    ticks = [start + quarter * (1 - start) / 4 for quarter in quarters]
+    axes.set(xlim=(scale[0] - room, 1 + room), ylim=(len(dumbbells) - 0.5, -0.5), yticks=[])
+    ticks = (scale[0], scale[-1]) if is_narrow else scale
     axes.set_xticks(ticks, [f"{100 * tick:g}{' %' if tick == 1 else ''}" for tick in ticks], color=SOFT)
     axes.tick_params(length=0, pad=6)
     axes.grid(axis="x", color=FAINT, linewidth=0.8)

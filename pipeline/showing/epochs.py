@@ -118,7 +118,7 @@ def figure(drawn: Curves) -> Any:
     charts.write(charts.page(made), MARGIN, lines, fontweight="bold")
     top = MARGIN + LINE * len(lines) + 34
     for position, curve in enumerate(drawn.curves):
-        axes = charts.box(made, 64 + position * 368, top, 290, 206)
+        axes = charts.box(made, 76 + position * 364, top, 282, 206)
         axes.set_label(curve.metric)
         _draw(axes, curve, drawn)
     handles, names = made.axes[1].get_legend_handles_labels()

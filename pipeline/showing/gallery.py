@@ -147,7 +147,7 @@ def _flipped(column: _Column, title: str, note: str, seen: Sequence[Seen], count
     column.heading(f"{_SIGNS[colour]} {title}", colour)
     if not count:
         return
-    most = f"; the {len(shown)} of which the challenger is most sure" if len(shown) < count else ""
+    most = f"; the {len(shown)} surest are shown" if len(shown) < count else ""
     column.say(f"{note}{most}")
     column.space(10)
 
@@ -169,9 +169,9 @@ def of_doubts(comparison: ModelComparison) -> Gallery:
     if shown:
         column.heading("Least believed labels of new images")
         column.say(f"{_suspicious(comparison.num_suspicious)}; {_of_all(len(shown), len(comparison.doubted))}.")
-        column.say("Below each: its label; what it seems to be, and how sure the doubt is; its file.")
+        column.say("Below each: its label; what it seems to be, and how surely; its file.")
         column.space(12)
-        height = _SMALL + 3 * _LINE + 8
+        height = _SMALL + 4 * _LINE + 8
         column.grid(len(shown), 6, height, lambda number, x, y: _doubted(column, shown[number], x, y))
     else:
         column.say("No label of a new image is doubted.")
@@ -184,8 +184,8 @@ def of_doubts(comparison: ModelComparison) -> Gallery:
         share = f" ({charts.percent(right / images, 0)})" if images else ""
         column.say(f"The models that doubt labels get {right:,} of {counted(images, 'old image')} right{share}.")
     if comparison.undoubted:
-        unknown = _listed(comparison.undoubted)
-        column.say(f"v{comparison.champion} does not know these labels, so it cannot doubt them: {unknown}.")
+        known = f"v{comparison.champion} does not know" if comparison.champion else "No model knew"
+        column.say(f"{known} these labels, so they cannot be doubted: {_listed(comparison.undoubted)}.")
     return column.done()
 
 
@@ -207,11 +207,11 @@ def _listed(labels: Sequence[str]) -> str:
 def _doubted(column: _Column, one: Doubted, x: int, y: int) -> None:
     """The picture, and below it the label, what it seems to be and how surely, and the file."""
     column.photos.append(Photo(one.seen.digest, x + 3, y, _SMALL, DOUBT))
-    width, sure = _SMALL + 8, f" {charts.percent(one.probability, 0)}"
-    seems = f"{charts.name(one.otherwise, width - length(sure, SIZE) - 2)}{sure}"
-    column.lines.append(Line(charts.name(one.seen.label, width), x, y + _SMALL + 20))
-    column.lines.append(Line(seems, x, y + _SMALL + 20 + _LINE, DOUBT))
-    column.lines.append(Line(charts.name(_file(one.seen), width), x, y + _SMALL + 20 + 2 * _LINE, _SOFT))
+    width, top = _SMALL + 8, y + _SMALL + 20
+    column.lines.append(Line(charts.name(one.seen.label, width), x, top))
+    column.lines.append(Line(f"{charts.name(one.otherwise, width - length('?', SIZE))}?", x, top + _LINE, DOUBT))
+    column.lines.append(Line(charts.percent(one.probability, 0), x, top + 2 * _LINE, DOUBT))
+    column.lines.append(Line(charts.name(_file(one.seen), width), x, top + 3 * _LINE, _SOFT))
 
 
 def _pairs(column: _Column, pairs: Sequence[Pair]) -> None:
@@ -232,8 +232,8 @@ def _pairs(column: _Column, pairs: Sequence[Pair]) -> None:
 
 
 def _file(seen: Seen) -> str:
-    """The name of its file, else the start of its digest."""
-    return PurePosixPath(seen.path).name or seen.digest[:12]
+    """The name of its file without the kind, which is what differs; else the start of its digest."""
+    return PurePosixPath(seen.path).stem or seen.digest[:8]
 
 
 def _png(gallery: Gallery, pictures: Mapping[str, np.ndarray]) -> bytes:

@@ -18,6 +18,9 @@ MOST = 20
 GREW = 3
 """Confusions that are named because they became more."""
 
+LEAST = 2
+"""Images by which they have to: one may always be."""
+
 OTHERS = "others"
 """The last column, where there is need: labels that are not drawn, or are gone."""
 
@@ -72,7 +75,9 @@ def of(comparison: ModelComparison) -> Matrices:
 def _grown(comparison: ModelComparison) -> list[Confused]:
     """What labels that the champion knows are taken for more often than before, the largest growth first."""
     known = {one.label for one in comparison.labels if one.champion is not None}
-    grown = [one for one in comparison.confused if one.actual != one.predicted and one.challenger > one.champion]
+    grown = [
+        one for one in comparison.confused if one.actual != one.predicted and one.challenger - one.champion >= LEAST
+    ]
     return sorted((one for one in grown if one.actual in known), key=lambda one: one.champion - one.challenger)[:GREW]
 
 
@@ -100,7 +105,7 @@ def _notes(rows: Sequence[str], everyone: Sequence[str], grown: Sequence[Confuse
         )
         notes.append(f"Framed, more often than before: {'; '.join(named)}.")
     elif champion:
-        notes.append("No label that the champion knows is taken for another more often than before.")
+        notes.append("No label that the champion knows is taken for another clearly more often than before.")
     if len(rows) < len(everyone):
         notes.append(f"The {len(rows)} of {len(everyone):,} labels that are confused most.")
     return tuple(notes)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.artifacts.past import PastCycle
+from pipeline.base.words import duration
 from pipeline.showing import charts
 from pipeline.showing.charts import FAINT, INK, LINE, MARGIN, SIZE, SOFT, WIDTH
 from pipeline.showing.fonts import length
@@ -41,13 +42,6 @@ def of(cycles: Sequence[PastCycle], current: int) -> tuple[Cycle, ...]:
 
 def _is_promoted(past: PastCycle) -> bool:
     return past.standing in PROMOTED or (not past.standing and past.verdict == "promote")
-
-
-def duration(seconds: float) -> str:
-    """In the largest unit that tells it well: 87 s, 12 min, 3.5 h."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
 
 
 def figure(cycles: Sequence[Cycle]) -> Any:
@@ -100,15 +94,18 @@ def _frame(axes: Any, cycles: Sequence[Cycle]) -> None:
 
 def _accuracy(axes: Any, cycles: Sequence[Cycle]) -> None:
     size = 8 if len(cycles) <= 40 else 5 if len(cycles) <= 100 else 3
-    for place, one in enumerate(cycles):
-        was, now = one.past.champion, one.past.accuracy
-        style = _IS if one.is_promoted else _NOT
-        if was is not None and now is not None:
-            axes.plot([place, place], [was, now], color=style["color"], linewidth=2 if size > 3 else 1, gid="change")
-        if was is not None:
-            axes.plot(place, was, markersize=size, gid="was", **_WAS)
-        if now is not None:
-            axes.plot(place, now, markersize=size + (not one.is_promoted), gid="is", **style)
+    scored = [(place, one.past.champion, one.past.accuracy, one) for place, one in enumerate(cycles)]
+    for is_promoted, style in ((True, _IS), (False, _NOT)):
+        pairs = [(place, was, now) for place, was, now, one in scored if one.is_promoted == is_promoted]
+        changed = [pair for pair in pairs if None not in pair]
+        ends = ([pair[position] for pair in changed] for position in range(3))
+        axes.vlines(*ends, color=style["color"], linewidth=2 if size > 3 else 1)
+    for position, gid, style in ((1, "was", _WAS), (2, "is", _IS), (2, "not", _NOT)):
+        rows = [row for row in scored if gid == "was" or row[3].is_promoted == (gid == "is")]
+        known = [(row[0], row[position]) for row in rows if row[position] is not None]
+        across, up = [place for place, _ in known], [share for _, share in known]
+        axes.plot(across, up, markersize=size + (gid == "not"), linestyle="none", gid=gid, **style)
+    for place, was, now, one in scored:
         if one.is_current and now is not None:
             above = 12 if was is None or now >= was else -12
             style = {"textcoords": "offset points", "va": "center", "fontweight": "bold", "bbox": _PAPER}
