@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _forget_reports() -> None:
     """What tells of the cycle before goes when another one begins, which may end before it tells of itself."""
-    for told in (Paths().report, Paths().promotion):
+    for told in (Paths().report, Paths().promotion, Paths().summary):
         told.unlink(missing_ok=True)
 
 

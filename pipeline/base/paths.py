@@ -57,3 +57,5 @@ class Paths:
     """What promote did."""
     report: Path = CYCLE / "report.md"
     """The card of this cycle."""
+    summary: Path = CYCLE / "summary.txt"
+    """The same in five lines and a link, for the end of `python -m pipeline run`."""
