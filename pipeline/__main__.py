@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.base import errors, files, process, project
+from pipeline.base import errors, files, process, project, terminal
 from pipeline.base.errors import PipelineError
 from pipeline.base.paths import Paths
 
@@ -181,6 +181,7 @@ def _names(entries: Any) -> list[str]:
 def start() -> None:
     """Run a command as a process of its own, from any folder of a project."""
     project.enter()
+    terminal.fold_output()
     if _is_stage(sys.argv[1:]):
         process.end_with_dvc()
     _leave(main())

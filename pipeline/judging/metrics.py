@@ -1,5 +1,8 @@
 """Metrics on arrays of labels and logits. Pure numpy."""
 
+import csv
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,3 +81,24 @@ def paired(labels: np.ndarray, champion: np.ndarray, challenger: np.ndarray) -> 
         challenger_only=int((~before & now).sum()),
         neither=int((~before & ~now).sum()),
     )
+
+
+def confusion_csv(counts: np.ndarray, labels: Sequence[str]) -> str:
+    """For `dvc plots`: rows of actual and predicted label, images, and their share of those of the actual label.
+
+    The plot has labels in the order in which they first come. So each is there with itself first, in the order of the
+    model's outputs, and then those that are confused.
+
+    Args:
+        counts: `Scores.confusion`.
+        labels: in the order of the model's outputs.
+    """
+    numbers, totals = range(len(labels)), counts.sum(axis=1).clip(min=1)
+    mixed = [(int(one), int(other)) for one, other in np.argwhere(counts) if one != other]
+    sink = io.StringIO()
+    writer = csv.writer(sink, lineterminator="\n")
+    writer.writerow(["actual", "predicted", "images", "share"])
+    for one, other in [*zip(numbers, numbers, strict=True), *mixed]:
+        images = int(counts[one, other])
+        writer.writerow([labels[one], labels[other], images, round(images / int(totals[one]), 4)])
+    return sink.getvalue()

@@ -1,7 +1,5 @@
 """Judge: score challenger and champion in one process on the same holdout images."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -102,9 +100,10 @@ def run(paths: Paths) -> None:
     files.write(paths.evaluation / "confusion.png", confusion)
     picture = plots.reliability(sure, settings.evaluate.min_probability)
     files.write(paths.evaluation / "reliability.png", picture)
-    files.write(paths.confusion, _csv(predictions).encode())
+    files.write(paths.confusion, metrics.confusion_csv(scores[CHALLENGER].confusion, images.labels).encode())
     evaluation = _evaluation(predictions, scores, models.champion, past)
     _calibrated(evaluation, sure, settings.evaluate.min_probability).write(paths.scores)
+    files.write_json(paths.metrics, evaluation.published(images.named("holdout")))
     suspected = _suspected(told, accepted, settings, paths)
     _say(judgement, suspected, paths.evaluation)
 
@@ -385,15 +384,6 @@ def _calibrated(evaluation: Evaluation, sure: Mapping[str, Confidence], min_prob
 
     changes = {who: getattr(evaluation, who).model_copy(update=scores(one)) for who, one in sure.items()}
     return evaluation.model_copy(update=changes)
-
-
-def _csv(predictions: Predictions) -> str:
-    sink = io.StringIO()
-    writer = csv.writer(sink, lineterminator="\n")
-    writer.writerow(["actual", "predicted"])
-    predicted, names = predictions.answers[CHALLENGER].predicted, predictions.names
-    writer.writerows([names[actual], names[other]] for actual, other in zip(predictions.labels, predicted, strict=True))
-    return sink.getvalue()
 
 
 def _say(judgement: Judgement, doubts: Sequence[Doubt], folder: Path) -> None:
