@@ -35,4 +35,4 @@ def fold_output() -> None:
     """From now on standard output folds, if it is a terminal."""
     out = sys.stdout
     if isinstance(out, io.TextIOWrapper) and out.isatty():
-        sys.stdout = Folding(out.detach(), out.encoding, "backslashreplace", line_buffering=True)
+        sys.stdout = Folding(out.buffer, out.encoding, "backslashreplace", line_buffering=True)
