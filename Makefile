@@ -62,8 +62,8 @@ format: $(STAMP) ## Format the code
 repro: $(STAMP) ## One cycle on the data of this checkout: the same as `dvc repro`
 	@dvc repro
 
-ui: $(STAMP) ## Open the MLflow UI on the registry (PORT=5000)
-	@python -m pipeline ui --port $(or $(PORT),5000)
+ui: $(STAMP) ## Open the MLflow UI on the registry (PORT=5001; else the first free port from 5000 on)
+	@python -m pipeline ui $(if $(PORT),--port $(PORT)) $(if $(OPEN),--open)
 
 server: $(STAMP) ## MLflow on PostgreSQL for a team, by Docker or by plain commands (server/run --help)
 	@server/run

@@ -29,6 +29,7 @@ COMMANDS = (
     "predict",
     "promote",
     "reject",
+    "report",
     "rollback",
     "run",
     "trace",

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline import filing
 from pipeline.artifacts.parent import Pin
 from pipeline.base import project
 from pipeline.base.paths import Paths
@@ -16,7 +17,6 @@ from pipeline.registry.decisions import Decided
 from pipeline.registry.events import Events, told
 from pipeline.registry.version import Version
 from pipeline.settings import Params
-from pipeline.showing.card import with_outcome
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def prover(registry: Registry, settings: Params, scratch: Path) -> Callable[[Ver
 
 def tell(verb: str, registry: Registry, settings: Params, done: Decided, scratch: Path) -> None:
     """Write down what became of the versions, and say it, to receivers too; with what is left to do."""
-    promotion.record(registry, done.story, with_outcome)
+    promotion.record(registry, done.story, filing.retold)
     print(f"{verb}: {told(done.event)}")
     paths = Paths()
     batches = sources.find(paths.images, at_least=0)

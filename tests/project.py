@@ -173,6 +173,10 @@ class Project:
         )
         return project
 
+    def suspicious(self) -> list[dict[str, Any]]:
+        """New images that likely have another label."""
+        return [one for one in self.space.read("evaluation/comparison.json")["doubted"] if one["is_suspicious"]]
+
     def copy(self, root: Path) -> "Project":
         """The same project at another place: a cycle is made once, and each test goes on from a copy of it."""
         shutil.copytree(self.root, root, symlinks=True)

@@ -3,7 +3,9 @@
 from typing import Any
 
 from pipeline.artifacts.changes import Changes
+from pipeline.artifacts.comparison import LabelScore, ModelComparison, PartScore
 from pipeline.artifacts.evaluation import ChallengerScores, ChampionScores, Evaluation, Judgement
+from pipeline.artifacts.filed import Filed
 from pipeline.artifacts.lineage import Lineage
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Champion, Parent, Pin
@@ -11,6 +13,7 @@ from pipeline.artifacts.reference import Statistics
 from pipeline.artifacts.report import Report
 from pipeline.artifacts.sources import Source
 from pipeline.artifacts.training import FOOT, Place, Places, Training
+from pipeline.showing.review import Review
 
 
 def description(*labels: str, **changes: Any) -> Description:
@@ -108,3 +111,55 @@ def changes(**values: Any) -> Changes:
 def report(**values: Any) -> Report:
     usual = {"success": True, "counts": {"new": 10, "accepted": 10}, "expectations": (), "quarantined": ()}
     return Report(**usual | {"warnings": (), "drift": {}, "max_drift": 0.3, "labels": ()} | values)
+
+
+def label_score(label: str, images: int, champion: int | None, challenger: int, **changes: Any) -> LabelScore:
+    return LabelScore(label=label, images=images, champion=champion, challenger=challenger, **changes)
+
+
+def part(name: str, images: int, champion: float | None, challenger: float, at_least: float | None) -> PartScore:
+    return PartScore(name=name, images=images, champion=champion, challenger=challenger, at_least=at_least)
+
+
+def comparison(**changes: Any) -> ModelComparison:
+    """Two models on 50 images of two labels, both of which the champion knows."""
+    usual = {
+        "champion": 4,
+        "metric": "accuracy",
+        "confidence": 0.9,
+        "holdout_images": 50,
+        "parts": (part("all", 50, 0.8, 0.9, 0.05),),
+        "labels": (label_score("cat", 25, 22, 20, finding="fell"), label_score("dog", 25, 18, 25, finding="fine")),
+        "slices": (),
+        "num_lost": 3,
+        "num_won": 8,
+        "lost": (),
+        "won": (),
+        "doubted": (),
+        "num_suspicious": 0,
+        "pairs": (),
+        "doubters": None,
+        "undoubted": (),
+        "confused": (),
+    }
+    return ModelComparison(**usual | changes)
+
+
+def review(**parts: Any) -> Review:
+    """Of a cycle that went as the other samples say."""
+    usual = {
+        "training": training(),
+        "evaluation": evaluation(),
+        "judgement": judgement(),
+        "comparison": comparison(),
+        "changes": changes(),
+        "report": report(),
+    }
+    return Review(**usual | parts)
+
+
+def filed(**changes: Any) -> Filed:
+    """A version that the verdict promoted."""
+    usual = {"number": 5, "rival": 4, "decision": "promote", "standing": "champion", "is_promoted": True}
+    said = {"said": "v5 is the new champion", "decided": "by the verdict, ci, 2026-11-28"}
+    return Filed(**usual | said | changes)

@@ -146,14 +146,6 @@ def test_a_port_that_is_none_is_a_usage_error(capsys: pytest.CaptureFixture[str]
     assert "invalid choice: 99999" in capsys.readouterr().err
 
 
-def test_the_ui_of_a_server_is_the_servers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://user:secret@mlflow.example.org")
-    assert command.main(["ui"]) == 0
-    shown = capsys.readouterr().out
-    assert "mlflow.example.org" in shown
-    assert "secret" not in shown
-
-
 def test_help_names_every_stage_and_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         command.main(["--help"])

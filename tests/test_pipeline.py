@@ -225,7 +225,7 @@ def test_the_run_carries_curves_plots_and_params(story: Story) -> None:
         "state.npz",
         "weights.npz",
         "page.html",
-        "contact.png",
+        "thumbnails.parquet",
     }
 
 
@@ -266,7 +266,7 @@ def test_metrics_and_plots_are_shown_by_dvc(story: Story) -> None:
         assert title in page
     assert "best" in page
     assert "stopped" in page
-    for picture in ("curves", "confusion", "reliability"):  # what is seen of it without a network
+    for picture in ("labels", "confusion", "curves"):  # what is seen of it without a network
         assert (story.space.root / f"page/static/workspace_data_cycle_evaluation_{picture}.png").is_file()
 
 

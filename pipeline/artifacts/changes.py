@@ -17,3 +17,5 @@ class Changes(Artifact):
     renamed: int
     added_by_label: Mapping[str, int]
     warnings: tuple[str, ...]
+    added_by_batch: Mapping[str, int] = {}
+    """By the folder of the batch; what was written before this was noted has none."""

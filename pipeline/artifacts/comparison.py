@@ -1,11 +1,35 @@
 """`comparison.json`: how champion and challenger did on the same holdout images. Card, pictures and report draw it."""
 
+import csv
+import io
 from typing import ClassVar, Literal
 
 from pipeline.artifacts.artifact import Artifact, Count, Number
 
 COMPARISON = "comparison.json"
 """Its file among those of evaluate."""
+
+LABELS, FLIPS, DOUBT, CONFUSION, CURVES, SLICES, RELIABILITY, HISTORY = (
+    "labels.png",
+    "flips.png",
+    "doubt.png",
+    "confusion.png",
+    "curves.png",
+    "slices.png",
+    "reliability.png",
+    "history.png",
+)
+"""Names of the pictures that are drawn of it."""
+
+ALL, KNOWN, NEW_LABELS, NEW, OLD, ALIKE = (
+    "all",
+    "known labels",
+    "new labels",
+    "new images",
+    "old images",
+    "each label alike",
+)
+"""Names of the parts of the holdout. Each label alike is balanced accuracy over all."""
 
 Finding = Literal["surely fell", "fell", "fine", "too few"]
 """surely fell: by more than it may, beyond chance. fell: by more than it may, on these images. too few: even if the
@@ -16,7 +40,7 @@ class PartScore(Artifact):
     """Some of the holdout images."""
 
     name: str
-    """all, known labels, new labels, new images; each label alike is balanced accuracy over all."""
+    """ALL, or another one of these."""
     images: Count
     champion: float | None
     """Its accuracy, 0 to 1; None without a champion, and where it knows no label of these images."""
@@ -77,10 +101,11 @@ class Seen(Artifact):
     """Of its file; empty where nobody knows it."""
     label: str
     champion: str | None
-    """The label that it gives; None without a champion."""
+    """The label that it gives; None without a champion, and where the cycle has not the image as it sees it."""
     champion_probability: float | None
-    challenger: str
-    challenger_probability: float
+    challenger: str | None
+    """Likewise; None for an image that the cycle did not use."""
+    challenger_probability: float | None
 
 
 class Doubted(Artifact):
@@ -93,6 +118,8 @@ class Doubted(Artifact):
     """That models give to it which did not learn this label."""
     doubt: float
     """Probability that the label is wrong, 0 to 1."""
+    is_suspicious: bool
+    """Whether it likely has the other label (evaluate.suspicious)."""
 
 
 class Pair(Artifact):
@@ -146,13 +173,13 @@ class ModelComparison(Artifact):
     doubted: tuple[Doubted, ...]
     """New images, the least believed label first; those of which nothing is doubted are not there."""
     num_suspicious: Count
-    """How many likely have another label (evaluate.suspicious)."""
+    """How many of all new images likely have another label."""
     pairs: tuple[Pair, ...]
     """Near-duplicates under two labels, of which one is new."""
     doubters: Doubters | None
     """Of the labels; None where none were in question."""
     undoubted: tuple[str, ...]
-    """Labels of new images that nobody could doubt: no model knew them before."""
+    """Labels of new images that the champion does not know, so that it cannot doubt them."""
     confused: tuple[Confused, ...]
     """Without those that are zero for both."""
 
@@ -169,3 +196,20 @@ class ModelComparison(Artifact):
     def part(self, name: str) -> PartScore | None:
         """One of the parts, if there is such."""
         return next((one for one in self.parts if one.name == name), None)
+
+    def confusion_csv(self) -> str:
+        """For `dvc plots`: rows of actual and predicted label, images, and their share of those of the actual label.
+
+        The plot has labels in the order in which they first come. So each is there with itself first, in the order of
+        the model's outputs, and then those that the challenger confuses.
+        """
+        found = {(one.actual, one.predicted): one.challenger for one in self.confused if one.challenger}
+        totals = {one.label: max(one.images, 1) for one in self.labels}
+        sink = io.StringIO()
+        writer = csv.writer(sink, lineterminator="\n")
+        writer.writerow(["actual", "predicted", "images", "share"])
+        itself = [(one.label, one.label) for one in self.labels]
+        for actual, predicted in dict.fromkeys([*itself, *found]):
+            images = found.get((actual, predicted), 0)
+            writer.writerow([actual, predicted, images, round(images / totals[actual], 4)])
+        return sink.getvalue()

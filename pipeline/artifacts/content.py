@@ -5,9 +5,9 @@ from typing import Literal
 from pipeline.artifacts.artifact import Artifact
 from pipeline.base.words import are
 
-MOMENTS, CONTENT, UNUSUAL, SHEET = "statistics.npz", "content.json", "unusual.json", "unusual.png"
+MOMENTS, CONTENT, UNUSUAL = "statistics.npz", "content.json", "unusual.json"
 """Files in the folder of features, only there where the features of new images were looked at: moments of all images so
-far (`features.content`), a `Content`, a list of `Unusual`, and their pictures."""
+far (`features.content`), a `Content`, a list of `Unusual`; their pictures are beside it (`images.pictures`)."""
 
 Kind = Literal["strange", "astray"]
 """strange: unlike the images of any label. astray: more like the images of another label than of its own."""

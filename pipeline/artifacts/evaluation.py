@@ -1,11 +1,15 @@
-"""What evaluate writes: `verdict.json`, `evaluation.json` with the scores, `suspicious.json`."""
+"""What evaluate writes: `verdict.json`, and `evaluation.json` with the scores."""
 
+import re
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from pipeline.artifacts.artifact import Artifact, Count, Number
+
+COUNTED = re.compile(r"of \d+ holdout images (with labels that the champion knows )?the challenger gets ")
+"""How those reasons of a verdict begin that only count: a table of both models says the same."""
 
 Decision = Literal["promote", "reject", "not enough evidence", "unchanged"]
 

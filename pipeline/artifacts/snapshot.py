@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.filed import Filed
 
 
 class Registered(Artifact):
@@ -20,6 +21,7 @@ class Registered(Artifact):
     """SHA-256 of its weights; empty for a version of before that was noted."""
     standing: str = ""
     """What people decided on it, in words; empty if nothing."""
+    filed: Filed
 
 
 class Snapshot(Artifact):

@@ -38,3 +38,11 @@ def folded(line: str, width: int) -> str:
 def readable(text: str) -> str:
     """A text as it is, or with escapes and in quotes where it holds what cannot be seen."""
     return text if text.isprintable() else repr(text)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 42 s, 3 min, 2 h 05 min."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

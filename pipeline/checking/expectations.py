@@ -287,7 +287,7 @@ def of_drift(validate: Validate) -> list[Expectation]:
             "distance",
             "warn",
             f"the new images are within {validate.max_drift} of those before (validate.max_drift)",
-            Remedy("look at the contact sheet: is it the same camera, the same task?"),
+            Remedy("look at the report: is it the same camera, the same task?"),
             {"max_value": validate.max_drift},
         )
     ]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -134,6 +135,16 @@ def batches(paths: Iterable[str], sources: Iterable[Source]) -> list[str | None]
     folders = {one.path if one.digest.endswith(".dir") else str(PurePosixPath(one.path).parents[1]) for one in sources}
     above = ((str(parent) for parent in PurePosixPath(path).parents) for path in paths)
     return [next((parent for parent in parents if parent in folders), None) for parents in above]
+
+
+def counted(paths: Iterable[str], sources: Iterable[Source]) -> dict[str, int]:
+    """How many images are in each batch, by its folder; those that are in none do not count.
+
+    Args:
+        paths, sources: see `batches`.
+    """
+    of_batch = Counter(folder for folder in batches(paths, sources) if folder)
+    return dict(sorted(of_batch.items()))
 
 
 def is_ignored(path: str, patterns: Sequence[str]) -> bool:

@@ -136,7 +136,7 @@ class Store:
         try:
             self.fetch(wanted, title)
         except NowhereError:
-            return {digest for digest, path in wanted if not self._is_here(digest, path)}
+            return {digest for digest, path in wanted if not self.is_here(digest, path)}
         return set()
 
     def places(self, digest: str, path: str) -> tuple[str, ...]:
@@ -177,7 +177,7 @@ class Store:
         Raises:
             DataError: images are not in the remote or are damaged there, or the remote does not answer.
         """
-        absent = {digest: path for digest, path in wanted if not self._is_here(digest, path)}
+        absent = {digest: path for digest, path in wanted if not self.is_here(digest, path)}
         return self._transfer(absent, title)
 
     def heal(self, wanted: Iterable[tuple[str, str]], title: str = "replace damaged files") -> Fetched:
@@ -278,7 +278,8 @@ class Store:
             self.heal([(digest, path)], "fetch")
         raise DataError(f"{self._cached(digest)}: does not keep its bytes; check the disk, then run `dvc fetch`")
 
-    def _is_here(self, digest: str, path: str) -> bool:
+    def is_here(self, digest: str, path: str) -> bool:
+        """Whether a file of this name, or an object of this hash, is on this machine; no bytes are looked at."""
         return os.path.isfile(f"{self._top}/{path}") or os.path.isfile(self._cached(digest))  # noqa: PTH113 - speed
 
     def _cached(self, digest: str) -> str:

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts import artifact
-from pipeline.artifacts.content import CONTENT, MOMENTS, SHEET, UNUSUAL, Content, Kind, Unusual
+from pipeline.artifacts.content import CONTENT, MOMENTS, UNUSUAL, Content, Kind, Unusual
 from pipeline.artifacts.features import FeatureIndex
 from pipeline.artifacts.lineage import STATISTICS
 from pipeline.artifacts.parent import Parent
@@ -19,17 +18,16 @@ from pipeline.features import content, extraction
 from pipeline.features.content import Moments, Placement
 from pipeline.features.inputs import Input
 from pipeline.features.shards import Shards
-from pipeline.images import pixels
+from pipeline.images import pictures
 from pipeline.images.likeness import Images
+from pipeline.images.pictures import PICTURES
 from pipeline.registry.client import Registry
-from pipeline.showing import sheet
-from pipeline.showing.sheet import Panel, Tile
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-LISTED = sheet.MAX_TILES
+LISTED = 24
 """Unusual images of each kind that are listed, at most."""
 
 SHOWN = 3
@@ -76,7 +74,7 @@ def observe(
         images: where pixels come from.
         say: see `extraction.collect`.
     """
-    for name in (MOMENTS, CONTENT, UNUSUAL, SHEET):
+    for name in (MOMENTS, CONTENT, UNUSUAL, PICTURES):
         (kept.folder / name).unlink(missing_ok=True)
     if observer is None or observer.extractor is None:
         return None
@@ -133,7 +131,7 @@ def write(
         then: of the images of before, if there are such.
         present: labels that have images now.
         max_distance: `validate.max_content_drift` of params.yaml.
-        images: where pixels for the sheet come from.
+        images: where pixels for their pictures come from.
         folder: for the files.
     """
     labels = observed.rows["label"].to_list()
@@ -160,16 +158,15 @@ def write(
     else:
         print(f"prepare: content: {counted(len(labels), 'image')} looked at; there are none yet to compare with")
     if unusual:
-        with suppress(DataError):  # an image whose features are kept may be nowhere any more
-            files.write(folder / SHEET, sheet.draw(_panels(unusual, images)))
+        pictures.write(folder / PICTURES, _pictures(unusual, images))
     for kind in TITLES:
         of_kind = [one for one in unusual if one.kind == kind]
         for one in of_kind[:SHOWN]:
             print(f"prepare: unusual: {one.path!r} is {one.said}")
         if len(of_kind) > SHOWN:
             print(f"prepare: unusual: and {len(of_kind) - SHOWN} others are {TITLES[kind]}")
-    if (folder / SHEET).is_file():
-        print(f"prepare: unusual: their pictures: {folder / SHEET}")
+    if unusual:
+        print("prepare: unusual: the cycle's report shows them all")
 
 
 def _unusual(rows: "pl.DataFrame", found: Sequence[Placement | None]) -> dict[Unusual, str]:
@@ -188,15 +185,10 @@ def _unusual(rows: "pl.DataFrame", found: Sequence[Placement | None]) -> dict[Un
     return listed
 
 
-def _panels(unusual: Mapping[Unusual, str], images: Images) -> list[Panel]:
+def _pictures(unusual: Mapping[Unusual, str], images: Images) -> "dict[str, np.ndarray]":
+    """Pictures of them, uint8 (height, width, 3) by digest."""
     import polars as pl
 
     rows = pl.DataFrame({"digest": list(unusual.values()), "path": [one.path for one in unusual]})
-    title = "prepare: unusual images"
-    pictures = pixels.pictures(images.store, rows, images.limits, images.scratch, title)
-    tiles = [
-        (one.kind, Tile(picture, f"{one.said}: {'/'.join(Path(one.path).parts[-2:])}", "warning"))
-        for one, picture in zip(unusual, pictures, strict=True)
-    ]
-    by_kind = {kind: tuple(tile for this, tile in tiles if this == kind) for kind in TITLES}
-    return [Panel(TITLES[kind], "new images, the first ones most", some) for kind, some in by_kind.items() if some]
+    rows = rows.unique("digest", keep="first", maintain_order=True)
+    return pictures.of(images.store, rows, images.limits, images.scratch, "prepare: unusual images")

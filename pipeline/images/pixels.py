@@ -262,25 +262,6 @@ def collect(
     return faults
 
 
-def pictures(store: Store, rows: "pl.DataFrame", limits: Limits, scratch: Path, title: str) -> "np.ndarray":
-    """Small pictures of some images for people, uint8 (images, 128, 128, 3); black where one cannot be decoded.
-
-    Args:
-        store, rows, limits, title: see `look`.
-        scratch: for the pixels on their way.
-
-    Raises:
-        DataError: an image is nowhere to be had.
-    """
-    import numpy as np
-
-    out = scratch / "pictures.npy"
-    collect(store, rows, limits, {Kept(scratch / "pixels", PICTURE): out}, title)
-    shown = np.load(out, allow_pickle=False)
-    out.unlink()
-    return np.asarray(shown)
-
-
 def _create(path: Path, count: int, view: View) -> "np.memmap[tuple[int, ...], np.dtype[np.uint8]]":
     """A new .npy file of zeros, mapped into memory."""
     import numpy as np

@@ -1,8 +1,5 @@
 """Metrics on arrays of labels and logits. Pure numpy."""
 
-import csv
-import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +18,6 @@ class Scores:
     """Mean cross-entropy, nats."""
     recall: tuple[float, ...]
     """By label; NaN where there is no image of it."""
-    confusion: np.ndarray
-    """int64 (labels, labels): rows are the true label, columns the predicted."""
 
 
 def scores(labels: np.ndarray, logits: np.ndarray) -> Scores:
@@ -33,11 +28,9 @@ def scores(labels: np.ndarray, logits: np.ndarray) -> Scores:
         logits: float (images, labels).
     """
     predicted = logits.argmax(axis=1)
-    num_labels = logits.shape[1]
-    confusion = np.zeros((num_labels, num_labels), np.int64)
-    np.add.at(confusion, (labels, predicted), 1)
+    counts = confusion(labels, predicted, logits.shape[1])
     with np.errstate(invalid="ignore"):
-        recall = confusion.diagonal() / confusion.sum(axis=1)
+        recall = counts.diagonal() / counts.sum(axis=1)
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(axis=1))
     loss = float((log_sum - shifted[np.arange(len(labels)), labels]).mean())
@@ -46,8 +39,20 @@ def scores(labels: np.ndarray, logits: np.ndarray) -> Scores:
         balanced_accuracy=balanced_accuracy(labels, predicted),
         loss=loss,
         recall=tuple(float(value) for value in recall),
-        confusion=confusion,
     )
+
+
+def confusion(labels: np.ndarray, predicted: np.ndarray, num_labels: int) -> np.ndarray:
+    """How often each label is given to images of each: int64 (labels, labels), rows are the true label.
+
+    Args:
+        labels: numbers of the true labels, int (images,).
+        predicted: those that a model gives, likewise.
+        num_labels: that there are.
+    """
+    counts = np.zeros((num_labels, num_labels), np.int64)
+    np.add.at(counts, (labels, predicted), 1)
+    return counts
 
 
 def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
@@ -81,24 +86,3 @@ def paired(labels: np.ndarray, champion: np.ndarray, challenger: np.ndarray) -> 
         challenger_only=int((~before & now).sum()),
         neither=int((~before & ~now).sum()),
     )
-
-
-def confusion_csv(counts: np.ndarray, labels: Sequence[str]) -> str:
-    """For `dvc plots`: rows of actual and predicted label, images, and their share of those of the actual label.
-
-    The plot has labels in the order in which they first come. So each is there with itself first, in the order of the
-    model's outputs, and then those that are confused.
-
-    Args:
-        counts: `Scores.confusion`.
-        labels: in the order of the model's outputs.
-    """
-    numbers, totals = range(len(labels)), counts.sum(axis=1).clip(min=1)
-    mixed = [(int(one), int(other)) for one, other in np.argwhere(counts) if one != other]
-    sink = io.StringIO()
-    writer = csv.writer(sink, lineterminator="\n")
-    writer.writerow(["actual", "predicted", "images", "share"])
-    for one, other in [*zip(numbers, numbers, strict=True), *mixed]:
-        images = int(counts[one, other])
-        writer.writerow([labels[one], labels[other], images, round(images / int(totals[one]), 4)])
-    return sink.getvalue()

@@ -9,17 +9,13 @@ from pipeline.base import files
 from pipeline.data.dataset import Dataset
 from pipeline.data.delta import once
 from pipeline.data.splits import SPLITS, Split
-from pipeline.judging import metrics
 from pipeline.judging.doubts import Evidence
 from pipeline.judging.trust import Trust
-from pipeline.learning import crossfit
+from pipeline.learning import crossfit, sightings
 from pipeline.learning.contenders import Contender
 
 if TYPE_CHECKING:
     import polars as pl
-
-AT_ONCE = 1024
-"""Images whose pixels are in memory at the same time."""
 
 BLANK = 0.01
 """Contrast, 0 to 1, below which a picture has nothing in it: the usual validate.min_contrast."""
@@ -118,8 +114,17 @@ def gather(
         features = np.concatenate([images.part(split, of_cycle.inputs).take(taken) for split, taken in rows.items()])
         before, after = _crossfitted(features, labels, is_new, len(images.labels))
     else:
-        before = np.concatenate([_odds(images, split, taken, champion) for split, taken in rows.items()])
-        told = [_odds(images, split, taken, challenger) for split, taken in rows.items() if split != "train"]
+        before = np.concatenate(
+            [
+                sightings.odds(images.part(split, champion.description.inputs), taken, champion)
+                for split, taken in rows.items()
+            ]
+        )
+        told = [
+            sightings.odds(images.part(split, of_cycle.inputs), taken, challenger)
+            for split, taken in rows.items()
+            if split != "train"
+        ]
         trained = np.full((len(labels) - sum(map(len, told)), before.shape[1]), np.nan)
         after = np.concatenate([trained, *told])
     groups = _groups(images.slices(), digests)
@@ -160,14 +165,6 @@ def _crossfitted(
     if is_new.any():
         before[is_new] = old.probabilities(features[is_new])
     return before, crossfit.fitted(crossfit.basis(features), labels, num_labels).left_out
-
-
-def _odds(images: Dataset, split: Split, rows: np.ndarray, model: Contender) -> np.ndarray:
-    """Probabilities, float64 (images, labels), by a model."""
-    part, temperature = images.part(split, model.description.inputs), model.description.temperature
-    taken = [rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE)]
-    told = [metrics.probabilities(model.logits(part.take(some)), temperature) for some in taken]
-    return np.concatenate([np.empty((0, len(images.labels))), *told])
 
 
 def _is_blank(contrast: float | None) -> bool:

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import field_validator
 
 from pipeline.artifacts.evaluation import Judgement
 from pipeline.artifacts.lineage import VERDICT, WEIGHTS, Lineage
 from pipeline.base import files
-from pipeline.base.params import Section
+from pipeline.base.params import Section, fits
 from pipeline.registry import packaging
 from pipeline.registry.chain import Standing, Story
 from pipeline.registry.client import LINEAGE, Registry, again
@@ -20,10 +21,21 @@ from pipeline.registry.version import FORMAT, Version, numbered
 
 
 class Promote(Section):
-    """Who moves the alias, and who is told."""
+    """Who moves the alias, who is told, and what an hour of training costs."""
 
     automatic: bool
     notify: tuple[Receiver, ...]
+    cost_per_hour: (
+        Annotated[str, fits(r"\d{1,9}(\.\d{1,6})? \S{1,10}", "a number and a currency, e.g. 0.40 EUR")] | None
+    )
+    """Of the machine that trains."""
+
+    def price(self, seconds: float | None) -> str:
+        """What so many seconds cost, e.g. 0.02 EUR; empty where nobody knows the one or the other."""
+        if self.cost_per_hour is None or seconds is None:
+            return ""
+        rate, _, currency = self.cost_per_hour.partition(" ")
+        return f"{float(rate) * seconds / 3600:.2f} {currency}"
 
     @field_validator("notify")
     @classmethod
@@ -48,6 +60,8 @@ class Package:
     """pip requirements for serving."""
     params: Mapping[str, float]
     """Of serving; see `Run.log_model`."""
+    epoch: int = 0
+    """Whose weights are served."""
 
 
 def upload(run: Run, package: Package, scratch: Path) -> str:
@@ -70,7 +84,15 @@ def upload(run: Run, package: Package, scratch: Path) -> str:
     return digest
 
 
-def register(registry: Registry, run: Run, package: Package, lineage_digest: str, card: str, scratch: Path) -> Version:
+def register(
+    registry: Registry,
+    run: Run,
+    package: Package,
+    lineage_digest: str,
+    card: str,
+    scratch: Path,
+    log: Callable[[str], None],
+) -> Version:
     """Make a version of a run, or give the one that another workspace made of the same run key first.
 
     Args:
@@ -80,10 +102,12 @@ def register(registry: Registry, run: Run, package: Package, lineage_digest: str
         lineage_digest: SHA-256 of the lineage.
         card: shown beside the version.
         scratch: for the folder that MLflow packs.
+        log: logs the final metrics, which are those of the logged model of this id.
     """
     lineage = package.lineage
     served = packaging.pack(package.model, lineage.run_key, scratch / "package")
-    source, model_id = run.log_model(served, package.requirements, package.params)
+    source, model_id = run.log_model(served, package.requirements, package.params, package.epoch)
+    log(model_id)
     tags = {
         **_tags(lineage, lineage_digest),
         "run_key": lineage.run_key,
@@ -254,20 +278,24 @@ def _is_decided(version: Version, story: Story) -> bool:
     return number in story.champions or is_declined or story.is_waiting(number)
 
 
-def record(registry: Registry, story: Story, outcome: Callable[[str, str], str]) -> None:
+Retell = Callable[[str, Version, Story, str, str], str]
+"""See `pipeline.filing.retold`: registry knows no cards."""
+
+
+def record(registry: Registry, story: Story, retell: Retell) -> None:
     """Let each version say what became of it, in its tags and on its card, where that changed since.
 
     Args:
         registry: of the versions.
         story: of its alias, settled.
-        outcome: gives a card with another sentence of what was done.
+        retell: gives a description that says what became of a version by now.
     """
     for version in registry.all():
         standing = story.standing(version.number)
         if standing == version.standing or not (version.verdict or version.standing):
             continue
         said = by_people(story, version) or f"v{version.number} {_STANDS[standing]}"
-        shown = outcome(registry.description(version.number), said)
+        shown = retell(registry.description(version.number), version, story, registry.alias, said)
         is_promoted = str(version.number in story.champions).lower()
         registry.annotate(version.number, {"promoted": is_promoted, "standing": standing}, shown)
 

@@ -1,4 +1,4 @@
-"""What people look at: the card, the page, the contact sheet, plots.
+"""What people look at: the card, the report, plots, sheets of thumbnails.
 
 Imports base, artifacts, judging and learning.
 """

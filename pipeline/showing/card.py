@@ -1,53 +1,47 @@
-"""The card: what a reviewer needs to decide, in Markdown. Pure.
+"""The card: what a reviewer needs to trust a version or not, in Markdown. Pure.
 
-Labels and names come from outside, so everything is escaped: the card is shown in the MLflow UI and
-in GitHub's job summary.
+Labels and names come from outside, so everything is escaped: the card is shown in the MLflow UI and in GitHub's job
+summary. MLflow's databases hold 5,000 characters of it.
 """
 
-import html
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.artifacts.changes import Changes
-from pipeline.artifacts.content import Content, Unusual
-from pipeline.artifacts.evaluation import Answered, Doubt, Evaluation, Judgement
-from pipeline.artifacts.lineage import Lineage
-from pipeline.artifacts.report import Report
-from pipeline.artifacts.training import Training
-from pipeline.learning import ladder
-from pipeline.showing.text import visible
+from pipeline.artifacts.comparison import (
+    ALIKE,
+    ALL,
+    DOUBT,
+    FLIPS,
+    KNOWN,
+    LABELS,
+    NEW,
+    NEW_LABELS,
+    OLD,
+    ModelComparison,
+    PartScore,
+)
+from pipeline.artifacts.evaluation import COUNTED, Evaluation
+from pipeline.artifacts.filed import Filed
+from pipeline.base.words import counted
+from pipeline.showing import particulars, wording
+from pipeline.showing.addresses import Addresses, link
+from pipeline.showing.markdown import FEW, escape, few, listed, name
+from pipeline.showing.review import Review
+from pipeline.showing.text import middle
+from pipeline.showing.wording import percent, points
 
-MAX_REMARKS = 10
-"""Of each kind; the version's page has all."""
+LIMIT = 5000
+"""Characters of a card."""
 
+MAX_REASON, MAX_REASONS = 300, 4
+"""Characters of one reason of the verdict, and how many are told; the report has all."""
 
+TO_DECIDE = "**To decide**: "
+DECIDED = "**Decided**: "
 OUTCOME = "- **Outcome**: "
-"""Begins the line that says what was done."""
+"""How the line that says what was done begins; the second one in cards of before there were pictures."""
 
-
-@dataclass(frozen=True)
-class Review:
-    """All that the stages of a cycle say about its challenger."""
-
-    training: Training
-    evaluation: Evaluation
-    judgement: Judgement
-    changes: Changes
-    report: Report
-    """On the new images."""
-    doubts: Sequence[Doubt]
-    content: Content | None = None
-    """Known where features of the new images were compared."""
-    unusual: Sequence[Unusual] = ()
-    lineage: Lineage | None = None
-    """Known once the challenger is to be registered."""
-
-
-def escape(text: object) -> str:
-    """Text that stays text in Markdown and in the HTML made from it."""
-    shown = html.escape(visible(" ".join(str(text).split())), quote=False)
-    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", shown)
+WARNING = "The blue *Promote model* button promotes nothing here: it copies this version to another model."
 
 
 def stopped(stage: str, error: str) -> str:
@@ -62,181 +56,226 @@ def interrupted(stage: str) -> str:
     return f"## The cycle is not at its end\n\n- {saved}\n- nothing was promoted\n"
 
 
-def card(review: Review, promotion: str) -> str:
-    """One screen: the verdict and why, the numbers, what was new, how training went.
+def card(review: Review, filed: Filed, addresses: Addresses | None) -> str:
+    """One screen: what became of the version and why, where it is worse, what it learned from, what to do.
 
     Args:
         review: what the stages said.
-        promotion: one sentence on what was done.
+        filed: what became of the version.
+        addresses: where the MLflow UI shows things; None: for GitHub, which cannot show the pictures of a registry.
     """
-    training, judgement, changes = review.training, review.judgement, review.changes
-    weakest = sorted(review.evaluation.challenger.recall.items(), key=lambda item: item[1])[:3]
-    new = ", ".join(f"{escape(label)}: {count}" for label, count in changes.added_by_label.items())
-    return "\n".join(
-        [
-            f"## Verdict: {judgement.decision}",
-            "",
-            *(f"- {escape(reason)}" for reason in judgement.reasons),
-            f"{OUTCOME}{escape(promotion)}",
-            "",
-            *_scores(review.evaluation, judgement.champion),
-            "",
-            f"**Data**: {training.num_images} images, {training.num_added} of them new"
-            f"{f' to v{training.parent}' if training.parent else ''}; {changes.added} added"
-            f"{f' ({new})' if new else ''}, {f'{changes.retried} tried again, ' if changes.retried else ''}"
-            f"{changes.removed} removed, "
-            f"{changes.relabelled} relabelled, {changes.renamed} renamed.",
-            "",
-            *_labels(review.lineage),
-            *_content(review),
-            *_remarks(review),
-            _training(training),
-            "",
-            *_audit(training),
-            "**Weakest labels** (recall): " + ", ".join(f"{escape(label)}: {value:.3f}" for label, value in weakest),
-            "",
-            *([_lineage(review.lineage), ""] if review.lineage else []),
-        ]
-    )
+    paragraphs = [
+        _Paragraph(0, escape(wording.first_line(review, filed))),
+        _Paragraph(0, _heading(review, filed)),
+        _Paragraph(0, _why(review)),
+        _Paragraph(0, _table(review.comparison, filed)),
+        _Paragraph(0, _worse(review.comparison)),
+        _Paragraph(2, _answered(review.evaluation)),
+        *(_Paragraph(1, _picture(name, what, addresses)) for name, what in PICTURES[:2]),
+        _Paragraph(0, _doubt(review.comparison, addresses)),
+        *(_Paragraph(2, _picture(name, what, addresses)) for name, what in PICTURES[2:]),
+        _Paragraph(1, particulars.data(review, addresses)),
+        _Paragraph(2, particulars.aside(review)),
+        _Paragraph(2, particulars.training(review)),
+        _Paragraph(1, particulars.cost(review)),
+        _Paragraph(1, particulars.origin(review, addresses)),
+        _Paragraph(0, _decided(filed)),
+        _Paragraph(0, _to_decide(filed)),
+        _Paragraph(1, particulars.limits(review.comparison)),
+    ]
+    return _fitting([one for one in paragraphs if one.text])
 
 
-def with_outcome(card: str, promotion: str) -> str:
-    """A card that says something else of what was done; one that does not say it yet gets a line on top."""
-    line = f"{OUTCOME}{escape(promotion)}"
+def retold(card: str, filed: Filed) -> str:
+    """A card that says something else of what became of its version; whatever else it says stays.
+
+    Args:
+        card: as it was, perhaps in the form of an earlier Evergreen.
+        filed: what became of the version by now.
+    """
     lines = card.split("\n")
-    told = [number for number, one in enumerate(lines) if one.startswith(OUTCOME)]
+    told = [number for number, one in enumerate(lines) if one.startswith((DECIDED, OUTCOME))]
     if not told:
-        return f"{line}\n\n{card}"
-    lines[told[0]] = line
+        return f"{_decided(filed)}\n\n{card}"
+    if lines[told[0]].startswith(OUTCOME):
+        lines[told[0]] = f"{OUTCOME}{escape(filed.said)}"
+        return "\n".join(lines)
+    lines[told[0]] = _decided(filed)
+    lines[0] = wording.word(filed) + lines[0][max(lines[0].find(":"), 0) :]
+    if len(lines) > 2 and lines[2].startswith("## "):
+        lines[2] = f"## {escape(wording.became(filed))}{lines[2][lines[2].find(';') :] if ';' in lines[2] else ''}"
+    acts = [number for number, one in enumerate(lines) if one.startswith(TO_DECIDE)]
+    if acts:
+        lines[acts[0]] = _to_decide(filed)
     return "\n".join(lines)
 
 
-def _scores(evaluation: Evaluation, champion: int | None) -> list[str]:
-    """The table of both models' scores."""
-    theirs, ours = evaluation.champion, evaluation.challenger
-    rows = [
-        ("holdout accuracy", _number(theirs.accuracy), _number(ours.accuracy)),
-        ("holdout loss", _number(theirs.loss), _number(ours.loss)),
-    ]
-    if ours.balanced_accuracy is not None:
-        row = ("holdout balanced accuracy", _number(theirs.balanced_accuracy), _number(ours.balanced_accuracy))
-        rows.insert(1, row)
-    if ours.calibration_error is not None:
-        rows.append(("expected calibration error", _number(theirs.calibration_error), _number(ours.calibration_error)))
-    if ours.answered:
-        rows.append(("answered, and right of these", _answered(theirs.answered), _answered(ours.answered)))
-    if evaluation.negative_flips is not None:
-        rows.append(("right before, wrong now", "", f"{evaluation.negative_flips:.2%}"))
-    return [
-        f"| {evaluation.holdout_images} holdout images | champion ({f'v{champion}' if champion else 'none'}) "
-        "| challenger |",
-        "|---|---|---|",
-        *(f"| {what} | {old} | {now} |" for what, old, now in rows),
-    ]
+@dataclass(frozen=True)
+class _Paragraph:
+    """A part of the card."""
+
+    rank: int
+    """The higher, the sooner it is left out where there is no room."""
+    text: str
 
 
-def _answered(answered: Answered | None) -> str:
-    if answered is None:
+def _fitting(paragraphs: Sequence[_Paragraph]) -> str:
+    """The paragraphs that there is room for, and a line that says how many are left out."""
+    kept = list(paragraphs)
+    while True:
+        left_out = len(paragraphs) - len(kept)
+        more = [f"{counted(left_out, 'part')} of this card had no room; the report has all."] if left_out else []
+        text = "\n\n".join([*(one.text for one in kept), *more]) + "\n"
+        droppable = [one for one in kept if one.rank]
+        if len(text) <= LIMIT or not droppable:
+            return text
+        kept.remove(max(reversed(droppable), key=lambda one: (one.rank, len(one.text))))
+
+
+def _heading(review: Review, filed: Filed) -> str:
+    look = wording.attention(review)
+    rest = f"look at {listed([escape(one) for one in look])}" if look else "nothing stands out"
+    return f"## {escape(wording.became(filed))}; {rest}"
+
+
+def _why(review: Review) -> str:
+    """How sure the difference is, and what else the verdict says."""
+    comparison, judgement = review.comparison, review.judgement
+    sentences = [*_difference(comparison)]
+    reasons = [one for one in judgement.reasons if not COUNTED.match(one)]
+    sentences += [_sentence(one) for one in reasons[:MAX_REASONS]]
+    if len(reasons) > MAX_REASONS:
+        sentences.append(f"{counted(len(reasons) - MAX_REASONS, 'more reason')} in the report.")
+    return " ".join(sentences)
+
+
+def _sentence(reason: str) -> str:
+    """A reason as a sentence of its own."""
+    short = reason if len(reason) <= MAX_REASON else f"{reason[: MAX_REASON - 1]}…"
+    return f"{escape(short[:1].upper() + short[1:])}."
+
+
+def _difference(comparison: ModelComparison) -> Iterator[str]:
+    """How sure the difference is over all, and on the labels that the champion knows, where that is not the same."""
+    everything, known = comparison.everything, comparison.part(KNOWN)
+    judged = comparison.part(ALIKE) or everything
+    if judged.change is None or judged.at_least is None:
+        return
+    better = "Better, which may be chance" if judged.change > 0 else "Not better"
+    sure = "Surely better" if judged.at_least > 0 else better
+    yield f"{sure} on all labels ({wording.gained(judged, comparison.confidence)})."
+    if known is None or known.change is None or known.at_least is None or everything.change is None:
+        return
+    gain, of_known = everything.change * everything.images, known.change * known.images
+    lead = "**Most of it is the new labels**: on" if gain > 0 and of_known < gain / 2 else "On"
+    unproven = ", which may be chance" if known.at_least <= 0 < known.change else ""
+    said = wording.gained(known, comparison.confidence)
+    yield f"{lead} the labels that v{comparison.champion} knows it is {said}{unproven}."
+
+
+def _table(comparison: ModelComparison, filed: Filed) -> str:
+    images = counted(comparison.holdout_images, "holdout image")
+    if comparison.champion is None:
+        head = [f"| {images} | {filed.name} |", "|---|---|"]
+        return "\n".join([*head, *(f"| {_named(one, None)} | {percent(one.challenger)} |" for one in comparison.parts)])
+    head = [f"| {images} | v{comparison.champion} | {filed.name} | change | at least |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *(_row(one, comparison) for one in comparison.parts)])
+
+
+def _row(part: PartScore, comparison: ModelComparison) -> str:
+    before = "-" if part.champion is None else percent(part.champion)
+    change = "new" if part.change is None else points(part.change)
+    at_least = "" if part.at_least is None else points(part.at_least)
+    named = _named(part, comparison.champion)
+    return f"| {named} | {before} | {percent(part.challenger)} | {change} | {at_least} |"
+
+
+def _named(part: PartScore, champion: int | None) -> str:
+    """A part of the holdout, as people read it, with its images."""
+    name = {
+        ALL: "all",
+        KNOWN: f"labels that v{champion} knows",
+        NEW_LABELS: "new labels",
+        NEW: f"images that are new to v{champion}",
+        OLD: f"images that v{champion} had",
+        ALIKE: "all, each label counted alike",
+    }[part.name]
+    return f"{name} ({part.images:,})"
+
+
+def _answered(evaluation: Evaluation) -> str:
+    """How many images get an answer, where some may get none."""
+    ours, theirs = evaluation.challenger.answered, evaluation.champion.answered
+    if ours is None:
         return ""
-    right = "" if answered.accuracy is None else f", {answered.accuracy:.1%}"
-    return f"{answered.coverage:.1%}{right}"
+    before = f" (the champion: {percent(theirs.coverage)})" if theirs else ""
+    right = f", {percent(ours.accuracy)} of these right" if ours.accuracy is not None else ""
+    return f"**Answers**: with evaluate.min_probability {percent(ours.coverage)} of the images get one{before}{right}."
 
 
-def _training(training: Training) -> str:
-    kept = "chosen" if training.is_chosen else "best"
-    return (
-        f"**Training**: {training.start} start, {escape(training.start_reason)}. {_scratch(training)}"
-        "Validation loss "
-        f"{training.history[0]['val_loss']:.4f} before the first step, {training.best['val_loss']:.4f} at the {kept} "
-        f"epoch {training.best_epoch} of {training.epochs} (at most {training.max_epochs}). Stopped by "
-        f"{escape(training.stop_reason)}. {_mixture(training)}{_cost(training)}"
-    )
-
-
-def _labels(lineage: Lineage | None) -> list[str]:
-    """Which labels are called otherwise, or gone, by request."""
-    prepare = lineage.params.get("prepare", {}) if lineage else {}
-    said = [f"{escape(old)} is called {escape(new)}" for old, new in prepare.get("renamed_labels", {}).items()]
-    said += [f"{escape(label)} is removed" for label in prepare.get("removed_labels", ())]
-    return [f"**Labels**, by prepare.renamed\\_labels and removed\\_labels: {', '.join(said)}.", ""] if said else []
-
-
-def _cost(training: Training) -> str:
-    """What the cycle cost, and what of it was the audit."""
-    audit = training.audit
-    of_it = f", {audit.passes - audit.passes_before:,.0f} of them in the audit" if audit else ""
-    return f"It cost {training.passes:,.0f} passes of images, scoring counted a third{of_it}."
-
-
-def _mixture(training: Training) -> str:
-    """What the served weights are made of, where the parent's were tried too."""
-    losses = {mixture.share: f"{mixture.val_loss:.4f}" for mixture in training.blended}
-    if not losses:
-        return ""
-    share = training.share
-    alone = f"{losses[0.0]} for what the parent serves, {losses[1.0]} for the result"
-    if share in (0, 1):
-        return f"Served is {'the result' if share else 'what the parent serves'}, by validation loss: {alone}. "
-    return f"Served is a mixture, {share:.0%} of it the result, by validation loss: {losses[share]}; {alone}. "
-
-
-def _scratch(training: Training) -> str:
-    """Whose numbers these are, if the audit's model took the place of the other."""
-    is_kept = training.is_scratch_kept
-    return "What follows is of the audit's model, trained from scratch, which is kept. " if is_kept else ""
-
-
-def _audit(training: Training) -> list[str]:
-    """What an audit found, if there was one."""
-    if not training.audit:
-        return []
-    rung = ladder.RUNGS[training.ladder.after.rung]
-    said = escape(ladder.finding(training.audit))
-    return [f"**Audit against training from scratch**: {said}. The next cycle makes a {rung} start.", ""]
-
-
-def _content(review: Review) -> list[str]:
-    """How far the content of the new images is from that of before, if it was looked at; beside it the facts'."""
-    if review.content is None:
-        return []
-    facts = ", ".join(f"{escape(name)} {value:.2f}" for name, value in review.report.drift.items())
-    beside = f" By the facts (warning above {review.report.max_drift}): {facts}." if facts else ""
-    mark = "warning: " if review.content.is_far else ""
-    return [f"**Content**: {mark}{escape(review.content.said)}.{beside}", ""]
-
-
-def _remarks(review: Review) -> list[str]:
-    """What was set aside, warned of, doubted or stands out: the first few, each list with its length."""
-    doubted = [
-        f"{doubt.path}: labelled {doubt.label}, seems to be {doubt.predicted} ({doubt.probability:.3f})"
-        for doubt in review.doubts
+def _worse(comparison: ModelComparison) -> str:
+    """Labels and slices that lost images, in a sentence."""
+    if comparison.champion is None:
+        weakest = sorted((one for one in comparison.labels if one.images), key=lambda one: one.challenger / one.images)
+        said = ", ".join(f"{name(one.label)} ({one.challenger} of {one.images})" for one in weakest[:FEW])
+        return f"**Weakest labels**: {said}." if said else ""
+    fell = [one for one in comparison.labels if one.change is not None and one.change < 0]
+    fell.sort(key=lambda one: (one.change or 0, one.label))
+    labels = [f"{name(one.label)} ({one.champion} to {one.challenger} of {one.images})" for one in fell]
+    slices = [
+        f"{name(one.slice)} {name(one.value)} ({one.champion} to {one.challenger} of {one.images})"
+        for one in comparison.slices
+        if one.is_worse
     ]
-    strange, astray = (
-        [f"{one.path}: {one.said}" for one in review.unusual if one.kind == kind] for kind in ("strange", "astray")
-    )
-    parts = (
-        ("file{} set aside", [f"{image.path}: {image.reason}" for image in review.report.quarantined]),
-        ("warning{}", review.report.warnings),
-        ("suspicious label{}", doubted),
-        ("new image{} unlike any label", strange),
-        ("new image{} more like another label", astray),
-    )
-    lines = []
-    for title, remarks in parts:
-        if remarks:
-            title = title.format("" if len(remarks) == 1 else "s")
-            lines += [f"**{len(remarks)} {title}**:", "", *(f"- {escape(remark)}" for remark in remarks[:MAX_REMARKS])]
-            more = len(remarks) - MAX_REMARKS
-            lines += [f"- and {more} more", ""] if more > 0 else [""]
-    return lines
+    said = few(labels, "label") or "no label"
+    surely = f"; surely among the slices {few(slices, 'slice')}" if slices else ""
+    return f"**Where it is worse**: {said}{surely}. {wording.flips(comparison)}."
 
 
-def _lineage(lineage: Lineage) -> str:
-    parent = f"v{lineage.parent}" if lineage.parent else "none"
-    data, commit = lineage.sources_digest[:12], escape(lineage.commit[:12] or "none")
-    changed = " with uncommitted changes" if lineage.commit.endswith("+") else ""
-    return f"**Lineage**: parent {parent}, data {data}, commit {commit}{changed}."
+PICTURES = (
+    (LABELS, "how many images of each label both models get right"),
+    (FLIPS, "images that only one of both models gets right"),
+    (DOUBT, "new images whose label is doubted"),
+)
+"""On the card, in this order; the others are in the report."""
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def _picture(file: str, what: str, addresses: Addresses | None) -> str:
+    return f"![{what}]({addresses.artifact(file)})" if addresses else ""
+
+
+def _doubt(comparison: ModelComparison, addresses: Addresses | None) -> str:
+    """How far the labels of new images can be trusted, and how far those who doubt them."""
+    doubters = comparison.doubters
+    if doubters is None and not comparison.pairs:
+        return ""
+    num = comparison.num_suspicious
+    likely = f"{counted(num, 'new image')} likely {'has' if num == 1 else 'have'}" if num else "no new image likely has"
+    said = [f"{likely} another label"] if doubters else []
+    if comparison.pairs:
+        said.append(f"{counted(len(comparison.pairs), 'pair')} of near-duplicates under two labels")
+    if comparison.undoubted:
+        unknown = few([name(one) for one in comparison.undoubted], "label")
+        said.append(f"v{comparison.champion} does not know {unknown}, so it cannot doubt that")
+    if doubters and doubters.images:
+        said.append(f"the models that doubt get {doubters.right:,} of {doubters.images:,} old images right")
+    return f"**Labels in doubt**: {'; '.join(said)}.{link('All, ranked', particulars.REPORT, addresses)}"
+
+
+def _decided(filed: Filed) -> str:
+    by = f" ({middle(filed.decided, MAX_REASON)})" if filed.decided else ""
+    return f"{DECIDED}{escape(middle(filed.said, MAX_REASON) + by)}"
+
+
+def _to_decide(filed: Filed) -> str:
+    """How a person promotes, declines and goes back, by verb and by clicks."""
+    number, before = filed.number, filed.rival
+    if not number:
+        return ""
+    clicks = f"the pencil beside *Aliases*: add `{escape(filed.alias)}`, Save"
+    if filed.standing == "champion":
+        back = f", or on the page of v{before} {clicks}" if before else ""
+        return f"{TO_DECIDE}go back: `python -m pipeline rollback --why REASON`{back}. {WARNING}"
+    verb = f"python -m pipeline promote {number} --why REASON"
+    reject = f"`python -m pipeline reject {number} --why REASON`, or a tag `evergreen.review` with the value `declined`"
+    return f"{TO_DECIDE}promote: `{verb}`, or {clicks}. Decline: {reject}. {WARNING}"

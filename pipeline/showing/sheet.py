@@ -1,16 +1,15 @@
 """The contact sheet: thumbnails of a cycle's images as one PNG, for a person to look over."""
 
 import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.showing.text import visible
+from pipeline.showing import tiles
+from pipeline.showing.fonts import drawable, font, shortened, wrap
+from pipeline.showing.tiles import SOFT
 
 MAX_PANELS = 48
 """The first ones are drawn and a line says how many are not: a page is looked at, not searched."""
@@ -35,11 +34,9 @@ _INDENT = _SIDE + 10  # of a caption from the left of its tile
 _HEADER, _BASELINE = 36, 17
 _LINE = 14  # of a caption
 
-_MAX_TEXT = 400  # characters that are looked at; more never fit
-
-_PAPER, _INK, _SOFT, _EMPTY = "#ffffff", "#1d2429", "#5d6973", "#eef1f3"
+_PAPER, _INK = "#ffffff", "#1d2429"
 _FRAMES = {"plain": "#d5dbe0", "fault": "#c23030", "warning": "#d9822b"}
-_SIGNS = {"fault": "×", "warning": "!"}
+_SIGNS = {"plain": "", "fault": "×", "warning": "!"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ def draw(panels: Sequence[Panel]) -> bytes:
     for box in boxes:
         _draw_panel(sheet, canvas, box)
     if footer:
-        canvas.text((_MARGIN, height), footer, _SOFT, _font(13))
+        canvas.text((_MARGIN, height), footer, SOFT, font(13))
     sink = io.BytesIO()
     sheet.save(sink, "PNG", optimize=True)
     return sink.getvalue()
@@ -145,10 +142,10 @@ def _draw_panel(sheet: Any, canvas: Any, box: _Box) -> None:
     _draw_heading(canvas, box, panel.more + len(panel.tiles) - len(places))
     for tile, (x, y) in zip(panel.tiles, places, strict=False):
         left, top = box.x + x, box.y + _HEADER + y
-        _draw_tile(sheet, tile, left, top)
-        lines = wrap(tile.caption, _font(12), _CARD - _INDENT, _SIDE // _LINE)
+        tiles.draw(sheet, tile.pixels, (left, top), _SIDE, _FRAMES[tile.kind], _SIGNS[tile.kind])
+        lines = wrap(tile.caption, font(12), _CARD - _INDENT, _SIDE // _LINE)
         for number, line in enumerate(lines):
-            canvas.text((left + _INDENT, top + 11 + number * _LINE), line, _INK, _font(12), anchor="ls")
+            canvas.text((left + _INDENT, top + 11 + number * _LINE), line, _INK, font(12), anchor="ls")
 
 
 def _draw_heading(canvas: Any, box: _Box, more: int) -> None:
@@ -156,108 +153,10 @@ def _draw_heading(canvas: Any, box: _Box, more: int) -> None:
     y, end = box.y + _BASELINE, box.x + box.width
     if more:
         words = f"+ {more:,} more"
-        canvas.text((end, y), words, _SOFT, _font(12), anchor="rs")
-        end -= int(_font(12).getlength(words)) + 12
-    title = _shortened(drawable(box.panel.title), _font(15, bold=True), (end - box.x) * 2 // 3)
-    canvas.text((box.x, y), title, _INK, _font(15, bold=True), anchor="ls")
-    x = box.x + int(_font(15, bold=True).getlength(title)) + 12
-    note = _shortened(drawable(box.panel.note), _font(12), end - x)
-    canvas.text((x, y), note, _SOFT, _font(12), anchor="ls")
-
-
-def _draw_tile(sheet: Any, tile: Tile, x: int, y: int) -> None:
-    from PIL import Image, ImageOps
-
-    border = 1 if tile.kind == "plain" else 3
-    sheet.paste(_FRAMES[tile.kind], (x - border, y - border), _rounded(_SIDE + 2 * border, 5 + border))
-    if tile.pixels is None:
-        picture = _placeholder()
-    else:
-        fitted = ImageOps.contain(Image.fromarray(tile.pixels), (_SIDE, _SIDE), Image.Resampling.BICUBIC)
-        picture = ImageOps.pad(fitted, (_SIDE, _SIDE), color=_EMPTY)
-    sheet.paste(picture, (x, y), _rounded(_SIDE, 5))
-    if tile.kind != "plain":
-        sheet.paste(_FRAMES[tile.kind], (x - 8, y - 8), _rounded(20, 10))
-        _centred(sheet, _SIGNS[tile.kind], x + 2, y + 2, "#ffffff", _font(14, bold=True))
-
-
-def _placeholder() -> Any:
-    from PIL import Image
-
-    picture = Image.new("RGB", (_SIDE, _SIDE), _EMPTY)
-    _centred(picture, "no\npicture", _SIDE // 2, _SIDE // 2, _SOFT, _font(12))
-    return picture
-
-
-def _centred(image: Any, text: str, x: int, y: int, colour: str, font: Any) -> None:
-    from PIL import ImageDraw
-
-    ImageDraw.Draw(image).text((x, y), text, colour, font, anchor="mm", align="center", spacing=2)
-
-
-@cache
-def _rounded(side: int, radius: int) -> Any:
-    """Mask of a square with round corners; drawn four times as large, for Pillow's edges are not smooth."""
-    from PIL import Image, ImageDraw
-
-    mask = Image.new("L", (4 * side, 4 * side))
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, 4 * side - 1, 4 * side - 1), 4 * radius, 255)
-    return mask.resize((side, side), Image.Resampling.BOX)
-
-
-def wrap(text: str, font: Any, width: int, max_lines: int) -> list[str]:
-    """Lines no wider than `width` pixels, broken after a space, slash, hyphen or underscore where there is one."""
-    rest = drawable(text)
-    lines: list[str] = []
-    while rest and len(lines) < max_lines - 1:
-        fits = _fits(rest, font, width)
-        if fits < len(rest):
-            breaks = (match.end() for match in re.finditer("[ /_-]", rest[:fits]))
-            fits = max((place for place in breaks if 2 * place >= fits), default=fits)  # no line is half empty
-        lines.append(rest[:fits].rstrip(" "))
-        rest = rest[fits:].lstrip(" ")
-    return [*lines, _shortened(rest, font, width)] if rest else lines
-
-
-def drawable(text: str) -> str:
-    """Text on one line in glyphs that the fonts have; a character that they lack is written as its code.
-
-    Two labels in a script that the fonts do not know stay two labels, which empty boxes would not.
-    """
-    shown, glyphs = visible(text[:_MAX_TEXT]), _characters()
-    return "".join(one if ord(one) in glyphs else one.encode("unicode_escape").decode() for one in shown)
-
-
-def _shortened(text: str, font: Any, width: int) -> str:
-    if font.getlength(text) <= width:
-        return text
-    return text[: _fits(text, font, width - font.getlength("…"))].rstrip(" ") + "…"
-
-
-def _fits(text: str, font: Any, width: float) -> int:
-    """How many characters from the start fit; at least one, so that wrapping ends."""
-    too_wide = (length - 1 for length in range(2, len(text) + 1) if font.getlength(text[:length]) > width)
-    return next(too_wide, max(len(text), 1))
-
-
-@cache
-def _font(size: int, bold: bool = False) -> Any:
-    from PIL import ImageFont
-
-    # Pillow's own layout: the shaping library may or may not be there, and the bytes would differ.
-    return ImageFont.truetype(_font_file(bold), size, layout_engine=ImageFont.Layout.BASIC)
-
-
-@cache
-def _characters() -> frozenset[int]:
-    """Code points that both fonts can draw."""
-    from matplotlib.ft2font import FT2Font
-
-    return frozenset(FT2Font(_font_file(False)).get_charmap()) & frozenset(FT2Font(_font_file(True)).get_charmap())
-
-
-def _font_file(bold: bool) -> str:
-    """matplotlib brings DejaVu Sans along, so the sheet looks the same on every machine."""
-    import matplotlib
-
-    return str(Path(matplotlib.get_data_path()) / "fonts/ttf" / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"))
+        canvas.text((end, y), words, SOFT, font(12), anchor="rs")
+        end -= int(font(12).getlength(words)) + 12
+    title = shortened(drawable(box.panel.title), font(15, bold=True), (end - box.x) * 2 // 3)
+    canvas.text((box.x, y), title, _INK, font(15, bold=True), anchor="ls")
+    x = box.x + int(font(15, bold=True).getlength(title)) + 12
+    note = shortened(drawable(box.panel.note), font(12), end - x)
+    canvas.text((x, y), note, SOFT, font(12), anchor="ls")

@@ -20,3 +20,25 @@ def _is_hidden(character: str) -> bool:
 
 def _code(character: str) -> str:
     return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
+
+
+def embedded(text: str) -> str:
+    """A text to be set among others from left to right: what runs from right to left does not carry them along.
+
+    It then stands between two marks that are not seen (U+200E); else "seems NAME (98 %)" shows "seems (% 98) EMAN".
+    """
+    is_from_right = any(unicodedata.bidirectional(one) in ("R", "AL", "AN") for one in text)
+    return f"\u200e{text}\u200e" if is_from_right else text
+
+
+def middle(text: str, limit: int) -> str:
+    """A text of at most so many characters: what is too long loses its middle, for names often differ at their ends.
+
+    Args:
+        text: any.
+        limit: characters, at least 1.
+    """
+    if len(text) <= limit:
+        return text
+    end = (limit - 1) // 2
+    return f"{text[: limit - 1 - end]}…{text[len(text) - end :]}"

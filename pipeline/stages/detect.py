@@ -10,7 +10,7 @@ from pipeline.base import files, params
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
 from pipeline.base.words import are, counted
-from pipeline.data import removals
+from pipeline.data import removals, sources
 from pipeline.data.inventory import REMEMBERED, Inventory
 from pipeline.data.settings import Detect
 from pipeline.data.store import Store
@@ -38,6 +38,8 @@ def run(paths: Paths) -> None:
     removals.refuse_many(comparison.delta, parent.lineage.label_counts if parent.lineage else {}, detect)
 
     changes = comparison.delta.changes(comparison.warnings)
+    by_batch = sources.counted(comparison.delta.added["path"], batches)
+    changes = changes.model_copy(update={"added_by_batch": by_batch})
     files.sweep(paths.delta)
     comparison.delta.write(paths.delta / "images.parquet")
     changes.write(paths.delta / "summary.json")

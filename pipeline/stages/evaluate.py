@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from pydantic import Field
 
-from pipeline.artifacts import artifact
-from pipeline.artifacts.evaluation import Answered, ChallengerScores, ChampionScores, Doubt, Evaluation, Judgement
+from pipeline.artifacts.comparison import COMPARISON, ModelComparison
+from pipeline.artifacts.evaluation import Answered, ChallengerScores, ChampionScores, Evaluation, Judgement
 from pipeline.artifacts.lineage import HISTORY, WEIGHTS
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Champion, Pin
@@ -17,27 +17,31 @@ from pipeline.base import files, params
 from pipeline.base.errors import GateError, LostError, UnreadableError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
+from pipeline.base.words import counted
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
+from pipeline.data.delta import Delta, once
 from pipeline.data.settings import Holdout
 from pipeline.data.store import Store
-from pipeline.images import pixels
+from pipeline.images import pictures, pixels
+from pipeline.images.pictures import PICTURES
 from pipeline.images.settings import DecodingLimits
-from pipeline.judging import calibration, history, metrics, parts, reach, selftest, trust, verdict
+from pipeline.judging import calibration, comparing, history, metrics, parts, reach, selftest, trust, verdict
 from pipeline.judging.calibration import Confidence
+from pipeline.judging.comparing import InDoubt
 from pipeline.judging.gate import Verdict
 from pipeline.judging.history import History
 from pipeline.judging.metrics import Scores
 from pipeline.judging.predictions import ANCHOR, CHALLENGER, CHAMPION, MARKS, Answers, Predictions
 from pipeline.judging.settings import Evaluate
 from pipeline.judging.verdict import Case
-from pipeline.learning import contenders, evidence
+from pipeline.learning import contenders, evidence, sightings, suspicion
 from pipeline.learning.contenders import Contender
 from pipeline.learning.evidence import Told
 from pipeline.learning.settings import Repeatable
 from pipeline.registry.client import Registry
 from pipeline.registry.settings import RegisteredModel
-from pipeline.showing import plots, sheet
+from pipeline.showing import drawn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,14 +50,17 @@ if TYPE_CHECKING:
 SHOWN = 5
 """Suspicious labels named on the screen; all are in the report."""
 
-TILES = 60
-"""Suspicious labels on the sheet."""
+MOST_DOUBTED, MOST_PAIRS = 60, 12
+"""Of which pictures are kept."""
 
 DOUBTS = "doubts.csv"
 """How much the label of each new image is doubted."""
 
 PREDICTIONS = "predictions.parquet"
 """See `Predictions.table`."""
+
+SEEN = "new.parquet"
+"""What both models say to new images: columns digest, path, label, and those of `sightings.of`."""
 
 
 class Settings(Excerpt):
@@ -89,23 +96,33 @@ def run(paths: Paths) -> None:
     advice = _advice(judged, score, trained, models.challenger.description, images, settings)
 
     judgement = _judgement(judged, [*parts.unseen(predictions), *advice], case)
+    evaluation = _evaluation(predictions, scores, models.champion, past)
+    ledger = files.read_table(paths.ledger, ["digest", "path", "label"])
+    ranked = told.table(accepted) if told else None
+    seen = _seen(models, images, accepted, ranked, ledger)
+    in_doubt = _in_doubt(told, ranked, seen, images, accepted, settings.evaluate)
+    breakdown = parts.of(predictions, settings.evaluate, past) if models.champion else None
+    places = dict(ledger.select("digest", "path").iter_rows())
+    comparison = comparing.compare(predictions, case.champion, breakdown, settings.evaluate, places, in_doubt)
+    shown = _pictures(comparison, settings.validate_, paths.scratch)
+
     files.sweep(paths.evaluation)
     judgement.write(paths.evaluation / "verdict.json")
     files.write_table(paths.evaluation / PREDICTIONS, predictions.table())
     if past:
         files.write_table(paths.evaluation / "history.parquet", past.table(predictions))
-    picture = plots.curves(trained.history, trained.best_epoch, trained.stop_reason, trained.is_chosen)
-    files.write(paths.evaluation / "curves.png", picture)
-    confusion = plots.confusion(scores[CHALLENGER].confusion, images.labels)
-    files.write(paths.evaluation / "confusion.png", confusion)
-    picture = plots.reliability(sure, settings.evaluate.min_probability)
-    files.write(paths.evaluation / "reliability.png", picture)
-    files.write(paths.confusion, metrics.confusion_csv(scores[CHALLENGER].confusion, images.labels).encode())
-    evaluation = _evaluation(predictions, scores, models.champion, past)
+    if ranked is not None:
+        files.write(paths.evaluation / DOUBTS, _harmless(ranked).write_csv().encode())
+    comparison.write(paths.evaluation / COMPARISON)
+    is_new = seen["digest"].is_in(Delta(accepted).labelled["digest"].implode())
+    files.write_table(paths.evaluation / SEEN, seen.filter(is_new))
+    pictures.write(paths.evaluation / PICTURES, shown)
+    for name, picture in drawn.of_cycle(comparison, trained, sure, settings.evaluate.min_probability, shown).items():
+        files.write(paths.evaluation / name, picture)
     _calibrated(evaluation, sure, settings.evaluate.min_probability).write(paths.scores)
+    files.write(paths.confusion, comparison.confusion_csv().encode())
     files.write_json(paths.metrics, evaluation.published(images.named("holdout")))
-    suspected = _suspected(told, accepted, settings, paths)
-    _say(judgement, suspected, paths.evaluation)
+    _say(judgement, comparison, paths.evaluation)
 
 
 class _Contenders(NamedTuple):
@@ -294,21 +311,35 @@ def _judgement(judged: Verdict, advice: Sequence[str], case: Case) -> Judgement:
     )
 
 
-def _suspected(told: Told | None, accepted: "pl.DataFrame", settings: Settings, paths: Paths) -> list[Doubt]:
-    """Write what is doubted of the new labels. Returns those images that likely have another label."""
+def _seen(
+    models: _Contenders,
+    images: Dataset,
+    accepted: "pl.DataFrame",
+    ranked: "pl.DataFrame | None",
+    ledger: "pl.DataFrame",
+) -> "pl.DataFrame":
+    """New images and near-duplicates, with what both models say to those that people are shown; see `sightings.of`."""
     import polars as pl
 
-    suspected: list[Doubt] = []
-    if told:
-        doubts = told.table(accepted)
-        files.write(paths.evaluation / DOUBTS, _harmless(doubts).write_csv().encode())
-        doubtful = doubts.filter(pl.col("probability") >= settings.evaluate.suspicious, pl.col("doubt") > 0)
-        named = doubtful.select("path", "label", "probability", predicted="otherwise")
-        suspected = [Doubt(**row) for row in named.iter_rows(named=True)]
-        if suspected:
-            files.write(paths.evaluation / "suspicious.png", sheet.draw([_panel(doubtful, settings, paths.scratch)]))
-    artifact.write_list(paths.evaluation / "suspicious.json", suspected)
-    return suspected
+    twins, new = images.conflicts(), once(Delta(accepted).labelled)
+    pairs = {*twins["one"], *twins["other"]}
+    asked = {*pictures.sample(new)["digest"], *pairs}
+    if ranked is not None:
+        asked.update(ranked["digest"].head(suspicion.MAX_DOUBTED))
+    listed = ledger.filter(pl.col("digest").is_in([*new["digest"], *pairs]))
+    return sightings.of(images, models.by_name(), listed, asked)
+
+
+def _in_doubt(
+    told: Told | None,
+    ranked: "pl.DataFrame | None",
+    seen: "pl.DataFrame",
+    images: Dataset,
+    accepted: "pl.DataFrame",
+    evaluate: Evaluate,
+) -> InDoubt:
+    new = set(Delta(accepted).labelled["digest"])
+    return suspicion.in_doubt(told, ranked, sightings.by_digest(seen), images.conflicts(), new, evaluate.suspicious)
 
 
 def _harmless(table: "pl.DataFrame") -> "pl.DataFrame":
@@ -319,21 +350,15 @@ def _harmless(table: "pl.DataFrame") -> "pl.DataFrame":
     return table.with_columns(pl.col(name).str.replace(r"^([=+\-@\t\r])", "'$1") for name in texts)
 
 
-def _panel(doubted: "pl.DataFrame", settings: Settings, scratch: Path) -> sheet.Panel:
-    """The most doubtful as thumbnails."""
-    shown, limits = doubted.head(TILES), pixels.limits(settings.validate_)
-    rows = shown.select("digest", "path")
-    pictures = pixels.pictures(Store(Path()), rows, limits, scratch, "evaluate: suspicious labels")
-    tiles = tuple(
-        sheet.Tile(
-            picture,
-            f"{row['otherwise']}? (labelled {row['label']}, {row['probability']:.2f}) {Path(row['path']).name}",
-            "warning",
-        )
-        for row, picture in zip(shown.iter_rows(named=True), pictures, strict=True)
-    )
-    why = "models that did not learn them doubt them"
-    return sheet.Panel("suspicious labels", why, tiles, len(doubted) - len(tiles))
+def _pictures(comparison: ModelComparison, limits: DecodingLimits, scratch: Path) -> "dict[str, np.ndarray]":
+    """Pictures of the images that stand out, by digest."""
+    import polars as pl
+
+    images = [*comparison.lost, *comparison.won, *(one.seen for one in comparison.doubted[:MOST_DOUBTED])]
+    images += [one for pair in comparison.pairs[:MOST_PAIRS] for one in (pair.one, pair.other)]
+    rows = pl.DataFrame({"digest": [one.digest for one in images], "path": [one.path for one in images]})
+    rows = rows.cast(pl.String).filter(pl.col("path") != "").unique("digest", keep="first", maintain_order=True)
+    return pictures.of(Store(Path()), rows, pixels.limits(limits), scratch, "evaluate: pictures")
 
 
 def _evaluation(
@@ -386,11 +411,12 @@ def _calibrated(evaluation: Evaluation, sure: Mapping[str, Confidence], min_prob
     return evaluation.model_copy(update=changes)
 
 
-def _say(judgement: Judgement, doubts: Sequence[Doubt], folder: Path) -> None:
+def _say(judgement: Judgement, comparison: ModelComparison, folder: Path) -> None:
     against = f"against v{judgement.champion}" if judgement.champion else "without a champion"
     print(f"evaluate: {judgement.decision} {against}: {'; '.join(judgement.reasons)}")
-    for doubt in doubts[:SHOWN]:
-        other = f"{doubt.predicted}, say models that did not learn it"
-        print(f"evaluate: warning: {doubt.path!r} is labelled {doubt.label}; {other}")
-    if len(doubts) > SHOWN:
-        print(f"evaluate: warning: and {len(doubts) - SHOWN} more new images; see {folder}/suspicious.png")
+    suspicious = [one for one in comparison.doubted if one.is_suspicious]
+    for doubted in suspicious[:SHOWN]:
+        other = f"{doubted.otherwise}, say models that did not learn it"
+        print(f"evaluate: warning: {doubted.seen.path!r} is labelled {doubted.seen.label}; {other}")
+    if (more := comparison.num_suspicious - len(suspicious[:SHOWN])) > 0:
+        print(f"evaluate: warning: and {counted(more, 'more new image')}; see {folder}/{DOUBTS}")

@@ -1,16 +1,23 @@
 """Register the challenger and, if the verdict says so, move the alias. Runs each time; does it once."""
 
+from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
+from pipeline import filing, reporting
 from pipeline.artifacts import artifact
 from pipeline.artifacts.changes import Changes
-from pipeline.artifacts.content import CONTENT, MOMENTS, SHEET, UNUSUAL, Content, Unusual
-from pipeline.artifacts.evaluation import ChallengerScores, ChampionScores, Doubt, Evaluation, Judgement
+from pipeline.artifacts.comparison import COMPARISON, DOUBT, FLIPS, HISTORY, LABELS, ModelComparison
+from pipeline.artifacts.content import CONTENT, MOMENTS, UNUSUAL, Content, Unusual
+from pipeline.artifacts.cost import Cost
+from pipeline.artifacts.evaluation import Evaluation, Judgement
 from pipeline.artifacts.features import FeatureIndex
+from pipeline.artifacts.filed import Filed
 from pipeline.artifacts.lineage import FEATURES, LEDGER, STATISTICS, VERDICT, WEIGHTS, Lineage
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Champion, Parent
+from pipeline.artifacts.past import PastCycle
 from pipeline.artifacts.promotion import Promotion
 from pipeline.artifacts.reference import Statistics
 from pipeline.artifacts.report import Report
@@ -20,16 +27,24 @@ from pipeline.artifacts.training import Training
 from pipeline.base import files, git, params, process
 from pipeline.base.paths import Paths
 from pipeline.data import ledger
+from pipeline.data.splits import SPLITS
 from pipeline.data.store import Store
 from pipeline.features import shards
+from pipeline.images import pictures
+from pipeline.images.pictures import PICTURES
 from pipeline.judging.settings import MIN_PROBABILITY
-from pipeline.registry import curves, outbox, packaging, promotion, proof
+from pipeline.registry import curves, links, logged, outbox, packaging, past, promotion, proof
 from pipeline.registry.client import Registry
+from pipeline.registry.connection import tracking_uri
 from pipeline.registry.promotion import Package
 from pipeline.registry.run import Run
 from pipeline.registry.version import Version
 from pipeline.settings import Params
-from pipeline.showing.card import Review, card, with_outcome
+from pipeline.showing import plots, wording
+from pipeline.showing.card import card, retold
+from pipeline.showing.particulars import REPORT
+from pipeline.showing.review import Review
+from pipeline.showing.text import visible
 
 SERVING = ("tensorflow", "keras", "pillow", "numpy", "pandas", "polars", "pydantic", "pyyaml", "mlflow")
 """What `pipeline.serving` imports, pinned in the registered model at today's versions."""
@@ -38,7 +53,7 @@ SERVING = ("tensorflow", "keras", "pillow", "numpy", "pandas", "polars", "pydant
 def run(paths: Paths) -> None:
     """Bring the registry to what the verdict says, unless it is there already."""
     settings = params.load(paths.params, Params)
-    review = _review(paths)
+    review = _review(paths, settings)
     training, judgement = review.training, review.judgement
     snapshot = Snapshot.read(paths.snapshot)
     verdict_digest = _digest(judgement, settings.promote.automatic)
@@ -46,39 +61,62 @@ def run(paths: Paths) -> None:
 
     weights = files.sha256_file(paths.model / "weights.npz")
     if registered and (said := _nothing_to_do(registered, judgement, verdict_digest, weights)):
-        done = Promotion(
-            decision=judgement.decision,
-            run_key=training.run_key,
-            said=said + _kept_threshold(registered.version, registered.min_probability, settings),
-            version=registered.version,
-            promoted=registered.promoted,
-        )
+        said += _kept_threshold(registered.version, registered.min_probability, settings)
+        filed = registered.filed.model_copy(update={"said": said})
     else:
-        if said := shards.push(Store(Path()), FeatureIndex.read(paths.features / "index.parquet")):
-            print(f"promote: {said}", flush=True)
+        if pushed := shards.push(Store(Path()), FeatureIndex.read(paths.features / "index.parquet")):
+            print(f"promote: {pushed}", flush=True)
         package = _package(paths, settings, review, snapshot.recipe)
-        review = Review(**vars(review) | {"lineage": package.lineage})
+        review = replace(review, lineage=package.lineage)
         process.outlive_dvc()
-        done = _promote(settings, package, review, paths.scratch)
+        review, filed = _promote(settings, package, review, paths.scratch)
         outbox.deliver(Registry(settings.resolve), settings.promote.notify, "promote")
-
-    done.write(paths.promotion)
-    files.write(paths.report, card(review, done.said).encode())
-    print(f"promote: {done.said}")
+    _tell(review, filed, settings, paths)
 
 
-def _review(paths: Paths) -> Review:
+def _tell(review: Review, filed: Filed, settings: Params, paths: Paths) -> None:
+    """Leave what people read of the cycle: the card for GitHub, and the summary with which a cycle ends."""
+    Promotion(
+        decision=review.judgement.decision,
+        run_key=review.training.run_key,
+        said=filed.said,
+        version=filed.number,
+        promoted=filed.is_promoted,
+    ).write(paths.promotion)
+    files.write(paths.report, card(review, filed, None).encode())
+    page = links.shown(tracking_uri(), links.version(settings.resolve.registered_model, filed.number))
+    summary = [*wording.summary(review, filed), f"  review   {page}"]
+    files.write(paths.summary, "".join(f"{visible(line)}\n" for line in summary).encode())
+    print(f"promote: {filed.said}")
+
+
+def _review(paths: Paths, settings: Params) -> Review:
     """What the stages before said."""
     content, unusual = paths.features / CONTENT, paths.features / UNUSUAL
+    seconds = Cost.read(paths.cost).seconds
     return Review(
         training=Training.read(paths.model / "training.json"),
         evaluation=Evaluation.read(paths.scores),
         judgement=Judgement.read(paths.evaluation / "verdict.json"),
+        comparison=ModelComparison.read(paths.evaluation / COMPARISON),
         changes=Changes.read(paths.delta / "summary.json"),
         report=Report.read(paths.validation / "report.json"),
-        doubts=artifact.read_list(paths.evaluation / "suspicious.json", Doubt),
         content=Content.read(content) if content.is_file() else None,
         unusual=artifact.read_list(unusual, Unusual) if unusual.is_file() else (),
+        seconds=seconds,
+        price=settings.promote.price(seconds),
+    )
+
+
+def _undecided(judgement: Judgement, alias: str) -> Filed:
+    """What became of a challenger of which nothing was decided yet."""
+    return Filed(
+        number=0,
+        rival=judgement.champion,
+        decision=judgement.decision,
+        standing="",
+        said="not decided yet",
+        alias=alias,
     )
 
 
@@ -121,10 +159,13 @@ def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Pac
         LEDGER: paths.ledger,
         FEATURES: paths.features / "index.parquet",
         "data/images.parquet": paths.delta / "images.parquet",
-        **{f"data/{path.name}": path for path in sorted(paths.validation.iterdir())},
-        **{f"plots/{path.name}": path for path in sorted(paths.evaluation.glob("*.png"))},
-        "data/suspicious.json": paths.evaluation / "suspicious.json",
-        **{f"data/{path.name}": path for path in sorted(paths.evaluation.glob("*.parquet"))},
+        **{f"data/{path.name}": path for path in sorted(paths.validation.iterdir()) if path.name != PICTURES},
+        **{path.name: path for path in sorted(paths.evaluation.glob("*.png"))},
+        f"data/{COMPARISON}": paths.evaluation / COMPARISON,
+        f"data/{PICTURES}": _pictures(paths),
+        "data/evaluation.json": paths.scores,
+        "data/summary.json": paths.delta / "summary.json",
+        **{f"data/{path.name}": path for path in sorted(paths.evaluation.glob("*.parquet")) if path.name != PICTURES},
         **{f"data/{path.name}": path for path in sorted(paths.evaluation.glob("*.csv"))},
         VERDICT: paths.evaluation / "verdict.json",
         **{name: path for name, path in _of_content(paths).items() if path.is_file()},
@@ -135,7 +176,15 @@ def _package(paths: Paths, settings: Params, review: Review, recipe: str) -> Pac
         model=paths.model,
         requirements=_requirements(settings.train.architecture),
         params={MIN_PROBABILITY: settings.evaluate.min_probability},
+        epoch=review.training.best_epoch,
     )
+
+
+def _pictures(paths: Paths) -> Path:
+    """One file of all small pictures: whoever draws the report again has no other."""
+    path = paths.scratch / PICTURES
+    pictures.keep(path, reporting.shown(paths))
+    return path
 
 
 def _requirements(architecture: str) -> list[str]:
@@ -150,7 +199,6 @@ def _of_content(paths: Paths) -> dict[str, Path]:
         STATISTICS: paths.features / MOMENTS,
         "data/content.json": paths.features / CONTENT,
         "data/unusual.json": paths.features / UNUSUAL,
-        "plots/unusual.png": paths.features / SHEET,
     }
 
 
@@ -184,17 +232,20 @@ def _lineage(paths: Paths, settings: Params, review: Review, recipe: str, upload
     )
 
 
-def _promote(settings: Params, package: Package, review: Review, scratch: Path) -> Promotion:
+def _promote(settings: Params, package: Package, review: Review, scratch: Path) -> tuple[Review, Filed]:
     """Upload and register, once for each run key; then carry out the verdict, and say so beside the version."""
     lineage, registry = package.lineage, Registry(settings.resolve)
     version = registry.of_key(lineage.run_key)
     mlflow_run = registry.runs.begin(lineage.run_key, f"cycle {lineage.dataset_digest[:8]}", scratch)
     curves.catch_up(lambda run_id: Run(registry.connection, run_id), scratch / "curves")
     if version is None:
-        _log(mlflow_run, review, lineage)
+        _log_history(mlflow_run, review.training)
         digest = promotion.upload(mlflow_run, package, scratch)
-        undecided = card(review, "not decided yet")
-        version = promotion.register(registry, mlflow_run, package, digest, undecided, scratch)
+        undecided = card(
+            review, _undecided(review.judgement, registry.alias), filing.addresses(registry, mlflow_run.run_id, {})
+        )
+        log = partial(_log, mlflow_run, review, lineage)
+        version = promotion.register(registry, mlflow_run, package, digest, undecided, scratch, log)
         is_theirs = version.run_id != mlflow_run.run_id
     else:
         is_theirs = version.weights not in ("", lineage.files[WEIGHTS])
@@ -204,9 +255,10 @@ def _promote(settings: Params, package: Package, review: Review, scratch: Path) 
     else:
         judgement = review.judgement
         if promotion.is_other_verdict(registry, version, lineage, scratch):
-            _log(mlflow_run, review, lineage)
+            _log(mlflow_run, review, lineage, registry.runs.model_of(version))
             promotion.judge_again(registry, mlflow_run, package, version, scratch)
-    return _carried_out(settings, registry, version, judgement, None if is_theirs else review, scratch)
+    told, filed = _carried_out(settings, registry, version, judgement, None if is_theirs else review, scratch)
+    return told or review, filed
 
 
 def _carried_out(
@@ -216,7 +268,7 @@ def _carried_out(
     judgement: Judgement,
     review: Review | None,
     scratch: Path,
-) -> Promotion:
+) -> tuple[Review | None, Filed]:
     """Carry out a verdict on a version.
 
     Args:
@@ -239,75 +291,99 @@ def _carried_out(
 
     done = promotion.carry_out(registry, version, judgement, digest, automatic, prove)
     promotion.move_anchor(registry, version, done.story.champion, judgement)
-    is_promoted = version.number in done.story.champions
-    said = done.said + _kept_threshold(version.number, version.min_probability, settings)
-    shown = card(review, said) if review else with_outcome(registry.description(version.number), said)
+    filed = filing.filed(version, done.story, registry.alias, done.said)
+    filed = filed.model_copy(
+        update={
+            "rival": judgement.champion,
+            "decision": judgement.decision,
+            "said": done.said + _kept_threshold(version.number, version.min_probability, settings),
+        }
+    )
     mlflow_run = registry.runs.of(version)
-    files.write(scratch / "card.md", shown.encode())
-    mlflow_run.upload(scratch / "card.md", "card.md")
+    if review:
+        review = replace(review, past=_past(registry, filed))
+        shown = _show(registry, version, mlflow_run, review, filed, scratch)
+    else:
+        shown = retold(registry.description(version.number), filed)
     mlflow_run.end()
     registry.drop_seconds(version)
     registry.runs.tidy(version)
     tags = {
         "verdict": judgement.decision,
-        "promoted": str(is_promoted).lower(),
-        "standing": done.story.standing(version.number),
+        "promoted": str(filed.is_promoted).lower(),
+        "standing": filed.standing,
         "is_best": str(judgement.is_best).lower(),
         "verdict_digest": digest,
     }
     registry.annotate(version.number, tags, shown)
-    promotion.record(registry, done.story, with_outcome)
-    return Promotion(
-        decision=judgement.decision,
-        run_key=version.run_key,
-        said=said,
-        version=version.number,
-        promoted=is_promoted,
+    promotion.record(registry, done.story, filing.retold)
+    return review, filed
+
+
+def _past(registry: Registry, filed: Filed) -> tuple[PastCycle, ...]:
+    """The cycles until now, this one the last; its version says later what became of it."""
+    found = past.cycles(registry)
+    return tuple(
+        replace(one, standing=filed.standing, verdict=filed.decision) if one.version == filed.number else one
+        for one in found
     )
 
 
-def _log(mlflow_run: Run, review: Review, lineage: Lineage) -> None:
-    """The run as reviewers find it in the MLflow UI."""
-    training, judgement = review.training, review.judgement
+def _show(registry: Registry, version: Version, mlflow_run: Run, review: Review, filed: Filed, scratch: Path) -> str:
+    """Let the pages of the MLflow UI show what became of a version; gives its card."""
+    mine = review.lineage.files if review.lineage else {}
+    places = {name: registry.place(version.run_id, name, mine[name]) for name in (LABELS, FLIPS, DOUBT) if name in mine}
+    shown = card(review, filed, filing.addresses(registry, version.run_id, places))
+    history = plots.history(review.past, version.number)
+    page = reporting.page(review, filed, registry.name, _links(registry, version, review), Paths(), history)
+    for name, content in {"card.md": shown.encode(), HISTORY: history, REPORT: page}.items():
+        files.write(scratch / name, content)
+        mlflow_run.upload(scratch / name, name)
+    files.write(Paths().page, page)
+    mlflow_run.describe(shown)
+    name = logged.title(version.number, wording.word(filed), review.evaluation.challenger.accuracy)
+    registry.runs.finish(version, name)
+    return shown
+
+
+def _links(registry: Registry, version: Version, review: Review) -> dict[str, str]:
+    """Addresses for the report, which is read outside of the MLflow UI too: only a server has some."""
+    if not registry.uri.startswith(links.HTTP) or review.lineage is None:
+        return {}
+    numbers = {"version": version.number, "parent": review.lineage.parent, "champion": review.lineage.champion}
+    found = {what: links.version(registry.name, number) for what, number in numbers.items() if number}
+    found["run"] = links.run(registry.runs.experiment() or "", version.run_id)
+    return {what: links.at(registry.uri, link) for what, link in found.items()}
+
+
+def _log(mlflow_run: Run, review: Review, lineage: Lineage, model_id: str | None = None) -> None:
+    """The run as reviewers find it in the MLflow UI, and the numbers of its model."""
+    training, judgement, paths = review.training, review.judgement, Paths()
+    _log_history(mlflow_run, training)
+    used = logged.datasets(lineage, _splits(paths.model / "images.parquet"))
+    mlflow_run.use(used)
+    mlflow_run.log(
+        logged.metrics(
+            training,
+            review.evaluation,
+            judgement,
+            review.comparison,
+            review.seconds,
+        ),
+        logged.params(training, lineage),
+        logged.tags(training, judgement, lineage),
+        model_id,
+        next((one for one in used if one.context == "holdout"), None),
+    )
+
+
+def _log_history(mlflow_run: Run, training: Training) -> None:
+    """The curves: what train could not log is logged now."""
     mlflow_run.log_history(training.history, "audit_" if training.is_scratch_kept else "")
-    values = {f"{section}.{key}": value for section, keys in lineage.params.items() for key, value in keys.items()}
-    tags = {
-        "evergreen.verdict": judgement.decision,
-        "evergreen.start": f"{training.start}: {training.start_reason}",
-        "evergreen.stop": training.stop_reason,
-        "evergreen.parent": str(lineage.parent or ""),
-        "evergreen.sources": lineage.sources_digest,
-        "mlflow.source.git.commit": lineage.commit,
-        "mlflow.note.content": card(review, "see the registered version"),
-    }
-    metrics = _metrics(training, review.evaluation) | {"temperature": lineage.model.temperature}
-    mlflow_run.log(metrics, values, tags)
 
 
-def _metrics(training: Training, evaluation: Evaluation) -> dict[str, float]:
-    metrics: dict[str, float] = {
-        f"best_{name}": value for name, value in training.best.items() if name.startswith("val_")
-    }
-    metrics |= {"best_epoch": training.best_epoch, "passes": training.passes, "share": training.share}
-    scores: dict[str, ChampionScores | ChallengerScores] = {
-        "champion": evaluation.champion,
-        "challenger": evaluation.challenger,
-    }
-    for who, theirs in scores.items():
-        answered = theirs.answered
-        known = {
-            "accuracy": theirs.accuracy,
-            "balanced_accuracy": theirs.balanced_accuracy,
-            "loss": theirs.loss,
-            "calibration_error": theirs.calibration_error,
-            "coverage": answered.coverage if answered else None,
-            "accuracy_of_answers": answered.accuracy if answered else None,
-        }
-        metrics |= {f"holdout_{name}_{who}": value for name, value in known.items() if value is not None}
-    if evaluation.negative_flips is not None:
-        metrics["holdout_negative_flips"] = evaluation.negative_flips
-    if evaluation.backward_transfer is not None:
-        metrics["holdout_backward_transfer"] = evaluation.backward_transfer
-    if evaluation.forgetting is not None:
-        metrics["holdout_forgetting"] = evaluation.forgetting
-    return metrics
+def _splits(images: Path) -> dict[str, tuple[str, int]]:
+    """Digest and number of the images of each split that a cycle used."""
+    found = files.read_table(images, ["digest", "split"]).sort("digest")
+    parts = {name: found.filter(found["split"] == name)["digest"].to_list() for name in SPLITS}
+    return {name: (files.sha256_json(digests), len(digests)) for name, digests in parts.items() if digests}

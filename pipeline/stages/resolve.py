@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import recipe
+from pipeline import filing, recipe
 from pipeline.artifacts.lineage import FEATURES, LEDGER, Lineage
 from pipeline.artifacts.parent import Champion, Elder, Parent, Pin
 from pipeline.artifacts.snapshot import Registered, Snapshot
@@ -38,7 +38,6 @@ from pipeline.registry.events import Events
 from pipeline.registry.transitions import Transitions
 from pipeline.registry.version import FORMAT, Version, name
 from pipeline.settings import Params
-from pipeline.showing.card import with_outcome
 
 if TYPE_CHECKING:
     from pipeline.data.delta import Delta
@@ -110,7 +109,7 @@ class _World:
             print(f"resolve: warning: {warning}")
         registry = Registry(settings.resolve, paths.scratch / "registry.json")
         story = Transitions(registry).settle()
-        promotion.record(registry, story, with_outcome)
+        promotion.record(registry, story, filing.retold)
         outbox.deliver(registry, settings.promote.notify, "resolve")
         return cls(settings, paths, store, registry, story, batches)
 
@@ -374,7 +373,8 @@ def _registered(here: _World, data: str) -> dict[str, Registered]:
             promoted=version.promoted,
             min_probability=version.min_probability,
             weights=version.weights,
-            standing=promotion.by_people(here.story, version),
+            standing=(said := promotion.by_people(here.story, version)),
+            filed=filing.filed(version, here.story, here.registry.alias, said),
         )
         for version in reversed(here.registry.all(sources=data))
     }

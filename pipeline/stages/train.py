@@ -5,12 +5,14 @@ import io
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.artifacts.cost import Cost
 from pipeline.artifacts.model import Description
 from pipeline.artifacts.parent import Parent
 from pipeline.artifacts.training import IDLE, Audit, Mixture, Places, Training
@@ -111,6 +113,7 @@ def _restored(task: Task, registry: Registry, paths: Paths) -> bool:
         if artifact.startswith("model/"):
             path = registry.download(version.run_id, artifact, sha256, objects)
             files.write(paths.model / Path(artifact).name, path.read_bytes())
+    Cost(seconds=None).write(paths.cost)
     print(f"train: nothing to train, v{version.number} was trained from the same inputs; taken from the registry")
     return True
 
@@ -138,6 +141,7 @@ class _Call:
 
 def _train(task: Task, registry: Registry, settings: Settings, paths: Paths, asked: Callable[[], str | None]) -> None:
     """Train, audit if that is due, and write the model."""
+    began = time.monotonic()
     call = _begin(task, registry, settings, paths, asked)
     trained: Trained | None = None
     try:
@@ -154,6 +158,8 @@ def _train(task: Task, registry: Registry, settings: Settings, paths: Paths, ask
 
     _write(paths.model, task, kept)
     _record(task, kept, reason, audited).write(paths.model / "training.json")
+    before = call.state.spent.seconds if call.state else 0.0
+    Cost(seconds=round(before + time.monotonic() - began, 3)).write(paths.cost)
     _close(call.curves, "FINISHED")
     call.states.finish(trained.outcome.history)  # only now: the outcome is on disk
     for path in (audit.beside(call.states.path), call.states.path):

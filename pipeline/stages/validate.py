@@ -4,6 +4,7 @@ A faulty image costs itself, not the cycle: it stays in the user's data, is list
 is tried again in each cycle until it passes or is gone. Too many of them stop the cycle.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,20 +29,26 @@ from pipeline.data.delta import Delta, once
 from pipeline.data.ledger import FACTS, HASHES, present
 from pipeline.data.settings import AfterRemoval, Canvas, LabelChanges
 from pipeline.data.store import Store
-from pipeline.images import pixels
+from pipeline.images import pictures, pixels
 from pipeline.images.decoding import THUMBNAIL
+from pipeline.images.pictures import PICTURES
+from pipeline.images.pixels import PICTURE
 from pipeline.learning.settings import Network
 from pipeline.registry.client import Registry
 from pipeline.registry.settings import RegisteredModel
-from pipeline.showing import page, sheet
-from pipeline.showing.sheet import Panel, Tile
+from pipeline.showing import report as pages
+from pipeline.showing.reported import DataPart
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-TILES = 12
-"""Thumbnails of one label on the contact sheet."""
+SHOWN_ASIDE = 60
+"""Images that are set aside, of which pictures are shown."""
+
+PICTURED = 2_000
+"""Up to so many new images are decoded as large as people are shown them, too, 48 kB each for a while. Of more, those
+that are shown are decoded once more."""
 
 
 class ResolveKeys(RegisteredModel, AfterRemoval, part=True):
@@ -72,7 +79,7 @@ def run(paths: Paths) -> None:
     parent, delta = Parent.read(paths.parent), Delta.read(paths.delta / "images.parquet")
     past = _past(parent, settings.resolve, paths.scratch)
     store = Store(Path())
-    facts, shown = _facts(store, delta, past.ledger, paths, settings)
+    facts = _facts(store, delta, past.ledger, paths, settings)
 
     inspected = inspection.inspect(facts, delta, past, settings.validate_, settings.prepare)
     known_labels = parent.lineage.model.labels if parent.lineage else ()
@@ -82,7 +89,7 @@ def run(paths: Paths) -> None:
 
     files.sweep(paths.validation)
     files.sweep(paths.accepted)
-    _write_report(paths.validation, report, inspected, sheet.draw(_panels(inspected, facts, shown)))
+    _write_report(paths.validation, report, inspected, _pictures(inspected, facts, store, paths.scratch, settings))
     for warning in warnings:
         print(f"validate: warning: {warning}")
     _say_set_aside(inspected.aside)
@@ -108,23 +115,20 @@ def _past(parent: Parent, model: RegisteredModel, scratch: Path) -> Past:
     return Past(ledger, tuple(lineage.label_counts), drift.usable(lineage.reference))
 
 
-def _facts(
-    store: Store, delta: Delta, ledger: "pl.DataFrame", paths: Paths, settings: Settings
-) -> "tuple[pl.DataFrame, np.ndarray]":
-    """The table of facts; and the canonical pixels of the new images, uint8 (images, size, size, channels).
+def _facts(store: Store, delta: Delta, ledger: "pl.DataFrame", paths: Paths, settings: Settings) -> "pl.DataFrame":
+    """The table of facts of the new images.
 
     Whatever pixels prepare will ask for are kept, so that it decodes none of these images again. What the champion sees
     is what the parent sees, most often.
     """
-    import numpy as np
-
     images = once(delta.new)
     views = dict.fromkeys((*pixels.views(settings.prepare, [Parent.read(paths.parent).pin]), THUMBNAIL))
+    if len(images) <= PICTURED:
+        views |= {PICTURE: None}
     kept = [pixels.Kept(paths.scratch / "pixels", view) for view in views]
     decoded = pixels.keep(store, images, pixels.limits(settings.validate_), kept, "new", "validate")
-    seen = tables.table(decoded).with_columns(images["digest"]).with_row_index("place")
-    shown = np.load(kept[0].path("new"), mmap_mode="r", allow_pickle=False)
-    return tables.of_new(delta, ledger, seen, paths.images.as_posix()), shown
+    seen = tables.table(decoded).with_columns(images["digest"])
+    return tables.of_new(delta, ledger, seen, paths.images.as_posix())
 
 
 def _known_set_aside(inspected: Inspection) -> list[str]:
@@ -237,43 +241,35 @@ def _num_failing(finding: Finding, inspected: Inspection) -> int:
     return len(finding.rows) if finding.suite in ("images", "looks") else 0
 
 
-def _panels(inspected: Inspection, facts: "pl.DataFrame", shown: "np.ndarray") -> list[Panel]:
-    """The contact sheet: what was set aside and why, then the new images by label.
+def _pictures(
+    inspected: Inspection, facts: "pl.DataFrame", store: Store, scratch: Path, settings: Settings
+) -> "dict[str, np.ndarray]":
+    """Pictures of the images that the page shows, uint8 (height, width, 3) by digest: some of each label, and some of
+    those that were set aside. What cannot be decoded has none."""
+    import polars as pl
 
-    Args:
-        inspected: what became of the new images.
-        facts: of `_facts`; `place` is an image's row in `shown`.
-        shown: of `_facts`.
-    """
-    panels = [] if inspected.aside.is_empty() else [_panel_set_aside(inspected.aside, facts, shown)]
-    looks = once(inspected.looks).sort("label", "digest")
-    for (label,), rows in looks.group_by("label", maintain_order=True):
-        tiles = tuple(Tile(_colour(shown[place])) for place in rows["place"].head(TILES))
-        panels.append(Panel(str(label), f"{len(rows)} new", tiles, len(rows) - len(tiles)))
-    return panels
-
-
-def _panel_set_aside(aside: "pl.DataFrame", facts: "pl.DataFrame", shown: "np.ndarray") -> Panel:
-    places = facts.filter("readable").select("digest", "place").unique()
-    rows = once(aside).join(places, on="digest", how="left", maintain_order="left")
-    tiles = tuple(
-        Tile(None if place is None else _colour(shown[place]), f"{Path(path).name}: {reason}", "fault")
-        for path, reason, place in rows.select("path", "reason", "place").head(2 * TILES).iter_rows()
+    readable = facts.filter("readable")["digest"]
+    aside = once(inspected.aside).head(SHOWN_ASIDE)
+    of_labels = pictures.sample(once(inspected.looks))
+    rows = pl.concat([aside.select("digest", "path"), of_labels.select("digest", "path")]).unique(
+        "digest", keep="first", maintain_order=True
     )
-    return Panel("set aside", counted(len(rows), "image"), tiles, len(rows) - len(tiles))
+    rows = rows.filter(pl.col("digest").is_in(readable.implode()))
+    if rows.is_empty():
+        return {}
+    return pictures.of(store, rows, pixels.limits(settings.validate_), scratch, "validate: pictures")
 
 
-def _colour(picture: "np.ndarray") -> "np.ndarray":
-    import numpy as np
-
-    return picture if picture.shape[2] == 3 else np.repeat(picture, 3, axis=2)
-
-
-def _write_report(folder: Path, report: Report, inspected: Inspection, picture: bytes) -> None:
+def _write_report(folder: Path, report: Report, inspected: Inspection, shown: "Mapping[str, np.ndarray]") -> None:
     report.write(folder / "report.json")
     files.write_json(folder / "great_expectations.json", inspected.results)
-    files.write(folder / "page.html", page.page(report, picture).encode())
-    files.write(folder / "contact.png", picture)
+    pictures.write(folder / PICTURES, shown)
+    data = DataPart(
+        report=report,
+        new=once(inspected.looks).select("digest", "path", "label"),
+        thumbnails=pictures.read(folder / PICTURES),
+    )
+    files.write(folder / "page.html", pages.page(data).encode())
 
 
 def _write_accepted(folder: Path, inspected: Inspection, reference: Statistics) -> None:

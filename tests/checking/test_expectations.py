@@ -138,7 +138,7 @@ CASES = [
          "labels are known to the parent or listed in validate.labels: cat, dog, owl", LISTED, IN_SET),
     Case("drift", "distance", [0.0, 0.25], [0.251], "warn",
          "the new images are within 0.25 of those before (validate.max_drift)",
-         "look at the contact sheet: is it the same camera, the same task?"),
+         "look at the report: is it the same camera, the same task?"),
     Case("cycle", "quarantined", [0, 20], [21], "stop",
          "at most 20 images are set aside (validate.max_quarantined, validate.max_quarantined_images)",
          f"mend or remove them{AGAIN}, or raise the limits in params.yaml"),

@@ -292,7 +292,7 @@ def test_drift_is_judged_where_there_are_enough_images_on_both_sides(inspect):
     (warning,) = inspected.warnings
     assert warning == (
         "the new images differ in brightness by 1.00; expected that the new images are within 0.3 of those before "
-        "(validate.max_drift); look at the contact sheet: is it the same camera, the same task?"
+        "(validate.max_drift); look at the report: is it the same camera, the same task?"
     )
     fewer = inspect(delta[1:], reference=reference, decoded=dict(zip([row[1] for row in delta], dark, strict=True)))
     assert fewer.distances == {}

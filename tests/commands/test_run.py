@@ -1,13 +1,10 @@
-"""`python -m pipeline run` and `ui`: what they hand on to DVC and MLflow."""
+"""`python -m pipeline run`: what it hands on to DVC."""
 
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +12,7 @@ import psutil
 import pytest
 from project import Project, pictures, pipeline, ran
 
-from benchmarks import workspace
+from benchmarks.workspace import CHECKOUT
 from pipeline import __main__ as command
 from pipeline.base import files, process
 from pipeline.base.paths import Paths
@@ -92,7 +89,7 @@ def test_a_fault_in_the_settings_is_told_in_our_words_before_dvc_reads_them(proj
 def test_what_promote_sums_up_comes_last_and_a_failure_is_the_last_word(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "params.yaml").write_bytes((workspace.CHECKOUT / "params.yaml").read_bytes())
+    (tmp_path / "params.yaml").write_bytes((CHECKOUT / "params.yaml").read_bytes())
     monkeypatch.chdir(tmp_path)
     files.write(Paths().summary, b"v3 is the new champion\nhttp://127.0.0.1:5000/#/models/evergreen/versions/3\n")
     codes = iter((0, 255))
@@ -151,47 +148,3 @@ def cmdline(process: psutil.Process) -> list[str]:
     with suppress(psutil.Error):
         return [*process.cmdline(), process.cwd()]
     return []
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-def test_the_ui_of_a_local_registry_listens_on_this_machine_only_and_ends_when_told(
-    tmp_path: Path, empty_database: Path, number: int
-) -> None:
-    (tmp_path / "store").mkdir()
-    shutil.copy(empty_database, tmp_path / "store/mlflow.db")
-    env = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    port = free_port()
-    ui = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "ui", "--port", str(port)],
-        cwd=tmp_path, env=env | {"PYTHONPATH": str(workspace.CHECKOUT)}, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    assert ui.stdout is not None
-    assert f"http://127.0.0.1:{port}" in ui.stdout.readline()
-    until = time.monotonic() + 60
-    while not (listening := listeners(port)):
-        assert ui.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.2)
-    assert listening == {"127.0.0.1"}
-    ui.send_signal(number)
-    assert ui.wait(30) == 0
-    until = time.monotonic() + 10
-    while listeners(port):
-        assert time.monotonic() < until, "it lives on"
-        time.sleep(0.1)
-
-
-def listeners(port: int) -> set[str]:
-    """Addresses that something listens on at this port."""
-    return {
-        connection.laddr.ip
-        for connection in psutil.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
-    }

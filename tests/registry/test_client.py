@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import json
 import shutil
 import subprocess
 import sys
@@ -18,9 +19,10 @@ from pipeline.base.errors import RegistryError
 from pipeline.data import ledger
 from pipeline.learning import model
 from pipeline.registry import client as registry
-from pipeline.registry import connection, packaging
+from pipeline.registry import connection, packaging, view
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import tracking_uri
+from pipeline.registry.logged import Dataset
 from pipeline.registry.run import Run
 from pipeline.registry.version import Version
 from pipeline.settings import Params
@@ -178,7 +180,7 @@ def test_history_is_logged_once_per_epoch(reg: Registry) -> None:
     run.log_history(history)
     import mlflow
 
-    logged = mlflow.MlflowClient(reg.uri).get_metric_history(run.run_id, "val_loss")
+    logged = mlflow.MlflowClient(reg.uri).get_metric_history(run.run_id, "val/loss")
     assert [(metric.step, metric.value) for metric in logged] == [(0, 2.0), (1, 1.0)]
 
 
@@ -191,11 +193,103 @@ def test_two_trainings_of_a_run_keep_their_histories_apart(reg: Registry) -> Non
         run.log_history([{"val_loss": 3.0}], "audit_")
         run = begin(reg)  # found again, after an interruption
     client = mlflow.MlflowClient(reg.uri)
-    found = {name: client.get_metric_history(run.run_id, name) for name in ("val_loss", "audit_val_loss")}
+    found = {name: client.get_metric_history(run.run_id, name) for name in ("val/loss", "audit/val_loss")}
     assert {name: [metric.value for metric in rows] for name, rows in found.items()} == {
-        "val_loss": [2.0, 1.0],
-        "audit_val_loss": [3.0],
+        "val/loss": [2.0, 1.0],
+        "audit/val_loss": [3.0],
     }
+
+
+@pytest.mark.parametrize("prefix", ["", "head_"])
+def test_a_run_goes_on_under_the_names_that_it_began_with(reg: Registry, prefix: str) -> None:
+    """A training that was interrupted before metrics had groups, and is resumed after it."""
+    import mlflow
+
+    client, run = mlflow.MlflowClient(reg.uri), begin(reg)
+    for name in ("val_loss", "loss"):
+        client.log_metric(run.run_id, f"{prefix}{name}", 2.0, step=0)
+    history = [{"val_loss": 2.0, "loss": 2.0}, {"val_loss": 1.0, "loss": 1.5}]
+    for again in (run, begin(reg)):
+        again.log_history(history, prefix)
+    found = client.get_metric_history(run.run_id, f"{prefix}loss")
+    assert [(metric.step, metric.value) for metric in found] == [(0, 2.0), (1, 1.5)]
+    assert set(client.get_run(run.run_id).data.metrics) == {f"{prefix}val_loss", f"{prefix}loss"}
+
+
+def test_final_metrics_are_those_of_the_logged_model_too(reg: Registry) -> None:
+    import mlflow
+
+    client, run = mlflow.MlflowClient(reg.uri), begin(reg)
+    run.log_history([{"val_loss": 2.0}])
+    experiment = client.get_run(run.run_id).info.experiment_id
+    model = client.create_logged_model(experiment, name="model", source_run_id=run.run_id).model_id
+    holdout = Dataset("holdout", "d" * 36, "holdout", {"commit": "c"}, 20)
+    run.use([holdout])
+    for change in (0.25, 0.25, 0.5):
+        run.log({"holdout/accuracy": 0.5, "holdout/change": change, "data/images": 3}, {}, {}, model, holdout)
+    shown = client.get_logged_model(model).metrics
+    assert {(one.key, one.value, one.dataset_name) for one in shown} == {
+        ("holdout/accuracy", 0.5, "holdout"),
+        ("data/images", 3.0, None),
+    }
+    history = {name: client.get_metric_history(run.run_id, f"holdout/{name}") for name in ("accuracy", "change")}
+    assert {name: [one.value for one in found] for name, found in history.items()} == {
+        "accuracy": [0.5],
+        "change": [0.25, 0.5],
+    }, "the same number is no second point of a chart"
+
+
+def test_a_run_lists_the_images_that_it_used_once(reg: Registry) -> None:
+    import mlflow
+
+    run = begin(reg)
+    batch = Dataset("data/images/ü b", "0" * 32 + ".dir", "batch", {"pointer": "data/images/ü b.dvc"}, 7)
+    for _ in range(2):
+        run.use([Dataset("holdout", "h", "holdout", {}, 3), batch])
+        run.use([])
+    found = mlflow.MlflowClient(reg.uri).get_run(run.run_id).inputs.dataset_inputs
+    assert {(one.dataset.name, one.dataset.digest, one.tags[0].value, one.dataset.profile) for one in found} == {
+        ("holdout", "h", "holdout", '{"num_rows": 3}'),
+        ("data/images/ü b", "0" * 32 + ".dir", "batch", '{"num_rows": 7}'),
+    }
+    assert len(found) == 2
+
+
+def test_more_params_than_mlflow_takes_at_once_are_logged(reg: Registry) -> None:
+    import mlflow
+
+    run = begin(reg)
+    run.log({f"m{n}": n for n in range(1100)}, {f"p{n}": n for n in range(150)}, {})
+    data = mlflow.MlflowClient(reg.uri).get_run(run.run_id).data
+    assert (len(data.metrics), len(data.params)) == (1100, 150)
+
+
+def test_pages_of_run_and_logged_model_say_which_version_they_are_of(reg: Registry) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(reg.uri)
+    register(reg, "a", sources="s")
+    version = reg.version(1)
+    experiment = reg.runs.experiment()
+    assert experiment
+    model = client.create_logged_model(experiment, name="model", source_run_id=version.run_id).model_id
+    client.create_model_version(reg.name, f"models:/{model}", version.run_id, model_id=model)
+    assert not reg.runs.has_view()
+    reg.runs.finish(reg.version(2), "v2 promote 59.6 %")
+    assert client.get_run(version.run_id).info.run_name == "v2 promote 59.6 %"
+    said = json.loads(client.get_logged_model(model).tags["mlflow.modelVersions"])
+    assert said == [{"name": reg.name, "version": "2"}]
+    assert reg.runs.has_view()
+    client.set_experiment_tag(experiment, view.TAG, "a person's")
+    reg.runs.finish(version, "v1 reject 50.0 %")  # of which nobody noted a logged model
+    assert client.get_experiment(experiment).tags[view.TAG] == "a person's"
+
+
+def test_there_is_no_experiment_before_the_first_run(reg: Registry) -> None:
+    assert reg.runs.experiment() is None
+    assert not reg.runs.has_view()
+    begin(reg)
+    assert reg.runs.experiment()
 
 
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])

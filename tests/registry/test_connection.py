@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks.workspace import CHECKOUT
-from pipeline.commands import ui
 from pipeline.registry.connection import SETTINGS, Connection
 
 FIRST = {
@@ -56,26 +55,6 @@ def test_mlflow_is_set_up_before_it_is_imported(way: str, tmp_path: Path) -> Non
     )
     assert "Downloading" not in done.stderr
     assert not list(tmp_path.glob("*.db")), "MLflow made no database of its own"
-
-
-def test_mlflows_own_ui_has_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {}
-
-    class Started:
-        pid = 0
-
-        def __init__(self, _: object, env: dict[str, str], **__: object) -> None:
-            given.update(env)
-
-        def wait(self) -> int:
-            return 0
-
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////tmp/none.db")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")
-    monkeypatch.setattr(ui.subprocess, "Popen", Started)
-    monkeypatch.setattr(ui.signal, "signal", lambda *_: None)
-    assert ui.run(5000) == 0
-    assert {key: given[key] for key in SETTINGS} == {**SETTINGS, "MLFLOW_HTTP_REQUEST_TIMEOUT": "7"}
 
 
 def test_artifacts_lie_beside_a_database_or_where_a_person_says(

@@ -7,12 +7,17 @@ import hypothesis
 import pytest
 import samples
 from hypothesis import strategies as st
+from samples import label_score, part
 
+from pipeline.artifacts.comparison import ALIKE, ALL, KNOWN, NEW, NEW_LABELS, OLD, Doubters, Pair, Seen, SliceScore
 from pipeline.artifacts.content import Content, Unusual
-from pipeline.artifacts.evaluation import Answered, ChallengerScores, ChampionScores, Doubt
+from pipeline.artifacts.evaluation import Answered, ChallengerScores, ChampionScores
+from pipeline.artifacts.past import PastCycle
 from pipeline.artifacts.report import SetAside
 from pipeline.artifacts.training import Audit, Mixture, Place, Places
-from pipeline.showing.card import MAX_REMARKS, Review, card, escape, with_outcome
+from pipeline.showing.addresses import Addresses
+from pipeline.showing.card import LIMIT, WARNING, card, retold
+from pipeline.showing.markdown import escape
 from pipeline.showing.text import visible
 
 HOSTILE = [
@@ -30,7 +35,17 @@ HOSTILE = [
     'the parent\'s "own"',
     "gnp.\u202eexe",
     "\x1b[31mred",
+    "# heading",
+    "- item",
+    "$x$",
 ]
+
+ADDRESSES = Addresses(
+    version=lambda number: f"#/models/m/versions/{number}",
+    run="#/experiments/1/runs/r",
+    artifact=lambda name: f"get-artifact?path={name}",
+    page=lambda name: f"#/artifacts/{name}",
+)
 
 
 class Tags(HTMLParser):
@@ -59,31 +74,50 @@ def shown(markdown: str) -> str:
     return re.sub(one, lambda match: match[1] or html.unescape(match[2]), markdown)
 
 
-def drawn(label: str = "cat", reason: str = "it is better", champion: int | None = 3, **changes: Any) -> str:
+def drawn(is_linked: bool = False, filed: Any = None, **parts: Any) -> str:
     """The card of a review of which some parts are different."""
-    history = ({"val_loss": 2.5}, {"val_loss": 0.75}, {"val_loss": 0.875})
-    recall = {label: 0.5, "a": 0.9, "b": 0.6, "c": 0.7}
-    parts = {
-        "training": samples.training(
-            history=history, epochs=2, max_epochs=30, num_images=1234, start_reason=reason, stop_reason=reason
+    return card(samples.review(**parts), filed or samples.filed(), ADDRESSES if is_linked else None)
+
+
+def line(text: str, title: str) -> str:
+    """The line that begins with a title, as people see it."""
+    (found,) = [one for one in text.splitlines() if one.startswith(f"**{title}")]
+    return shown(found)
+
+
+def everywhere(text: str) -> str:
+    """A card with a text wherever text from outside is shown."""
+    image = Seen(
+        digest="d",
+        path=text,
+        label=text,
+        champion=text,
+        champion_probability=0.5,
+        challenger=text,
+        challenger_probability=0.5,
+    )
+    return drawn(
+        is_linked=True,
+        filed=samples.filed(said=text, decided=text),
+        training=samples.training(start_reason=text, stop_reason=text),
+        judgement=samples.judgement(reasons=(text,)),
+        comparison=samples.comparison(
+            parts=(part(ALL, 50, 0.8, 0.9, 0.05), part(NEW_LABELS, 5, None, 0.4, None)),
+            labels=(label_score(text, 25, 22, 20, finding="fell"), label_score(f"{text}2", 5, None, 2)),
+            slices=(
+                SliceScore(
+                    slice=text, value=text, images=9, champion=8, challenger=2, is_worse=True, is_too_small=False
+                ),
+            ),
+            pairs=(Pair(one=image, other=image),),
+            undoubted=(text,),
+            doubters=Doubters(right=1, images=2),
         ),
-        "evaluation": samples.evaluation(
-            holdout_images=100,
-            challenger=ChallengerScores(accuracy=0.91, loss=0.31, recall=recall),
-            champion=ChampionScores(accuracy=0.88, loss=0.4) if champion else ChampionScores(),
-            negative_flips=0.0213 if champion else None,
-        ),
-        "judgement": samples.judgement(reasons=(reason, "second reason"), champion=champion),
-        "changes": samples.changes(added=12, removed=2, relabelled=1, renamed=3, added_by_label={label: 12}),
-        "report": samples.report(quarantined=(aside(f"data/{label}/1.png", reason),), warnings=(reason,)),
-        "doubts": [Doubt(path=f"data/{label}/2.png", label=label, predicted=label, probability=0.98765)],
-        "content": Content(distance=0.1234, num_new=100, num_before=1200, max_distance=0.1),
-        "unusual": [
-            Unusual(kind="strange", path=f"data/{label}/3.png", label=label, nearest=label, score=1.625),
-            Unusual(kind="astray", path=f"data/{label}/4.png", label=label, nearest=f"{label}2", score=1.125),
-        ],
-    }
-    return card(Review(**parts | changes), reason)
+        changes=samples.changes(added_by_batch={text: 3}),
+        report=samples.report(quarantined=(aside(text, text),), warnings=(text,), drift={text: 0.9}),
+        unusual=(Unusual(kind="strange", path=text, label=text, nearest=text, score=1.5),),
+        lineage=samples.lineage(commit=text[:900], params={"prepare": {"renamed_labels": {text: text}}}),
+    )
 
 
 def aside(path: str, reason: str) -> SetAside:
@@ -102,16 +136,25 @@ def test_any_escaped_text_is_shown_as_it_is_with_no_markup_left(text):
     escaped = escape(text)
     assert shown(escaped) == seen(text)
     assert Tags(escaped).found == []
-    assert not re.search(r"(?<!\\)(\\\\)*[`*_\[\]|~]", escaped)
+    assert not re.search(r"(?<!\\)(\\\\)*[`*\[\]|~$]", escaped)
+    assert not re.search(r"(?<!\\)(\\\\)*((?<![^\W_])_|_(?![^\W_]))", escaped.replace("\\_", ""))
+
+
+def test_what_is_no_markup_has_no_escape():
+    """Lists of versions show it as it is written."""
+    plain = "promoted: 59.6 % (v1: 55.7 %), +442 images, new label t_shirt-2!"
+    assert escape(plain) == plain
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_hostile_labels_and_reasons_become_no_element_no_link_and_no_table(text):
-    plain, hostile = drawn(), drawn(label=text, reason=text)
+def test_hostile_texts_become_no_element_no_link_and_no_table(text):
+    plain, hostile = everywhere("plain"), everywhere(text)
     assert Tags(hostile).found == []
-    assert not re.search(r"(?<!\\)\]\(", hostile)
+    links = re.compile(r"(?<!\\)\]\(([^)]*)\)")
+    assert links.findall(hostile) == links.findall(plain)
     assert len(hostile.splitlines()) == len(plain.splitlines())
     assert [bars(line) for line in hostile.splitlines()] == [bars(line) for line in plain.splitlines()]
+    assert len(re.findall("^#", hostile, re.MULTILINE)) == 1
 
 
 def bars(line: str) -> int:
@@ -119,190 +162,328 @@ def bars(line: str) -> int:
     return len(re.findall(r"(?<!\\)\|", line))
 
 
-def test_the_table_has_the_numbers_of_both_models():
-    lines = [line for line in drawn().splitlines() if line.startswith("|")]
-    assert lines == [
-        "| 100 holdout images | champion (v3) | challenger |",
-        "|---|---|---|",
-        "| holdout accuracy | 0.8800 | 0.9100 |",
-        "| holdout loss | 0.4000 | 0.3100 |",
-        "| right before, wrong now |  | 2.13% |",
-    ]
-
-
-def test_the_table_has_the_calibration_of_both_models_and_what_a_threshold_leaves():
-    answered = Answered(coverage=0.875, accuracy=0.9912)
-    evaluation = samples.evaluation(
-        challenger=ChallengerScores(accuracy=0.9, loss=0.3, recall={}, calibration_error=0.0123, answered=answered),
-        champion=ChampionScores(calibration_error=0.0456, answered=Answered(coverage=0.0, accuracy=None)),
+def test_the_first_line_says_it_all_without_markup():
+    comparison = samples.comparison(
+        parts=(part(ALL, 183, 0.557, 0.596, 0.006), part(KNOWN, 167, 0.611, 0.623, -0.018)),
+        labels=(label_score("dress", 37, 18, 19), label_score("hat", 16, None, 5)),
     )
-    text = drawn(evaluation=evaluation)
-    assert "| expected calibration error | 0.0456 | 0.0123 |" in text
-    assert "| answered, and right of these | 0.0% | 87.5%, 99.1% |" in text
-
-
-def test_the_table_has_balanced_accuracy_beside_accuracy_also_where_the_champion_has_none():
-    ours = ChallengerScores(accuracy=0.9, loss=0.3, recall={}, balanced_accuracy=0.7)
-    for theirs, number in ((0.65, "0.6500"), (None, "")):
-        champion = ChampionScores(accuracy=0.88, loss=0.4, balanced_accuracy=theirs)
-        lines = drawn(evaluation=samples.evaluation(challenger=ours, champion=champion)).splitlines()
-        at = lines.index("| holdout accuracy | 0.8800 | 0.9000 |")
-        assert lines[at + 1] == f"| holdout balanced accuracy | {number} | 0.7000 |"
-
-
-def test_without_a_champion_its_column_is_empty():
-    text = drawn(champion=None)
-    assert "champion (none)" in text
-    assert "| holdout accuracy |  | 0.9100 |" in text
-
-
-def test_the_verdict_comes_first_with_every_reason():
-    lines = drawn(reason="so it is").splitlines()
-    assert lines[:5] == ["## Verdict: promote", "", "- so it is", "- second reason", "- **Outcome**: so it is"]
-
-
-def test_what_was_done_can_be_told_anew():
-    text = drawn(reason="so it is")
-    assert with_outcome(text, "it is v2").splitlines()[4] == "- **Outcome**: it is v2"
-    assert with_outcome("an older card", "it is *v2*") == "- **Outcome**: it is \\*v2\\*\n\nan older card"
-
-
-def test_the_data_and_the_training_are_told_in_numbers():
-    text = drawn()
-    assert "1234 images, 10 of them new to v4; 12 added (cat: 12), 2 removed, 1 relabelled, 3 renamed." in text
-    assert "2.5000 before the first step, 0.7500 at the best epoch 1 of 2 (at most 30)" in text
-
-
-def test_an_epoch_that_a_person_chose_is_not_called_the_best():
-    text = drawn(training=samples.training(is_chosen=True))
-    assert re.search(r"at the chosen epoch 1 of \d+ \(at most", text)
-
-
-def test_the_distance_of_the_content_is_told_beside_those_of_the_facts():
-    said = "100 new images are 0.12 away from 1200 of before, by what is in them; it warns above 0.1 (validate.max"
-    facts = samples.report(drift={"brightness": 0.25, "labels": 0.5})
-    (line,) = [line for line in drawn(report=facts).splitlines() if line.startswith("**Content**")]
-    assert shown(line).startswith(f"**Content**: warning: {said}_content_drift)")
-    assert line.endswith(" By the facts (warning above 0.3): brightness 0.25, labels 0.50.")
-    near = Content(distance=0.02, num_new=100, num_before=1200, max_distance=0.1)
-    assert "**Content**: 100 new images are 0.02 away" in drawn(content=near)
-    few = Content(distance=None, num_new=3, num_before=1200, max_distance=0.1)
-    assert "**Content**: too few images to compare, 3 new ones and 1200 of before" in shown(drawn(content=few))
-    assert "Content" not in drawn(content=None)
-
-
-def test_unusual_images_are_listed_by_kind():
-    lines = [shown(line) for line in drawn().splitlines()]
-    place = lines.index("**1 new image unlike any label**:")
-    assert lines[place + 2] == "- data/cat/3.png: labelled cat, unlike any label (1.62 times as far as is usual)"
-    place = lines.index("**1 new image more like another label**:")
-    assert lines[place + 2] == "- data/cat/4.png: labelled cat, more like cat2 (1.12 times as far from cat)"
-
-
-def test_the_three_weakest_labels_are_named_weakest_first():
-    assert drawn().rstrip().splitlines()[-1].endswith("(recall): cat: 0.500, b: 0.600, c: 0.700")
-
-
-def test_nothing_added_is_told_without_an_empty_bracket():
-    text = drawn(changes=samples.changes(added=0, removed=2, added_by_label={}))
-    assert "0 added, 2 removed" in text
+    first = drawn(comparison=comparison, training=samples.training(num_added=442)).splitlines()[0]
+    assert first == "promoted: 59.6 % (v4: 55.7 %), known labels 62.3 % (61.1 %), +442 images, new label hat"
+    lost = drawn(changes=samples.changes(removed=1), training=samples.training(num_added=0)).splitlines()[0]
+    assert lost == "promoted: 90.0 % (v4: 80.0 %), -1 image"
 
 
 @pytest.mark.parametrize(
-    ("parent", "commit", "expected"),
+    ("filed", "word", "heading"),
     [
-        (3, "b" * 40, "**Lineage**: parent v3, data aaaaaaaaaaaa, commit bbbbbbbbbbbb."),
-        (None, "", "**Lineage**: parent none, data aaaaaaaaaaaa, commit none."),
-        (3, f"{'b' * 40}+", "**Lineage**: parent v3, data aaaaaaaaaaaa, commit bbbbbbbbbbbb with uncommitted changes."),
+        ({}, "promoted", "Promoted to champion"),
+        ({"rival": None}, "promoted", "Promoted: the first champion"),
+        ({"is_person": True}, "approved", "Approved by a person: it is champion"),
+        ({"standing": "was champion"}, "was champion", "Was champion until a better one came"),
+        ({"standing": "waiting"}, "waits", "Good by the verdict, and waits for a person"),
+        ({"standing": "rejected"}, "declined", "Declined by a person"),
+        ({"standing": "rolled back"}, "rolled back", "Was champion, and a person went back from it"),
+        ({"standing": "", "decision": "reject"}, "rejected", "Rejected: v4 stays champion"),
+        ({"standing": "", "decision": "reject", "rival": None}, "rejected", "Rejected: there is no champion yet"),
+        (
+            {"standing": "", "decision": "not enough evidence"},
+            "undecided",
+            "Not enough evidence: v4 stays champion",
+        ),
+        ({"standing": ""}, "not promoted", "Good by the verdict, and not promoted"),
+        ({"standing": "", "decision": "unchanged"}, "unchanged", "Nothing new: it is the champion"),
     ],
-    ids=["all known", "first version, no Git", "not all committed"],
 )
-def test_the_lineage_comes_last_where_it_is_known(parent, commit, expected):
-    lineage = samples.lineage(parent=parent, sources_digest="a" * 64, commit=commit)
-    assert drawn(lineage=lineage).rstrip().splitlines()[-1] == expected
-    assert "Lineage" not in drawn()
+def test_what_became_of_a_version_comes_first_and_can_be_told_anew(filed, word, heading):
+    now = samples.filed(**filed)
+    lines = drawn(filed=now).splitlines()
+    assert lines[0] == f"{word}: 90.0 % (v4: 80.0 %), +10 images"
+    assert lines[2].startswith(f"## {heading}; look at cat")
+    before = drawn(filed=samples.filed(number=5, standing="waiting", decided="", said="it waits"))
+    assert retold(before, now) == drawn(filed=now)
 
 
-def test_labels_that_are_called_otherwise_or_gone_are_told():
-    def said(renamed, removed):
-        asked = {"prepare": {"renamed_labels": renamed, "removed_labels": removed}}
-        lineage = samples.lineage(params=asked)
-        return [line for line in drawn(lineage=lineage).splitlines() if line.startswith("**Labels**")]
-
-    assert said({}, []) == []
-    (line,) = said({"cat": "lynx"}, ["dog_"])
-    assert line.endswith(": cat is called lynx, dog\\_ is removed.")
-
-
-def remarks(text: str, title: str) -> list[str]:
-    """Lines of the list under a title."""
-    lines = text.splitlines()
-    start = lines.index(f"**{title}**:") + 2
-    return lines[start : lines.index("", start)]
+def test_a_card_of_before_there_were_pictures_says_what_was_done_too():
+    older = "## Verdict: promote\n\n- **Outcome**: v5 is the new champion\n\nmore"
+    assert (
+        retold(older, samples.filed(said="it is *v2*"))
+        == "## Verdict: promote\n\n- **Outcome**: it is \\*v2\\*\n\nmore"
+    )
+    told = retold("a note that a person wrote", samples.filed(said="so"))
+    assert told == "**Decided**: so (by the verdict, ci, 2026-11-28)\n\na note that a person wrote"
 
 
-def test_what_was_set_aside_warned_of_and_doubted_is_told_with_its_reason():
-    text = drawn(reason="because")
-    assert remarks(text, "1 file set aside") == ["- data/cat/1.png: because"]
-    assert remarks(text, "1 warning") == ["- because"]
-    assert remarks(text, "1 suspicious label") == ["- data/cat/2.png: labelled cat, seems to be cat \\(0.988\\)"]
+def test_the_heading_says_what_to_look_at():
+    image = Seen(
+        digest="d",
+        path="p",
+        label="cat",
+        champion=None,
+        champion_probability=None,
+        challenger=None,
+        challenger_probability=None,
+    )
+    comparison = samples.comparison(num_suspicious=2, pairs=(Pair(one=image, other=image),))
+    content = Content(distance=0.5, num_new=9, num_before=9, max_distance=0.1)
+    heading = drawn(
+        comparison=comparison, report=samples.report(quarantined=(aside("p", "r"),)), content=content
+    ).splitlines()[2]
+    assert heading == (
+        "## Promoted to champion; look at cat, 2 labels in doubt, 1 near-duplicate pair, 1 file set aside and the "
+        "drift of the new images"
+    )
+    fine = samples.comparison(labels=(label_score("cat", 25, 22, 25, finding="fine"),))
+    assert drawn(comparison=fine).splitlines()[2].endswith("; nothing stands out")
 
 
-def test_where_nothing_was_found_nothing_is_said():
-    text = drawn(report=samples.report(), doubts=[])
-    assert not re.search("set aside|warnings|suspicious", text)
+def test_the_table_compares_both_models_on_each_part_of_the_holdout():
+    parts = (
+        part(ALL, 50, 0.8, 0.9, 0.05),
+        part(ALIKE, 50, 0.7, 0.65, -0.1),
+        part(KNOWN, 40, 0.85, 0.85, -0.02),
+        part(NEW_LABELS, 10, None, 0.4, None),
+        part(OLD, 30, 0.9, 0.9001, -0.01),
+        part(NEW, 20, 0.5, 0.6, 0.02),
+    )
+    lines = [shown(one) for one in drawn(comparison=samples.comparison(parts=parts)).splitlines() if one[:1] == "|"]
+    assert lines == [
+        "| 50 holdout images | v4 | v5 | change | at least |",
+        "|---|---|---|---|---|",
+        "| all (50) | 80.0 % | 90.0 % | +10.0 | +5.0 |",
+        "| all, each label counted alike (50) | 70.0 % | 65.0 % | -5.0 | -10.0 |",
+        "| labels that v4 knows (40) | 85.0 % | 85.0 % | 0.0 | -2.0 |",
+        "| new labels (10) | - | 40.0 % | new |  |",
+        "| images that v4 had (30) | 90.0 % | 90.0 % | 0.0 | -1.0 |",
+        "| images that are new to v4 (20) | 50.0 % | 60.0 % | +10.0 | +2.0 |",
+    ]
 
 
-@pytest.mark.parametrize("count", [MAX_REMARKS, MAX_REMARKS + 1])
-def test_of_many_remarks_the_first_are_shown_and_the_others_counted(count):
-    doubt = Doubt(path="p", label="cat", predicted="dog", probability=1.0)
-    files = tuple(aside(str(number), "r") for number in range(count))
-    text = drawn(report=samples.report(quarantined=files, warnings=("w",) * count), doubts=[doubt] * count)
-    for title in ("files set aside", "warnings", "suspicious labels"):
-        shown = remarks(text, f"{count} {title}")
-        assert len(shown) == MAX_REMARKS + (count > MAX_REMARKS)
-        assert ("- and 1 more" in shown) == (count > MAX_REMARKS)
+def test_without_a_champion_there_is_one_column_and_the_weakest_labels_are_named():
+    labels = tuple(label_score(name, 10, None, right) for name, right in (("a", 9), ("b", 3), ("c", 7), ("d", 5)))
+    first = samples.comparison(champion=None, parts=(part(ALL, 40, None, 0.6, None),), labels=labels)
+    text = drawn(comparison=first, filed=samples.filed(rival=None))
+    assert "| 50 holdout images | v5 |\n|---|---|\n| all (40) | 60.0 % |" in text
+    assert line(text, "Weakest labels") == "**Weakest labels**: b (3 of 10), d (5 of 10), c (7 of 10)."
 
 
-def trained(**changes: Any) -> str:
-    """A card of a training of which something is different."""
-    places = Places(before=Place(rung=0, cycles=9), after=Place(rung=2, cycles=0))
-    return drawn(training=samples.training(**{"passes": 1234.4, "ladder": places} | changes))
+@pytest.mark.parametrize(
+    ("champion", "challenger", "at_least", "said"),
+    [
+        (0.8, 0.9, 0.05, "Surely better on all labels (+10.0 points, at least +5.0 at 90% confidence)."),
+        (0.8, 0.81, -0.02, "Better, which may be chance on all labels (+1.0 points, at least -2.0 at 90% confidence)."),
+        (0.8, 0.8, -0.02, "Not better on all labels (0.0 points, at least -2.0 at 90% confidence)."),
+    ],
+)
+def test_it_is_said_how_sure_the_difference_is(champion, challenger, at_least, said):
+    text = drawn(comparison=samples.comparison(parts=(part(ALL, 50, champion, challenger, at_least),)))
+    assert shown(text).splitlines()[4] == f"{said} It is better."
 
 
-def test_what_training_cost_and_what_is_served_are_told():
+def test_a_gain_that_is_all_the_new_labels_is_called_so():
+    parts = (part(ALL, 183, 0.557, 0.596, 0.006), part(KNOWN, 167, 0.611, 0.623, -0.018))
+    why = shown(drawn(comparison=samples.comparison(parts=parts))).splitlines()[4]
+    assert "**Most of it is the new labels**: on the labels that v4 knows it is +1.2 points, at least -1.8" in why
+    assert "confidence, which may be chance." in why
+    parts = (part(ALL, 183, 0.557, 0.596, 0.006), part(KNOWN, 167, 0.611, 0.651, 0.01))
+    why = shown(drawn(comparison=samples.comparison(parts=parts))).splitlines()[4]
+    assert " On the labels that v4 knows it is +4.0 points, at least +1.0 at 90% confidence." in why
+
+
+def test_of_the_reasons_those_are_told_that_no_table_tells():
+    counted = "of 50 holdout images the challenger gets 8 right that the champion gets wrong, and 3 the other way round"
+    known = counted.replace("images the", "images with labels that the champion knows the")
+    reasons = (counted, known, "it forgot", "two", "three", "four", "five")
+    why = drawn(judgement=samples.judgement(reasons=reasons)).splitlines()[4]
+    assert why.endswith("It forgot. Two. Three. Four. 1 more reason in the report.")
+    assert "holdout" not in why
+    long = drawn(judgement=samples.judgement(reasons=("x" * 400,))).splitlines()[4]
+    assert long.endswith("….")
+
+
+def test_labels_and_slices_that_lost_are_named_with_their_numbers():
+    labels = (
+        label_score("cat", 25, 22, 20),
+        label_score("dog", 25, 18, 25),
+        label_score("hen", 10, 9, 1),
+        label_score("owl", 10, 9, 7),
+        label_score("rat", 100, 9, 8),
+        label_score("new", 10, None, 1),
+    )
+    one = SliceScore(slice="camera", value="B", images=20, champion=15, challenger=9, is_worse=True, is_too_small=False)
+    other = one.model_copy(update={"value": "C", "is_worse": False})
+    text = drawn(comparison=samples.comparison(labels=labels, slices=(one, other)))
+    assert line(text, "Where it is worse") == (
+        "**Where it is worse**: hen (9 to 1 of 10), owl (9 to 7 of 10), cat (22 to 20 of 25) and 1 more label; surely "
+        "among the slices camera B (15 to 9 of 20). 8 won and 3 lost of 50 holdout images."
+    )
+    fine = samples.comparison(labels=(label_score("cat", 25, 22, 25),), num_lost=0)
+    assert line(drawn(comparison=fine), "Where it is worse").startswith("**Where it is worse**: no label. 8 won")
+
+
+def test_pictures_and_links_are_those_of_the_version_and_github_gets_none():
+    lineage = samples.lineage(parent=3, champion=4, anchor=2, commit="b" * 40)
+    with_links = drawn(
+        is_linked=True, lineage=lineage, comparison=samples.comparison(doubters=Doubters(right=1, images=2))
+    )
+    assert re.findall(r"!\[[^]]+\]\(([^)]*)\)", with_links) == [
+        "get-artifact?path=labels.png",
+        "get-artifact?path=flips.png",
+        "get-artifact?path=doubt.png",
+    ]
+    assert "[All, ranked](#/artifacts/report.html)" in with_links
+    assert line(with_links, "From") == (
+        "**From**: trained from [v3](#/models/m/versions/3), its parent; judged against [v4](#/models/m/versions/4), "
+        "the champion then and [v2](#/models/m/versions/2), the best until then; [its run](#/experiments/1/runs/r); "
+        f"commit {'b' * 12}."
+    )
+    assert "](" not in drawn(lineage=lineage)
+
+
+@pytest.mark.parametrize(
+    ("parent", "champion", "commit", "said"),
+    [
+        (
+            4,
+            4,
+            f"{'b' * 40}+",
+            "trained from and judged against v4, the champion then; commit bbbbbbbbbbbb with",
+        ),
+        (None, None, "", "trained from nothing; commit none."),
+        (3, None, "", "trained from v3, its parent; commit none."),
+    ],
+)
+def test_parent_and_champion_are_told_apart(parent, champion, commit, said):
+    lineage = samples.lineage(parent=parent, champion=champion, commit=commit)
+    assert line(drawn(lineage=lineage), "From").startswith(f"**From**: {said}")
+
+
+def test_how_far_the_labels_can_be_trusted_is_told_with_how_good_the_doubters_are():
+    comparison = samples.comparison(
+        num_suspicious=1, doubters=Doubters(right=412, images=480), undoubted=("hat", "cap")
+    )
+    assert line(drawn(comparison=comparison), "Labels in doubt") == (
+        "**Labels in doubt**: 1 new image likely has another label; v4 does not know hat, cap, so it cannot doubt "
+        "that; the models that doubt get 412 of 480 old images right."
+    )
+    none = samples.comparison(doubters=Doubters(right=1, images=2))
+    assert "no new image likely has another label" in drawn(comparison=none)
+    assert "Labels in doubt" not in drawn()
+
+
+def test_the_data_are_told_by_batch_with_what_changed():
+    changes = samples.changes(
+        removed=2, relabelled=1, added_by_batch={"data/images/second": 262, "data/images/third": 180}
+    )
+    content = Content(distance=0.1234, num_new=100, num_before=1200, max_distance=0.1)
+    asked = {"prepare": {"renamed_labels": {"cat": "lynx"}, "removed_labels": ["dog_"]}}
+    text = drawn(
+        changes=changes,
+        content=content,
+        report=samples.report(drift={"brightness": 0.25, "labels": 0.5}),
+        lineage=samples.lineage(params=asked),
+    )
+    assert line(text, "Data since v4") == (
+        "**Data since v4**: batches second (262), third (180); 2 removed; 1 relabelled; cat is called lynx; dog_ is "
+        "removed; by what is in them the new images are far from those before (0.12, it warns above 0.1); drift by "
+        "labels 0.50 (it warns above 0.3); 100 images in all."
+    )
+    first = drawn(training=samples.training(parent=None, num_images=1))
+    assert line(first, "Data of") == "**Data of this first cycle**: 10 images came; 1 image in all."
+
+
+def test_what_was_set_aside_warned_of_and_unusual_is_told_with_its_reason():
+    files = tuple(aside(f"{number}.png", "torn") for number in range(5))
+    unusual = (Unusual(kind="astray", path="3.png", label="cat", nearest="dog", score=1.125),)
+    text = drawn(report=samples.report(quarantined=files, warnings=("dark",)), unusual=unusual)
+    assert line(text, "5 set aside") == "**5 set aside**: 0.png: torn; 1.png: torn; 2.png: torn; and 2 more."
+    assert line(text, "1 warned of") == "**1 warned of**: dark."
+    assert line(text, "1 unusual") == "**1 unusual**: 3.png: labelled cat, more like dog (1.12 times as far from cat)."
+    assert not re.search("set aside|warned|unusual", drawn())
+
+
+def test_what_training_did_is_told_in_numbers():
     losses = {0.0: 0.9, 0.5: 0.7, 1.0: 0.75}
     blended = tuple(Mixture(share=share, val_loss=loss, val_accuracy=0.5) for share, loss in losses.items())
-    alone = "0.9000 for what the parent serves, 0.7500 for the result."
-    told = trained(share=0.5, blended=blended)
-    assert "It cost 1,234 passes of images, scoring counted a third." in told
-    assert f"Served is a mixture, 50% of it the result, by validation loss: 0.7000; {alone}" in told
-    assert f"Served is the result, by validation loss: {alone}" in trained(share=1.0, blended=blended)
-    assert f"Served is what the parent serves, by validation loss: {alone}" in trained(share=0.0, blended=blended)
-    assert "Served is" not in trained()
 
+    def told(**changes: Any) -> str:
+        return line(drawn(training=samples.training(**changes)), "Training")
 
-def test_images_that_were_right_and_are_wrong_now_are_told():
-    assert "| right before, wrong now |  | 2.13% |" in drawn()
-    assert "right before" not in drawn(champion=None)
+    assert "epoch 1 of 1 is the best: validation loss 0.900 before, 0.500 then." in told()
+    assert "epoch 1 of 1 is chosen by a person" in told(is_chosen=True)
+    mixed = "It serves a mixture of the parent's weights and 50% of the result: validation loss 0.700."
+    assert told(share=0.5, blended=blended).endswith(mixed)
+    assert told(share=1.0, blended=blended).endswith("It serves the result alone: validation loss 0.750.")
+    assert told(share=0.0, blended=blended).endswith("It serves what its parent serves: validation loss 0.900.")
 
 
 @pytest.mark.parametrize(("is_better", "said"), [(True, "surely better, and kept"), (False, "not surely better, and")])
 def test_what_an_audit_found_is_told_with_what_follows(is_better, said):
-    told = trained(audit=audit(is_better, passes=1234.4, passes_before=234.4))
-    assert "It cost 1,234 passes of images, scoring counted a third, 1,000 of them in the audit." in told
-    assert ("of the audit's model, trained from scratch, which is kept" in told) == is_better
+    places = Places(before=Place(rung=0, cycles=9), after=Place(rung=2, cycles=0))
+    counts = {"val_images": 500, "gained": 40, "lost": 9, "epochs": 3, "is_measured": False}
+    audit = Audit(is_scratch_better=is_better, passes=1234.4, passes_before=234.4, **counts)
+    text = drawn(training=samples.training(passes=1234.4, ladder=places, audit=audit))
+    told = line(text, "Training")
+    assert ("An audit trained a model from scratch, which is kept" in told) == is_better
     assert "**Audit against training from scratch**: of 500 validation images" in told
     assert said in told
-    assert "The next cycle makes a shrink start." in told
-    assert "Audit" not in trained()
+    assert told.endswith("The next cycle makes a shrink start.")
+    assert "1,234 passes of images; 1,000 of the passes in the audit." in line(text, "Cost")
 
 
-def audit(is_scratch_better: bool | None, passes: float = 9.0, passes_before: float = 5.0) -> Audit:
-    counts = {"val_images": 500, "gained": 40, "lost": 9, "epochs": 3}
-    costs = {"passes": passes, "passes_before": passes_before}
-    return Audit(is_scratch_better=is_scratch_better, is_measured=False, **costs, **counts)
+def past(version: int, **changes: Any) -> PastCycle:
+    usual = {"champion": 0.8, "accuracy": 0.9, "lost": 0.01, "passes": 5000.0, "seconds": 9.0, "images": 50}
+    return PastCycle(**{"version": version, "standing": "", "verdict": "promote", "start": "cold"} | usual | changes)
 
 
-def test_an_audit_that_was_cut_short_says_nothing():
-    assert "as far as the budget went, which says nothing" in trained(audit=audit(None))
+def test_the_cost_is_told_beside_that_of_scratch():
+    warm = past(3, start="warm", passes=1.0)
+    text = drawn(seconds=87.2, price="0.02 EUR", past=(past(1, passes=1.0), past(2), warm))
+    assert line(text, "Cost") == (
+        "**Cost**: 87 s, 1,234 passes of images, 0.02 EUR; from scratch about 10,000 passes, as v2 took."
+    )
+    assert line(drawn(), "Cost") == "**Cost**: 1,234 passes of images."
+    cold = drawn(training=samples.training(start="cold"), past=(past(2),))
+    assert "scratch" not in line(cold, "Cost")
+
+
+def test_a_threshold_tells_how_many_images_are_left_without_an_answer():
+    answered = Answered(coverage=0.875, accuracy=0.9912)
+    evaluation = samples.evaluation(
+        challenger=ChallengerScores(accuracy=0.9, loss=0.3, recall={}, answered=answered),
+        champion=ChampionScores(answered=Answered(coverage=0.5, accuracy=None)),
+    )
+    assert line(drawn(evaluation=evaluation), "Answers") == (
+        "**Answers**: with evaluate.min_probability 87.5 % of the images get one (the champion: 50.0 %), 99.1 % of "
+        "these right."
+    )
+
+
+def test_a_person_is_told_what_to_type_and_what_to_click():
+    waits = line(drawn(filed=samples.filed(standing="waiting")), "To decide")
+    assert "`python -m pipeline promote 5 --why REASON`, or the pencil beside *Aliases*: add `champion`, Save" in waits
+    assert "`python -m pipeline reject 5 --why REASON`, or a tag `evergreen.review` with the value `declined`" in waits
+    assert waits.endswith(WARNING)
+    champion = line(drawn(filed=samples.filed(alias="best")), "To decide")
+    assert "rollback --why REASON`, or on the page of v4 the pencil beside *Aliases*: add `best`, Save" in champion
+    assert "To decide" not in drawn(filed=samples.filed(number=0))
+
+
+def test_what_the_holdout_cannot_tell_is_told():
+    labels = (
+        label_score("cat", 3, 2, 2, finding="too few"),
+        label_score("dog", 0, 0, 0),
+        label_score("hat", 10, None, 1),
+    )
+    assert line(drawn(comparison=samples.comparison(labels=labels)), "Limits") == (
+        "**Limits**: with 50 holdout images a change of less than 5.0 points may be chance; too few images to tell a "
+        "fall: cat (3); no holdout image at all: dog; v4 does not know hat, so nothing is compared there."
+    )
+
+
+def test_a_card_fits_into_a_database_whatever_is_in_it_and_keeps_what_matters():
+    text = everywhere("word " * 2000)
+    assert len(text) <= LIMIT
+    assert "To decide" in text
+    assert "Where it is worse" in text
+    assert "parts of this card had no room; the report has all." in text or "part of this card had no room" in text
+    assert "had no room" not in drawn(is_linked=True)

@@ -5,14 +5,12 @@ import numpy as np
 import pytest
 from examples import examples
 from hypothesis import strategies as st
-from PIL import Image, ImageFont
+from PIL import Image
 
-from pipeline.showing import sheet
-from pipeline.showing.sheet import MANY_PANELS, MAX_PANELS, MAX_TILES, Panel, Tile, draw, drawable, wrap
+from pipeline.showing.sheet import MANY_PANELS, MAX_PANELS, MAX_TILES, Panel, Tile, draw
 
 WIDTH = 1166
 RED, AMBER, GREY, PLACEHOLDER = (194, 48, 48), (217, 130, 43), (213, 219, 224), (238, 241, 243)
-FONT = ImageFont.truetype(sheet._font_file(bold=False), 12, layout_engine=ImageFont.Layout.BASIC)
 
 
 def colour(number: int) -> tuple[int, int, int]:
@@ -185,50 +183,6 @@ def test_no_caption_title_or_note_runs_over_what_is_beside_or_below(word):
     header = pixels(draw([panel(1, title=word, note=word, more=10**9)]))
     assert ink(header[:56])[2] <= WIDTH - 24
     assert ink(header[:56])[0] >= 24
-
-
-@hypothesis.given(st.text(), st.integers(60, 300), st.integers(1, 8))
-def test_lines_are_as_many_and_as_wide_as_allowed_and_lose_nothing_unsaid(text, width, most):
-    lines = wrap(text, FONT, width, most)
-    assert len(lines) <= most
-    assert all(FONT.getlength(line) <= width for line in lines)
-    kept, whole = ("".join(one.split(" ")) for one in ("".join(lines), drawable(text)))
-    assert kept == whole or (kept.endswith("…") and whole.startswith(kept[:-1]))
-
-
-@pytest.mark.parametrize(
-    ("text", "lines"),
-    [
-        ("", []),
-        ("cat/1.jpg", ["cat/1.jpg"]),
-        (
-            "data/images/2026-11/cat/IMG_1.jpg: not an image",
-            ["data/images/2026-11/", "cat/IMG_1.jpg: not an", "image"],
-        ),
-        ("a " + "x" * 39, ["a xxxxxxxxxxxxxxxxxxx", "xxxxxxxxxxxxxxxxxxxx"]),
-        (
-            "one two three four five six seven eight nine ten eleven twelve thirteen",
-            ["one two three four five", "six seven eight nine", "ten eleven twelve thir…"],
-        ),
-    ],
-)
-def test_lines_break_where_a_reader_would(text, lines):
-    assert wrap(text, FONT, 145, 3) == lines
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("котёнок γάτα é ß", "котёнок γάτα é ß"),
-        ("猫", r"\u732b"),
-        ("🐈", r"\U0001f408"),
-        ("a\nb\0", r"a\u000ab\u0000"),
-        ("a\u202egpj.exe", r"a\u202egpj.exe"),
-        ("caf\udce9", r"caf\udce9"),
-    ],
-)
-def test_what_the_font_cannot_draw_is_written_as_its_code(text, shown):
-    assert drawable(text) == shown
 
 
 @hypothesis.given(st.text(st.characters()), st.text(st.characters()))

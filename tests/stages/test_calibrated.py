@@ -90,7 +90,7 @@ def test_a_temperature_changes_probabilities_and_doubts_and_no_verdict(judged: P
     def judge() -> tuple[dict[str, Any], int, bytes]:
         done = judged.run("evaluate")
         assert done.code == 0, done.err
-        doubts = judged.space.read("evaluation/suspicious.json")
+        doubts = judged.suspicious()
         verdict = (judged.root / "data/cycle/evaluation/verdict.json").read_bytes()
         return judged.space.read("evaluation.json"), len(doubts), verdict
 
@@ -119,10 +119,10 @@ def test_what_is_registered_is_calibrated_and_gives_no_answer_below_the_threshol
     assert judged.run("promote").code == 0
     run = judged.mlflow.get_run(judged.mlflow.get_model_version("evergreen", "2").run_id)
     scores = judged.space.read("evaluation.json")
-    assert run.data.metrics["temperature"] == pytest.approx(temperature)
-    for who in ("champion", "challenger"):
-        assert run.data.metrics[f"holdout_calibration_error_{who}"] == scores[who]["calibration_error"]
-        assert run.data.metrics[f"holdout_coverage_{who}"] == scores[who]["answered"]["coverage"]
+    assert float(run.data.params["kept.temperature"]) == pytest.approx(temperature, rel=1e-5)
+    for who, prefix in (("champion", "champion_"), ("challenger", "")):
+        assert run.data.metrics[f"holdout/{prefix}calibration_error"] == scores[who]["calibration_error"]
+        assert run.data.metrics[f"holdout/{prefix}coverage"] == scores[who]["answered"]["coverage"]
     plots = judged.mlflow.list_artifacts(run.info.run_id, "plots")
     assert "plots/reliability.png" in {one.path for one in plots}
     assert "| expected calibration error |" in (judged.root / "data/cycle/report.md").read_text()

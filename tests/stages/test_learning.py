@@ -119,9 +119,9 @@ def test_what_it_cost_and_what_it_lost_is_in_the_registry(begun: Project) -> Non
     version = client.get_model_version("evergreen", "2")
     run = client.get_run(version.run_id)
     evaluation = begun.space.read("evaluation.json")
-    assert run.data.metrics["passes"] == pytest.approx(training(begun)["passes"])
-    assert run.data.metrics["share"] == training(begun)["share"]
-    assert run.data.metrics["holdout_negative_flips"] == evaluation["negative_flips"]
+    assert run.data.metrics["cost/passes"] == pytest.approx(training(begun)["passes"])
+    assert float(run.data.params["kept.share"]) == training(begun)["share"]
+    assert run.data.metrics["holdout/negative_flips"] == evaluation["negative_flips"]
     assert 0 <= evaluation["negative_flips"] <= 1
     assert "passes of images, scoring counted a third." in version.description
 
@@ -366,7 +366,7 @@ def test_an_audit_trains_from_scratch_too_and_keeps_the_better(audited: Project)
     assert "**Audit against training from scratch**" in (audited.root / "data/cycle/report.md").read_text()
     client = audited.mlflow
     run = client.get_run(client.get_model_version("evergreen", "3").run_id)
-    assert "audit_val_loss" in run.data.metrics
+    assert "audit/val_loss" in run.data.metrics
 
 
 @pytest.mark.parametrize(("is_better", "rung"), [(True, 1), (False, 0)])
@@ -383,7 +383,7 @@ def test_what_an_audit_finds_decides_what_is_kept_and_how_the_next_starts(
     assert bool(found["blended"]) == (not is_better)
     client = audited.mlflow
     run = client.get_model_version("evergreen", "3").run_id
-    for name in ("val_loss", "audit_val_loss"):
+    for name in ("val/loss", "audit/val_loss"):
         assert len(client.get_metric_history(run, name)) == 4, "each training has its own curve"
     audited.promote(3)
     audited.add("fourth", pictures(range(120, 130), "cat", "dog"))

@@ -40,7 +40,7 @@ def test_a_batch_that_was_rejected_reverted_and_put_back_is_new_to_the_judge(pro
     taught(project)
     project.add("wrong", WRONG)
     project.cycle()
-    doubted = project.space.read("evaluation/suspicious.json")
+    doubted = project.suspicious()
     project.promote(1)
     pointer = project.root / "data/images/wrong.dvc"
     kept = pointer.read_bytes()
@@ -58,7 +58,7 @@ def test_a_batch_that_was_rejected_reverted_and_put_back_is_new_to_the_judge(pro
     assert "detect: 40 added" in done.out
     assert "; 40 of 160 images are new, 2 labels" in done.out
     assert count(project, "is_new") == count(project, "is_unlearned") == 40
-    again = project.space.read("evaluation/suspicious.json")
+    again = project.suspicious()
     assert len(doubted) > 30
     assert len(again) > 30
     verdict = project.space.read("evaluation/verdict.json")

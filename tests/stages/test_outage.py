@@ -65,7 +65,7 @@ def test_training_goes_on_while_the_registry_does_not_answer(
 
     reached = Connection(database)  # that of the server, which costs seconds to start again
     assert curves.catch_up(lambda run_id: Run(reached, run_id), kept.parent) == 1
-    logged = reached.client.get_metric_history(kept.stem, "val_loss")
+    logged = reached.client.get_metric_history(kept.stem, "val/loss")
     assert [metric.step for metric in logged] == list(range(EPOCHS + 1))
     assert not kept.exists()
     assert any((ready.root / "data/cycle/model").iterdir())

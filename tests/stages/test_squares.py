@@ -39,7 +39,7 @@ def test_a_champion_of_another_fit_is_judged_by_the_pixels_that_it_was_trained_o
     ]
     assert project.space.read("model/model.json")["fit"] == "stretch"
     assert project.space.read("evaluation.json")["champion"]["accuracy"] > 0.4
-    assert project.space.read("evaluation/suspicious.json") == [], "its opinion is of other pixels than are there"
+    assert project.suspicious() == [], "its opinion is of other pixels than are there"
 
     project.promote()
     project.space.params(train={"start": "warm"})
