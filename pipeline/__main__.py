@@ -6,38 +6,44 @@ import importlib
 import inspect
 import io
 import os
+import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.base import errors, files, process, project
+from pipeline.base import errors, files, process, project, terminal
 from pipeline.base.errors import PipelineError
 from pipeline.base.paths import Paths
 
 STAGES = ("resolve", "detect", "validate", "prepare", "train", "evaluate", "promote")
 COMMANDS = (
     "add",
-    "champion-at",
-    "checkpoints",
-    "explain",
-    "export",
-    "gc",
+    "run",
+    "ui",
+    "report",
     "history",
-    "merge",
-    "notify",
     "predict",
+    "explain",
     "promote",
     "reject",
-    "report",
     "rollback",
-    "run",
+    "export",
     "trace",
-    "ui",
-    "verify",
+    "checkpoints",
     "weights",
+    "verify",
+    "gc",
+    "notify",
+    "champion-at",
+    "merge",
 )
-"""Those that people call. `promote VERSION` is theirs; `promote` alone is the stage."""
+"""Those that people call, the first ones most. `promote VERSION` is theirs; `promote` alone is the stage."""
+
+
+WIDEST, LINE = 11, 100
+"""Columns of the longest name, and of a line of the help."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _forget_reports() -> None:
     """What tells of the cycle before goes when another one begins, which may end before it tells of itself."""
-    for told in (Paths().report, Paths().promotion):
+    for told in (Paths().report, Paths().promotion, Paths().summary):
         told.unlink(missing_ok=True)
 
 
@@ -132,14 +138,16 @@ def _arguments(words: Sequence[str]) -> dict[str, Any]:
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser; with all commands only if none is named, for each has to be imported to be described."""
+    is_named = bool(words) and words[0] in (*STAGES, *COMMANDS)
     parser = argparse.ArgumentParser(
         prog="python -m pipeline",
-        description="The stages of dvc.yaml as commands, which `dvc repro` runs in order, and what people run besides.",
-        epilog="example: python -m pipeline add ~/photos --dry-run",
+        usage=None if is_named else "python -m pipeline COMMAND [OPTION ...]",
+        description=None if is_named else _overview(),
+        epilog="`python -m pipeline COMMAND --help` says more of each",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    every = (*STAGES, *(name for name in COMMANDS if name not in STAGES))
-    for name in every if not words or words[0] not in every else words[:1]:
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
+    for name in words[:1] if is_named else dict.fromkeys((*COMMANDS, *STAGES)):
         is_stage = _is_stage([name, *words[1:]])
         module = _module(name, is_stage)
         what = inspect.getdoc(module.run) or name  # `python -OO` drops docstrings
@@ -150,7 +158,6 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             told += f"\n\nWithout a version it is the stage: {stage}\n\n{_files(name)}"
         command = commands.add_parser(
             name,
-            help=what.splitlines()[0],
             description=told,
             epilog=f"example: {module.EXAMPLE if not is_stage else f'python -m pipeline {name}'}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -160,6 +167,33 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         if not is_stage:
             module.configure(command)
     return parser
+
+
+def _overview() -> str:
+    """All commands with an example of each: first what people call, then the stages."""
+    people = ["  ".join(("", name.ljust(WIDEST), _first(name, False))) + f"\n{_example(name)}" for name in COMMANDS]
+    stages = ["  ".join(("", name.ljust(WIDEST), _first(name, True))) for name in STAGES]
+    return "\n".join(
+        [
+            "Evergreen trains an image classifier again whenever there are new images.",
+            "",
+            "commands that people call, each with an example:",
+            *people,
+            "",
+            "stages of dvc.yaml, which `dvc repro` and `run` call in this order:",
+            *stages,
+        ]
+    )
+
+
+def _first(name: str, is_stage: bool) -> str:
+    """What a command does, as far as a line goes."""
+    what = (inspect.getdoc(_module(name, is_stage).run) or name).splitlines()[0]  # `python -OO` drops docstrings
+    return textwrap.shorten(re.split(r"[:;(.]", what)[0], LINE - WIDEST - 4, placeholder=" ...")
+
+
+def _example(name: str) -> str:
+    return f"{' ' * (WIDEST + 4)}{_module(name, False).EXAMPLE}"
 
 
 def _files(stage: str) -> str:
@@ -182,6 +216,7 @@ def _names(entries: Any) -> list[str]:
 def start() -> None:
     """Run a command as a process of its own, from any folder of a project."""
     project.enter()
+    terminal.fold_output()
     if _is_stage(sys.argv[1:]):
         process.end_with_dvc()
     _leave(main())

@@ -25,7 +25,7 @@ HOMES = {
         "registry/entry.py",  # what MLflow itself runs
     },
     "great_expectations": {"checking/findings.py"},
-    "dvc": {"data/origins.py", "data/tracking.py"},
+    "dvc": {"data/origins.py", "data/reproduction.py", "data/tracking.py"},
     "PIL": {  # one decodes, the others draw and pack
         "images/decoding.py",
         "images/pictures.py",

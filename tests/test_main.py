@@ -94,10 +94,13 @@ def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
     assert "invalid choice: 'retrain'" in capsys.readouterr().err
 
 
-def test_help_ends_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_has_an_example_of_each_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         command.main(["--help"])
-    assert "example: python -m pipeline add ~/photos --dry-run" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "  add          Take new labelled images into a new batch" in shown
+    assert "\n               python -m pipeline add " in shown
+    assert shown.rstrip().endswith("`python -m pipeline COMMAND --help` says more of each")
 
 
 @pytest.mark.parametrize("stage", command.STAGES)
@@ -151,7 +154,11 @@ def test_help_names_every_stage_and_command(capsys: pytest.CaptureFixture[str]) 
         command.main(["--help"])
     shown = capsys.readouterr().out
     for name in (*command.STAGES, *command.COMMANDS):
-        assert re.search(rf"\n    {name}\s", shown)
+        assert re.search(rf"\n  {name}\s", shown)
+    names = re.findall(r"^  ([a-z-]+)  ", shown, re.M)
+    assert names[:3] == ["add", "run", "ui"]
+    assert names[-len(command.STAGES) :] == [*command.STAGES], "after those that people call"
+    assert shown.count("\n               python -m pipeline ") == len(command.COMMANDS)
 
 
 @pytest.mark.parametrize("name", command.COMMANDS)

@@ -251,15 +251,23 @@ def test_metrics_and_plots_are_shown_by_dvc(story: Story) -> None:
     shown = json.loads(story.space.dvc("metrics", "show", "--json"))
     values = shown[""]["data"]
     assert values["data/cycle/training.json"]["data"]["best_epoch"] >= 1
-    assert "accuracy" in values["data/cycle/evaluation.json"]["data"]["challenger"]
-    changed = json.loads(story.space.dvc("metrics", "diff", "HEAD~2", "--json"))
-    assert "val_loss" in json.dumps(changed)
+    ((images, scores),) = values["data/cycle/metrics.json"]["data"].items()
+    assert images.startswith("holdout_")
+    assert scores.keys() == {"accuracy", "balanced", "champion", "flips"}
+    changed = json.loads(story.space.dvc("metrics", "diff", "HEAD~2", "--json"))["diff"]
+    told = {name: change for path in changed.values() for name, change in path.items()}
+    of_images = {name for name in told if name.startswith(("holdout_", "val_"))}
+    assert any(told[name]["old"] is None for name in of_images)
+    assert any(told[name]["new"] is None for name in of_images)
+    assert not [name for name in of_images if "diff" in told[name]], "two holdouts are not one"
     story.space.dvc("plots", "show", "--out", "page")
     page = (story.space.root / "page/index.html").read_text()
     for title in ("Loss by epoch", "Accuracy by epoch", "Challenger on the holdout images"):
         assert title in page
     assert "best" in page
     assert "stopped" in page
+    for picture in ("labels", "confusion", "curves"):  # what is seen of it without a network
+        assert (story.space.root / f"page/static/workspace_data_cycle_evaluation_{picture}.png").is_file()
 
 
 def test_a_persons_rollback_is_not_undone(story: Story) -> None:

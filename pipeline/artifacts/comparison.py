@@ -1,5 +1,7 @@
 """`comparison.json`: how champion and challenger did on the same holdout images. Card, pictures and report draw it."""
 
+import csv
+import io
 from typing import ClassVar, Literal
 
 from pipeline.artifacts.artifact import Artifact, Count, Number
@@ -197,3 +199,20 @@ class ModelComparison(Artifact):
     def part(self, name: str) -> PartScore | None:
         """One of the parts, if there is such."""
         return next((one for one in self.parts if one.name == name), None)
+
+    def confusion_csv(self) -> str:
+        """For `dvc plots`: rows of actual and predicted label, images, and their share of those of the actual label.
+
+        The plot has labels in the order in which they first come. So each is there with itself first, in the order of
+        the model's outputs, and then those that the challenger confuses.
+        """
+        found = {(one.actual, one.predicted): one.challenger for one in self.confused if one.challenger}
+        totals = {one.label: max(one.images, 1) for one in self.labels}
+        sink = io.StringIO()
+        writer = csv.writer(sink, lineterminator="\n")
+        writer.writerow(["actual", "predicted", "images", "share"])
+        itself = [(one.label, one.label) for one in self.labels]
+        for actual, predicted in dict.fromkeys([*itself, *found]):
+            images = found.get((actual, predicted), 0)
+            writer.writerow([actual, predicted, images, round(images / totals[actual], 4)])
+        return sink.getvalue()

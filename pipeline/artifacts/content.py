@@ -3,6 +3,7 @@
 from typing import Literal
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.base.words import are
 
 MOMENTS, CONTENT, UNUSUAL = "statistics.npz", "content.json", "unusual.json"
 """Files in the folder of features, only there where the features of new images were looked at: moments of all images so
@@ -35,8 +36,8 @@ class Content(Artifact):
         if self.distance is None:
             return f"too few images to compare, {self.num_new} new ones and {self.num_before} of before"
         return (
-            f"{self.num_new} new images are {self.distance:.2f} away from {self.num_before} of before, by what is in "
-            f"them; it warns above {self.max_distance} (validate.max_content_drift)"
+            f"{are(self.num_new, 'new image')} {self.distance:.2f} away from {self.num_before} of before, by what is "
+            f"in them; it warns above {self.max_distance} (validate.max_content_drift)"
         )
 
 

@@ -93,6 +93,21 @@ class Evaluation(Artifact):
     forgetting: float | None = None
     """Likewise."""
 
+    def published(self, images: str) -> dict[str, dict[str, float]]:
+        """The first of them for `dvc metrics`: DVC subtracts what two commits call by one name.
+
+        Args:
+            images: name of the holdout images (`Dataset.named`); on others it is another metric.
+        """
+        ours, theirs = self.challenger, self.champion
+        scores = {
+            "accuracy": ours.accuracy,
+            "champion": theirs.accuracy,
+            "balanced": ours.balanced_accuracy,
+            "flips": self.negative_flips,
+        }
+        return {images: {name: value for name, value in scores.items() if value is not None}}
+
 
 class Doubt(Artifact):
     """A new image that models which did not learn its label confidently give another one."""

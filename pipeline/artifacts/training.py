@@ -1,9 +1,11 @@
 """`training.json`: how training went, for the stages that follow and for people."""
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
 from pipeline.artifacts.artifact import Artifact, Count
+from pipeline.base.words import counted
 
 Row = Mapping[str, int | float]
 """Metric name to value."""
@@ -87,6 +89,7 @@ class Training(Artifact):
     retries: tuple[Row, ...]
     """Where training diverged: epoch, step, loss of the step, learning rate."""
     stop_reason: str
+    """By the setting that a person would change; in plain words: `ended`."""
     share: float
     """Of the result in the weights that are served; the rest is the parent's."""
     blended: tuple[Mixture, ...]
@@ -108,6 +111,48 @@ class Training(Artifact):
         return self.history[self.best_epoch]
 
     @property
+    def ended(self) -> str:
+        """Why training stopped, for people who know no setting."""
+        return in_words(self.stop_reason)
+
+    def published(self, images: str) -> dict[str, int | dict[str, float]]:
+        """For `dvc metrics`: DVC subtracts what two commits call by one name.
+
+        Args:
+            images: name of the validation images (`Dataset.named`); on others it is another metric.
+        """
+        scores = {name: self.best[f"val_{name}"] for name in ("accuracy", "loss")}
+        return {"epochs": self.epochs, "best_epoch": self.best_epoch, images: scores}
+
+    @property
     def is_scratch_kept(self) -> bool:
         """Whether the model is that of the audit, trained from scratch."""
         return self.audit is not None and bool(self.audit.is_scratch_better)
+
+
+def in_words(stop_reason: str) -> str:
+    """Why a training stopped, for people who know no setting: `stopped after 10 epochs, the limit of a warm start`.
+
+    Args:
+        stop_reason: as `learning.stopping` and the stage say it, also those of earlier versions.
+    """
+    setting, _, rest = stop_reason.partition(": ")
+    amount = int(rest) if rest.isdigit() else 0
+    if setting == "patience" and (found := re.fullmatch(r"(\d+) epochs without improvement of (\w+)", rest)):
+        return f"stopped after {counted(int(found[1]), 'epoch')} without a better {found[2]}"
+    if setting == "target" and (found := re.fullmatch(r"(\w+) (\S+) reached (\S+)", rest)):
+        return f"stopped at {found[1]} {found[2]}, for {found[3]} was the target"
+    if setting == "passes_per_new" and (found := re.fullmatch(r"\S+, (\d+) epochs? here", rest)):
+        return f"stopped after {counted(int(found[1]), 'epoch')}, the limit of a warm start for so many new images"
+    limits = {
+        "max_epochs": f"stopped after {counted(amount, 'epoch')}, the limit",
+        "warm_epochs": f"stopped after {counted(amount, 'epoch')}, the limit of a warm start",
+        "head_epochs": f"stopped after {counted(amount, 'epoch')}, the limit where only the head is trained",
+        "budget.max_minutes": f"stopped by the budget of {rest} {'minute' if rest == '1' else 'minutes'}",
+        "budget.max_epochs": f"stopped by the budget of {counted(amount, 'epoch')}",
+        "budget.max_steps": f"stopped by the budget of {counted(amount, 'step')}",
+        "diverged": f"stopped because it diverged: {rest}",
+    }
+    if rest and setting in limits:
+        return limits[setting]
+    return stop_reason if stop_reason == IDLE else f"stopped by {stop_reason}"

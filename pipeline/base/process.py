@@ -20,6 +20,12 @@ EXIT_PAUSED = 75
 PAUSE_NOTE = "EVERGREEN_PAUSE_NOTE"
 """Environment variable that names a file for the words of a pause: DVC hands on no exit codes."""
 
+REPRODUCTION = "pipeline.data.reproduction"
+"""The module by which `python -m pipeline run` runs DVC."""
+
+DVC = ("dvc", "dvc.exe", REPRODUCTION)
+"""Words by which a process that is DVC is known."""
+
 POLL = 0.5
 """Seconds between two looks at whether DVC still lives."""
 
@@ -187,7 +193,7 @@ def _dvc() -> Any:
 
     with suppress(psutil.Error):
         for process in psutil.Process().parents()[:2]:
-            if any(Path(word).name in ("dvc", "dvc.exe") for word in process.cmdline()[:3]):
+            if any(Path(word).name in DVC for word in process.cmdline()[:3]):
                 return process
     return None
 

@@ -1,5 +1,11 @@
 """Words for people: numbers with their nouns, and texts from outside. Pure."""
 
+import re
+import textwrap
+
+KEPT = "\x00"
+"""Stands for a space at which no line ends."""
+
 
 def counted(number: int, noun: str, plural: str = "") -> str:
     """A number and what it counts: `1 image`, `2 images`.
@@ -10,6 +16,23 @@ def counted(number: int, noun: str, plural: str = "") -> str:
         plural: where it is not the singular and an s.
     """
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def are(number: int, noun: str, one: str = "is", many: str = "are") -> str:
+    """A number, what it counts, and what that does: `1 image is`, `2 images are`."""
+    return f"{counted(number, noun)} {one if number == 1 else many}"
+
+
+def folded(line: str, width: int) -> str:
+    """A sentence of a command on several lines, each at most so wide; what begins otherwise stays as it is.
+
+    A command in backticks stays whole, to be copied, and so does a path.
+    """
+    if len(line) <= width or not re.match(r"[a-z-]+: ", line):
+        return line
+    whole = re.sub(r"`[^`]*`", lambda found: found[0].replace(" ", KEPT), line)
+    lines = textwrap.wrap(whole, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace(KEPT, " ")
 
 
 def readable(text: str) -> str:

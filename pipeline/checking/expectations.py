@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pipeline.base.words import are, counted
 from pipeline.checking.settings import Validate
 from pipeline.data.settings import Canvas
 
@@ -184,7 +185,7 @@ def of_labels(validate: Validate, known_labels: Sequence[str]) -> list[Expectati
         validate: section of params.yaml.
         known_labels: the parent's; empty for a first cycle.
     """
-    enough = f"at least {validate.min_images_per_label} images (validate.min_images_per_label)"
+    enough = f"at least {counted(validate.min_images_per_label, 'image')} (validate.min_images_per_label)"
     at_least = {"min_value": validate.min_images_per_label}
     suite = [
         Expectation(
@@ -250,7 +251,7 @@ def of_cycle(validate: Validate, at_most: int) -> list[Expectation]:
             BETWEEN,
             "quarantined",
             "stop",
-            f"at most {at_most} images are set aside (validate.max_quarantined, validate.max_quarantined_images)",
+            f"at most {are(at_most, 'image')} set aside (validate.max_quarantined, validate.max_quarantined_images)",
             Remedy("mend or remove them", is_on_batch=True, alternative=", or raise the limits in params.yaml"),
             {"max_value": at_most},
         ),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.reference import Statistics
+from pipeline.base.words import are
 from pipeline.checking import drift, expectations, quarantine
 from pipeline.checking import facts as tables
 from pipeline.checking.expectations import BY_DVC_ADD
@@ -84,7 +85,7 @@ class Inspection:
             return f"expected that {meaning}, found {finding.observed}; {remedy}"
         paths = [f"{self.looks['path'][row]!r}" for row in finding.rows[:3]]
         more = f" and {len(finding.rows) - 3} more" if len(finding.rows) > 3 else ""
-        return f"{len(finding.rows)} new images are not as expected ({meaning}): {', '.join(paths)}{more}; {remedy}"
+        return f"{are(len(finding.rows), 'new image')} not as expected ({meaning}): {', '.join(paths)}{more}; {remedy}"
 
 
 def inspect(

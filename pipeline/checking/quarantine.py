@@ -6,6 +6,7 @@ They stay in the user's data and are tried again in each cycle.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from pipeline.base.words import counted
 from pipeline.checking import facts
 from pipeline.checking.expectations import BY_DVC_ADD, CONTRADICTED, Expectation, Remedy
 from pipeline.data.delta import Delta, once
@@ -124,7 +125,7 @@ def too_few(kept: Delta, counts: "pl.DataFrame", finding: "Finding") -> list[Ent
 
     expectation, entries = finding.expectation, []
     for label, total in (counts.select("label", "total").row(row) for row in finding.rows):
-        reason = f"label {label} has {total} images; expected that {expectation.meaning}"
+        reason = f"label {label} has {counted(total, 'image')}; expected that {expectation.meaning}"
         few = kept.labelled.filter(pl.col("label") == label)
         entries += [
             Entry(digest, label, path, expectation.column, reason, expectation.remedy, kind == "relabelled")

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from pipeline.base import git, project
+from pipeline.base.words import counted
 from pipeline.data import conflicts
 from pipeline.data.store import Store
 
@@ -22,7 +23,7 @@ def run(images: Path) -> int:
         batch = conflicts.join(pointer, versions, images, store)
         git.says("add", str(pointer))
         mended.append(f"dvc checkout {pointer}")
-        print(f"merge: {pointer}: {batch.num_files} files, what both sides did is done")
+        print(f"merge: {pointer}: {counted(batch.num_files, 'file')}, what both sides did is done")
     lock = str(conflicts.LOCK)
     if conflicts.OURS in git.unmerged(lock).get(lock, {}):
         git.says("checkout", "--ours", "--", lock)

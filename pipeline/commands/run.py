@@ -48,17 +48,24 @@ def run(force: bool, arguments: list[str], from_epoch: str | None = None, finish
         raise PipelineError("--finish says that an epoch is the result; say which one with --from-epoch EPOCH")
     params.load(Paths().params, Params)  # DVC reads it first, and has words of its own for what is wrong in it
     conflicts.refuse(Paths().images)
-    dvc = Path(sys.executable).with_name("dvc")
     # For `python` in dvc.yaml: cron and systemd activate no environment.
-    path = os.pathsep.join([str(dvc.parent), os.environ.get("PATH", os.defpath)])
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     with tempfile.TemporaryDirectory() as folder:
         note = Path(folder) / "pause"
         env = os.environ | {"PATH": path, PAUSE_NOTE: str(note)} | ({FORCE: "1"} if force else {})
-        code = process.run_dvc([str(dvc), "repro", *arguments], env)
-        if not note.is_file():
-            return code
-        print(f"run: training is {note.read_text()}; no failure, though DVC has no other word for it", flush=True)
-    return 0
+        code = process.run_dvc([sys.executable, "-m", process.REPRODUCTION, "repro", *arguments], env)
+        if note.is_file():
+            print("run: this is no failure; the next run goes on", flush=True)
+            return 0
+    if not code:
+        _summarize(Paths().summary)
+    return code
+
+
+def _summarize(summary: Path) -> None:
+    """What promote wrote of this cycle comes last; resolve deleted that of the cycle before."""
+    if summary.is_file():
+        print(f"\n{summary.read_text(encoding='utf-8').rstrip()}", flush=True)
 
 
 def _go_back(epoch: str, is_result: bool, paths: Paths) -> None:

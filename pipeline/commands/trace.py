@@ -9,6 +9,7 @@ from pipeline.base import files, project
 from pipeline.base import params as parameters
 from pipeline.base.errors import DataError
 from pipeline.base.paths import Paths
+from pipeline.base.words import counted
 from pipeline.data import sources
 from pipeline.data.store import Store
 from pipeline.registry import uses
@@ -41,7 +42,7 @@ def run(image: str, params: Path, scratch: Path) -> int:
         print(f"{digest}: no version of {registry.name} has seen it")
         return 0
     learned = [use for use in versions if use.learned]
-    print(f"{digest}: {len(learned)} versions of {registry.name} learned from it")
+    print(f"{digest}: {counted(len(learned), 'version')} of {registry.name} learned from it")
     for use in versions:
         mark = f", {registry.alias}" if champion and champion.number == use.version.number else ""
         print(f"  v{use.version.number}{mark}: {_how(use)}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline.base import params as parameters
 from pipeline.base import project
 from pipeline.base.errors import RegistryError
+from pipeline.base.words import counted
 from pipeline.registry import verification
 from pipeline.registry.client import Registry
 from pipeline.registry.transitions import Transitions
@@ -53,12 +54,12 @@ def run(is_all: bool, params: Path, scratch: Path) -> int:
         print(f"verify: {one.what}; {one.remedy}")
     if found:
         raise RegistryError(
-            f"{registry.name} is not what it says in {len(found)} respects, listed above with what to do; expected "
-            "none; nothing was changed"
+            f"{registry.name} is not what it says in {counted(len(found), 'respect')}, listed above with what to do; "
+            "expected none; nothing was changed"
         )
     print(
-        f"verify: {len(chain.links)} events, {len(versions)} versions, the artifacts of {len(checked)} of them: all "
-        "as they should be"
+        f"verify: {counted(len(chain.links), 'event')}, {counted(len(versions), 'version')}, the artifacts of "
+        f"{len(checked)} of them: all as they should be"
     )
     return 0
 

@@ -134,6 +134,12 @@ class Dataset:
         marks = {name: index[name].to_numpy().astype(bool) for name in MARKS}
         return Part(shown, labels, tuple(index["digest"]), **marks)
 
+    def named(self, split: Split) -> str:
+        """A name for the images of a split and their labels, such as holdout_149_3f2a91; of others it is another."""
+        rows = files.read_table(self.folder / f"{split}.parquet").select("digest", "label").iter_rows()
+        each = sorted((digest, self.labels[label]) for digest, label in rows)
+        return f"{split}_{len(each)}_{files.sha256_json(each)[:6]}"
+
     def index(self) -> "pl.DataFrame":
         """Every image of it: columns digest, split, is_unlearned."""
         import polars as pl

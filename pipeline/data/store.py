@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from pipeline.artifacts.sources import Source
 from pipeline.base import files, git
 from pipeline.base.errors import DataError, PipelineError, one_line
-from pipeline.base.words import readable
+from pipeline.base.words import counted, readable
 from pipeline.data.origins import Origin, Origins, Parts
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Fetched:
     num_bytes: int
 
     def __str__(self) -> str:
-        return f"fetched {self.num_objects:,} files ({self.num_bytes / 1e6:,.1f} MB) from the DVC remote"
+        return f"fetched {counted(self.num_objects, 'file')} ({self.num_bytes / 1e6:,.1f} MB) from the DVC remote"
 
 
 class NowhereError(DataError):

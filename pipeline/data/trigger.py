@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline.base.params import OpenShare, Section
+from pipeline.base.words import counted
 
 FORCE = "EVERGREEN_FORCE"
 """Environment variable that starts a cycle whatever is waited for; `python -m pipeline run --force` sets it."""
@@ -39,11 +40,11 @@ class Change:
 def reason(change: Change, rule: StartRule) -> str | None:
     """Why a cycle starts now; None while it does not."""
     if change.images >= enough(change.total, rule):
-        return f"{change.images} images changed"
+        return f"{counted(change.images, 'image')} changed"
     if rule.start_at_new_label and change.new_labels:
         return f"new label {', '.join(change.new_labels)}"
     if rule.start_after_hours is not None and change.hours >= rule.start_after_hours:
-        return f"the oldest change is {change.hours:.0f} hours old"
+        return f"the oldest change is {counted(round(change.hours), 'hour')} old"
     far = {name: value for name, value in change.drift.items() if value > (rule.start_at_drift or 1)}
     if far:
         name = max(far, key=far.__getitem__)
@@ -59,16 +60,16 @@ def enough(total: int, rule: StartRule) -> int:
 
 def waiting(change: Change, rule: StartRule) -> str:
     """What is waited for, as far as that can be told in advance."""
-    awaited = [f"{enough(change.total, rule)} changed images (resolve.start_at)"]
+    awaited = [f"{counted(enough(change.total, rule), 'changed image')} (resolve.start_at)"]
     if rule.start_after_hours is not None:
         left = rule.start_after_hours - change.hours
-        awaited.append(f"{left:.0f} hours to pass (resolve.start_after_hours)")
+        awaited.append(f"{counted(round(left), 'hour')} to pass (resolve.start_after_hours)")
     if rule.start_at_drift is not None:
         near = max(change.drift.values(), default=0.0)
         awaited.append(f"a drift of {rule.start_at_drift}, now {near:.2f} (resolve.start_at_drift)")
     if rule.start_at_new_label:
         awaited.append("a new label (resolve.start_at_new_label)")
     return (
-        f"waiting with {change.images} changed images for {', or '.join(awaited)}; `python -m pipeline run --force` "
-        "starts a cycle now"
+        f"waiting with {counted(change.images, 'changed image')} for {', or '.join(awaited)}; "
+        "`python -m pipeline run --force` starts a cycle now"
     )

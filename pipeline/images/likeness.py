@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pipeline.base.words import counted
 from pipeline.data import ledger, twins
 from pipeline.data.delta import Delta
 from pipeline.data.store import Store
@@ -118,7 +119,7 @@ def say(pairs: Sequence[Pair], rows: "pl.DataFrame", num_new: int) -> None:
     count = len(digests & set(rows["digest"].tail(num_new)))
     gone = {one for one, _ in pairs} - {one for one, two in pairs if two in places}
     print(
-        f"prepare: {count} new images have near-duplicates, which share one split"
+        f"prepare: {counted(count, 'new image')} with near-duplicates, which share one split"
         + (f"; those of {len(gone)} are gone or set aside" if gone else "")
     )
     if count > MANY * num_new:
@@ -134,4 +135,5 @@ def say(pairs: Sequence[Pair], rows: "pl.DataFrame", num_new: int) -> None:
             f"{other_label}"
         )
     if len(torn) > SHOWN:
-        print(f"prepare: warning: and {len(torn) - SHOWN} more pairs of near-duplicates under two labels")
+        more = counted(len(torn) - SHOWN, "more pair")
+        print(f"prepare: warning: and {more} of near-duplicates under two labels")

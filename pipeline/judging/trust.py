@@ -14,6 +14,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from pipeline.base.words import are
 from pipeline.judging import doubts
 from pipeline.judging.doubts import MIN_OF_GROUP, PRIOR, Evidence, Excess, WrongShare
 from pipeline.judging.gate import Verdict
@@ -225,7 +226,7 @@ def _reasons(
         for fault in faults
     ]
     if blank := int(doubts.contradictory(evidence).sum()):
-        reasons.append(f"{blank} new images are blank and have several labels")
+        reasons.append(f"{are(blank, 'new image')} blank and {'has' if blank == 1 else 'have'} several labels")
     if is_other and is_trusted:
         reasons.append("the new images are of another kind than the old ones; their labels can be learned")
     return tuple(reasons)

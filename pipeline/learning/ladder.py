@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from pipeline.artifacts.parent import Parent
 from pipeline.artifacts.training import FOOT, Audit, Place, StartKind
+from pipeline.base.words import are, counted
 from pipeline.judging.paired import Counts, lower_bound
 from pipeline.learning.settings import Start, Train
 
@@ -106,9 +107,9 @@ def reason(plan: Plan, version: int | None, train: Train) -> str:
     if plan.is_asked_for:
         return f"{weights}: train.start is {plan.kind}"
     worse = f": audits found training from scratch better (rung {plan.place.rung} of {len(RUNGS) - 1})"
-    why = f"{plan.place.cycles + 1} cycles after the last audit or cold start"
+    why = f"{counted(plan.place.cycles + 1, 'cycle')} after the last audit or cold start"
     if plan.growth:
-        why = f"for {plan.growth.num_new} images are new to the {plan.growth.num_known} before (train.audit_above)"
+        why = f"for {are(plan.growth.num_new, 'image')} new to the {plan.growth.num_known:,} before (train.audit_above)"
     audited = f"; audited against training from scratch, {why}"
     return f"{weights}{worse if plan.kind != 'warm' else ''}{audited if plan.is_audited else ''}"
 

@@ -1,15 +1,25 @@
 """How training goes, for people: a live bar on a terminal, plain lines elsewhere, curves in MLflow."""
 
+import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipeline.artifacts.training import Row
+from pipeline.artifacts.training import Row, in_words
+from pipeline.base.words import counted
 from pipeline.learning import stopping
 from pipeline.learning.settings import Train
 from pipeline.learning.stopping import Spent
 from pipeline.registry.curves import Curves
+
+LEAST = 10
+"""Columns of a bar, at least."""
+
+BAR = "{desc}: {n_fmt}/{total_fmt}{postfix} {bar}"
+"""Of tqdm; the bar itself takes what the words leave of the line."""
+
+START = "before the first step"
 
 EVERY = 30
 """Seconds between two plain lines within an epoch."""
@@ -58,16 +68,25 @@ class Progress:
         self._images += images
         rate = self._images / max(now - self._began, 1e-9)
         if self._bar is not None:
-            self._bar.set_postfix_str(f"{rate:,.0f} images/s, loss {loss:.4f}{self._best}", refresh=False)
+            per_step = (now - self._began) / max(step - self._first_step, 1)
+            said = (
+                self._best,
+                f"loss {loss:.4f}",
+                f"{duration(per_step * (steps - step))} left",
+                f"{rate:,.0f} images/s",
+            )
+            room = shutil.get_terminal_size().columns - len(f"{self._bar.desc}: {steps}/{steps}") - LEAST
+            self._bar.set_postfix_str(", ".join(fitting(said, room)), refresh=False)
             self._bar.update()
         elif now - self._told >= EVERY:
             self._told = now
             per_step = (now - self._began) / (step - self._first_step)
             left = per_step * (steps - step)
             most = left + per_step * steps * (self._train.max_epochs - epoch)
+            best = f", {self._best}" if self._best else ""
             self._print(
-                f"epoch {epoch}/{self._train.max_epochs}, step {step}/{steps}, {rate:,.0f} images/s, loss {loss:.4f}, "
-                f"{duration(left)} left of the epoch, at most {duration(most)} of all{self._best}"
+                f"epoch {epoch}/{self._train.max_epochs}, step {step}/{steps}, loss {loss:.4f}, {duration(left)} left, "
+                f"at most {duration(most)} of all{best}"
             )
 
     def scored(self, history: list[Row]) -> None:
@@ -75,17 +94,15 @@ class Progress:
         self.close()
         epoch, row = len(history) - 1, history[-1]
         standing = stopping.standing(history, self._train)
-        trained = (
-            f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}" if epoch else "before the first step".ljust(29)
-        )
-        mark = "  best so far" if standing.best_epoch == epoch else ""
+        trained = f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}" if epoch else START.ljust(29)
+        mark = " best" if standing.best_epoch == epoch else ""
         if standing.best_epoch is not None:
-            self._best = f", best {self._train.monitor} {standing.best:.4f} in epoch {standing.best_epoch}"
-        seconds = self._clock() - self._began
-        rate = f"  {self._images / seconds:,.0f} images/s" if self._images and self._epoch == epoch else ""
+            self._best = f"best {self._train.monitor} {standing.best:.4f}"
+        if epoch and row["learning_rate"] != history[-2]["learning_rate"]:
+            self._print(f"the learning rate is {row['learning_rate']:.2g} now")
         self._print(
             f"epoch {epoch:3d}/{self._train.max_epochs}  {trained}  val_loss {row['val_loss']:.4f}  "
-            f"val_accuracy {row['val_accuracy']:.4f}  learning_rate {row['learning_rate']:.2g}{rate}{mark}"
+            f"val_accuracy {row['val_accuracy']:.4f}{mark}"
         )
         self._curves.add(history, self._prefix)
         for notice in self._curves.notices():
@@ -108,15 +125,35 @@ class Progress:
             from tqdm import tqdm
 
             name = f"{self._title}: epoch {epoch}/{self._train.max_epochs}"
-            self._bar = tqdm(total=steps, initial=step, desc=name, unit="step", leave=False, disable=False)
+            self._bar = tqdm(
+                total=steps, initial=step, desc=name, leave=False, disable=False, bar_format=BAR, dynamic_ncols=True
+            )
 
     def _print(self, line: str) -> None:
         print(f"{self._title}: {line}", flush=True)
 
 
+def fitting(said: Sequence[str], room: int) -> list[str]:
+    """The first of what there is to say, as much as fits: the most important stands first.
+
+    Args:
+        said: each without a comma.
+        room: columns that there are, with a comma and a space before each.
+    """
+    kept: list[str] = []
+    for one in filter(None, said):
+        room -= len(one) + 2
+        if room < 0:
+            break
+        kept.append(one)
+    return kept
+
+
 def ended(reason: str, best_epoch: int, spent: Spent) -> str:
     """How a training ended, in words."""
-    return f"stopped by {reason}; kept epoch {best_epoch}; {spent.steps:,} steps in {duration(spent.seconds)}"
+    rate = f" ({spent.images / spent.seconds:,.0f} images/s)" if spent.images and spent.seconds else ""
+    took = f"{counted(spent.steps, 'step')} in {duration(spent.seconds)}{rate}"
+    return f"{in_words(reason)}; epoch {best_epoch} is kept; {took}"
 
 
 def duration(seconds: float) -> str:

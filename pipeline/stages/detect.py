@@ -9,6 +9,7 @@ from pipeline.artifacts.sources import Sources
 from pipeline.base import files, params
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
+from pipeline.base.words import are, counted
 from pipeline.data import removals, sources
 from pipeline.data.inventory import REMEMBERED, Inventory
 from pipeline.data.settings import Detect
@@ -44,13 +45,16 @@ def run(paths: Paths) -> None:
     changes.write(paths.delta / "summary.json")
     for warning in comparison.warnings:
         print(f"detect: warning: {warning}")
-    print(f"detect: {_words(changes, parent)} (opened {comparison.opened} of {len(batches)} batches)")
+    print(f"detect: {_words(changes, parent)}")
 
 
 def _words(changes: Changes, parent: Parent) -> str:
     since = f"since v{parent.version}" if parent.pin else "in all"
-    again = f", {changes.retried} set aside before are tried again" if changes.retried else ""
-    return (
-        f"{changes.added} added, {changes.removed} removed, {changes.relabelled} relabelled, {changes.renamed} renamed "
-        f"{since}{again}"
-    )
+    again = f"; {are(changes.retried, 'image')} tried again that did not pass before" if changes.retried else ""
+    kinds = ("added", "removed", "relabelled", "renamed")
+    found = {kind: getattr(changes, kind) for kind in kinds if getattr(changes, kind)}
+    each = [f"{number:,} {kind}" for kind, number in found.items()]
+    if found:
+        first = next(iter(found.values()))
+        each[0] = f"{counted(first, 'image')} {next(iter(found))}"
+    return f"{', '.join(each) or 'no image is new'} {since}{again}"

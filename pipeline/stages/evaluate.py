@@ -1,7 +1,5 @@
 """Judge: score challenger and champion in one process on the same holdout images."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -121,7 +119,8 @@ def run(paths: Paths) -> None:
     for name, picture in drawn.of_cycle(comparison, trained, sure, settings.evaluate.min_probability, shown).items():
         files.write(paths.evaluation / name, picture)
     _calibrated(evaluation, sure, settings.evaluate.min_probability).write(paths.scores)
-    files.write(paths.confusion, _csv(predictions).encode())
+    files.write(paths.confusion, comparison.confusion_csv().encode())
+    files.write_json(paths.metrics, evaluation.published(images.named("holdout")))
     _say(judgement, comparison, paths.evaluation)
 
 
@@ -409,15 +408,6 @@ def _calibrated(evaluation: Evaluation, sure: Mapping[str, Confidence], min_prob
 
     changes = {who: getattr(evaluation, who).model_copy(update=scores(one)) for who, one in sure.items()}
     return evaluation.model_copy(update=changes)
-
-
-def _csv(predictions: Predictions) -> str:
-    sink = io.StringIO()
-    writer = csv.writer(sink, lineterminator="\n")
-    writer.writerow(["actual", "predicted"])
-    predicted, names = predictions.answers[CHALLENGER].predicted, predictions.names
-    writer.writerows([names[actual], names[other]] for actual, other in zip(predictions.labels, predicted, strict=True))
-    return sink.getvalue()
 
 
 def _say(judgement: Judgement, comparison: ModelComparison, folder: Path) -> None:

@@ -14,6 +14,7 @@ from pipeline.base import files, params
 from pipeline.base.errors import DataError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
+from pipeline.base.words import are, counted
 from pipeline.checking.settings import Watching
 from pipeline.data import dataset, delta, groups, labels, ledger, remarks, replay, slices, splits, straddling
 from pipeline.data.dataset import Dataset
@@ -177,8 +178,8 @@ def _say_written(written: Dataset, parts: "dict[Split, pl.DataFrame]", store: St
     counts, contents = ", ".join(f"{len(part)} {split}" for split, part in parts.items()), written.contents
     relabelled = contents.num_unlearned - contents.num_added
     print(
-        f"prepare: {counts}; {contents.num_added} of {contents.num_images} images are new, "
-        f"{f'{relabelled} have another label, ' if relabelled else ''}{len(written.labels)} labels"
+        f"prepare: {counts} images of {counted(len(written.labels), 'label')}; {contents.num_added:,} of them new"
+        f"{f', {relabelled:,} with another label' if relabelled else ''}"
     )
     if store.fetched.num_objects:
         print(f"prepare: {store.fetched}")
@@ -203,7 +204,7 @@ def _say_wished(wished: "pl.DataFrame", rows: "pl.DataFrame") -> None:
         return
     came = wished.join(rows.select("digest", given="split"), on="digest")
     given = int((came["split"] == came["given"]).sum())
-    print(f"prepare: {given} of {len(wished)} new images are in the split that labels.csv asks for")
+    print(f"prepare: {given} of {are(len(wished), 'new image')} in the split that labels.csv asks for")
     if given < len(wished):
         print(
             "prepare: the others are of a group in another split, or near-duplicates of images there, and share theirs"
@@ -338,8 +339,8 @@ def _refuse_too_few(rows: "pl.DataFrame", outputs: list[str], prepare: Prepare) 
     for split, count in counts.items():
         if count < prepare.min_split:
             raise DataError(
-                f"{count} of {len(present)} images fall to {split}; expected at least {prepare.min_split} "
-                f"(prepare.min_split); add about {_lacking(counts, prepare)} images more, which "
+                f"{count} of {counted(len(present), 'image')} fall to {split}; expected at least {prepare.min_split} "
+                f"(prepare.min_split); add about {counted(_lacking(counts, prepare), 'image')} more, which "
                 f"prepare.val_fraction and prepare.holdout_fraction share out{straddling.hint(rows)}"
             )
     trained = set(present.filter(pl.col("split") == "train")["label"].unique())
@@ -397,7 +398,7 @@ def _refuse_faults(faults: Mapping[str, str]) -> None:
         print(f"prepare: {path!r} cannot be decoded any more: {reason}")
     first = min(faults)
     raise DataError(
-        f"{len(faults)} images were accepted once and cannot be decoded now, e.g. {first!r} ({faults[first]}); export "
-        "them again or remove them, `dvc add` their batch and commit; if a limit refuses them, raise it in section "
-        "validate of params.yaml"
+        f"{counted(len(faults), 'image')} accepted once cannot be decoded now, e.g. {first!r} ({faults[first]}); "
+        "export them again or remove them, `dvc add` their batch and commit; if a limit refuses them, raise it in "
+        "section validate of params.yaml"
     )

@@ -24,6 +24,7 @@ from pipeline.artifacts.training import FOOT, Place
 from pipeline.base import code, files, git, params
 from pipeline.base.errors import RegistryError
 from pipeline.base.paths import Paths
+from pipeline.base.words import are, counted
 from pipeline.data import conflicts, labels, sources, trigger, worktree
 from pipeline.data.inventory import REMEMBERED, Inventory
 from pipeline.data.store import Store
@@ -274,8 +275,8 @@ def _clean(here: _World, start: Version, batches: tuple[Source, ...]) -> Version
         if promoted and not use.learned and use.version.number <= start.number:
             clean = use.version
     print(
-        f"resolve: {len(removed)} images are gone since {name(start)}; this cycle starts from "
-        f"{name(clean) if clean else 'fresh weights'}, which never saw them (resolve.after_removal)"
+        f"resolve: {are(len(removed), 'image')} gone since {name(start)}; this cycle starts from "
+        f"{name(clean) if clean else 'fresh weights'}, which never saw what is gone (resolve.after_removal)"
     )
     return clean
 
@@ -389,13 +390,12 @@ def _refuse_empty(registry: Registry) -> None:
 
 
 def _say(batches: Sequence[Source], champion: Version | None, cycle: _Cycle) -> None:
-    number = f"{len(batches)} {'batch' if len(batches) == 1 else 'batches'}"
-    num_files = sum(source.num_files for source in batches)
-    print(f"resolve: {number}, {num_files} files; champion: {name(champion)}", end="; ")
+    data = f"{counted(len(batches), 'batch', 'batches')}, {counted(sum(one.num_files for one in batches), 'file')}"
     if cycle.on_recipe:
-        print(f"this data is known, v{cycle.on_recipe.number} was trained on it")
+        what = f"this data is known, v{cycle.on_recipe.number} was trained on it"
     elif cycle.start:
-        what = "known data, other settings" if cycle.on_data else "new data"
-        print(f"{what}: its parent is {name(cycle.start)}")
+        known = "known data, other settings or code" if cycle.on_data else "new data"
+        what = f"{known}: this cycle starts from {name(cycle.start)}"
     else:
-        print("nothing to start from yet")
+        what = "nothing to start from yet"
+    print(f"resolve: {data}; champion: {name(champion)}; {what}")

@@ -99,9 +99,7 @@ def run(paths: Paths) -> int:
 
     training = Training.read(paths.model / "training.json")
     files.write(paths.curves, _csv(training).encode())
-    scores = {name: training.best[name] for name in ("val_loss", "val_accuracy")}
-    epochs = {name: getattr(training, name) for name in ("best_epoch", "epochs", "max_epochs")}
-    files.write_json(paths.training, scores | epochs)
+    files.write_json(paths.training, training.published(images.named("val")))
     return 0
 
 

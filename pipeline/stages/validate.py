@@ -19,6 +19,7 @@ from pipeline.base import files, params
 from pipeline.base.errors import ExpectationError
 from pipeline.base.params import Excerpt
 from pipeline.base.paths import Paths
+from pipeline.base.words import are, counted
 from pipeline.checking import drift, inspection, quarantine
 from pipeline.checking import facts as tables
 from pipeline.checking.findings import Finding
@@ -97,8 +98,8 @@ def run(paths: Paths) -> None:
         raise ExpectationError(f"{obstacles}; nothing was trained; see {paths.validation}/page.html")
     _write_accepted(paths.accepted, inspected, past.reference)
     print(
-        f"validate: {report.counts['accepted']} new images accepted, {report.counts['quarantined']} set aside, "
-        f"{len(inspected.findings)} expectations asked"
+        f"validate: {counted(report.counts['accepted'], 'new image')} accepted, {report.counts['quarantined']:,} set "
+        f"aside, by {counted(len(inspected.findings), 'check')}"
     )
     if store.fetched.num_objects:
         print(f"validate: {store.fetched}")
@@ -177,7 +178,7 @@ def _relabelled_and_removed(kept: Delta, settings: Settings) -> list[str]:
     sentences = []
     if relabelled := kept.truly_relabelled(settings.prepare.renamed_labels)["digest"].n_unique():
         sentences.append(
-            f"{relabelled} images are relabelled; those that train are learned anew under the new label, those "
+            f"{are(relabelled, 'image')} relabelled; those that train are learned anew under the new label, those "
             "that judge are judged by it"
         )
     if removed := kept.removed["digest"].n_unique():
@@ -186,7 +187,9 @@ def _relabelled_and_removed(kept: Delta, settings: Settings) -> list[str]:
             "starts from the newest champion that never saw them)",
             "retrain": "the parent is the newest version that never saw them (resolve.after_removal: retrain)",
         }[settings.resolve.after_removal]
-        sentences.append(f"{removed} images are removed; nothing trains or judges on them any more, and {effect}")
+        sentences.append(
+            f"{are(removed, 'image')} removed; what is gone trains and judges nothing any more, and {effect}"
+        )
     return sentences
 
 

@@ -12,8 +12,10 @@ import psutil
 import pytest
 from project import Project, pictures, pipeline, ran
 
+from benchmarks.workspace import CHECKOUT
 from pipeline import __main__ as command
-from pipeline.base import process
+from pipeline.base import files, process
+from pipeline.base.paths import Paths
 
 
 def test_run_waits_as_the_trigger_says_force_does_not_and_then_nothing_is_left_to_do(project: Project) -> None:
@@ -28,6 +30,9 @@ def test_run_waits_as_the_trigger_says_force_does_not_and_then_nothing_is_left_t
     assert forced.code == 0, forced.err
     assert "detect: 6 added" in forced.out
     assert "promote: v2 " in forced.out
+    assert not [
+        line for line in forced.out.splitlines() if re.match("Running stage|> |Stage '|.*lock file|Use `dvc", line)
+    ]
     after = project.space.repro(quiet=True)
     assert ran(after.output) == {"resolve", "promote"}
     assert "nothing to do: v2 is registered" in after.output
@@ -81,6 +86,22 @@ def test_a_fault_in_the_settings_is_told_in_our_words_before_dvc_reads_them(proj
     assert done.err.endswith("mend it, or restore it with `git checkout params.yaml`\n")
 
 
+def test_what_promote_sums_up_comes_last_and_a_failure_is_the_last_word(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "params.yaml").write_bytes((CHECKOUT / "params.yaml").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    files.write(Paths().summary, b"v3 is the new champion\nhttp://127.0.0.1:5000/#/models/evergreen/versions/3\n")
+    codes = iter((0, 255))
+    monkeypatch.setattr(process, "run_dvc", lambda *_: next(codes))
+    assert command.main(["run"]) == 0
+    assert capsys.readouterr().out.endswith(
+        "\nv3 is the new champion\nhttp://127.0.0.1:5000/#/models/evergreen/versions/3\n"
+    )
+    assert command.main(["run"]) == 255
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize("force", [False, True])
 def test_force_reaches_resolve_and_nothing_else_does(monkeypatch: pytest.MonkeyPatch, force: bool) -> None:
     seen: dict[str, object] = {}
@@ -92,7 +113,7 @@ def test_force_reaches_resolve_and_nothing_else_does(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(process, "run_dvc", record)
     monkeypatch.delenv("EVERGREEN_FORCE", raising=False)
     assert command.main(["run", *["--force"] * force, "--", "--pull", "train"]) == 7
-    assert seen["words"] == [str(Path(sys.executable).with_name("dvc")), "repro", "--pull", "train"]
+    assert seen["words"] == [sys.executable, "-m", process.REPRODUCTION, "repro", "--pull", "train"]
     assert seen["env"].get("EVERGREEN_FORCE") == ("1" if force else None)  # type: ignore[attr-defined]
 
 
@@ -112,10 +133,14 @@ def test_asked_to_stop_run_ends_once_training_has_saved_its_state(project: Proje
     if number == signal.SIGINT:
         os.killpg(running.pid, number)
     else:
+        other = pipeline(project, "run")
+        assert other.code == 255
+        assert re.fullmatch(r"run: error: another DVC command works in this project \(process \d+\); .*\n", other.err)
         running.send_signal(number)
     out, _ = running.communicate(timeout=60)
     assert re.search("^train: (interrupted|ended) by .*; the state is saved", out, re.M), out
     assert running.returncode == (code or 255)
+    assert "ERROR" not in out
     assert not [one for one in psutil.process_iter() if str(project.root) in " ".join(cmdline(one))]
 
 

@@ -27,7 +27,7 @@ def told(settings):
         ({"images": 49}, {"start_at": 0.05}, None),
         ({"images": 50}, {"start_at": 0.05}, "50 images changed"),
         ({"images": 0, "total": 3}, {"start_at": 0.01}, None),
-        ({"images": 1, "total": 3}, {"start_at": 0.01}, "1 images changed"),
+        ({"images": 1, "total": 3}, {"start_at": 0.01}, "1 image changed"),
         ({"new_labels": ["fox", "owl"]}, {"start_at_new_label": True}, "new label fox, owl"),
         ({"new_labels": ["fox"]}, {}, None),
         ({"new_labels": []}, {"start_at_new_label": True}, None),
@@ -83,7 +83,7 @@ def test_what_is_waited_for_is_told_as_far_as_it_is_known(told):
 
 def test_what_is_not_asked_for_is_not_waited_for(told):
     assert told({"images": 1}, start_at=5)[1] == (
-        "waiting with 1 changed images for 5 changed images (resolve.start_at); `python -m pipeline run --force` "
+        "waiting with 1 changed image for 5 changed images (resolve.start_at); `python -m pipeline run --force` "
         "starts a cycle now"
     )
 

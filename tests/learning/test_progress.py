@@ -1,4 +1,6 @@
 import io
+import os
+import termios
 import time
 from typing import Any
 
@@ -59,13 +61,14 @@ def test_each_epoch_is_a_line_and_is_logged(told, capsys):
         clock.now += 0.5
     watcher.scored(ROWS[:2])
     watcher.scored(ROWS)
-    assert capsys.readouterr().out.splitlines() == [
-        "train: epoch   0/10  before the first step          val_loss 2.3000  val_accuracy 0.1000  "
-        "learning_rate 0.003  best so far",
-        "train: epoch   1/10  loss 1.5000  accuracy 0.5000  val_loss 1.2000  val_accuracy 0.6000  "
-        "learning_rate 0.003  67 images/s  best so far",
-        "train: epoch   2/10  loss 1.1000  accuracy 0.6000  val_loss 1.4000  val_accuracy 0.5000  learning_rate 0.0015",
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "train: epoch   0/10  before the first step          val_loss 2.3000  val_accuracy 0.1000 best",
+        "train: epoch   1/10  loss 1.5000  accuracy 0.5000  val_loss 1.2000  val_accuracy 0.6000 best",
+        "train: the learning rate is 0.0015 now",
+        "train: epoch   2/10  loss 1.1000  accuracy 0.6000  val_loss 1.4000  val_accuracy 0.5000",
     ]
+    assert max(map(len, lines)) <= 93, "an audit's are 7 longer"
     assert run.rows == [1, 2, 3]
     assert run.prefix == ""
 
@@ -91,8 +94,7 @@ def test_within_a_long_epoch_there_is_a_line_every_half_minute(told, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert lines[0] == (
-        "train: epoch 2/10, step 31/100, 32 images/s, loss 1.2500, 69 s left of the epoch, at most 14 min of all, "
-        "best val_loss 1.2000 in epoch 1"
+        "train: epoch 2/10, step 31/100, loss 1.2500, 69 s left, at most 14 min of all, best val_loss 1.2000"
     )
 
 
@@ -114,10 +116,42 @@ def test_on_a_terminal_there_is_a_bar_that_goes_away(told, capsys, monkeypatch):
         clock.now += 1
         time.sleep(0.6)  # tqdm draws no more often than that
     assert "train: epoch 2/10" in screen.getvalue()
-    assert "images/s, loss 1.2500, best val_loss 1.2000 in epoch 1" in screen.getvalue()
+    assert "2/4, best val_loss 1.2000, loss 1.2500" in screen.getvalue()
     watcher.scored(ROWS)
-    assert "learning_rate 0.0015" in capsys.readouterr().out
+    assert "epoch   2/10" in capsys.readouterr().out
     assert screen.getvalue().endswith("\r")
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (60, ", best val_loss 0.1234 "),
+        (80, ", best val_loss 0.1234, loss 1.2500 "),
+        (100, ", best val_loss 0.1234, loss 1.2500, 97 s left, 32 images/s "),
+    ],
+)
+def test_a_bar_keeps_the_best_value_in_a_narrow_window(told, columns, said):
+    """In a terminal of its own: tqdm asks that for its width."""
+    pty = pytest.importorskip("pty")
+    main, screen = pty.openpty()
+    termios.tcsetwinsize(screen, (24, columns))
+    with os.fdopen(screen, "w") as stderr, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stderr", stderr)
+        patch.setenv("COLUMNS", str(columns))
+        clock, _, watcher = told(is_live=True)
+        watcher.scored([ROWS[0] | {"val_loss": 0.1234}])
+        for step in (1, 2, 3):
+            watcher.stepped(10, step, 100, 32, 1.25)
+            clock.now += 1
+        watcher._bar.refresh()
+        drawn = b""
+        while not drawn.endswith(b" ") or b"3/100" not in drawn:
+            drawn += os.read(main, 10_000)
+        shown = drawn.decode().split("\r")[-1]
+        watcher.close()
+    os.close(main)
+    assert said in shown
+    assert len(shown) <= columns
 
 
 def test_a_registry_that_is_away_is_a_warning(told, capsys):

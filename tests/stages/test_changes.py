@@ -245,7 +245,7 @@ def test_an_acknowledged_removal_goes_on_and_a_vanished_label_keeps_its_output(
 def test_a_push_that_only_removes_trains_nothing_and_is_judged(fifth: tuple[Done, Done, Done, State]) -> None:
     *_, state = fifth
     assert "prepare: 0 train" in state.done.out
-    assert "stopped by nothing new to learn" in state.done.out
+    assert "train: nothing new to learn; epoch 0 is kept" in state.done.out
     assert "evaluate: reject against" in state.done.out
 
 

@@ -127,7 +127,7 @@ def test_a_chosen_epoch_is_the_result_and_all_say_that_a_person_chose_it(kept: P
     whole = training(kept)
     done = back(kept, 1, " finish")
     assert done.code == 0, done.err
-    assert "train: stopped by a person's choice of epoch 1 (train.from_epoch); kept epoch 1; 3 steps in " in done.out
+    assert "train: stopped by a person's choice of epoch 1 (train.from_epoch); epoch 1 is kept; 3 steps in " in done.out
     found = training(kept)
     assert (found["best_epoch"], found["epochs"], found["is_chosen"]) == (1, 1, True)
     assert found["history"] == whole["history"][:2]

@@ -184,7 +184,7 @@ def test_a_rename_alone_becomes_champion_with_the_weights_that_it_had(begun: Pro
     done = begun.cycle()
     assert "prepare: cat is called lynx from now on" in done.out
     assert "relabelled; those that train" not in done.out
-    assert "stopped by nothing new to learn" in done.out
+    assert "train: nothing new to learn; epoch 0 is kept" in done.out
     verdict = begun.space.read("evaluation/verdict.json")
     assert verdict["decision"] == "promote"
     assert verdict["reasons"][-1] == "it is not worse, and the champion still has labels that are to go: cat"
@@ -448,7 +448,7 @@ def test_an_audit_that_the_budget_cuts_short_says_something_only_if_scratch_is_b
     done = audited.run("train")
     assert done.code == 0, done.err
     found = training(audited)
-    assert re.search(r"train: audit: stopped by budget.max_steps: \d+", done.out)
+    assert re.search(r"train: audit: stopped by the budget of \d+ steps?", done.out)
     assert found["audit"]["is_scratch_better"] is (is_better or None)
     assert found["is_warm"] == (not is_better)
     assert ("as far as the budget went, which says nothing" in done.out) == (not is_better)

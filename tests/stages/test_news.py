@@ -115,4 +115,4 @@ def test_copies_of_known_images_are_nothing_new(project: Project) -> None:
     done = project.cycle()
     assert "detect: 20 added" in done.out
     assert "; 0 of 60 images are new, 2 labels" in done.out
-    assert "stopped by nothing new to learn" in done.out
+    assert "train: nothing new to learn; epoch 0 is kept" in done.out

@@ -108,7 +108,7 @@ def test_finishing_with_the_best_so_far_is_an_end(ready: Project) -> None:
     ready.space.params(budget={"max_steps": 4, "when_spent": "finish"})
     done = ready.run("train")
     assert done.code == 0, done.err
-    assert "train: stopped by budget.max_steps: 4; kept epoch " in done.out
+    assert "train: stopped by the budget of 4 steps; epoch " in done.out
     assert len(ready.space.read("model/training.json")["history"]) == 3
 
 
@@ -119,7 +119,7 @@ def test_run_calls_a_pause_no_failure_and_the_next_goes_on(ready: Project) -> No
     done = subprocess.run(words, cwd=ready.root, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "run: training is paused, out of budget.max_epochs: 2, after epoch 2; " in done.stdout
-    assert "no failure, though DVC has no other word for it" in done.stdout
+    assert "run: this is no failure; the next run goes on" in done.stdout
     again = ready.space.repro(quiet=True)
     assert again.code == 0, again.output
     assert "train: resume: epoch 3, step 1" in again.output
