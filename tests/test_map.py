@@ -114,8 +114,8 @@ RERUNS = {
         "artifacts/parent.py artifacts/reference.py artifacts/sources.py artifacts/table.py artifacts/training.py "
         "base/auto.py base/code.py base/errors.py base/files.py base/params.py base/paths.py base/process.py "
         "data/delta.py data/ledger.py data/settings.py data/splits.py registry/client.py registry/connection.py "
-        "registry/faults.py registry/limits.py registry/memory.py registry/run.py registry/runs.py "
-        "registry/settings.py registry/version.py "
+        "registry/faults.py registry/limits.py registry/memory.py registry/metrics.py registry/run.py "
+        "registry/runs.py registry/settings.py registry/version.py "
     ),
     (D, V, P, E): ("base/git.py base/words.py data/origins.py data/store.py "),
     (V, P, T, E): ("learning/settings.py "),
@@ -136,10 +136,10 @@ RERUNS = {
     (V, P): ("checking/settings.py "),
     (D,): ("data/comparison.py data/inventory.py data/recollection.py data/removals.py stages/detect.py "),
     (E,): (
-        "artifacts/evaluation.py judging/doubts.py judging/drops.py judging/gate.py judging/history.py "
-        "judging/parts.py judging/predictions.py judging/selftest.py judging/slices.py judging/slicing.py "
-        "judging/trust.py judging/verdict.py learning/contenders.py learning/crossfit.py learning/evidence.py "
-        "showing/plots.py stages/evaluate.py "
+        "artifacts/comparison.py artifacts/evaluation.py judging/doubts.py judging/drops.py judging/gate.py "
+        "judging/history.py judging/parts.py judging/predictions.py judging/selftest.py judging/slices.py "
+        "judging/slicing.py judging/trust.py judging/verdict.py learning/contenders.py learning/crossfit.py "
+        "learning/evidence.py showing/plots.py stages/evaluate.py "
     ),
     (P,): (
         "artifacts/content.py data/bins.py data/groups.py data/neighbours.py data/remarks.py data/slices.py "
@@ -157,21 +157,23 @@ RERUNS = {
         "checking/inspection.py checking/quarantine.py data/names.py showing/page.py stages/validate.py "
     ),
     (): (
-        "__main__.py artifacts/exported.py artifacts/promotion.py artifacts/proof.py artifacts/snapshot.py "
-        "base/actor.py base/project.py commands/add.py commands/champion_at.py commands/checkpoints.py "
-        "commands/explain.py commands/export.py commands/gc.py commands/history.py commands/merge.py "
-        "commands/notify.py commands/predict.py commands/promote.py commands/reject.py commands/rollback.py "
-        "commands/run.py commands/trace.py commands/ui.py commands/verify.py commands/weights.py data/archives.py "
-        "data/collection.py data/conflicts.py data/exports.py data/layouts.py data/matching.py data/objects.py "
-        "data/placing.py data/recovery.py data/references.py data/scan.py data/tracking.py data/trigger.py "
-        "data/versions.py data/worktree.py deciding.py images/traits.py judging/kept.py learning/advice.py "
-        "learning/answers.py learning/architecture.py learning/exporting.py learning/fitting.py "
-        "learning/torch_file.py openapi.py recipe.py registry/anchor.py registry/answering.py registry/chain.py "
-        "registry/chosen.py registry/decisions.py registry/delivery.py registry/entry.py registry/events.py "
-        "registry/messages.py registry/outbox.py registry/packaging.py registry/promotion.py registry/proof.py "
-        "registry/receivers.py registry/retention.py registry/setbacks.py registry/survey.py "
-        "registry/transitions.py registry/uses.py registry/verification.py serving.py settings.py showing/card.py "
-        "showing/cells.py showing/manual.py stages/promote.py stages/resolve.py "
+        "__main__.py artifacts/exported.py artifacts/past.py artifacts/promotion.py artifacts/proof.py "
+        "artifacts/snapshot.py base/actor.py base/project.py commands/add.py commands/champion_at.py "
+        "commands/checkpoints.py commands/explain.py commands/export.py commands/gc.py commands/history.py "
+        "commands/merge.py commands/notify.py commands/predict.py commands/promote.py commands/reject.py "
+        "commands/rollback.py commands/run.py commands/trace.py commands/ui.py commands/verify.py "
+        "commands/weights.py data/archives.py data/collection.py data/conflicts.py data/exports.py "
+        "data/layouts.py data/matching.py data/objects.py data/placing.py data/recovery.py data/references.py "
+        "data/scan.py data/tracking.py data/trigger.py data/versions.py data/worktree.py deciding.py "
+        "images/thumbnails.py images/traits.py judging/kept.py learning/advice.py learning/answers.py "
+        "learning/architecture.py learning/exporting.py learning/fitting.py learning/torch_file.py openapi.py "
+        "recipe.py registry/anchor.py registry/answering.py registry/chain.py registry/chosen.py "
+        "registry/decisions.py registry/delivery.py registry/entry.py registry/events.py registry/links.py "
+        "registry/logged.py registry/messages.py registry/outbox.py registry/packaging.py registry/pages.py "
+        "registry/promotion.py registry/proof.py registry/receivers.py registry/retention.py registry/setbacks.py "
+        "registry/survey.py registry/transitions.py registry/uses.py registry/verification.py registry/view.py "
+        "serving.py settings.py showing/card.py showing/cells.py showing/manual.py stages/promote.py "
+        "stages/resolve.py "
     ),
 }
 """Which stages rerun when the code of a module changes."""

@@ -1,14 +1,11 @@
 """The runs of a registered model's cycles: which is whose, which one remains, and which nobody needs."""
 
-import json
 import re
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.base import files, process
-from pipeline.registry import view
 from pipeline.registry.connection import EXISTS, GONE, Connection
 from pipeline.registry.run import Run
 from pipeline.registry.version import Version, former, tag
@@ -84,31 +81,6 @@ class Runs:
         """Id of the logged model that a version was made of."""
         with self._connection.reach():
             return model_id(self._client.get_model_version(self._name, str(version.number)))
-
-    def finish(self, version: Version, title: str) -> None:
-        """Let the pages of a version's run and of its logged model say which version it is; make the saved view.
-
-        Args:
-            version: was judged.
-            title: of its run.
-        """
-        self.of(version).rename(title)
-        with self._connection.reach():
-            mine = self.model_of(version)
-            if mine:
-                listed = json.dumps([{"name": self._name, "version": str(version.number)}])
-                with self._connection.unless(GONE):
-                    self._client.set_logged_model_tags(mine, {"mlflow.modelVersions": listed})
-            experiment = self._client.get_experiment_by_name(self._name)
-            key, value = view.tag(time.time_ns() // 1_000_000)
-            if key not in experiment.tags:  # one that people changed is theirs
-                self._client.set_experiment_tag(experiment.experiment_id, key, value)
-
-    def has_view(self) -> bool:
-        """Whether the saved view is there (`registry.view`)."""
-        with self._connection.reach():
-            found = self._client.get_experiment_by_name(self._name)
-        return bool(found) and view.TAG in found.tags
 
     def _is_active(self, run_id: str) -> bool:
         """Whether a run is there and was not deleted."""

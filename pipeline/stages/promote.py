@@ -26,7 +26,7 @@ from pipeline.data.splits import SPLITS
 from pipeline.data.store import Store
 from pipeline.features import shards
 from pipeline.judging.settings import MIN_PROBABILITY
-from pipeline.registry import curves, logged, outbox, packaging, promotion, proof
+from pipeline.registry import curves, logged, outbox, packaging, pages, promotion, proof
 from pipeline.registry.client import Registry
 from pipeline.registry.promotion import Package
 from pipeline.registry.run import Run
@@ -252,7 +252,7 @@ def _carried_out(
     mlflow_run.upload(scratch / "card.md", "card.md")
     if review:
         name = logged.title(version.number, judgement.decision, review.evaluation.challenger.accuracy)
-        registry.runs.finish(version, name)
+        pages.finish(registry, version, name)
     mlflow_run.end()
     registry.drop_seconds(version)
     registry.runs.tidy(version)

@@ -20,10 +20,10 @@ from pipeline.base.errors import RegistryError
 from pipeline.data import ledger
 from pipeline.learning import model
 from pipeline.registry import client as registry
-from pipeline.registry import connection, packaging, view
+from pipeline.registry import connection, packaging, pages, view
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import tracking_uri
-from pipeline.registry.logged import Dataset
+from pipeline.registry.metrics import Dataset
 from pipeline.registry.run import Run
 from pipeline.registry.version import Version
 from pipeline.settings import Params
@@ -334,20 +334,20 @@ def test_pages_of_run_and_logged_model_say_which_version_they_are_of(reg: Regist
     assert experiment
     model = client.create_logged_model(experiment, name="model", source_run_id=version.run_id).model_id
     client.create_model_version(reg.name, f"models:/{model}", version.run_id, model_id=model)
-    assert not reg.runs.has_view()
-    reg.runs.finish(reg.version(2), "v2 promote 59.6 %")
+    assert not pages.has_view(reg)
+    pages.finish(reg, reg.version(2), "v2 promote 59.6 %")
     assert client.get_run(version.run_id).info.run_name == "v2 promote 59.6 %"
     said = json.loads(client.get_logged_model(model).tags["mlflow.modelVersions"])
     assert said == [{"name": reg.name, "version": "2"}]
-    assert reg.runs.has_view()
+    assert pages.has_view(reg)
     client.set_experiment_tag(experiment, view.TAG, "a person's")
-    reg.runs.finish(version, "v1 reject 50.0 %")  # of which nobody noted a logged model
+    pages.finish(reg, version, "v1 reject 50.0 %")  # of which nobody noted a logged model
     assert client.get_experiment(experiment).tags[view.TAG] == "a person's"
 
 
 def test_there_is_no_experiment_before_the_first_run(reg: Registry) -> None:
     assert reg.runs.experiment() is None
-    assert not reg.runs.has_view()
+    assert not pages.has_view(reg)
     begin(reg)
     assert reg.runs.experiment()
 
