@@ -233,8 +233,8 @@ def _seen(case: Case) -> Iterator[str]:
     champion = client.get_model_version_by_alias("evergreen", "champion")
     if champion.version != version.version:
         yield f"champion is v{champion.version}"
-    if version.tags.get("evergreen.promoted") != "true" or "is the new champion" not in version.description:
-        said = version.tags.get("evergreen.promoted")
+    if version.tags.get("mlflow.evergreen.promoted") != "true" or "is the new champion" not in version.description:
+        said = version.tags.get("mlflow.evergreen.promoted")
         yield f"v{version.version} says promoted {said}: {version.description[:300]!r}"
     experiment = client.get_experiment_by_name("evergreen")
     assert experiment is not None

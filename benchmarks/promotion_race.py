@@ -210,7 +210,7 @@ def _faults(registry: Registry, keys: set[str], champion: int | None, person: in
         yield "somebody still is about to move the alias"
     for key in keys:
         versions = registry.all(run_key=key)
-        runs = registry.runs._search(f"tags.`evergreen.run_key` = '{key}'")
+        runs = registry.runs._search(f"tags.`mlflow.evergreen.run_key` = '{key}'")
         if len(versions) != 1:
             yield f"{len(versions)} versions of {key}"
         if len(runs) != 1 or runs[0].info.status != "FINISHED" or runs[0].info.run_id != versions[0].run_id:

@@ -279,7 +279,7 @@ class Project:
             json.dumps({key: value for key, value in lineage.items() if key not in changes or value is not None})
         )
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        self.mlflow.set_model_version_tag("evergreen", str(version), "evergreen.lineage", digest)
+        self.mlflow.set_model_version_tag("evergreen", str(version), "mlflow.evergreen.lineage", digest)
         self.forget()
 
     def replace(self, version: int, name: str, content: bytes | None) -> None:

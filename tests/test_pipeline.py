@@ -199,9 +199,9 @@ def test_versions_carry_lineage_and_verdict(story: Story) -> None:
             "select description from model_versions where name = 'evergreen' and version = 2"
         ).fetchone()
     assert tags["evergreen.parent"] == "1"
-    assert tags["evergreen.sources"] == story.space.read("sources.json")["digest"]
+    assert tags["mlflow.evergreen.sources"] == story.space.read("sources.json")["digest"]
     # Without a +: what DVC writes into dvc.lock during the cycle is no uncommitted change.
-    assert tags["evergreen.commit"] == story.space.git("rev-parse", "HEAD~1").strip()
+    assert tags["mlflow.evergreen.commit"] == story.space.git("rev-parse", "HEAD~1").strip()
     assert f"Verdict: {tags['evergreen.verdict']}" in card
     assert "warm start" in card
 

@@ -20,7 +20,7 @@ from pipeline.base import params as parameters
 from pipeline.base import project
 from pipeline.base.errors import PipelineError, RegistryError
 from pipeline.base.paths import Paths
-from pipeline.registry import links, view
+from pipeline.registry import links, pages, view
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import environment, shown
 from pipeline.settings import Params
@@ -55,18 +55,18 @@ def run(port: int | None, is_opened: bool, params: Path) -> int:
     if registry.connection.is_server:
         print(f"ui: the registry is a server with a UI of its own: {shown(registry.uri)}", flush=True)
         try:
-            pages = _pages(registry)
+            found = _pages(registry)
         except RegistryError as error:  # a browser may be let in where this process is not
-            pages = [("versions", links.model(registry.name))]
+            found = [("versions", links.model(registry.name))]
             print(f"ui: warning: {error}", file=sys.stderr, flush=True)
-        _tell(registry.uri, pages, is_opened)
+        _tell(registry.uri, found, is_opened)
         return 0
-    pages = _pages(registry)
+    found = _pages(registry)
     chosen = _free_port() if port is None else _checked(port)
     with _serving(registry.uri, chosen, Paths().scratch / "ui.log") as server:
         address = f"http://{HOST}:{chosen}"
         if server.answers(address):
-            _tell(address, pages, is_opened)
+            _tell(address, found, is_opened)
             print(f"ui: Ctrl-C ends it; what MLflow says is in {server.log}", flush=True)
         return server.wait()
 
@@ -75,20 +75,20 @@ def _pages(registry: Registry) -> list[tuple[str, str]]:
     """What there is to look at, the first thing first: what it is, and the link to it."""
     experiment = registry.runs.experiment()
     has_version = bool(registry.all(at_most=1))
-    pages = [("versions", links.model(registry.name))] if has_version else []
+    found = [("versions", links.model(registry.name))] if has_version else []
     if experiment:
-        pages.append(("runs", links.runs(experiment, view.KEY if registry.runs.has_view() else "")))
+        found.append(("runs", links.runs(experiment, view.KEY if pages.has_view(registry) else "")))
     if not has_version:
         told = "; its runs are there" if experiment else " and no run; `dvc repro` makes them"
         print(f"ui: {registry.name} has no version yet{told}", flush=True)
-    return pages or [("registry", "#/models")]
+    return found or [("registry", "#/models")]
 
 
-def _tell(server: str, pages: list[tuple[str, str]], is_opened: bool) -> None:
+def _tell(server: str, found: list[tuple[str, str]], is_opened: bool) -> None:
     """Print the address of each page, and open the first."""
-    for what, link in pages:
+    for what, link in found:
         print(f"ui: {what}: {links.at(server, link)}", flush=True)
-    address = links.at(server, pages[0][1])
+    address = links.at(server, found[0][1])
     if is_opened and not webbrowser.open(address):
         print("ui: warning: no browser was found to open; expected one (BROWSER names it); open the address above")
 

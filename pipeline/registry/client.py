@@ -19,7 +19,7 @@ from pipeline.registry.memory import Memory
 from pipeline.registry.run import WHOLE, Run
 from pipeline.registry.runs import Runs, model_id
 from pipeline.registry.settings import RegisteredModel
-from pipeline.registry.version import PREFIX, Version
+from pipeline.registry.version import SHOWN, Version, former, tag
 
 if TYPE_CHECKING:
     import polars as pl
@@ -166,15 +166,30 @@ class Registry:
 
     def newest_whole(self) -> Version | None:
         """The newest version that Evergreen registered to the end (`Version.is_whole`)."""
-        return next(iter(self._listed([f"tag.`{PREFIX}sources` LIKE '%'"], 1)), None)
+        return next(iter(self._tagged({"sources": None}, 1)), None)
 
     def reviewed(self) -> list[Version]:
         """Versions on which a person said something by a tag in MLflow, newest first."""
-        return self._listed([f"tag.`{PREFIX}review` LIKE '%'"], EVERY)
+        return self._tagged({"review": None}, EVERY)
 
     def all(self, at_most: int = EVERY, **tags: str) -> list[Version]:
         """Versions that carry all these tags (without their prefix), newest first."""
-        return self._listed([f"tag.`{PREFIX}{key}`='{value}'" for key, value in tags.items()], at_most)
+        return self._tagged(tags, at_most)
+
+    def _tagged(self, tags: Mapping[str, str | None], at_most: int) -> list[Version]:
+        """Versions that carry all these tags (without their prefix), newest first; None stands for any value.
+
+        MLflow's search knows no `or`: where a tag once had another name, it is asked for both.
+        """
+        names = [tag] if all(key in SHOWN for key in tags) else [tag, former]
+        found: dict[int, Version] = {}
+        for name in names:
+            conditions = [
+                f"tag.`{name(key)}` LIKE '%'" if value is None else f"tag.`{name(key)}`='{value}'"
+                for key, value in tags.items()
+            ]
+            found |= {version.number: version for version in self._listed(conditions, at_most)}
+        return [found[number] for number in sorted(found, reverse=True)][:at_most]
 
     def _listed(self, conditions: list[str], at_most: int) -> list[Version]:
         """Versions that meet all these conditions, newest first."""
@@ -196,7 +211,7 @@ class Registry:
         """
         if version.lineage_digest is None:
             raise LostError(
-                f"{self.name} v{version.number} was not registered by Evergreen (no tag evergreen.lineage)",
+                f"{self.name} v{version.number} was not registered by Evergreen (no tag {tag('lineage')})",
                 f"move the alias {self.alias} to a version that was, or choose another resolve.registered_model",
             )
         path = self.download(version.run_id, LINEAGE, version.lineage_digest, objects)
@@ -344,6 +359,10 @@ class Registry:
             if describe is not None:
                 shown = limits.cut(describe, limits.DESCRIPTION, WHOLE)
                 repeat(partial(self._client.update_model_version, self.name, version, shown))
+            if any(key in SHOWN and not value for key, value in tags.items()):
+                # One of no value says nothing to people; it is written where it takes another one's place.
+                has = self._client.get_model_version(self.name, version).tags
+                tags = {key: value for key, value in tags.items() if value or key not in SHOWN or tag(key) in has}
             for key, value in _tags(tags).items():
                 repeat(partial(self._client.set_model_version_tag, self.name, version, key, value))
 
@@ -365,7 +384,7 @@ def _ledger(path: Path, columns: Sequence[str]) -> "pl.DataFrame":
 
 def _tags(values: Mapping[str, str]) -> dict[str, str]:
     """Tags of a version, with their prefix, as a database holds them."""
-    return limits.tags({f"{PREFIX}{key}": value for key, value in values.items()}, limits.VERSION_TAG)
+    return limits.tags({tag(key): value for key, value in values.items()}, limits.VERSION_TAG)
 
 
 def _plain(version: Any) -> list[Any]:

@@ -5,9 +5,7 @@ MLflow groups metrics by what stands before their last `/`. The groups: `train` 
 and `cost`. Each metric is a chart of its own there, so what nobody sorts or compares is a param.
 """
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pipeline.artifacts.comparison import ModelComparison
@@ -16,6 +14,7 @@ from pipeline.artifacts.lineage import Lineage
 from pipeline.artifacts.sources import Source
 from pipeline.artifacts.training import Training
 from pipeline.registry import limits
+from pipeline.registry.metrics import DIGEST, Dataset
 
 MOST_LABELS = 100
 """Of which the recall of each is a metric; with more, charts are no help: see the card and its pictures."""
@@ -23,57 +22,10 @@ MOST_LABELS = 100
 MOST_BATCHES = 100
 """That a run lists as datasets; with more, its lineage lists them."""
 
-DIGEST = 36
-"""Characters of a dataset's digest that MLflow takes: as many as DVC's hash of a folder has, `<md5>.dir`."""
-
-NAMES = {
-    "loss": "train/loss",
-    "accuracy": "train/accuracy",
-    "learning_rate": "train/learning_rate",
-    "val_loss": "val/loss",
-    "val_accuracy": "val/accuracy",
-}
-"""Of the metrics of an epoch, by their names in training.json. Those of a second training have its name for a group."""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Images that a run used, as MLflow lists them."""
-
-    name: str
-    """Of the split, or the path of the batch."""
-    digest: str
-    """The same images, the same digest."""
-    context: str
-    """What they were used for."""
-    source: Mapping[str, str]
-    """Where they are to be found."""
-    images: int
-
-    @property
-    def source_json(self) -> str:
-        """As MLflow takes it."""
-        return json.dumps(dict(self.source), sort_keys=True)
-
-    @property
-    def profile_json(self) -> str:
-        """As MLflow takes it; num_rows is what its page shows."""
-        return json.dumps({"num_rows": self.images})
-
 
 def title(number: int, decision: str, accuracy: float) -> str:
     """Name of a run whose version was judged: v3 promote 59.6 %."""
     return f"v{number} {decision} {accuracy * 100:.1f} %"
-
-
-def of_epoch(name: str, prefix: str = "") -> str:
-    """Name of a metric by epoch.
-
-    Args:
-        name: in training.json.
-        prefix: of a second training, `head_` or `audit_`.
-    """
-    return limits.key(f"{prefix.removesuffix('_')}/{name}" if prefix else NAMES.get(name, name))
 
 
 def metrics(
@@ -107,16 +59,6 @@ def metrics(
         "cost/seconds": seconds,
     }
     return {name: float(value) for name, value in found.items() if value is not None}
-
-
-def is_models(name: str) -> bool:
-    """Whether a metric is about the model alone, whatever it is compared with: its page keeps what it once had."""
-    return "champion" not in name and name not in _COMPARED
-
-
-_COMPARED = {
-    f"holdout/{name}" for name in ("change", "change_at_least", "negative_flips", "backward_transfer", "forgetting")
-}
 
 
 def _scores(whose: str, scores: ChampionScores | ChallengerScores) -> dict[str, float | None]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.registry import limits, logged
+from pipeline.registry import limits
 from pipeline.registry.connection import Connection
-from pipeline.registry.logged import Dataset
+from pipeline.registry.metrics import Dataset, is_models, of_epoch
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Run:
         with self._connection.reach():
             client, entities = self._connection.client, self._connection.mlflow.entities
             if prefix not in self._logged:
-                found = client.get_metric_history(self.run_id, logged.of_epoch("val_loss", prefix))
+                found = client.get_metric_history(self.run_id, of_epoch("val_loss", prefix))
                 if not found:
                     found = client.get_metric_history(self.run_id, f"{prefix}val_loss")
                     self._is_old[prefix] = bool(found)
@@ -74,7 +74,7 @@ class Run:
 
     def _of_epoch(self, name: str, prefix: str) -> str:
         """Name of a metric by epoch, in this run."""
-        return limits.key(f"{prefix}{name}") if self._is_old.get(prefix) else logged.of_epoch(name, prefix)
+        return limits.key(f"{prefix}{name}") if self._is_old.get(prefix) else of_epoch(name, prefix)
 
     def log(
         self,
@@ -108,10 +108,10 @@ class Run:
             values = {limits.key(name): limits.number(value) for name, value in metrics.items()}
             given = []
             for name, value in values.items():
-                is_models = model_id is not None and logged.is_models(name)
-                if (of_model if is_models else before.metrics).get(name) == value:
+                is_its = model_id is not None and is_models(name)
+                if (of_model if is_its else before.metrics).get(name) == value:
                     continue
-                about = {"model_id": model_id, "run_id": self.run_id} if is_models else {}
+                about = {"model_id": model_id, "run_id": self.run_id} if is_its else {}
                 given.append(entities.Metric(name, value, now, 0, **about, **_on(judged_on, name)))
             for start in range(0, len(given), BATCH):
                 client.log_batch(self.run_id, given[start : start + BATCH])

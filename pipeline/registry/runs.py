@@ -1,25 +1,25 @@
 """The runs of a registered model's cycles: which is whose, which one remains, and which nobody needs."""
 
-import json
 import re
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.base import files, process
-from pipeline.registry import view
 from pipeline.registry.connection import EXISTS, GONE, Connection
 from pipeline.registry.run import Run
-from pipeline.registry.version import PREFIX, Version
+from pipeline.registry.version import Version, former, tag
 
-OWNER = f"{PREFIX}owner"
+OWNER = tag("owner")
 """Tag of a run: the process that works on it."""
 
-START = f"{PREFIX}start"
-"""Tag: how the training of a run started, and why."""
+RUN_KEY = tag("run_key")
 
-RUN_KEY = f"{PREFIX}run_key"
+FORMER = {OWNER: former("owner"), RUN_KEY: former("run_key")}
+"""How they were called when all tags were shown: runs of then have them under these names."""
+
+START = "evergreen.start"
+"""Tag of a run: how its training started, and why."""
 
 
 class Runs:
@@ -85,25 +85,6 @@ class Runs:
         with self._connection.reach():
             return model_id(self._client.get_model_version(self._name, str(version.number)))
 
-    def finish(self, version: Version, title: str) -> None:
-        """Let the pages of a version's run and of its logged model say which version it is; make the saved view.
-
-        Args:
-            version: was judged.
-            title: of its run.
-        """
-        self.of(version).rename(title)
-        with self._connection.reach():
-            mine = self.model_of(version)
-            if mine:
-                listed = json.dumps([{"name": self._name, "version": str(version.number)}])
-                with self._connection.unless(GONE):
-                    self._client.set_logged_model_tags(mine, {"mlflow.modelVersions": listed})
-            experiment = self._client.get_experiment_by_name(self._name)
-            key, value = view.tag(time.time_ns() // 1_000_000)
-            if key not in experiment.tags:  # one that people changed is theirs
-                self._client.set_experiment_tag(experiment.experiment_id, key, value)
-
     def told(self) -> dict[str, tuple[dict[str, float], str]]:
         """Of each run, by its id: its metrics, and how its training started (warm, shrink or cold)."""
         with self._connection.reach():
@@ -111,12 +92,6 @@ class Runs:
                 run.info.run_id: (dict(run.data.metrics), run.data.tags.get(START, "").partition(":")[0])
                 for run in self._search("")
             }
-
-    def has_view(self) -> bool:
-        """Whether the saved view is there (`registry.view`)."""
-        with self._connection.reach():
-            found = self._client.get_experiment_by_name(self._name)
-        return bool(found) and view.TAG in found.tags
 
     def _is_active(self, run_id: str) -> bool:
         """Whether a run is there and was not deleted."""
@@ -128,8 +103,9 @@ class Runs:
     def reap(self) -> int:
         """Mark runs as killed whose process on this machine is gone without a word (SIGKILL); how many."""
         with self._connection.reach():
-            running = f"attributes.status = 'RUNNING' and tags.`{OWNER}` LIKE '%'"
-            gone = [run.info.run_id for run in self._search(running) if process.is_gone(run.data.tags[OWNER])]
+            running = "attributes.status = 'RUNNING' and tags.`{}` LIKE '%'"
+            found = self._tagged(running, OWNER)
+            gone = [run.info.run_id for run in found if process.is_gone(_tag(run, OWNER))]
             for run_id in gone:
                 self._client.set_terminated(run_id, "KILLED")
         return len(gone)
@@ -140,8 +116,8 @@ class Runs:
         What another process may still work on stays: that one deletes it when it comes here.
         """
         with self._connection.reach():
-            for run in self._search(f"tags.`{RUN_KEY}` = '{version.run_key}'"):
-                owner = run.data.tags.get(OWNER, "")
+            for run in self._tagged(f"tags.`{{}}` = '{version.run_key}'", RUN_KEY):
+                owner = _tag(run, OWNER)
                 is_over = run.info.status != "RUNNING" or owner in ("", process.owner()) or process.is_gone(owner)
                 if run.info.run_id != version.run_id and is_over:
                     self._client.delete_run(run.info.run_id)
@@ -156,7 +132,12 @@ class Runs:
         named = {version.run_id for version in versions}
         with self._connection.reach():
             over = [run for run in self._search("attributes.status = 'FINISHED'") if run.info.run_id not in named]
-            return [run.info.run_id for run in over if RUN_KEY in run.data.tags]
+            return [run.info.run_id for run in over if _tag(run, RUN_KEY)]
+
+    def _tagged(self, condition: str, name: str) -> list[Any]:
+        """Active runs that meet a condition on a tag, `{}` in it, under the name of today or the former one."""
+        found = [run for called in (name, FORMER[name]) for run in self._search(condition.format(called))]
+        return list({run.info.run_id: run for run in found}.values())
 
     def _search(self, condition: str) -> list[Any]:
         """Active runs that meet a condition."""
@@ -170,6 +151,11 @@ class Runs:
         with self._connection.unless(EXISTS):
             self._client.create_experiment(self._name, self._connection.artifact_root)
         return str(self._client.get_experiment_by_name(self._name).experiment_id)
+
+
+def _tag(run: Any, name: str) -> str:
+    """The value of a tag, under the name of today or the former one; empty if there is none."""
+    return str(run.data.tags.get(name, run.data.tags.get(FORMER[name], "")))
 
 
 def model_id(version: Any) -> str | None:

@@ -9,6 +9,23 @@ from pipeline.base.errors import LostError
 PREFIX = "evergreen."
 """Of the tags that are Evergreen's."""
 
+HIDDEN = "mlflow.evergreen."
+"""Of those of them that the protocol needs and no person: MLflow's UI shows no tag that begins with `mlflow.`."""
+
+SHOWN = ("verdict", "standing", "parent", "review", "why")
+"""Tags of a version that people read, or write."""
+
+
+def tag(name: str) -> str:
+    """How a tag of a version is called in MLflow."""
+    return f"{PREFIX if name in SHOWN else HIDDEN}{name}"
+
+
+def former(name: str) -> str:
+    """How it was called when all tags were shown: versions of then have it under this name."""
+    return f"{PREFIX}{name}"
+
+
 FORMAT = "2"
 """Tag `format` of the versions of today. Those without it were made when a reworded comment was other code: their
 recipe cannot be compared with one of today."""
@@ -23,7 +40,7 @@ class Version:
     tags: Mapping[str, str]
 
     def _tag(self, name: str) -> str:
-        return self.tags.get(f"{PREFIX}{name}", "")
+        return self.tags.get(tag(name), self.tags.get(former(name), ""))
 
     def _number(self, name: str) -> int | None:
         """A version's number.
@@ -38,9 +55,11 @@ class Version:
         return int(value)
 
     def _foreign(self, name: str, expected: str) -> LostError:
+        called = next(one for one in (tag(name), former(name)) if one in self.tags)
+        where = "in the MLflow UI" if called.startswith(PREFIX) else "by MLflow's client (set_model_version_tag)"
         return LostError(
-            f"tag {PREFIX}{name} of v{self.number} is {self._tag(name)[:50]!r}; expected {expected}",
-            "set it back in the MLflow UI, or delete the tag",
+            f"tag {called} of v{self.number} is {self._tag(name)[:50]!r}; expected {expected}",
+            f"set it back {where}, or delete the tag",
         )
 
     @property

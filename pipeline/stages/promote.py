@@ -31,7 +31,7 @@ from pipeline.data.splits import SPLITS
 from pipeline.data.store import Store
 from pipeline.features import shards
 from pipeline.judging.settings import MIN_PROBABILITY
-from pipeline.registry import curves, links, logged, outbox, packaging, past, promotion, proof
+from pipeline.registry import curves, links, logged, outbox, packaging, pages, past, promotion, proof
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import tracking_uri
 from pipeline.registry.promotion import Package
@@ -346,7 +346,7 @@ def _show(registry: Registry, version: Version, mlflow_run: Run, review: Review,
     files.write(Paths().page, page)
     mlflow_run.describe(shown)
     name = logged.title(version.number, wording.word(filed), review.evaluation.challenger.accuracy)
-    registry.runs.finish(version, name)
+    pages.finish(registry, version, name)
     return shown
 
 

@@ -24,6 +24,7 @@ from benchmarks.workspace import CHECKOUT
 from pipeline import __main__ as command
 from pipeline.base.errors import PipelineError, RegistryError
 from pipeline.commands import ui
+from pipeline.registry import pages
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import SETTINGS
 from pipeline.settings import Params
@@ -210,7 +211,7 @@ def test_a_server_has_the_ui_and_its_links_are_printed(
         "ui: evergreen has no version yet; its runs are there",
         f"ui: runs: AT/#/experiments/{experiment}/runs?workflowType=machine_learning",
     ]
-    registry.runs.finish(register(registry, "key", tmp_path), "v1 promote 90.0 %")
+    pages.finish(registry, register(registry, "key", tmp_path), "v1 promote 90.0 %")
     shown = said("--open")
     assert shown.splitlines()[1:] == [
         "ui: versions: AT/#/models/evergreen?workflowType=machine_learning",

@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,10 +20,10 @@ from pipeline.base.errors import RegistryError
 from pipeline.data import ledger
 from pipeline.learning import model
 from pipeline.registry import client as registry
-from pipeline.registry import connection, packaging, view
+from pipeline.registry import connection, packaging, pages, view
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import tracking_uri
-from pipeline.registry.logged import Dataset
+from pipeline.registry.metrics import Dataset
 from pipeline.registry.run import Run
 from pipeline.registry.version import Version
 from pipeline.settings import Params
@@ -95,7 +96,7 @@ def test_runs_that_were_killed_outright_are_marked_as_killed(reg: Registry, monk
     experiment = client.get_experiment_by_name(reg.name)
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
-    status = {run.data.tags["evergreen.run_key"]: run.info.status for run in runs}
+    status = {run.data.tags["mlflow.evergreen.run_key"]: run.info.status for run in runs}
     assert status == {
         "gone": "KILLED", "reused": "KILLED", "here": "RUNNING", "elsewhere": "RUNNING", "over": "FINISHED",
     }  # fmt: skip
@@ -170,6 +171,65 @@ def test_the_newest_version_with_all_the_tags_is_found(reg: Registry) -> None:
     assert oldest is not None
     assert (oldest.number, oldest.parent, oldest.champion) == (1, None, None)
     assert reg.newest(sources="other") is None
+
+
+def test_versions_and_runs_of_when_all_tags_were_shown_are_found_beside_those_of_today(reg: Registry) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(reg.uri)
+    register(reg, "a", sources="s", recipe="r", verdict="promote")
+    run = begin(reg)
+    for key in "bc":
+        former = {"run_key": key, "sources": "s", "recipe": "r", "parent": "1", "lineage": f"of {key}"}
+        tags = {f"evergreen.{name}": value for name, value in former.items()}
+        client.create_model_version(reg.name, f"runs:/{run.run_id}/model", run.run_id, tags=tags)
+    register(reg, "d", sources="t")
+    assert [one.number for one in reg.all(sources="s", recipe="r")] == [3, 2, 1]
+    assert [one.number for one in reg.all(sources="s", at_most=2)] == [3, 2]
+    assert [one.number for one in reg.all()] == [4, 3, 2, 1]
+    found = reg.newest(sources="s")
+    assert found
+    assert (found.number, found.run_key, found.parent, found.lineage_digest) == (3, "c", 1, "of c")
+    newest = reg.newest_whole()
+    assert newest
+    assert newest.number == 4
+    second = reg.of_key("b")
+    assert second
+    assert second.number == 2
+    reg.annotate(2, {"lineage": "another", "verdict": "reject", "standing": ""})
+    assert (reg.version(2).lineage_digest, reg.version(2).verdict) == ("another", "reject"), "today's name counts"
+    assert [one.number for one in reg.all(verdict="reject")] == [2]
+
+
+def test_few_tags_of_a_version_are_shown_to_people(reg: Registry) -> None:
+    """MLflow's UI shows no tag whose name begins with `mlflow.`."""
+    register(reg, "a", sources="s", lineage="l", parent="1", rival="1")
+    reg.annotate(1, {"verdict": "promote", "standing": "champion", "verdict_digest": "d", "is_best": "true"})
+    assert sorted(name for name in reg.version(1).tags if not name.startswith("mlflow.")) == [
+        "evergreen.parent",
+        "evergreen.standing",
+        "evergreen.verdict",
+    ]
+    register(reg, "b", sources="s")
+    reg.annotate(2, {"verdict": "reject", "standing": "", "parent": ""})
+    assert "evergreen.standing" not in reg.version(2).tags, "one of no value says nothing"
+    reg.annotate(1, {"standing": ""})
+    assert reg.version(1).standing == "", "but it takes the place of another one"
+
+
+def test_a_run_of_a_process_that_is_gone_is_reaped_under_either_name_of_its_tag(reg: Registry) -> None:
+    import mlflow
+
+    client, run = mlflow.MlflowClient(reg.uri), begin(reg)
+    experiment = client.get_run(run.run_id).info.experiment_id
+    gone = process.owner().replace(str(os.getpid()), "999999999", 1)
+    former = client.create_run(experiment, tags={"evergreen.owner": gone, "evergreen.run_key": "z"}).info.run_id
+    taken = client.create_run(experiment, tags={"evergreen.owner": gone, "mlflow.evergreen.owner": process.owner()})
+    assert reg.runs.reap() == 1
+    assert client.get_run(former).info.status == "KILLED"
+    assert client.get_run(taken.info.run_id).info.status == "RUNNING"
+    client.set_terminated(former)
+    assert reg.runs.without_version([]) == [former]
 
 
 def test_history_is_logged_once_per_epoch(reg: Registry) -> None:
@@ -274,20 +334,20 @@ def test_pages_of_run_and_logged_model_say_which_version_they_are_of(reg: Regist
     assert experiment
     model = client.create_logged_model(experiment, name="model", source_run_id=version.run_id).model_id
     client.create_model_version(reg.name, f"models:/{model}", version.run_id, model_id=model)
-    assert not reg.runs.has_view()
-    reg.runs.finish(reg.version(2), "v2 promote 59.6 %")
+    assert not pages.has_view(reg)
+    pages.finish(reg, reg.version(2), "v2 promote 59.6 %")
     assert client.get_run(version.run_id).info.run_name == "v2 promote 59.6 %"
     said = json.loads(client.get_logged_model(model).tags["mlflow.modelVersions"])
     assert said == [{"name": reg.name, "version": "2"}]
-    assert reg.runs.has_view()
+    assert pages.has_view(reg)
     client.set_experiment_tag(experiment, view.TAG, "a person's")
-    reg.runs.finish(version, "v1 reject 50.0 %")  # of which nobody noted a logged model
+    pages.finish(reg, version, "v1 reject 50.0 %")  # of which nobody noted a logged model
     assert client.get_experiment(experiment).tags[view.TAG] == "a person's"
 
 
 def test_there_is_no_experiment_before_the_first_run(reg: Registry) -> None:
     assert reg.runs.experiment() is None
-    assert not reg.runs.has_view()
+    assert not pages.has_view(reg)
     begin(reg)
     assert reg.runs.experiment()
 

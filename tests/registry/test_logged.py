@@ -7,7 +7,7 @@ import samples
 from pipeline.artifacts.comparison import LabelScore, ModelComparison, PartScore
 from pipeline.artifacts.evaluation import Answered, ChallengerScores, ChampionScores, Evaluation
 from pipeline.artifacts.sources import Source
-from pipeline.registry import limits, logged, view
+from pipeline.registry import limits, logged, metrics, view
 
 
 def compared(*labels: LabelScore) -> ModelComparison:
@@ -59,7 +59,7 @@ def test_both_models_numbers_stand_side_by_side() -> None:
 
 def test_a_models_page_has_the_numbers_of_the_model_alone() -> None:
     names = ("holdout/accuracy", "recall/cat", "cost/passes", "holdout/change", "recall/champion/cat")
-    assert [name for name in names if logged.is_models(name)] == ["holdout/accuracy", "recall/cat", "cost/passes"]
+    assert [name for name in names if metrics.is_models(name)] == ["holdout/accuracy", "recall/cat", "cost/passes"]
 
 
 def test_labels_that_mlflow_writes_alike_stay_apart() -> None:
@@ -75,10 +75,10 @@ def test_recalls_of_very_many_labels_are_no_charts() -> None:
 
 
 def test_metrics_by_epoch_are_grouped() -> None:
-    assert logged.of_epoch("loss") == "train/loss"
-    assert logged.of_epoch("val_loss") == "val/loss"
-    assert logged.of_epoch("val_loss", "audit_") == "audit/val_loss"
-    assert logged.of_epoch("other") == "other"
+    assert metrics.of_epoch("loss") == "train/loss"
+    assert metrics.of_epoch("val_loss") == "val/loss"
+    assert metrics.of_epoch("val_loss", "audit_") == "audit/val_loss"
+    assert metrics.of_epoch("other") == "other"
 
 
 def test_a_run_is_named_after_version_and_verdict() -> None:

@@ -43,8 +43,14 @@ def test_a_proof_is_kept_with_the_version_and_tells_what_changed_since(shelf: Sh
     version = registry.version(1)
     assert version.proof_digest is not None
     assert proof.kept(registry, version, objects) == made
-    assert proof.kept(registry, replace(version, tags={**version.tags, "evergreen.served": "0" * 64}), objects) is None
-    assert proof.kept(registry, replace(version, tags={**version.tags, "evergreen.proof": "0" * 64}), objects) is None
+    assert (
+        proof.kept(registry, replace(version, tags={**version.tags, "mlflow.evergreen.served": "0" * 64}), objects)
+        is None
+    )
+    assert (
+        proof.kept(registry, replace(version, tags={**version.tags, "mlflow.evergreen.proof": "0" * 64}), objects)
+        is None
+    )
     assert proof.changed(registry, version, made) == ()
     other = made.model_copy(update={"files": {**made.files, "serve.py": "0" * 64, "gone": "0" * 64}})
     assert proof.changed(registry, version, other) == ("gone", "serve.py")
