@@ -82,8 +82,9 @@ class Training(Artifact):
     """Metrics by epoch; the first row is the score before the first step."""
     best_epoch: int
     """Row of the history whose weights were kept."""
-    is_chosen: bool
-    """Whether a person chose that epoch, which need not be the best one."""
+    is_chosen: bool = False
+    """Whether a person chose that epoch, which need not be the best one; files of before one could say nothing of it.
+    """
     epochs: int
     max_epochs: int
     retries: tuple[Row, ...]

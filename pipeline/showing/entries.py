@@ -323,7 +323,8 @@ def _groups(
     if aside:
         yield EntryGroup("Set aside", counted(num_aside, "image"), tuple(aside), num_aside - len(aside))
     for label in sorted(by_label, key=lambda one: (order.get(one, len(order)), one)):
-        yield EntryGroup(label, f"{new.get(label, 0):,} new", tuple(by_label[label]), more.get(label, 0))
+        note = f"{new.get(label, 0):,} new" if new else ""
+        yield EntryGroup(label, note, tuple(by_label[label]), more.get(label, 0))
 
 
 if TYPE_CHECKING:

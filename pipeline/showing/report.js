@@ -1,6 +1,20 @@
 
 "use strict";
 (() => {
+  // MLflow shows the page in a sandbox under a blob address, where browsers follow no link into the page.
+  if (location.protocol === "blob:") {
+    for (const link of document.querySelectorAll('a[href^="#"]')) {
+      link.addEventListener("click", (event) => {
+        const target = document.getElementById(link.getAttribute("href").slice(1));
+        if (!target) return;
+        event.preventDefault();
+        target.tabIndex = -1;
+        target.focus({ preventScroll: true });
+        target.scrollIntoView();
+      });
+    }
+  }
+
   const entries = [...document.querySelectorAll(".entry")].map((element) => ({
     element,
     text: element.textContent.toLowerCase(),

@@ -75,8 +75,9 @@ def _fell(labels: Sequence[LabelScore]) -> str:
 def _of_doubts(cycle: CyclePart | None) -> Iterator[Standout]:
     if cycle is None:
         return
-    for sentence in cycle.judgement.doubts if cycle.judgement else ():
-        yield Standout("bad", sentence, "images", "doubted")
+    if cycle.judgement and cycle.judgement.doubts:
+        level: Level = "warn" if cycle.judgement.is_trusted else "bad"
+        yield Standout(level, f"labels in doubt: {cycle.judgement.doubts[0]}", "images", "doubted")
     if cycle.doubts and cycle.comparison is None:
         yield _mislabelled(len(cycle.doubts))
 
