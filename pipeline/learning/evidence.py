@@ -117,7 +117,10 @@ def gather(
     if is_fitted:
         features = np.concatenate([images.part(split, of_cycle.inputs).take(taken) for split, taken in rows.items()])
         before, after = _crossfitted(features, labels, is_new, len(images.labels))
+        # The heads of `before` learned old images alone: to them a label that only new ones have is always wrong.
+        is_known = np.isin(np.arange(len(images.labels)), labels[~is_new])
     else:
+        is_known = champion.known
         before = np.concatenate([_odds(images, split, taken, champion) for split, taken in rows.items()])
         told = [_odds(images, split, taken, challenger) for split, taken in rows.items() if split != "train"]
         trained = np.full((len(labels) - sum(map(len, told)), before.shape[1]), np.nan)
@@ -131,7 +134,7 @@ def gather(
         is_new=is_new & ~is_believed,
         before=before,
         after=after,
-        is_known=None if is_fitted else champion.known,
+        is_known=is_known,
         is_blank=np.array([_is_blank(contrasts.get(digest)) for digest in digests], bool),
         conflicts=_conflicts(images.conflicts(), digests),
         groups=groups,
