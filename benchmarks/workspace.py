@@ -35,6 +35,10 @@ class Workspace:
         """Run dvc here and give its output."""
         return self._run(_tool("dvc"), *arguments)
 
+    def pipeline(self, *arguments: str) -> str:
+        """Run one of the product's own commands here and give its output."""
+        return self._run(sys.executable, "-m", "pipeline", *arguments)
+
     def put(self, batch: str, images: Batch) -> None:
         """Write images to `data/images/<batch>/<label>/`."""
         for label, contents in images.items():

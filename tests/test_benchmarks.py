@@ -35,6 +35,7 @@ def test_every_benchmark_explains_itself() -> None:
         "augment",
         "photos",
         "labels",
+        "review",
     ):
         done = subprocess.run(
             [sys.executable, "-m", f"benchmarks.{name}", "--help"],

@@ -113,7 +113,10 @@ def gather(
     if is_fitted:
         features = np.concatenate([images.part(split, of_cycle.inputs).take(taken) for split, taken in rows.items()])
         before, after = _crossfitted(features, labels, is_new, len(images.labels))
+        # The heads of `before` learned old images alone: to them a label that only new ones have is always wrong.
+        is_known = np.isin(np.arange(len(images.labels)), labels[~is_new])
     else:
+<<<<<<< HEAD
         before = np.concatenate(
             [
                 sightings.odds(images.part(split, champion.description.inputs), taken, champion)
@@ -125,6 +128,11 @@ def gather(
             for split, taken in rows.items()
             if split != "train"
         ]
+=======
+        is_known = champion.known
+        before = np.concatenate([_odds(images, split, taken, champion) for split, taken in rows.items()])
+        told = [_odds(images, split, taken, challenger) for split, taken in rows.items() if split != "train"]
+>>>>>>> 561e158179ca78bc9fada025e42c88daba3a0b10
         trained = np.full((len(labels) - sum(map(len, told)), before.shape[1]), np.nan)
         after = np.concatenate([trained, *told])
     groups = _groups(images.slices(), digests)
@@ -136,7 +144,7 @@ def gather(
         is_new=is_new & ~is_believed,
         before=before,
         after=after,
-        is_known=None if is_fitted else champion.known,
+        is_known=is_known,
         is_blank=np.array([_is_blank(contrasts.get(digest)) for digest in digests], bool),
         conflicts=_conflicts(images.conflicts(), digests),
         groups=groups,
