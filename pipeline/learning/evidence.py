@@ -116,23 +116,11 @@ def gather(
         # The heads of `before` learned old images alone: to them a label that only new ones have is always wrong.
         is_known = np.isin(np.arange(len(images.labels)), labels[~is_new])
     else:
-<<<<<<< HEAD
-        before = np.concatenate(
-            [
-                sightings.odds(images.part(split, champion.description.inputs), taken, champion)
-                for split, taken in rows.items()
-            ]
-        )
-        told = [
-            sightings.odds(images.part(split, of_cycle.inputs), taken, challenger)
-            for split, taken in rows.items()
-            if split != "train"
-        ]
-=======
         is_known = champion.known
-        before = np.concatenate([_odds(images, split, taken, champion) for split, taken in rows.items()])
-        told = [_odds(images, split, taken, challenger) for split, taken in rows.items() if split != "train"]
->>>>>>> 561e158179ca78bc9fada025e42c88daba3a0b10
+        theirs = {split: images.part(split, champion.description.inputs) for split in rows}
+        before = np.concatenate([sightings.odds(theirs[split], taken, champion) for split, taken in rows.items()])
+        ours = {split: images.part(split, of_cycle.inputs) for split in rows if split != "train"}
+        told = [sightings.odds(part, rows[split], challenger) for split, part in ours.items()]
         trained = np.full((len(labels) - sum(map(len, told)), before.shape[1]), np.nan)
         after = np.concatenate([trained, *told])
     groups = _groups(images.slices(), digests)
