@@ -78,18 +78,6 @@ def at(server: str, link: str) -> str:
     return f"{base}{link}{'&' if '?' in link else '?'}{MODE}"
 
 
-def shown(uri: str, link: str) -> str:
-    """How a person opens a link: the address, and what to start for it where that is no server's.
-
-    Args:
-        uri: of the registry: an HTTP address, or a database.
-        link: what another function here gives.
-    """
-    if uri.startswith(HTTP):
-        return at(uri, link)
-    return f"{at(LOCAL, link)} (after `python -m pipeline ui`)"
-
-
 def _list(texts: Sequence[str]) -> str:
     return json.dumps(list(texts), separators=(",", ":"))
 

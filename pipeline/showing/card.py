@@ -33,7 +33,7 @@ from pipeline.showing.wording import percent, points
 LIMIT = 5000
 """Characters of a card."""
 
-MAX_REASON, MAX_REASONS = 300, 4
+MAX_REASON, MAX_REASONS = 300, 6
 """Characters of one reason of the verdict, and how many are told; the report has all."""
 
 TO_DECIDE = "**To decide**: "

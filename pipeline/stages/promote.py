@@ -1,5 +1,6 @@
 """Register the challenger and, if the verdict says so, move the alias. Runs each time; does it once."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
@@ -82,10 +83,17 @@ def _tell(review: Review, filed: Filed, settings: Params, paths: Paths) -> None:
         promoted=filed.is_promoted,
     ).write(paths.promotion)
     files.write(paths.report, card(review, filed, None).encode())
-    page = links.shown(tracking_uri(), links.version(settings.resolve.registered_model, filed.number))
-    summary = [*wording.summary(review, filed), f"  review   {page}"]
+    summary = [*wording.summary(review, filed), *_where(settings.resolve.registered_model, filed.number)]
     files.write(paths.summary, "".join(f"{visible(line)}\n" for line in summary).encode())
     print(f"promote: {filed.said}")
+
+
+def _where(model: str, number: int) -> Iterator[str]:
+    """Where a version is reviewed; a registry that is no server needs a UI first."""
+    uri, link = tracking_uri(), links.version(model, number)
+    yield f"  review   {links.at(uri if uri.startswith(links.HTTP) else links.LOCAL, link)}"
+    if not uri.startswith(links.HTTP):
+        yield "           while `python -m pipeline ui` runs"
 
 
 def _review(paths: Paths, settings: Params) -> Review:

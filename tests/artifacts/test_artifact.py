@@ -48,7 +48,9 @@ VALUES: list[Artifact] = [
     samples.training(audit=AUDIT, blended=(Mixture(share=0.5, val_loss=1.0, val_accuracy=0.5),)),
     Doubt(path="p", label="cat", predicted="dog", probability=0.99),
     Promotion(decision="reject", run_key="key", said="v3 is registered", version=3, promoted=False),
-    Snapshot(recipe="r", registered={"key": Registered(version=3, verdict_digest="", promoted=True, filed=samples.filed())}),
+    Snapshot(
+        recipe="r", registered={"key": Registered(version=3, verdict_digest="", promoted=True, filed=samples.filed())}
+    ),
     Sources(digest="d", sources=(Source("data/images/first", "0" * 32 + ".dir", 5),)),
     Statistics(),
     Statistics(layout=1, facts={"brightness": (1, 2)}, labels={"cat": 3}),

@@ -41,11 +41,3 @@ def test_addresses_on_a_server(server: str, base: str) -> None:
     assert links.at(server, links.model("e")) == f"{base}#/models/e?workflowType=machine_learning"
     assert links.at(server, links.runs("1", "v")).endswith("viewStateShareKey=v&workflowType=machine_learning")
     assert links.at(server, links.artifact("r", "card.md")) == f"{base}get-artifact?path=card.md&run_uuid=r"
-
-
-def test_a_link_into_a_database_says_what_to_start() -> None:
-    link = links.version("evergreen", 3)
-    told = links.shown("sqlite:///store/mlflow.db", link)
-    assert told.startswith("http://127.0.0.1:5000/#/models/evergreen/versions/3?")
-    assert told.endswith("(after `python -m pipeline ui`)")
-    assert links.shown("http://host", link) == links.at("http://host", link)

@@ -293,9 +293,9 @@ def test_a_gain_that_is_all_the_new_labels_is_called_so():
 def test_of_the_reasons_those_are_told_that_no_table_tells():
     counted = "of 50 holdout images the challenger gets 8 right that the champion gets wrong, and 3 the other way round"
     known = counted.replace("images the", "images with labels that the champion knows the")
-    reasons = (counted, known, "it forgot", "two", "three", "four", "five")
+    reasons = (counted, known, "it forgot", "two", "three", "four", "five", "six", "seven")
     why = drawn(judgement=samples.judgement(reasons=reasons)).splitlines()[4]
-    assert why.endswith("It forgot. Two. Three. Four. 1 more reason in the report.")
+    assert why.endswith("It forgot. Two. Three. Four. Five. Six. 1 more reason in the report.")
     assert "holdout" not in why
     long = drawn(judgement=samples.judgement(reasons=("x" * 400,))).splitlines()[4]
     assert long.endswith("….")

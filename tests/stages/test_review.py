@@ -95,10 +95,12 @@ def test_github_gets_the_same_without_pictures_and_links(reviewed: Project) -> N
 
 def test_a_cycle_ends_with_five_lines_and_the_address_of_the_version(reviewed: Project) -> None:
     lines = (reviewed.root / "data/cycle/summary.txt").read_text().splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 7
+    assert max(map(len, lines)) <= 100
     assert lines[0] == f"v2 {description(reviewed, 2).splitlines()[0]}"
-    assert [line.split()[0] for line in lines[1:]] == ["change", "look", "cost", "done", "review"]
-    assert "/#/models/evergreen/versions/2?workflowType=machine_learning" in lines[-1]
+    assert [line.split()[0] for line in lines[1:6]] == ["change", "look", "cost", "done", "review"]
+    assert lines[5].endswith("http://127.0.0.1:5000/#/models/evergreen/versions/2?workflowType=machine_learning")
+    assert lines[6].strip() == "while `python -m pipeline ui` runs"
 
 
 def test_both_models_answers_are_kept_for_new_images_and_pictures_for_what_stands_out(reviewed: Project) -> None:
