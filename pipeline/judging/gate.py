@@ -194,7 +194,7 @@ def _facts(counts: Compared, evaluate: Evaluate, which: str = "") -> str:
         f"of {counts.total} holdout images {which}the challenger gets {counts.challenger_only} right that the "
         f"champion gets wrong, and {counts.champion_only} the other way round: "
         f"{evaluate.metric_name} {100 * counts.difference:+.2f} points, at least {100 * lower:+.2f} at "
-        f"{evaluate.confidence:.0%} confidence"
+        f"{100 * evaluate.confidence:g}% confidence"
     )
 
 

@@ -85,7 +85,7 @@ def of(predictions: Predictions, case: Case, evaluate: Evaluate, past: History |
     # What was said for it is not why.
     facts = judged.reasons[:-1] if judged.decision == "promote" else judged.reasons
     if not case.is_trusted:
-        return replace(judged, decision="reject", is_best=False, more=None, reasons=(*facts, *case.doubts, MEND))
+        return replace(judged, decision="reject", is_best=False, more=None, reasons=(*facts, MEND, *case.doubts))
     if case.is_doubtful and is_only_new:
         decision: Decision = "not enough evidence" if judged.decision == "promote" else judged.decision
         return replace(judged, decision=decision, is_best=False)

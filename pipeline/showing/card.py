@@ -72,7 +72,7 @@ def card(review: Review, filed: Filed, addresses: Addresses | None) -> str:
         _Paragraph(0, _worse(review.comparison)),
         _Paragraph(2, _answered(review.evaluation)),
         *(_Paragraph(1, _picture(name, what, addresses)) for name, what in PICTURES[:2]),
-        _Paragraph(0, _doubt(review.comparison, addresses)),
+        _Paragraph(0, _doubt(review, addresses)),
         *(_Paragraph(2, _picture(name, what, addresses)) for name, what in PICTURES[2:]),
         _Paragraph(1, particulars.data(review, addresses)),
         _Paragraph(2, particulars.aside(review)),
@@ -141,12 +141,12 @@ def _heading(review: Review, filed: Filed) -> str:
 def _why(review: Review) -> str:
     """How sure the difference is, and what else the verdict says."""
     comparison, judgement = review.comparison, review.judgement
-    sentences = [*_difference(comparison)]
     reasons = [one for one in judgement.reasons if not COUNTED.match(one)]
-    sentences += [_sentence(one) for one in reasons[:MAX_REASONS]]
+    said = [_sentence(one) for one in reasons[:MAX_REASONS]]
     if len(reasons) > MAX_REASONS:
-        sentences.append(f"{counted(len(reasons) - MAX_REASONS, 'more reason')} in the report.")
-    return " ".join(sentences)
+        said.append(f"{counted(len(reasons) - MAX_REASONS, 'more reason')} in the report.")
+    difference = [*_difference(comparison)]
+    return " ".join([*difference, *said] if judgement.decision == "promote" else [*said, *difference])
 
 
 def _sentence(reason: str) -> str:
@@ -244,9 +244,10 @@ def _picture(file: str, what: str, addresses: Addresses | None) -> str:
     return f"![{what}]({addresses.artifact(file)})" if addresses else ""
 
 
-def _doubt(comparison: ModelComparison, addresses: Addresses | None) -> str:
+def _doubt(review: Review, addresses: Addresses | None) -> str:
     """How far the labels of new images can be trusted, and how far those who doubt them."""
-    doubters = comparison.doubters
+    comparison, doubters = review.comparison, review.comparison.doubters
+    settings = review.lineage.params.get("evaluate", {}) if review.lineage else {}
     if doubters is None and not comparison.pairs:
         return ""
     num = comparison.num_suspicious
@@ -257,6 +258,8 @@ def _doubt(comparison: ModelComparison, addresses: Addresses | None) -> str:
     if comparison.undoubted:
         unknown = few([name(one) for one in comparison.undoubted], "label")
         said.append(f"v{comparison.champion} does not know {unknown}, so it cannot doubt that")
+    if believed := settings.get("believed", ()):
+        said.append(f"a person believes {few([name(one) for one in believed])} (evaluate.believed)")
     if doubters and doubters.images:
         said.append(f"the models that doubt get {doubters.right:,} of {doubters.images:,} old images right")
     return f"**Labels in doubt**: {'; '.join(said)}.{link('All, ranked', particulars.REPORT, addresses)}"

@@ -92,6 +92,9 @@ def attention(review: Review) -> list[str]:
     if worse := worst(comparison):
         names = ", ".join(middle(one.label, NAME) for one in worse[:2])
         found.append(names + (f" and {counted(len(worse) - 2, 'more label')}" if len(worse) > 2 else ""))
+    if weak := weakest(comparison):
+        names = ", ".join(middle(one.label, NAME) for one in weak[:2])
+        found.append(names + (f" and {counted(len(weak) - 2, 'more weak label')}" if len(weak) > 2 else ""))
     if slices := [one for one in comparison.slices if one.is_worse]:
         found.append(counted(len(slices), "slice"))
     if comparison.num_suspicious:
@@ -117,6 +120,14 @@ def worst(comparison: ModelComparison) -> list[LabelScore]:
     """Labels that fell by more than they may, the worst first."""
     fell = [one for one in comparison.labels if one.finding in ("surely fell", "fell")]
     return sorted(fell, key=lambda one: (one.change or 0, one.label))
+
+
+def weakest(comparison: ModelComparison) -> list[LabelScore]:
+    """Labels of a first version that it gets wrong more often than right, the worst first; none beside a champion."""
+    if comparison.champion is not None:
+        return []
+    weak = [one for one in comparison.labels if one.images and one.challenger < one.images / 2]
+    return sorted(weak, key=lambda one: (one.challenger / one.images, one.label))
 
 
 def margin_of_error(comparison: ModelComparison) -> float | None:
@@ -145,7 +156,7 @@ def gained(part: PartScore, confidence: float) -> str:
     """+3.8 points, at least +0.6 at 90 %."""
     if part.change is None or part.at_least is None:
         return ""
-    return f"{points(part.change)} points, at least {points(part.at_least)} at {confidence:.0%} confidence"
+    return f"{points(part.change)} points, at least {points(part.at_least)} at {100 * confidence:g}% confidence"
 
 
 def summary(review: Review, filed: Filed) -> Iterator[str]:

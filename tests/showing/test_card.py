@@ -264,6 +264,7 @@ def test_without_a_champion_there_is_one_column_and_the_weakest_labels_are_named
     first = samples.comparison(champion=None, parts=(part(ALL, 40, None, 0.6, None),), labels=labels)
     text = drawn(comparison=first, filed=samples.filed(rival=None))
     assert "| 50 holdout images | v5 |\n|---|---|\n| all (40) | 60.0 % |" in text
+    assert text.splitlines()[2] == "## Promoted: the first champion; look at b"
     assert line(text, "Weakest labels") == "**Weakest labels**: b (3 of 10), d (5 of 10), c (7 of 10)."
 
 
@@ -278,6 +279,16 @@ def test_without_a_champion_there_is_one_column_and_the_weakest_labels_are_named
 def test_it_is_said_how_sure_the_difference_is(champion, challenger, at_least, said):
     text = drawn(comparison=samples.comparison(parts=(part(ALL, 50, champion, challenger, at_least),)))
     assert shown(text).splitlines()[4] == f"{said} It is better."
+
+
+def test_of_a_version_that_is_not_promoted_the_reasons_come_first():
+    judgement = samples.judgement(decision="reject", reasons=("it forgot",))
+    why = shown(drawn(judgement=judgement)).splitlines()[4]
+    assert why.startswith("It forgot. Surely better on all labels")
+
+
+def test_confidence_is_not_rounded_to_certainty():
+    assert "at 99.9% confidence" in drawn(comparison=samples.comparison(confidence=0.999))
 
 
 def test_a_gain_that_is_all_the_new_labels_is_called_so():
@@ -366,6 +377,9 @@ def test_how_far_the_labels_can_be_trusted_is_told_with_how_good_the_doubters_ar
         "**Labels in doubt**: 1 new image likely has another label; v4 does not know hat, cap, so it cannot doubt "
         "that; the models that doubt get 412 of 480 old images right."
     )
+    believing = samples.lineage(params={"evaluate": {"believed": ["labels-80b26c575f12"]}})
+    said = line(drawn(comparison=comparison, lineage=believing), "Labels in doubt")
+    assert "; a person believes labels-80b26c575f12 (evaluate.believed); the models that doubt" in said
     none = samples.comparison(doubters=Doubters(right=1, images=2))
     assert "no new image likely has another label" in drawn(comparison=none)
     assert "Labels in doubt" not in drawn()
