@@ -160,7 +160,7 @@ def _frame(axes: Any, curve: Curve) -> None:
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(lambda *_: "")
     is_share = curve.metric == "accuracy"
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %" if is_share else f"{value:.4g}")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.5g} %" if is_share else f"{value:.6g}")
     axes.grid(color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["right", "top"]].set_visible(False)
