@@ -113,12 +113,12 @@ RERUNS = {
         "artifacts/artifact.py artifacts/changes.py artifacts/comparison.py artifacts/evaluation.py "
         "artifacts/features.py artifacts/lineage.py artifacts/model.py artifacts/parent.py artifacts/reference.py "
         "artifacts/sources.py artifacts/table.py artifacts/training.py base/auto.py base/code.py base/errors.py "
-        "base/files.py base/params.py base/paths.py base/process.py base/words.py data/delta.py data/ledger.py "
-        "data/settings.py data/splits.py registry/client.py registry/connection.py registry/faults.py "
-        "registry/limits.py registry/logged.py registry/memory.py registry/run.py registry/runs.py "
-        "registry/settings.py registry/version.py registry/view.py "
+        "base/files.py base/params.py base/paths.py base/process.py data/delta.py data/ledger.py data/settings.py "
+        "data/splits.py registry/client.py registry/connection.py registry/faults.py registry/limits.py "
+        "registry/logged.py registry/memory.py registry/run.py registry/runs.py registry/settings.py "
+        "registry/version.py registry/view.py "
     ),
-    (D, V, P, E): ("base/git.py data/origins.py data/store.py "),
+    (D, V, P, E): ("base/git.py base/words.py data/origins.py data/store.py "),
     (V, P, T, E): ("learning/settings.py "),
     (D, V, P): ("data/labels.py "),
     (P, T, E): (
@@ -162,23 +162,22 @@ RERUNS = {
     ),
     (): (
         "__main__.py artifacts/exported.py artifacts/filed.py artifacts/promotion.py artifacts/proof.py "
-        "artifacts/snapshot.py base/actor.py base/project.py base/terminal.py commands/add.py "
-        "commands/champion_at.py commands/checkpoints.py commands/explain.py commands/export.py commands/gc.py "
-        "commands/history.py commands/merge.py commands/notify.py commands/predict.py commands/promote.py "
-        "commands/reject.py commands/report.py commands/rollback.py commands/run.py commands/trace.py "
-        "commands/ui.py commands/verify.py commands/weights.py data/archives.py data/collection.py "
-        "data/conflicts.py data/exports.py data/layouts.py data/matching.py data/objects.py data/placing.py "
-        "data/recovery.py data/references.py data/reproduction.py data/scan.py data/tracking.py data/trigger.py "
-        "data/versions.py data/worktree.py deciding.py filing.py images/traits.py judging/kept.py "
-        "learning/advice.py learning/answers.py learning/architecture.py learning/exporting.py "
-        "learning/fitting.py learning/torch_file.py openapi.py recipe.py registry/anchor.py registry/answering.py "
-        "registry/chain.py registry/chosen.py registry/decisions.py registry/delivery.py registry/entry.py "
-        "registry/events.py registry/links.py registry/messages.py registry/outbox.py registry/packaging.py "
-        "registry/past.py registry/promotion.py registry/proof.py registry/receivers.py registry/retention.py "
-        "registry/setbacks.py registry/survey.py registry/transitions.py registry/uses.py "
-        "registry/verification.py reporting.py serving.py settings.py showing/addresses.py showing/card.py "
-        "showing/cells.py showing/manual.py showing/markdown.py showing/particulars.py showing/review.py "
-        "showing/sheet.py showing/wording.py stages/promote.py stages/resolve.py "
+        "artifacts/snapshot.py base/actor.py base/project.py commands/add.py commands/champion_at.py "
+        "commands/checkpoints.py commands/explain.py commands/export.py commands/gc.py commands/history.py "
+        "commands/merge.py commands/notify.py commands/predict.py commands/promote.py commands/reject.py "
+        "commands/report.py commands/rollback.py commands/run.py commands/trace.py commands/ui.py "
+        "commands/verify.py commands/weights.py data/archives.py data/collection.py data/conflicts.py "
+        "data/exports.py data/layouts.py data/matching.py data/objects.py data/placing.py data/recovery.py "
+        "data/references.py data/scan.py data/tracking.py data/trigger.py data/versions.py data/worktree.py "
+        "deciding.py filing.py images/traits.py judging/kept.py learning/advice.py learning/answers.py "
+        "learning/architecture.py learning/exporting.py learning/fitting.py learning/torch_file.py openapi.py "
+        "recipe.py registry/anchor.py registry/answering.py registry/chain.py registry/chosen.py "
+        "registry/decisions.py registry/delivery.py registry/entry.py registry/events.py registry/links.py "
+        "registry/messages.py registry/outbox.py registry/packaging.py registry/past.py registry/promotion.py "
+        "registry/proof.py registry/receivers.py registry/retention.py registry/setbacks.py registry/survey.py "
+        "registry/transitions.py registry/uses.py registry/verification.py reporting.py serving.py settings.py "
+        "showing/addresses.py showing/card.py showing/cells.py showing/manual.py showing/markdown.py "
+        "showing/particulars.py showing/review.py showing/wording.py stages/promote.py stages/resolve.py "
     ),
     (V, E): ("artifacts/past.py showing/text.py "),
 }

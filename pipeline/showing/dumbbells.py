@@ -12,7 +12,7 @@ from pipeline.showing.charts import FAINT, INK, LINE, MARGIN, SIZE, SOFT, WIDTH
 from pipeline.showing.fonts import length
 
 MOST = 24
-"""Rows."""
+"""Dumbbells."""
 
 MOST_NEW = 6
 """Of these for new labels, where there are more rows than can be drawn."""
@@ -52,7 +52,7 @@ class Dumbbell:
 
 
 @dataclass(frozen=True)
-class Rows:
+class Dumbbells:
     """A picture of dumbbells."""
 
     title: str
@@ -63,7 +63,7 @@ class Rows:
     """Below."""
 
 
-def of_labels(comparison: ModelComparison) -> Rows:
+def of_labels(comparison: ModelComparison) -> Dumbbells:
     """How many images of each label are right: worst fall first, then new labels, then those without images.
 
     Without a champion the worst label comes first. If there are too many, the most changed ones are drawn.
@@ -74,17 +74,17 @@ def of_labels(comparison: ModelComparison) -> Rows:
     if rest:
         which = "these changed most" if comparison.champion else "these are the worst"
         notes += (f"{counted(rest, 'more label')} {'is' if rest == 1 else 'are'} not drawn: {which}.",)
-    return Rows("Right, of the holdout images of each label", _champion(comparison), dumbbells, notes)
+    return Dumbbells("Right, of the holdout images of each label", _champion(comparison), dumbbells, notes)
 
 
-def of_slices(comparison: ModelComparison) -> Rows:
+def of_slices(comparison: ModelComparison) -> Dumbbells:
     """The same for slices: surely worse ones first, then by the fall, at last those of which nothing can be told."""
     ordered = sorted(comparison.slices, key=lambda one: (one.is_too_small, not one.is_worse, one.change))
     dumbbells = tuple(_of_slice(one) for one in ordered[:MOST])
     notes = _notes(dumbbells, "slice")
     if rest := len(ordered) - len(dumbbells):
         notes += (f"{counted(rest, 'more slice')} {'is' if rest == 1 else 'are'} not drawn: these fell most.",)
-    return Rows("Right, of the holdout images of each slice", _champion(comparison), dumbbells, notes)
+    return Dumbbells("Right, of the holdout images of each slice", _champion(comparison), dumbbells, notes)
 
 
 def _picked(labels: Sequence[LabelScore]) -> tuple[list[LabelScore], int]:
@@ -138,7 +138,7 @@ def _notes(dumbbells: Sequence[Dumbbell], noun: str) -> tuple[str, ...]:
     return tuple(note for note in (sure, unsure) if note)
 
 
-def figure(rows: Rows) -> Any:
+def figure(rows: Dumbbells) -> Any:
     """The picture. Axes "dumbbells" have the marks, x is the share, y the row; all text is in axes "page"."""
     lines, top = charts.folded(*rows.notes), MARGIN + 2 * LINE + 8
     bottom = top + _ROW * len(rows.dumbbells)

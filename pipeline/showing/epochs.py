@@ -44,7 +44,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Curves:
+class Course:
     """A picture of them."""
 
     curves: tuple[Curve, ...]
@@ -56,7 +56,7 @@ class Curves:
     """Words of the legend; empty where there is nothing."""
 
 
-def of(training: Training) -> Curves:
+def of(training: Training) -> Course:
     """Loss and accuracy by epoch."""
     mixture = _mixture(training)
     curves = tuple(_curve(training, metric, mixture) for metric in ("loss", "accuracy"))
@@ -65,7 +65,7 @@ def of(training: Training) -> Curves:
         kept += f", val loss {_number(value)}"
     has_parent = any(curve.parent is not None for curve in curves)
     parent = f"parent{f' v{training.parent}' if training.parent else ''}, val" if has_parent else ""
-    return Curves(curves, training.best_epoch, stopped(training), parent, kept, _served(training, mixture))
+    return Course(curves, training.best_epoch, stopped(training), parent, kept, _served(training, mixture))
 
 
 def stopped(training: Training) -> str:
@@ -110,7 +110,7 @@ def _number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"
 
 
-def figure(drawn: Curves) -> Any:
+def figure(drawn: Course) -> Any:
     """The picture. Axes "loss" and "accuracy" have the curves; what they mean is in the legend of the picture."""
     lines = charts.folded(drawable(drawn.title), is_bold=True)
     keys = 2 + sum(bool(words) for words in (drawn.parent, drawn.kept, drawn.served))
@@ -127,7 +127,7 @@ def figure(drawn: Curves) -> Any:
     return made
 
 
-def _draw(axes: Any, curve: Curve, drawn: Curves) -> None:
+def _draw(axes: Any, curve: Curve, drawn: Course) -> None:
     epochs = range(len(curve.val))
     every = max(1, math.ceil(len(curve.val) / MANY))
     for name, values in (("train", curve.train), ("val", curve.val)):
@@ -160,7 +160,7 @@ def _frame(axes: Any, curve: Curve) -> None:
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(lambda *_: "")
     is_share = curve.metric == "accuracy"
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %" if is_share else f"{value:.4g}")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.5g} %" if is_share else f"{value:.6g}")
     axes.grid(color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["right", "top"]].set_visible(False)

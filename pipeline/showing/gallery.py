@@ -35,7 +35,7 @@ _SIGNS = {LOST: "×", WON: "✓", DOUBT: "?", _PLAIN: ""}
 
 
 @dataclass(frozen=True)
-class Line:
+class Caption:
     """Text at a place, drawn as it is."""
 
     text: str
@@ -62,7 +62,7 @@ class Gallery:
     """What is drawn where, in pixels from the top left corner."""
 
     photos: tuple[Photo, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[Caption, ...]
     height: int
 
 
@@ -72,17 +72,17 @@ class _Column:
     def __init__(self) -> None:
         self.y = _MARGIN
         self.photos: list[Photo] = []
-        self.lines: list[Line] = []
+        self.lines: list[Caption] = []
 
     def heading(self, text: str, colour: str = INK) -> None:
         """A line of its own, bold."""
-        self.lines.append(Line(text, _MARGIN, self.y + 17, colour, True))
+        self.lines.append(Caption(text, _MARGIN, self.y + 17, colour, True))
         self.y += _LINE + 4
 
     def say(self, text: str) -> None:
         """A sentence, in lines that fit."""
         for line in charts.folded(text):
-            self.lines.append(Line(line, _MARGIN, self.y + 17, _SOFT))
+            self.lines.append(Caption(line, _MARGIN, self.y + 17, _SOFT))
             self.y += _LINE
 
     def space(self, height: int) -> None:
@@ -156,8 +156,8 @@ def _flipped(column: _Column, title: str, note: str, seen: Sequence[Seen], count
         column.photos.append(Photo(one.digest, x + 3, y, _SIDE, colour))
         was = charts.name(one.champion or "-", _SIDE + 6)
         now = charts.name(one.challenger or "-", _SIDE + 6 - length("→ ", SIZE))
-        column.lines.append(Line(was, x, y + _SIDE + 20))
-        column.lines.append(Line(f"→ {now}", x, y + _SIDE + 20 + _LINE, colour))
+        column.lines.append(Caption(was, x, y + _SIDE + 20))
+        column.lines.append(Caption(f"→ {now}", x, y + _SIDE + 20 + _LINE, colour))
 
     column.grid(len(shown), 5, _SIDE + 2 * _LINE + 6, put)
 
@@ -208,10 +208,10 @@ def _doubted(column: _Column, one: Doubted, x: int, y: int) -> None:
     """The picture, and below it the label, what it seems to be and how surely, and the file."""
     column.photos.append(Photo(one.seen.digest, x + 3, y, _SMALL, DOUBT))
     width, top = _SMALL + 8, y + _SMALL + 20
-    column.lines.append(Line(charts.name(one.seen.label, width), x, top))
-    column.lines.append(Line(f"{charts.name(one.otherwise, width - length('?', SIZE))}?", x, top + _LINE, DOUBT))
-    column.lines.append(Line(charts.percent(one.probability, 0), x, top + 2 * _LINE, DOUBT))
-    column.lines.append(Line(charts.name(_file(one.seen), width), x, top + 3 * _LINE, _SOFT))
+    column.lines.append(Caption(charts.name(one.seen.label, width), x, top))
+    column.lines.append(Caption(f"{charts.name(one.otherwise, width - length('?', SIZE))}?", x, top + _LINE, DOUBT))
+    column.lines.append(Caption(charts.percent(one.probability, 0), x, top + 2 * _LINE, DOUBT))
+    column.lines.append(Caption(charts.name(_file(one.seen), width), x, top + 3 * _LINE, _SOFT))
 
 
 def _pairs(column: _Column, pairs: Sequence[Pair]) -> None:
@@ -225,8 +225,8 @@ def _pairs(column: _Column, pairs: Sequence[Pair]) -> None:
         half = _SIDE + 6
         for place, seen in ((x, shown[number].one), (x + half + 10, shown[number].other)):
             column.photos.append(Photo(seen.digest, place + 3, y, _SIDE, _PLAIN))
-            column.lines.append(Line(charts.name(seen.label, half), place, y + _SIDE + 20))
-            column.lines.append(Line(charts.name(_file(seen), half), place, y + _SIDE + 20 + _LINE, _SOFT))
+            column.lines.append(Caption(charts.name(seen.label, half), place, y + _SIDE + 20))
+            column.lines.append(Caption(charts.name(_file(seen), half), place, y + _SIDE + 20 + _LINE, _SOFT))
 
     column.grid(len(shown), 2, _SIDE + 2 * _LINE + 8, put)
 

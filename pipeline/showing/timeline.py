@@ -21,7 +21,7 @@ _LEFT, _BETWEEN = 78, 46
 
 
 @dataclass(frozen=True)
-class Cycle:
+class Milestone:
     """One version, as it is drawn."""
 
     past: PastCycle
@@ -34,17 +34,17 @@ class Cycle:
         return "" if self.past.seconds is None else duration(self.past.seconds)
 
 
-def of(cycles: Sequence[PastCycle], current: int) -> tuple[Cycle, ...]:
+def of(cycles: Sequence[PastCycle], current: int) -> tuple[Milestone, ...]:
     """Versions in their order."""
     ordered = sorted(cycles, key=lambda one: one.version)
-    return tuple(Cycle(one, _is_promoted(one), one.version == current) for one in ordered)
+    return tuple(Milestone(one, _is_promoted(one), one.version == current) for one in ordered)
 
 
 def _is_promoted(past: PastCycle) -> bool:
     return past.standing in PROMOTED or (not past.standing and past.verdict == "promote")
 
 
-def figure(cycles: Sequence[Cycle]) -> Any:
+def figure(cycles: Sequence[Milestone]) -> Any:
     """The picture. Axes "accuracy", "lost" and "passes" have the marks; x is the number of a cycle, from 0."""
     bottom = _TOP + _HEIGHT + 2 * (_BETWEEN + _LOW)
     pairs = ["The two of a pair have the same images; other pairs may have others."]
@@ -75,12 +75,12 @@ _PAPER: Any = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.7
 """Behind text that may stand over marks."""
 
 
-def _legend(cycles: Sequence[Cycle]) -> list[tuple[str, dict[str, Any]]]:
+def _legend(cycles: Sequence[Milestone]) -> list[tuple[str, dict[str, Any]]]:
     marks = [("its champion", _WAS)] if any(one.past.champion is not None for one in cycles) else []
     return [*marks, ("version", _IS), *([("not promoted", _NOT)] if any(not one.is_promoted for one in cycles) else [])]
 
 
-def _frame(axes: Any, cycles: Sequence[Cycle]) -> None:
+def _frame(axes: Any, cycles: Sequence[Milestone]) -> None:
     axes.set_xlim(-0.6, max(len(cycles), 1) - 0.4)
     axes.grid(axis="y", color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -92,7 +92,7 @@ def _frame(axes: Any, cycles: Sequence[Cycle]) -> None:
             axes.axvspan(place - 0.5, place + 0.5, color="#e8eef4", zorder=0, linewidth=0, gid="current")
 
 
-def _accuracy(axes: Any, cycles: Sequence[Cycle]) -> None:
+def _accuracy(axes: Any, cycles: Sequence[Milestone]) -> None:
     size = 8 if len(cycles) <= 40 else 5 if len(cycles) <= 100 else 3
     scored = [(place, one.past.champion, one.past.accuracy, one) for place, one in enumerate(cycles)]
     for is_promoted, style in ((True, _IS), (False, _NOT)):
@@ -115,7 +115,7 @@ def _accuracy(axes: Any, cycles: Sequence[Cycle]) -> None:
     _nothing(axes, [one.past.accuracy for one in cycles])
 
 
-def _lost(axes: Any, cycles: Sequence[Cycle]) -> None:
+def _lost(axes: Any, cycles: Sequence[Milestone]) -> None:
     known = [(place, one.past.lost) for place, one in enumerate(cycles) if one.past.lost is not None]
     axes.bar([place for place, _ in known], [lost for _, lost in known], width=_bar(cycles), color=charts.FELL)
     top = max([lost for _, lost in known], default=0)
@@ -125,7 +125,7 @@ def _lost(axes: Any, cycles: Sequence[Cycle]) -> None:
     _nothing(axes, [one.past.lost for one in cycles], "not known" if is_compared else "no champion to compare with")
 
 
-def _passes(axes: Any, cycles: Sequence[Cycle]) -> None:
+def _passes(axes: Any, cycles: Sequence[Milestone]) -> None:
     known = [(place, one.past.passes, one) for place, one in enumerate(cycles) if one.past.passes is not None]
     axes.bar([place for place, _, _ in known], [passes for _, passes, _ in known], width=_bar(cycles), color=charts.NEW)
     axes.set_ylim(0, 1.35 * max([passes for _, passes, _ in known], default=0) or 1)
@@ -138,7 +138,7 @@ def _passes(axes: Any, cycles: Sequence[Cycle]) -> None:
     _nothing(axes, [one.past.passes for one in cycles])
 
 
-def _side(place: int, cycles: Sequence[Cycle]) -> str:
+def _side(place: int, cycles: Sequence[Milestone]) -> str:
     """Where text is put that would else stand beside the picture."""
     if len(cycles) <= 1.6 * FEW:
         return "center"
@@ -151,7 +151,7 @@ def _nothing(axes: Any, values: Sequence[float | None], words: str = "not known"
         axes.set_yticks([])
 
 
-def _bar(cycles: Sequence[Cycle]) -> float:
+def _bar(cycles: Sequence[Milestone]) -> float:
     """How wide a bar is, in cycles."""
     return min(0.7, len(cycles) / 10)
 
@@ -163,7 +163,7 @@ def _short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _versions(axes: Any, cycles: Sequence[Cycle], width: float) -> None:
+def _versions(axes: Any, cycles: Sequence[Milestone], width: float) -> None:
     """Names of the versions below, as many as there is room for; the current one always, in bold."""
     widest = max([length(f"v{one.past.version}", SIZE, bold=True) for one in cycles], default=1) + 12
     every = max(1, -(-len(cycles) * widest // width))

@@ -167,8 +167,8 @@ def test_losses_that_differ_much_are_on_a_logarithm_with_plain_numbers():
 
 
 def test_ticks_are_written_as_what_they_are():
-    """1.125 is not 1.13."""
-    drawn = figure(of(training(history=tuple({"loss": 1.1 + 0.01 * n, "val_loss": 1.1} for n in range(6)))))
+    """1.2345 is not 1.234."""
+    drawn = figure(of(training(history=tuple({"loss": 1.2341 + 0.0002 * n, "val_loss": 1.2341} for n in range(6)))))
     drawn.canvas.draw()
     axis = drawn.axes[1].yaxis
     for tick, text in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True):

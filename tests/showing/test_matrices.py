@@ -110,6 +110,13 @@ def test_of_many_labels_those_that_are_confused_most_are_drawn():
         assert drawn.matrices[1].counts[row].sum() == sum(one.challenger for one in mine)
 
 
+def test_what_became_more_is_drawn_though_others_are_confused_more():
+    labels = tuple(label(f"label {n:02d}", 100, 5, 5) for n in range(30))
+    often = [confused(f"label {n:02d}", f"label {n + 1:02d}", 50, 50) for n in range(2, 29)]
+    drawn = of(comparison(labels=labels, confused=(confused("label 00", "label 01", 0, 3), *often)))
+    assert drawn.rows[:2] == ("label 00", "label 01")
+
+
 def test_labels_that_are_never_confused_make_room():
     labels = tuple(label(f"label {n:02d}", 10, 5, 5) for n in range(30))
     drawn = of(
