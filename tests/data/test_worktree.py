@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from pipeline.artifacts.sources import Source
 from pipeline.base.errors import DataError
+from pipeline.base.words import are
 from pipeline.data import scan, worktree
 from pipeline.data.store import Store
 
@@ -663,7 +664,7 @@ class Model:
         if new & self.linked_out:
             return f"{len(new & self.linked_out)} entries below"
         if new:
-            return f"{len(new)} {'file' if len(new) == 1 else 'files'} below data/images {'is' if len(new) == 1 else 'are'} not tracked"
+            return f"{are(len(new), 'file', where='below data/images')} not tracked"
         changed = [path for path, content in self.files.items() if self.tracked.get(path, content) != content]
         return f"{len(changed)} files below data/images were changed" if changed else ""
 

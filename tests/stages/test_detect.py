@@ -95,8 +95,7 @@ def test_since_a_parent_the_changes_are_told_and_what_is_tried_again(
     resolved(paths, since(7, stays, before, label_counts=counts, quarantine=(aside,)), stays, now)
     detect.run(paths)
     assert capsys.readouterr().out == (
-        "detect: 1 added, 1 removed, 1 relabelled, 0 renamed since v7, 1 set aside before are tried again (opened 2 of "
-        "2 batches)\n"
+        "detect: 1 image added, 1 removed, 1 relabelled since v7; 1 image is tried again that did not pass before\n"
     )
 
 
