@@ -71,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PipelineError as error:
         from pipeline.showing import text
 
-        print(f"{command}: error: {text.visible(error)}", file=sys.stderr)  # what people wrote may break the line
+        # What people wrote may break the line.
+        print(terminal.shown(f"{command}: error: {text.visible(error)}", sys.stderr), file=sys.stderr)
         if is_stage:
             _report(command, str(error))
         return error.exit_code

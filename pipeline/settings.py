@@ -10,7 +10,7 @@ from pipeline.checking.settings import Validate
 from pipeline.data.settings import AfterRemoval, Detect, Prepare
 from pipeline.data.trigger import StartRule
 from pipeline.judging.settings import Evaluate
-from pipeline.learning.settings import Budget, Checkpoint, OwnNetworks, Train
+from pipeline.learning.settings import Budget, Checkpoint, OwnNetworks, Train, Watch
 from pipeline.registry.promotion import Promote
 from pipeline.registry.settings import RegisteredModel
 
@@ -29,5 +29,6 @@ class Params(Section):
     train: Train
     budget: Budget
     checkpoint: Checkpoint
+    watch: Watch
     evaluate: Evaluate
     promote: Promote

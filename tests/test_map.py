@@ -28,7 +28,7 @@ SETTINGS: dict[str, type[Excerpt]] = {
     "train": train.Settings,
     "evaluate": evaluate.Settings,
 }
-RERUN_NOTHING = {"budget", "checkpoint"}
+RERUN_NOTHING = {"budget", "checkpoint", "watch"}
 """Sections that change when a model is trained and not which."""
 ONLY_SAID = {"prepare": {"evaluate.metric", "evaluate.margin", "evaluate.confidence", "evaluate.risk"}}
 """Keys that a stage tells something from on the screen; what it makes does not depend on them."""
@@ -152,8 +152,8 @@ RERUNS = {
     (T,): (
         "artifacts/cost.py learning/audit.py learning/augment.py learning/distortions.py learning/fit.py "
         "learning/headstart.py learning/inheritance.py learning/kept.py learning/newcomers.py "
-        "learning/progress.py learning/rewind.py learning/starts.py learning/task.py learning/trained.py "
-        "registry/curves.py stages/train.py "
+        "learning/progress.py learning/rewind.py learning/starts.py learning/task.py learning/tensorboard.py "
+        "learning/trained.py registry/curves.py stages/train.py "
     ),
     (V,): (
         "artifacts/report.py checking/drift.py checking/expectations.py checking/facts.py checking/findings.py "
@@ -252,6 +252,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "train.threads": (P, T, E),
     "budget": (),
     "checkpoint": (),
+    "watch": (),
     "evaluate": (E,),
     "promote": (),
 }

@@ -3,6 +3,7 @@
 import io
 import shutil
 import sys
+from typing import TextIO
 
 from pipeline.base.words import folded
 
@@ -19,8 +20,7 @@ class Folding(io.TextIOWrapper):
     def write(self, text: str) -> int:
         """Print; what is not the end of a line waits for it, or for `flush`."""
         *lines, self._begun = f"{self._begun}{text}".split("\n")
-        width = min(WIDEST, shutil.get_terminal_size().columns)
-        super().write("".join(f"{folded(line, width)}\n" for line in lines))
+        super().write("".join(f"{folded(line, _width())}\n" for line in lines))
         return len(text)
 
     def flush(self) -> None:
@@ -36,3 +36,12 @@ def fold_output() -> None:
     out = sys.stdout
     if isinstance(out, io.TextIOWrapper) and out.isatty():
         sys.stdout = Folding(out.buffer, out.encoding, "backslashreplace", line_buffering=True)
+
+
+def shown(line: str, stream: TextIO) -> str:
+    """A line as that stream is to get it: folded, if it is a terminal."""
+    return folded(line, _width()) if stream.isatty() else line
+
+
+def _width() -> int:
+    return min(WIDEST, shutil.get_terminal_size().columns)

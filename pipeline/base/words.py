@@ -18,9 +18,9 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
-def are(number: int, noun: str, one: str = "is", many: str = "are") -> str:
-    """A number, what it counts, and what that does: `1 image is`, `2 images are`."""
-    return f"{counted(number, noun)} {one if number == 1 else many}"
+def are(number: int, noun: str, one: str = "is", many: str = "are", where: str = "") -> str:
+    """A number, what it counts, perhaps where, and what that does: `1 image is`, `2 images in it are`."""
+    return f"{counted(number, noun)}{where and f' {where}'} {one if number == 1 else many}"
 
 
 def folded(line: str, width: int) -> str:

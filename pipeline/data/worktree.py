@@ -253,16 +253,17 @@ def _refuse_strays(
             "detect.ignore"
         )
     number = sum(map(len, strays.values()))
-    count = f"below {images} {are(number, 'file')} not tracked by DVC"
+    count = f"{are(number, 'file', where=f'below {images}')} not tracked by DVC"
     batches = {source.path for source in tracked.batches}
     for batch, paths in sorted(strays.items()):
         absent = _absent_digests(batch, tracked)
         if batch in left_over:
-            why = f"beside them {are(len(left_over[batch]), 'file')} of another version of it, which would come in too"
+            others = are(len(left_over[batch]), "file", where="beside them")
+            why = f"{others} of another version of it and would come in too"
         elif absent - {_digest_on_disk(path) for path in paths}:  # else they were all moved
             why = (
-                f"of it {are(len(absent), 'file')} not on this disk and would count as removed, unless you moved or "
-                "deleted them yourself and mean that"
+                f"{are(len(absent), 'file', where='of it')} not on this disk and would count as removed, unless you "
+                "moved or deleted them yourself and mean that"
             )
         else:
             continue
@@ -310,8 +311,8 @@ def _stale(batch: str, paths: Iterable[str]) -> str:
     """A warning of files that another version of their batch has: the pointer came by Git, without `dvc checkout`."""
     paths = sorted(paths)
     return (
-        f"on disk {are(len(paths), 'file')} of another version of {_quoted(batch)}, e.g. {paths[0]!r}; the data is "
-        f"what its pointer says; `dvc checkout {_quoted(f'{batch}.dvc')}` brings the disk up to date, `dvc add "
+        f"{are(len(paths), 'file', where='on disk')} of another version of {_quoted(batch)}, e.g. {paths[0]!r}; the data "
+        f"is what its pointer says; `dvc checkout {_quoted(f'{batch}.dvc')}` brings the disk up to date, `dvc add "
         f"{_quoted(batch)}` takes them back"
     )
 
@@ -320,9 +321,10 @@ def _left_over(batch: str, paths: Sequence[str]) -> str:
     """A warning of the files of a batch whose pointer Git took away: by a switch, a stash, a revert, a reset."""
     then = "; Git does not ignore them here: do one of these before `git add`" if git.would_add(paths[0]) else ""
     return (
-        f"in {_quoted(batch)} {are(len(paths), 'file')} left over from a batch whose pointer is not in this checkout, "
-        f"and of no use; `rm -r {_quoted(batch)}` deletes them and loses nothing, for DVC's cache has them all (`dvc "
-        f"checkout` does it where DVC knows that it put them there); `dvc add {_quoted(batch)}` takes them in{then}"
+        f"{are(len(paths), 'file', where=f'in {_quoted(batch)}')} left over from a batch whose pointer is not in this "
+        f"checkout, and take no part; `rm -r {_quoted(batch)}` deletes them and loses nothing, for DVC's cache has them "
+        f"all (`dvc checkout` does it where DVC knows that it put them there); `dvc add {_quoted(batch)}` takes them "
+        f"in{then}"
     )
 
 
@@ -369,7 +371,7 @@ def _judge_changed(tracked: _Tracked, recent: Sequence[FileStatus]) -> dict[str,
     if [path for path in changed if not tracked.store.has_whole(suspects[path])]:
         undo = f"`rm {_few(changed)}, then `dvc pull {pointers}`, for DVC's cache does not have what was there,"
     raise DataError(
-        f"below {tracked.images} {are(len(changed), 'file', 'was', 'were')} changed after `dvc add`, "
+        f"{are(len(changed), 'file', 'was', 'were', f'below {tracked.images}')} changed after `dvc add`, "
         f"e.g. {min(changed)!r}; expected what their pointer says; run `dvc add {_quoted(*owned)}` to take the change "
         f"up, or {undo} to undo it"
     )

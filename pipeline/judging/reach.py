@@ -134,6 +134,8 @@ def nothing_learned(training: Training) -> str | None:
         why = "what the parent serves is better than any mixture with the result"
     else:
         why = "no epoch is better than the weights that training began with"
+        if 0 < training.share < 1:
+            why += ", and a mixture of the parent's own weights is best"
     sentence = f"nothing was learned: on the validation images {why}"
     if training.audit:
         return f"{sentence}, and the audit's model from scratch is not better either; look at the labels"

@@ -1,5 +1,6 @@
 """Contenders: the models that are judged in a cycle, with their outputs at the places of today's label map."""
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -68,7 +69,8 @@ def load(
     """
     if description.is_head_only:
         return Contender(description, partial(head.logits, head.of(files.read_arrays(weights))), labels)
-    print("evaluate: loading TensorFlow", flush=True)
+    if "tensorflow" not in sys.modules:  # once, whatever number of models
+        print("evaluate: loading TensorFlow", flush=True)
     engine.make_repeatable(train.seed, train.threads)
     network = model.load(description, weights, str(weights))
     if description.frozen:

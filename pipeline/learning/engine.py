@@ -5,6 +5,7 @@ Home of TensorFlow. The step runs under `strategy.run`, where `Model.fit` of Ker
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.model import Description
@@ -371,3 +372,21 @@ def create(description: Description, train: Train, pretrained: str | None = None
         optimizer = model.optimizer(train)
         frozen_at = description.frozen.cut if description.frozen else None
         return Engine(network, optimizer, train, shared, frozen_at, counts=counts)
+
+
+class Summaries:
+    """Scalars in a file of events, as TensorBoard reads them. `tf.summary.scalar` would need its package."""
+
+    def __init__(self, folder: Path) -> None:
+        tf = _tensorflow()
+        self._writer = tf.summary.create_file_writer(str(folder))
+        self._kind = tf.compat.v1.SummaryMetadata()
+        self._kind.plugin_data.plugin_name = "scalars"
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Write values by tag, and have them on disk."""
+        tf = _tensorflow()
+        with self._writer.as_default():
+            for tag, value in values.items():
+                tf.summary.write(tag, tf.constant(value, tf.float32), step, self._kind)
+        self._writer.flush()

@@ -11,6 +11,7 @@ from pipeline.base.words import counted
 from pipeline.learning import stopping
 from pipeline.learning.settings import Train
 from pipeline.learning.stopping import Spent
+from pipeline.learning.tensorboard import TensorBoard
 from pipeline.registry.curves import Curves
 
 LEAST = 10
@@ -35,6 +36,7 @@ class Progress:
         is_live: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
         name: str = "",
+        logs: TensorBoard | None = None,
     ) -> None:
         """Begin to tell.
 
@@ -44,9 +46,10 @@ class Progress:
             is_live: whether to draw a bar; None: where standard error is a terminal.
             clock: gives seconds.
             name: of a second training of the stage; its lines and its metrics begin with it.
+            logs: take the metrics of each epoch too, if they are wanted.
         """
         self._title, self._prefix = (f"train: {name}", f"{name}_") if name else ("train", "")
-        self._train, self._curves, self._clock = train, curves, clock
+        self._train, self._curves, self._clock, self._logs = train, curves, clock, logs
         self._is_live = sys.stderr.isatty() if is_live is None else is_live
         self._bar: Any = None
         self._epoch = 0
@@ -105,6 +108,8 @@ class Progress:
             f"val_accuracy {row['val_accuracy']:.4f}{mark}"
         )
         self._curves.add(history, self._prefix)
+        if self._logs:
+            self._logs.add(history)
         for notice in self._curves.notices():
             self.warned(notice)
 

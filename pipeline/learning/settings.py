@@ -177,6 +177,12 @@ class Budget(Section):
     when_spent: Literal["pause", "finish"]
 
 
+class Watch(Section):
+    """How training can be watched, besides the terminal and MLflow."""
+
+    tensorboard: bool
+
+
 class Checkpoint(Section):
     """How often the state of a training is saved, whichever comes first; and which states are kept."""
 

@@ -39,8 +39,9 @@ from pipeline.learning.engine import Engine
 from pipeline.learning.fit import Outcome, Parts, PausedError, Session, fit
 from pipeline.learning.inheritance import Inheritance
 from pipeline.learning.progress import Progress, duration, ended
-from pipeline.learning.settings import NEWEST, Budget, Checkpoint, Train
+from pipeline.learning.settings import NEWEST, Budget, Checkpoint, Train, Watch
 from pipeline.learning.task import Task
+from pipeline.learning.tensorboard import TensorBoard
 from pipeline.learning.trained import Trained
 from pipeline.registry.client import Registry
 from pipeline.registry.curves import PATIENCE, Curves
@@ -71,6 +72,7 @@ class Settings(Excerpt):
     train: Train
     budget: Budget
     checkpoint: Checkpoint
+    watch: Watch
 
 
 def run(paths: Paths) -> int:
@@ -269,9 +271,17 @@ def _fitted(
     name: str = "",
 ) -> Outcome:
     """Train, with a bar or lines for people and curves in the run; see `fit`."""
-    watcher = Progress(train, call.curves, name=name)
+    logs = None
+    if call.settings.watch.tensorboard:
+        folder = call.states.path.parents[1] / "tensorboard" / call.states.path.name
+        logs = TensorBoard(folder / name, _warn)
+    watcher = Progress(train, call.curves, name=name, logs=logs)
     with closing(watcher):
-        return fit(made, parts, train, Session(states, watcher, state, budget, call.asked))
+        outcome = fit(made, parts, train, Session(states, watcher, state, budget, call.asked))
+    if logs:
+        logs.add(outcome.history)  # where an earlier call had trained to the end, nothing was scored in this one
+        logs.keep(outcome.history, outcome.best_epoch)
+    return outcome
 
 
 def _head_first(

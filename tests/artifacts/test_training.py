@@ -6,8 +6,11 @@ from pipeline.artifacts.training import IDLE, in_words
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
-        ("patience: 6 epochs without improvement of val_loss", "stopped after 6 epochs without a better val_loss"),
-        ("patience: 1 epochs without improvement of accuracy", "stopped after 1 epoch without a better accuracy"),
+        (
+            "patience: 6 epochs without improvement of val_loss",
+            "stopped, for there was no better val_loss for 6 epochs",
+        ),
+        ("patience: 1 epochs without improvement of accuracy", "stopped, for there was no better accuracy for 1 epoch"),
         ("max_epochs: 60", "stopped after 60 epochs, the limit"),
         ("warm_epochs: 10", "stopped after 10 epochs, the limit of a warm start"),
         ("head_epochs: 100", "stopped after 100 epochs, the limit where only the head is trained"),

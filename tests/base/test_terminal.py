@@ -1,5 +1,6 @@
 """Real terminals: what is folded, and what is not."""
 
+import io
 import os
 import pty
 import subprocess
@@ -10,6 +11,7 @@ from contextlib import suppress
 import pytest
 
 from benchmarks.workspace import CHECKOUT
+from pipeline.base import terminal
 
 SAYS = """
 import sys
@@ -45,6 +47,16 @@ def test_on_a_terminal_sentences_are_folded_and_tables_are_not(columns: int, wid
     assert " ".join(line.strip() for line in sentence).split() == ["prepare:", *["word"] * 30, "last"]
     assert len(table) > 200
     assert begun == "begun"
+
+
+def test_an_error_is_folded_for_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    main, other = pty.openpty()
+    line = "run: error: " + "word " * 20
+    with os.fdopen(other, "w") as screen:
+        assert max(map(len, terminal.shown(line, screen).splitlines())) <= 60
+    assert terminal.shown(line, io.StringIO()) == line
+    os.close(main)
 
 
 def test_a_file_gets_whole_lines() -> None:

@@ -125,7 +125,7 @@ def test_what_it_says_to_run_works_to_the_letter_and_the_cycle_takes_the_batch(
     assert project.space.git("status", "--porcelain") == ""
     assert project.space.git("show", "--stat", "--format=", "HEAD").count("summer in June.dvc") == 1
     cycle = project.cycle()
-    assert "detect: 20 added, 0 removed" in cycle.out
+    assert "detect: 20 images added" in cycle.out
     assert "validate: 20 new images accepted, 0 set aside" in cycle.out
     again = project.call("add", str(photos), "--batch", "again")
     assert again.code == 0

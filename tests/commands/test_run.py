@@ -28,7 +28,7 @@ def test_run_waits_as_the_trigger_says_force_does_not_and_then_nothing_is_left_t
     assert "waiting with 6 changed images" in waiting.out
     forced = pipeline(project, "run", "--force")
     assert forced.code == 0, forced.err
-    assert "detect: 6 added" in forced.out
+    assert "detect: 6 images added" in forced.out
     assert "promote: v2 " in forced.out
     assert not [
         line for line in forced.out.splitlines() if re.match("Running stage|> |Stage '|.*lock file|Use `dvc", line)
@@ -59,7 +59,7 @@ def test_a_cycle_runs_without_an_activated_environment_by_the_python_that_was_ca
     command = [Path(sys.executable).with_name(words[0]), *words[1:]]
     done = subprocess.run(command, cwd=project.root / folder, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "detect: 60 added" in done.stdout
+    assert "detect: 60 images added" in done.stdout
 
 
 def test_paths_are_those_of_the_folder_that_a_person_is_in(project: Project) -> None:

@@ -34,8 +34,8 @@ SAID = {
         "v1: trained on it",
         "v2, champion: started from the weights of v1",
     ],
-    ("second", "train"): ["1 versions of evergreen learned", "v2, champion: trained on it"],
-    ("second", "val"): ["1 versions of evergreen learned", "v2, champion: chose its best epoch by it"],
+    ("second", "train"): ["1 version of evergreen learned", "v2, champion: trained on it"],
+    ("second", "val"): ["1 version of evergreen learned", "v2, champion: chose its best epoch by it"],
     ("second", "holdout"): [
         "0 versions of evergreen learned",
         "v2, champion: was judged by it, which taught it nothing",
@@ -88,7 +88,7 @@ def test_the_path_of_an_image_that_is_gone_is_known_from_the_ledger(shared: Proj
     try:
         done = shared.call("trace", path)
         assert done.code == 0, done.err
-        assert done.out.startswith(f"{digest}: 1 versions of evergreen learned")
+        assert done.out.startswith(f"{digest}: 1 version of evergreen learned")
     finally:
         shared.write(path.removeprefix("data/images/"), content)
         shared.track("second")

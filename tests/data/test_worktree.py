@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from pipeline.artifacts.sources import Source
 from pipeline.base.errors import DataError
+from pipeline.base.words import are
 from pipeline.data import scan, worktree
 from pipeline.data.store import Store
 
@@ -140,7 +141,7 @@ def test_what_dvc_itself_adds_is_fine(link):
     assert check(monday) == check(monday) == []
     path.unlink()
     path.write_bytes(b"changed")
-    with pytest.raises(DataError, match=r"^1 files below data/images were changed after `dvc add`"):
+    with pytest.raises(DataError, match=r"^1 file below data/images was changed after `dvc add`"):
         check(monday)
 
 
@@ -179,7 +180,7 @@ def test_a_memory_that_is_none_is_forgotten(monday, content):
     Path("data/scratch").mkdir()
     Path("data/scratch/tree.json").write_bytes(content)
     Path(MONDAY, "cat/3.png").touch()
-    with pytest.raises(DataError, match=r"^1 files below data/images are not tracked"):
+    with pytest.raises(DataError, match=r"^1 file below data/images is not tracked"):
         check(monday)
 
 
@@ -195,7 +196,7 @@ def test_a_new_image_is_never_silently_ignored(monday, where, is_known):
         check(monday)
     batch = "data/images/" + where.partition("/")[0]
     assert str(error.value) == (
-        f"1 files below data/images are not tracked by DVC, e.g. '{path}'; expected every image in a batch; run "
+        f"1 file below data/images is not tracked by DVC, e.g. '{path}'; expected every image in a batch; run "
         f"`dvc add '{batch}'`, or delete them, or name them in detect.ignore"
     )
 
@@ -203,7 +204,7 @@ def test_a_new_image_is_never_silently_ignored(monday, where, is_known):
 def test_a_file_that_lies_directly_in_images_is_told_where_to_go(monday):
     (IMAGES / "loose.png").touch()
     with pytest.raises(
-        DataError, match=r"^1 files lie directly in data/images, e\.g\. 'data/images/loose\.png'; .*move"
+        DataError, match=r"^1 file lies directly in data/images, e\.g\. 'data/images/loose\.png'; .*move"
     ):
         check(monday)
 
@@ -251,7 +252,7 @@ def test_a_new_file_in_a_batch_that_is_only_partly_here_is_to_be_added_alone(mon
     with pytest.raises(DataError) as caught:
         check(monday)
     assert str(caught.value).endswith(
-        f"run `dvc add '{MONDAY}/cat/new.png'`, not `dvc add '{MONDAY}'`: 1 files of it are not on this disk and would "
+        f"run `dvc add '{MONDAY}/cat/new.png'`, not `dvc add '{MONDAY}'`: 1 file of it is not on this disk and would "
         "count as removed, unless you moved or deleted them yourself and mean that"
     )
 
@@ -315,7 +316,7 @@ def test_an_image_that_was_changed_after_dvc_add_is_named(link, is_known, change
         with pytest.raises(DataError) as error:
             check(monday)
         assert str(error.value) == (
-            "1 files below data/images were changed after `dvc add`, e.g. 'data/images/monday/cat/1.png'; expected "
+            "1 file below data/images was changed after `dvc add`, e.g. 'data/images/monday/cat/1.png'; expected "
             f"what their pointer says; run `dvc add 'data/images/monday'` to take the change up, or {undo} to undo it"
         )
 
@@ -324,7 +325,7 @@ def test_a_change_is_found_though_its_time_was_set_back(monday):
     check(monday)
     in_place(Path(MONDAY, "cat/1.png"))
     os.utime(Path(MONDAY, "cat/1.png"), (0, 0))
-    with pytest.raises(DataError, match=r"^1 files below data/images were changed"):
+    with pytest.raises(DataError, match=r"^1 file below data/images was changed"):
         check(monday)
 
 
@@ -373,7 +374,7 @@ def test_a_change_is_found_though_the_pointer_was_written_after_it(monday):
     in_place(Path(MONDAY, "cat/1.png"))
     time.sleep(0.02)
     os.utime(f"{MONDAY}.dvc")
-    with pytest.raises(DataError, match=r"^1 files below data/images were changed"):
+    with pytest.raises(DataError, match=r"^1 file below data/images was changed"):
         check(monday)
 
 
@@ -384,7 +385,7 @@ def test_a_change_is_found_though_the_file_systems_clock_is_late(monday, monkeyp
     touched(Path(MONDAY, "cat/1.png"))
     check(monday)
     in_place(Path(MONDAY, "cat/1.png"))
-    with pytest.raises(DataError, match=r"^1 files below data/images were changed"):
+    with pytest.raises(DataError, match=r"^1 file below data/images was changed"):
         check(monday)
 
 
@@ -408,7 +409,7 @@ def test_a_change_during_the_walk_is_found_the_next_time(monday, monkeypatch):
         patch.setattr(os, "open", interfere)
         patch.setattr(worktree, "_digest_on_disk", lambda path: md5(path.removeprefix(f"{MONDAY}/").encode()))
         assert check(monday) == []
-    with pytest.raises(DataError, match=r"^1 files below data/images were changed"):
+    with pytest.raises(DataError, match=r"^1 file below data/images was changed"):
         check(monday)
 
 
@@ -485,7 +486,7 @@ def test_a_tracked_image_that_became_a_link_is_refused(monday):
 def test_an_image_of_dvc_that_was_moved_is_untracked_not_hostile(link):
     monday = add(MONDAY, link)
     Path(MONDAY, "cat/1.png").rename(Path(MONDAY, "dog/3.png"))
-    with pytest.raises(DataError, match=r"^1 files below data/images are not tracked"):
+    with pytest.raises(DataError, match=r"^1 file below data/images is not tracked"):
         check(monday)
 
 
@@ -663,7 +664,7 @@ class Model:
         if new & self.linked_out:
             return f"{len(new & self.linked_out)} entries below"
         if new:
-            return f"{len(new)} files below data/images are not tracked"
+            return f"{are(len(new), 'file', where='below data/images')} not tracked"
         changed = [path for path, content in self.files.items() if self.tracked.get(path, content) != content]
         return f"{len(changed)} files below data/images were changed" if changed else ""
 

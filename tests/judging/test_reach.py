@@ -102,12 +102,13 @@ AUDIT = Audit(
         ({"share": 0.25}, None),
         ({"share": 0.0}, f"what the parent serves is better than any mixture with the result; {COLD}"),
         ({"best_epoch": 0}, f"no epoch is better than the weights that training began with; {COLD}"),
+        ({"best_epoch": 0, "share": 0.5}, f"and a mixture of the parent's own weights is best; {COLD}"),
         ({"start": "shrink", "best_epoch": 0}, f"no epoch is better than the weights that training began with; {COLD}"),
         ({"share": 0.0, "audit": AUDIT}, "and the audit's model from scratch is not better either; look at the labels"),
         ({"start": "cold", "best_epoch": 0}, "no epoch is better than fresh weights; look at the labels, or try another"
          " train.learning_rate"),
     ],
-    ids=["learned", "nothing to learn", "mixture", "share 0", "epoch 0", "shrink", "audited", "cold"],
+    ids=["learned", "nothing to learn", "mixture", "share 0", "epoch 0", "own weights", "shrink", "audited", "cold"],
 )  # fmt: skip
 def test_a_cycle_that_learned_nothing_says_so_and_what_to_try(changes, words):
     said = reach.nothing_learned(training(**changes))

@@ -117,7 +117,7 @@ def test_an_image_that_is_gone_is_removed_but_remembered(second: State) -> None:
     assert second.delta["removed"] == {"first/dog/3.png"}
     assert second.ledger["first/dog/3.png"]["removed"]
     assert second.warned(
-        "1 images are removed", "what the parent learned from them stays (resolve.after_removal: warn; with retrain the"
+        "1 image is removed", "what the parent learned from them stays (resolve.after_removal: warn; with retrain the"
     )
 
 

@@ -164,7 +164,7 @@ def test_known_images_that_a_stricter_decoder_refuses_stop_the_cycle_once_each_w
     named = sorted(set(re.findall(r"'data/images/first/(\S+)' cannot be decoded any more: damaged PNG: ", done.out)))
     assert len(named) == 16, "of all splits at once"
     assert re.fullmatch(
-        r"prepare: error: 16 images were accepted once and cannot be decoded now, e\.g\. "
+        r"prepare: error: 16 images accepted once cannot be decoded now, e\.g\. "
         r"'data/images/first/cat/torn-0\.png' \(damaged PNG: .+\); export them again or remove them, `dvc add` their "
         r"batch and commit; if a limit refuses them, raise it in section validate of params\.yaml",
         done.error,

@@ -46,7 +46,7 @@ def test_images_dropped_into_a_tracked_batch_are_not_ignored(space: Workspace, r
     space.put("first", {"3": {"new one.png": b"x"}})
     assert run("resolve") == 4
     line = error("resolve")
-    assert "1 files below data/images are not tracked by DVC, e.g. 'data/images/first/3/new one.png'" in line
+    assert "1 file below data/images is not tracked by DVC, e.g. 'data/images/first/3/new one.png'" in line
     assert "dvc add 'data/images/first'" in line
 
 

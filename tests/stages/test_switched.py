@@ -128,7 +128,7 @@ def test_new_images_beside_what_is_left_over_are_not_lost_and_pull_nothing_in(br
     switch(branched)
     branched.write("june/cat/mine.png", pictures([20], "cat")["cat"]["20.png"])
     assert branched.run("resolve").error == (
-        "resolve: error: 1 files below data/images are not tracked by DVC, e.g. 'data/images/june/cat/mine.png'; "
+        "resolve: error: 1 file below data/images is not tracked by DVC, e.g. 'data/images/june/cat/mine.png'; "
         "expected every image in a batch; move them to a folder of another name, not `dvc add 'data/images/june'`: 8 "
         "files beside them are of another version of it and would come in too"
     )
@@ -153,14 +153,14 @@ def test_images_that_another_branch_put_into_a_batch_of_both_are_left_over_too(b
     branched.track("first")
     switch(branched)
     shutil.rmtree(branched.root / JUNE)
-    assert "1 files on disk are of another version of 'data/images/first'" in warned(branched)
+    assert "1 file on disk is of another version of 'data/images/first'" in warned(branched)
     branched.write("first/cat/mine.png", pictures([31], "cat")["cat"]["31.png"])
     assert branched.run("resolve").error.endswith(
-        "run `dvc add 'data/images/first/cat/mine.png'`, not `dvc add 'data/images/first'`: 1 files beside them are of "
+        "run `dvc add 'data/images/first/cat/mine.png'`, not `dvc add 'data/images/first'`: 1 file beside them is of "
         "another version of it and would come in too"
     )
     branched.track("first/cat/mine.png")
-    assert "1 files on disk are of another version of 'data/images/first'" in warned(branched)
+    assert "1 file on disk is of another version of 'data/images/first'" in warned(branched)
     branched.space.dvc("checkout", "data/images/first.dvc")
     assert "warning" not in branched.run("resolve").out
     assert (branched.root / "data/images/first/cat/mine.png").exists()
