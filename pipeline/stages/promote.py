@@ -28,6 +28,7 @@ from pipeline.features import shards
 from pipeline.judging.settings import MIN_PROBABILITY
 from pipeline.registry import curves, logged, outbox, packaging, pages, promotion, proof
 from pipeline.registry.client import Registry
+from pipeline.registry.metrics import Dataset
 from pipeline.registry.promotion import Package
 from pipeline.registry.run import Run
 from pipeline.registry.version import Version
@@ -195,7 +196,7 @@ def _promote(settings: Params, package: Package, review: Review, scratch: Path) 
     mlflow_run = registry.runs.begin(lineage.run_key, f"cycle {lineage.dataset_digest[:8]}", scratch)
     curves.catch_up(lambda run_id: Run(registry.connection, run_id), scratch / "curves")
     if version is None:
-        _log_history(mlflow_run, review.training)
+        _log_inputs(mlflow_run, review, lineage)
         digest = promotion.upload(mlflow_run, package, scratch)
         undecided = card(review, "not decided yet")
         log = partial(_log, mlflow_run, review, lineage)
@@ -276,28 +277,26 @@ def _carried_out(
 
 def _log(mlflow_run: Run, review: Review, lineage: Lineage, model_id: str | None = None) -> None:
     """The run as reviewers find it in the MLflow UI, and the numbers of its model."""
-    training, judgement, paths = review.training, review.judgement, Paths()
-    _log_history(mlflow_run, training)
-    used = logged.datasets(lineage, _splits(paths.model / "images.parquet"))
-    mlflow_run.use(used)
-    comparison = paths.evaluation / COMPARISON
-    mlflow_run.log(
-        logged.metrics(
-            training,
-            review.evaluation,
-            judgement,
-            ModelComparison.read(comparison) if comparison.is_file() else None,
-        ),
-        logged.params(training, lineage),
-        logged.tags(training, judgement, lineage, card(review, "see the registered version")),
-        model_id,
-        next((one for one in used if one.context == "holdout"), None),
+    used = _log_inputs(mlflow_run, review, lineage)
+    comparison = Paths().evaluation / COMPARISON
+    metrics = logged.metrics(
+        review.training,
+        review.evaluation,
+        review.judgement,
+        ModelComparison.read(comparison) if comparison.is_file() else None,
     )
+    mlflow_run.log(metrics, {}, {}, model_id, next((one for one in used if one.context == "holdout"), None))
 
 
-def _log_history(mlflow_run: Run, training: Training) -> None:
-    """The curves: what train could not log is logged now."""
+def _log_inputs(mlflow_run: Run, review: Review, lineage: Lineage) -> tuple[Dataset, ...]:
+    """What is known before the model is logged, which takes over params and the curves' values; gives the datasets."""
+    training = review.training
     mlflow_run.log_history(training.history, "audit_" if training.is_scratch_kept else "")
+    used = logged.datasets(lineage, _splits(Paths().model / "images.parquet"))
+    mlflow_run.use(used)
+    tags = logged.tags(training, review.judgement, lineage, card(review, "see the registered version"))
+    mlflow_run.log({}, logged.params(training, lineage), tags)
+    return used
 
 
 def _splits(images: Path) -> dict[str, tuple[str, int]]:
