@@ -14,7 +14,7 @@ from pipeline.artifacts.lineage import Lineage
 from pipeline.artifacts.sources import Source
 from pipeline.artifacts.training import Training
 from pipeline.registry import limits
-from pipeline.registry.metrics import DIGEST, Dataset
+from pipeline.registry.metrics import DIGEST, UsedImages
 
 MOST_LABELS = 100
 """Of which the recall of each is a metric; with more, charts are no help: see the card and its pictures."""
@@ -128,7 +128,7 @@ def tags(training: Training, judgement: Judgement, lineage: Lineage) -> dict[str
     }
 
 
-def datasets(lineage: Lineage, splits: Mapping[str, tuple[str, int]]) -> tuple[Dataset, ...]:
+def datasets(lineage: Lineage, splits: Mapping[str, tuple[str, int]]) -> tuple[UsedImages, ...]:
     """What a run used: its splits, then the batches that they were taken from.
 
     Args:
@@ -136,11 +136,11 @@ def datasets(lineage: Lineage, splits: Mapping[str, tuple[str, int]]) -> tuple[D
         splits: digest and number of images of each split.
     """
     ledger = {"ledger": "ledger/ledger.parquet", "commit": lineage.commit}
-    used = [Dataset(name, digest[:DIGEST], name, ledger, images) for name, (digest, images) in splits.items()]
+    used = [UsedImages(name, digest[:DIGEST], name, ledger, images) for name, (digest, images) in splits.items()]
     batches = lineage.sources if len(lineage.sources) <= MOST_BATCHES else ()
     return (*used, *(_batch(source, lineage.commit) for source in batches))
 
 
-def _batch(source: Source, commit: str) -> Dataset:
+def _batch(source: Source, commit: str) -> UsedImages:
     found = {"pointer": f"{source.path}.dvc", "commit": commit}
-    return Dataset(source.path[-500:], source.digest[:DIGEST], "batch", found, source.num_files)
+    return UsedImages(source.path[-500:], source.digest[:DIGEST], "batch", found, source.num_files)

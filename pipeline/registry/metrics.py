@@ -20,7 +20,7 @@ NAMES = {
 
 
 @dataclass(frozen=True)
-class Dataset:
+class UsedImages:
     """Images that a run used, as MLflow lists them."""
 
     name: str

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.registry import limits
 from pipeline.registry.connection import Connection
-from pipeline.registry.metrics import Dataset, is_models, of_epoch
+from pipeline.registry.metrics import UsedImages, is_models, of_epoch
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Run:
         params: Mapping[str, Any],
         tags: Mapping[str, str],
         model_id: str | None = None,
-        judged_on: Dataset | None = None,
+        judged_on: UsedImages | None = None,
     ) -> None:
         """Log final metrics, params (once; a value stands) and tags, each cut to what a database holds.
 
@@ -120,7 +120,7 @@ class Run:
             for start in range(0, len(new_tags), FEW):
                 client.log_batch(self.run_id, tags=new_tags[start : start + FEW])
 
-    def use(self, datasets: Sequence[Dataset]) -> None:
+    def use(self, datasets: Sequence[UsedImages]) -> None:
         """List the images that the run used; one that it lists already stays as it is."""
         with self._connection.reach():
             client, entities = self._connection.client, self._connection.mlflow.entities
@@ -191,7 +191,7 @@ class Run:
             self._connection.client.set_terminated(self.run_id, status)
 
 
-def _on(judged_on: Dataset | None, name: str) -> dict[str, str]:
+def _on(judged_on: UsedImages | None, name: str) -> dict[str, str]:
     """What a metric says of the images that it is about."""
     if judged_on is None or name.partition("/")[0] not in ("holdout", "recall"):
         return {}

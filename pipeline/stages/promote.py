@@ -35,6 +35,7 @@ from pipeline.judging.settings import MIN_PROBABILITY
 from pipeline.registry import curves, links, logged, outbox, packaging, pages, past, promotion, proof
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import tracking_uri
+from pipeline.registry.metrics import UsedImages
 from pipeline.registry.promotion import Package
 from pipeline.registry.run import Run
 from pipeline.registry.version import Version
@@ -248,7 +249,7 @@ def _promote(settings: Params, package: Package, review: Review, scratch: Path) 
     mlflow_run = registry.runs.begin(lineage.run_key, f"cycle {lineage.dataset_digest[:8]}", scratch)
     curves.catch_up(lambda run_id: Run(registry.connection, run_id), scratch / "curves")
     if version is None:
-        _log_history(mlflow_run, review.training)
+        _log_inputs(mlflow_run, review, lineage)
         digest = promotion.upload(mlflow_run, package, scratch)
         undecided = card(
             review, _undecided(review.judgement, registry.alias), filing.addresses(registry, mlflow_run.run_id, {})
@@ -370,28 +371,19 @@ def _links(registry: Registry, version: Version, review: Review) -> dict[str, st
 
 def _log(mlflow_run: Run, review: Review, lineage: Lineage, model_id: str | None = None) -> None:
     """The run as reviewers find it in the MLflow UI, and the numbers of its model."""
-    training, judgement, paths = review.training, review.judgement, Paths()
-    _log_history(mlflow_run, training)
-    used = logged.datasets(lineage, _splits(paths.model / "images.parquet"))
-    mlflow_run.use(used)
-    mlflow_run.log(
-        logged.metrics(
-            training,
-            review.evaluation,
-            judgement,
-            review.comparison,
-            review.seconds,
-        ),
-        logged.params(training, lineage),
-        logged.tags(training, judgement, lineage),
-        model_id,
-        next((one for one in used if one.context == "holdout"), None),
-    )
+    used = _log_inputs(mlflow_run, review, lineage)
+    numbers = logged.metrics(review.training, review.evaluation, review.judgement, review.comparison, review.seconds)
+    mlflow_run.log(numbers, {}, {}, model_id, next((one for one in used if one.context == "holdout"), None))
 
 
-def _log_history(mlflow_run: Run, training: Training) -> None:
-    """The curves: what train could not log is logged now."""
+def _log_inputs(mlflow_run: Run, review: Review, lineage: Lineage) -> tuple[UsedImages, ...]:
+    """What is known before the model is logged, which takes over params and the curves' values; gives the datasets."""
+    training = review.training
     mlflow_run.log_history(training.history, "audit_" if training.is_scratch_kept else "")
+    used = logged.datasets(lineage, _splits(Paths().model / "images.parquet"))
+    mlflow_run.use(used)
+    mlflow_run.log({}, logged.params(training, lineage), logged.tags(training, review.judgement, lineage))
+    return used
 
 
 def _splits(images: Path) -> dict[str, tuple[str, int]]:

@@ -23,7 +23,7 @@ from pipeline.registry import client as registry
 from pipeline.registry import connection, packaging, pages, view
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import tracking_uri
-from pipeline.registry.metrics import Dataset
+from pipeline.registry.metrics import UsedImages
 from pipeline.registry.run import Run
 from pipeline.registry.version import Version
 from pipeline.settings import Params
@@ -283,7 +283,7 @@ def test_final_metrics_are_those_of_the_logged_model_too(reg: Registry) -> None:
     run.log_history([{"val_loss": 2.0}])
     experiment = client.get_run(run.run_id).info.experiment_id
     model = client.create_logged_model(experiment, name="model", source_run_id=run.run_id).model_id
-    holdout = Dataset("holdout", "d" * 36, "holdout", {"commit": "c"}, 20)
+    holdout = UsedImages("holdout", "d" * 36, "holdout", {"commit": "c"}, 20)
     run.use([holdout])
     for change in (0.25, 0.25, 0.5):
         run.log({"holdout/accuracy": 0.5, "holdout/change": change, "data/images": 3}, {}, {}, model, holdout)
@@ -303,9 +303,9 @@ def test_a_run_lists_the_images_that_it_used_once(reg: Registry) -> None:
     import mlflow
 
     run = begin(reg)
-    batch = Dataset("data/images/ü b", "0" * 32 + ".dir", "batch", {"pointer": "data/images/ü b.dvc"}, 7)
+    batch = UsedImages("data/images/ü b", "0" * 32 + ".dir", "batch", {"pointer": "data/images/ü b.dvc"}, 7)
     for _ in range(2):
-        run.use([Dataset("holdout", "h", "holdout", {}, 3), batch])
+        run.use([UsedImages("holdout", "h", "holdout", {}, 3), batch])
         run.use([])
     found = mlflow.MlflowClient(reg.uri).get_run(run.run_id).inputs.dataset_inputs
     assert {(one.dataset.name, one.dataset.digest, one.tags[0].value, one.dataset.profile) for one in found} == {

@@ -247,6 +247,13 @@ def test_a_tag_that_is_no_number_is_refused_by_name(tag: str, value: str, expect
         )
 
 
+def test_a_foreign_value_of_a_tag_that_the_ui_hides_is_set_back_by_the_client() -> None:
+    version = Version(3, "run", {"mlflow.evergreen.rival": "x"})
+    expected = r"tag mlflow.evergreen.rival of v3 is 'x'; .*; set it back by MLflow's client \(set_model_version_tag\)"
+    with pytest.raises(LostError, match=expected):
+        _ = version.champion
+
+
 def test_a_lineage_that_was_registered_hostile_is_refused_by_its_version(shelf: Shelf, tmp_path: Path) -> None:
     record = tmp_path / "lineage.json"
     record.write_text(json.dumps(samples.lineage().to_json() | {"files": {"../x": "a" * 64}}))

@@ -21,7 +21,7 @@ def pinned(project: Project) -> int | None:
 
 def tag(project: Project, version: int, name: str) -> str | None:
     tags: dict[str, str] = project.mlflow.get_model_version("evergreen", str(version)).tags
-    return tags.get(f"evergreen.{name}")
+    return tags.get(f"mlflow.evergreen.{name}")
 
 
 def grow(project: Project, number: int) -> Done:
