@@ -311,8 +311,8 @@ def _stale(batch: str, paths: Iterable[str]) -> str:
     """A warning of files that another version of their batch has: the pointer came by Git, without `dvc checkout`."""
     paths = sorted(paths)
     return (
-        f"{are(len(paths), 'file', where='on disk')} of another version of {_quoted(batch)}, e.g. {paths[0]!r}; the data "
-        f"is what its pointer says; `dvc checkout {_quoted(f'{batch}.dvc')}` brings the disk up to date, `dvc add "
+        f"{are(len(paths), 'file', where='on disk')} of another version of {_quoted(batch)}, e.g. {paths[0]!r}; the "
+        f"data is what its pointer says; `dvc checkout {_quoted(f'{batch}.dvc')}` brings the disk up to date, `dvc add "
         f"{_quoted(batch)}` takes them back"
     )
 
@@ -322,8 +322,8 @@ def _left_over(batch: str, paths: Sequence[str]) -> str:
     then = "; Git does not ignore them here: do one of these before `git add`" if git.would_add(paths[0]) else ""
     return (
         f"{are(len(paths), 'file', where=f'in {_quoted(batch)}')} left over from a batch whose pointer is not in this "
-        f"checkout, and take no part; `rm -r {_quoted(batch)}` deletes them and loses nothing, for DVC's cache has them "
-        f"all (`dvc checkout` does it where DVC knows that it put them there); `dvc add {_quoted(batch)}` takes them "
+        f"checkout, and take no part; `rm -r {_quoted(batch)}` deletes them and loses nothing, for DVC's cache has "
+        f"them all (`dvc checkout` does it where DVC knows that it put them there); `dvc add {_quoted(batch)}` takes them "
         f"in{then}"
     )
 
