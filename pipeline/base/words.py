@@ -35,6 +35,11 @@ def folded(line: str, width: int) -> str:
     return "\n".join(lines).replace(KEPT, " ")
 
 
+def capital(text: str) -> str:
+    """A text that begins a sentence."""
+    return text[:1].upper() + text[1:]
+
+
 def readable(text: str) -> str:
     """A text as it is, or with escapes and in quotes where it holds what cannot be seen."""
     return text if text.isprintable() else repr(text)

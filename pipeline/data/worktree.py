@@ -323,8 +323,8 @@ def _left_over(batch: str, paths: Sequence[str]) -> str:
     return (
         f"{are(len(paths), 'file', where=f'in {_quoted(batch)}')} left over from a batch whose pointer is not in this "
         f"checkout, and take no part; `rm -r {_quoted(batch)}` deletes them and loses nothing, for DVC's cache has "
-        f"them all (`dvc checkout` does it where DVC knows that it put them there); `dvc add {_quoted(batch)}` takes them "
-        f"in{then}"
+        f"them all (`dvc checkout` does it where DVC knows that it put them there); `dvc add {_quoted(batch)}` "
+        f"takes them in{then}"
     )
 
 

@@ -22,7 +22,7 @@ from pipeline.artifacts.comparison import (
 )
 from pipeline.artifacts.evaluation import COUNTED, Evaluation
 from pipeline.artifacts.filed import Filed
-from pipeline.base.words import counted
+from pipeline.base.words import capital, counted
 from pipeline.showing import particulars, wording
 from pipeline.showing.addresses import Addresses, link
 from pipeline.showing.markdown import FEW, escape, few, listed, name
@@ -152,7 +152,7 @@ def _why(review: Review) -> str:
 def _sentence(reason: str) -> str:
     """A reason as a sentence of its own."""
     short = reason if len(reason) <= MAX_REASON else f"{reason[: MAX_REASON - 1]}…"
-    return f"{escape(short[:1].upper() + short[1:])}."
+    return f"{escape(capital(short))}."
 
 
 def _difference(comparison: ModelComparison) -> Iterator[str]:

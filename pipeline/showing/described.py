@@ -158,7 +158,7 @@ def _curves(cycle: CyclePart) -> Iterator[str]:
     kept = "chosen" if training.is_chosen else "best"
     yield (
         f"Validation loss from {first} to {best} at the {kept} epoch {training.best_epoch} of {training.epochs}; "
-        f"stopped by {training.stop_reason}."
+        f"{training.ended}."
     )
 
 

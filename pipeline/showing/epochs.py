@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.artifacts.training import Mixture, Row, Training
-from pipeline.base.words import counted
+from pipeline.base.words import capital, counted
 from pipeline.showing import charts
 from pipeline.showing.charts import FAINT, INK, LINE, MARGIN, SOFT, TEXT
 from pipeline.showing.fonts import drawable
@@ -70,7 +70,7 @@ def of(training: Training) -> Course:
 
 def stopped(training: Training) -> str:
     """Why and where training stopped."""
-    return f"Stopped after {counted(training.epochs, 'epoch')} of at most {training.max_epochs}: {training.stop_reason}"
+    return f"{capital(training.ended)}; {counted(training.epochs, 'epoch')} of at most {training.max_epochs}"
 
 
 def _mixture(training: Training) -> Mixture | None:

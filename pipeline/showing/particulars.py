@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pipeline.artifacts.comparison import ModelComparison
-from pipeline.base.words import counted
+from pipeline.base.words import capital, counted
 from pipeline.learning import ladder
 from pipeline.showing import wording
 from pipeline.showing.addresses import Addresses, link, version
@@ -86,7 +86,7 @@ def training(review: Review) -> str:
     if done.is_scratch_kept:
         said.append("An audit trained a model from scratch, which is kept: this is about it.")
     said.append(
-        f"Stopped by {escape(done.stop_reason)}; epoch {done.best_epoch} of {done.epochs} is {kept}: validation loss "
+        f"{escape(capital(done.ended))}; epoch {done.best_epoch} of {done.epochs} is {kept}: validation loss "
         f"{first['val_loss']:.3f} before, {best['val_loss']:.3f} then."
     )
     if done.blended:

@@ -171,7 +171,7 @@ def test_another_listing_is_compared_anew(monday):
 def test_other_patterns_are_compared_anew(monday):
     Path(MONDAY, "cat/note.txt").touch()
     assert check(monday) == []
-    with pytest.raises(DataError, match=r"^1 files .* e\.g\. 'data/images/monday/cat/note\.txt'"):
+    with pytest.raises(DataError, match=r"^1 file .* e\.g\. 'data/images/monday/cat/note\.txt'"):
         worktree.check(IMAGES, (monday,), Store(Path()), [], Path("data/scratch/tree.json"))
 
 
@@ -272,7 +272,7 @@ def test_a_single_tracked_file_is_a_batch_too():
     Path("data/images/lone.png.dvc").touch()
     assert check(lone, monday) == check(lone, monday) == []
     (IMAGES / "lone.png").write_bytes(b"changed")
-    with pytest.raises(DataError, match=r"^1 files .* were changed .* run `dvc add 'data/images/lone\.png'`"):
+    with pytest.raises(DataError, match=r"^1 file .* was changed .* run `dvc add 'data/images/lone\.png'`"):
         check(lone, monday)
 
 
@@ -666,7 +666,7 @@ class Model:
         if new:
             return f"{are(len(new), 'file', where='below data/images')} not tracked"
         changed = [path for path, content in self.files.items() if self.tracked.get(path, content) != content]
-        return f"{len(changed)} files below data/images were changed" if changed else ""
+        return f"{are(len(changed), 'file', 'was', 'were', 'below data/images')} changed" if changed else ""
 
 
 def verdict(source: Source, missing: int) -> str:
