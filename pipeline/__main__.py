@@ -112,6 +112,7 @@ def _report(stage: str, error: str = "") -> None:
     from pipeline.showing import card
 
     report = Paths().report
+    Paths().page.unlink(missing_ok=True)  # it is of a cycle before
     if report.parent.is_dir():
         files.write(report, (card.stopped(stage, error) if error else card.interrupted(stage)).encode())
 

@@ -113,11 +113,11 @@ RERUNS = {
         "artifacts/artifact.py artifacts/changes.py artifacts/features.py artifacts/lineage.py artifacts/model.py "
         "artifacts/parent.py artifacts/reference.py artifacts/sources.py artifacts/table.py artifacts/training.py "
         "base/auto.py base/code.py base/errors.py base/files.py base/params.py base/paths.py base/process.py "
-        "data/delta.py data/ledger.py data/settings.py data/splits.py registry/client.py registry/connection.py "
-        "registry/faults.py registry/limits.py registry/memory.py registry/run.py registry/runs.py "
-        "registry/settings.py registry/version.py "
+        "base/words.py data/delta.py data/ledger.py data/settings.py data/splits.py registry/client.py "
+        "registry/connection.py registry/faults.py registry/limits.py registry/memory.py registry/metrics.py "
+        "registry/run.py registry/runs.py registry/settings.py registry/version.py "
     ),
-    (D, V, P, E): ("base/git.py base/words.py data/origins.py data/store.py "),
+    (D, V, P, E): ("base/git.py data/origins.py data/store.py "),
     (V, P, T, E): ("learning/settings.py "),
     (D, V, P): ("data/labels.py "),
     (P, T, E): (
@@ -126,20 +126,22 @@ RERUNS = {
         "learning/pretrained.py learning/stopping.py "
     ),
     (V, P, E): (
-        "images/damage.py images/decoding.py images/jpeg.py images/pixels.py images/settings.py "
-        "images/sniffing.py images/statistics.py images/workers.py "
+        "artifacts/comparison.py images/damage.py images/decoding.py images/jpeg.py images/pictures.py "
+        "images/pixels.py images/settings.py images/sniffing.py images/statistics.py images/workers.py "
     ),
     (D, P): ("data/sources.py "),
     (P, E): ("judging/lifetime.py judging/reach.py judging/settings.py "),
     (P, T): ("data/replay.py learning/freezing.py learning/ladder.py "),
     (T, E): ("judging/calibration.py judging/metrics.py learning/head.py "),
-    (V, P): ("artifacts/content.py checking/settings.py images/thumbnails.py "),
+    (V, P): ("artifacts/content.py checking/settings.py "),
     (D,): ("data/comparison.py data/inventory.py data/recollection.py data/removals.py stages/detect.py "),
     (E,): (
-        "judging/doubts.py judging/drops.py judging/gate.py judging/history.py judging/parts.py "
-        "judging/predictions.py judging/selftest.py judging/slices.py judging/slicing.py judging/trust.py "
-        "judging/verdict.py learning/contenders.py learning/crossfit.py learning/evidence.py showing/plots.py "
-        "showing/sheet.py stages/evaluate.py "
+        "judging/comparing.py judging/doubts.py judging/drops.py judging/gate.py judging/history.py "
+        "judging/parts.py judging/predictions.py judging/selftest.py judging/slices.py judging/slicing.py "
+        "judging/trust.py judging/verdict.py learning/contenders.py learning/crossfit.py learning/evidence.py "
+        "learning/sightings.py learning/suspicion.py showing/charts.py showing/drawn.py showing/dumbbells.py "
+        "showing/epochs.py showing/fonts.py showing/gallery.py showing/matrices.py showing/plots.py "
+        "showing/reliable.py showing/tiles.py showing/timeline.py stages/evaluate.py "
     ),
     (P,): (
         "data/bins.py data/groups.py data/neighbours.py data/remarks.py data/slices.py data/stems.py "
@@ -147,33 +149,38 @@ RERUNS = {
         "features/inputs.py features/observation.py features/shards.py images/likeness.py stages/prepare.py "
     ),
     (T,): (
-        "learning/audit.py learning/augment.py learning/distortions.py learning/fit.py learning/headstart.py "
-        "learning/inheritance.py learning/kept.py learning/newcomers.py learning/progress.py learning/rewind.py "
-        "learning/starts.py learning/task.py learning/trained.py registry/curves.py stages/train.py "
+        "artifacts/cost.py learning/audit.py learning/augment.py learning/distortions.py learning/fit.py "
+        "learning/headstart.py learning/inheritance.py learning/kept.py learning/newcomers.py "
+        "learning/progress.py learning/rewind.py learning/starts.py learning/task.py learning/tensorboard.py "
+        "learning/trained.py registry/curves.py stages/train.py "
     ),
     (V,): (
-        "artifacts/past.py artifacts/report.py checking/drift.py checking/expectations.py checking/facts.py "
-        "checking/findings.py checking/inspection.py checking/quarantine.py data/names.py showing/described.py "
-        "showing/entries.py showing/report.py showing/reported.py showing/standouts.py stages/validate.py "
+        "artifacts/report.py checking/drift.py checking/expectations.py checking/facts.py checking/findings.py "
+        "checking/inspection.py checking/quarantine.py data/names.py showing/described.py showing/entries.py "
+        "showing/report.py showing/reported.py showing/standouts.py stages/validate.py "
     ),
     (): (
-        "__main__.py artifacts/exported.py artifacts/promotion.py artifacts/proof.py artifacts/snapshot.py "
-        "base/actor.py base/project.py commands/add.py commands/champion_at.py commands/checkpoints.py "
-        "commands/explain.py commands/export.py commands/gc.py commands/history.py commands/merge.py "
-        "commands/notify.py commands/predict.py commands/promote.py commands/reject.py commands/report.py "
-        "commands/rollback.py commands/run.py commands/trace.py commands/ui.py commands/verify.py "
-        "commands/weights.py data/archives.py data/collection.py data/conflicts.py data/exports.py "
-        "data/layouts.py data/matching.py data/objects.py data/placing.py data/recovery.py data/references.py "
-        "data/scan.py data/tracking.py data/trigger.py data/versions.py data/worktree.py deciding.py "
-        "images/traits.py judging/kept.py learning/advice.py learning/answers.py learning/architecture.py "
-        "learning/exporting.py learning/fitting.py learning/torch_file.py openapi.py recipe.py registry/anchor.py "
-        "registry/answering.py registry/chain.py registry/chosen.py registry/decisions.py registry/delivery.py "
-        "registry/entry.py registry/events.py registry/messages.py registry/outbox.py registry/packaging.py "
-        "registry/promotion.py registry/proof.py registry/receivers.py registry/retention.py registry/setbacks.py "
-        "registry/survey.py registry/transitions.py registry/uses.py registry/verification.py serving.py "
-        "settings.py showing/card.py showing/cells.py showing/manual.py stages/promote.py stages/resolve.py "
+        "__main__.py artifacts/exported.py artifacts/filed.py artifacts/promotion.py artifacts/proof.py "
+        "artifacts/snapshot.py base/actor.py base/project.py base/terminal.py commands/add.py "
+        "commands/champion_at.py commands/checkpoints.py commands/explain.py commands/export.py commands/gc.py "
+        "commands/history.py commands/merge.py commands/notify.py commands/predict.py commands/promote.py "
+        "commands/reject.py commands/report.py commands/rollback.py commands/run.py commands/trace.py "
+        "commands/ui.py commands/verify.py commands/weights.py data/archives.py data/collection.py "
+        "data/conflicts.py data/exports.py data/layouts.py data/matching.py data/objects.py data/placing.py "
+        "data/recovery.py data/references.py data/reproduction.py data/scan.py data/tracking.py data/trigger.py "
+        "data/versions.py data/worktree.py deciding.py filing.py images/traits.py judging/kept.py "
+        "learning/advice.py learning/answers.py learning/architecture.py learning/exporting.py "
+        "learning/fitting.py learning/torch_file.py openapi.py recipe.py registry/anchor.py registry/answering.py "
+        "registry/chain.py registry/chosen.py registry/decisions.py registry/delivery.py registry/entry.py "
+        "registry/events.py registry/links.py registry/logged.py registry/messages.py registry/outbox.py "
+        "registry/packaging.py registry/pages.py registry/past.py registry/promotion.py registry/proof.py "
+        "registry/receivers.py registry/retention.py registry/setbacks.py registry/survey.py "
+        "registry/transitions.py registry/uses.py registry/verification.py registry/view.py reporting.py "
+        "serving.py settings.py showing/addresses.py showing/card.py showing/cells.py showing/manual.py "
+        "showing/markdown.py showing/particulars.py showing/review.py showing/wording.py stages/promote.py "
+        "stages/resolve.py "
     ),
-    (V, E): ("artifacts/comparison.py artifacts/evaluation.py showing/text.py "),
+    (V, E): ("artifacts/evaluation.py artifacts/past.py showing/text.py "),
 }
 """Which stages rerun when the code of a module changes."""
 
