@@ -15,6 +15,7 @@ from unittest import mock
 from benchmarks import digits, servers, workspace
 from benchmarks.servers import Postgres
 from benchmarks.workspace import Workspace
+from pipeline.registry.version import DECIDED, unpacked
 
 WRITES = ("create_", "set_", "delete_", "update_", "log_")
 """Beginnings of the names of calls of MLflow's client that write."""
@@ -233,8 +234,8 @@ def _seen(case: Case) -> Iterator[str]:
     champion = client.get_model_version_by_alias("evergreen", "champion")
     if champion.version != version.version:
         yield f"champion is v{champion.version}"
-    if version.tags.get("mlflow.evergreen.promoted") != "true" or "is the new champion" not in version.description:
-        said = version.tags.get("mlflow.evergreen.promoted")
+    said = unpacked(version.tags.get(DECIDED, "")).get("promoted")
+    if said != "true" or "is the new champion" not in version.description:
         yield f"v{version.version} says promoted {said}: {version.description[:300]!r}"
     experiment = client.get_experiment_by_name("evergreen")
     assert experiment is not None

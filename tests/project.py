@@ -29,6 +29,7 @@ from pipeline import __main__ as command
 from pipeline.data import dataset
 from pipeline.images import decoding as images
 from pipeline.registry import answering, proof
+from pipeline.registry.version import Version, changed
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -271,6 +272,17 @@ class Project:
         run_id = self.mlflow.get_model_version("evergreen", str(version)).run_id
         return self.root / "store/artifacts" / str(run_id) / "artifacts" / name
 
+    def tags(self, version: int) -> dict[str, str]:
+        """What the tags of a version say, by name."""
+        found = self.mlflow.get_model_version("evergreen", str(version))
+        return dict(Version(version, found.run_id, found.tags)._values)
+
+    def retag(self, version: int, **values: str) -> None:
+        """Let the tags of a version say something else."""
+        before = self.mlflow.get_model_version("evergreen", str(version)).tags
+        for name, value in changed(values, before).items():
+            self.mlflow.set_model_version_tag("evergreen", str(version), name, value)
+
     def relist(self, version: int, **changes: Any) -> None:
         """Change keys of a version's lineage, as if it had been registered so; None takes a key out."""
         path = self.artifact(version, "lineage/lineage.json")
@@ -279,7 +291,7 @@ class Project:
             json.dumps({key: value for key, value in lineage.items() if key not in changes or value is not None})
         )
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        self.mlflow.set_model_version_tag("evergreen", str(version), "mlflow.evergreen.lineage", digest)
+        self.retag(version, lineage=digest)
         self.forget()
 
     def replace(self, version: int, name: str, content: bytes | None) -> None:

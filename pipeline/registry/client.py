@@ -19,7 +19,7 @@ from pipeline.registry.memory import Memory
 from pipeline.registry.run import WHOLE, Run
 from pipeline.registry.runs import Runs, model_id
 from pipeline.registry.settings import RegisteredModel
-from pipeline.registry.version import SHOWN, Version, former, tag
+from pipeline.registry.version import MADE, Version, changed, condition, created
 
 if TYPE_CHECKING:
     import polars as pl
@@ -181,14 +181,10 @@ class Registry:
 
         MLflow's search knows no `or`: where a tag once had another name, it is asked for both.
         """
-        names = [tag] if all(key in SHOWN for key in tags) else [tag, former]
+        asked = [condition(name, value) for name, value in tags.items()]
         found: dict[int, Version] = {}
-        for name in names:
-            conditions = [
-                f"tag.`{name(key)}` LIKE '%'" if value is None else f"tag.`{name(key)}`='{value}'"
-                for key, value in tags.items()
-            ]
-            found |= {version.number: version for version in self._listed(conditions, at_most)}
+        for conditions in dict.fromkeys(zip(*asked, strict=True)) if asked else [()]:
+            found |= {version.number: version for version in self._listed([*conditions], at_most)}
         return [found[number] for number in sorted(found, reverse=True)][:at_most]
 
     def _listed(self, conditions: list[str], at_most: int) -> list[Version]:
@@ -211,7 +207,7 @@ class Registry:
         """
         if version.lineage_digest is None:
             raise LostError(
-                f"{self.name} v{version.number} was not registered by Evergreen (no tag {tag('lineage')})",
+                f"{self.name} v{version.number} was not registered by Evergreen (no tag {MADE})",
                 f"move the alias {self.alias} to a version that was, or choose another resolve.registered_model",
             )
         path = self.download(version.run_id, LINEAGE, version.lineage_digest, objects)
@@ -338,7 +334,7 @@ class Registry:
                     self.name,
                     source,
                     run.run_id,
-                    tags=_tags(tags),
+                    tags=limits.tags(created(tags), limits.VERSION_TAG),
                     description=limits.cut(describe, limits.DESCRIPTION, WHOLE),
                     model_id=model_id,
                 )
@@ -359,11 +355,8 @@ class Registry:
             if describe is not None:
                 shown = limits.cut(describe, limits.DESCRIPTION, WHOLE)
                 repeat(partial(self._client.update_model_version, self.name, version, shown))
-            if any(key in SHOWN and not value for key, value in tags.items()):
-                # One of no value says nothing to people; it is written where it takes another one's place.
-                has = self._client.get_model_version(self.name, version).tags
-                tags = {key: value for key, value in tags.items() if value or key not in SHOWN or tag(key) in has}
-            for key, value in _tags(tags).items():
+            before = self._client.get_model_version(self.name, version).tags
+            for key, value in limits.tags(changed(tags, before), limits.VERSION_TAG).items():
                 repeat(partial(self._client.set_model_version_tag, self.name, version, key, value))
 
     def description(self, number: int) -> str:
@@ -380,11 +373,6 @@ class Registry:
 def _ledger(path: Path, columns: Sequence[str]) -> "pl.DataFrame":
     """These columns of a ledger, as it is written today."""
     return ledger.completed(files.read_table(path, [name for name in columns if name in files.columns(path)]), columns)
-
-
-def _tags(values: Mapping[str, str]) -> dict[str, str]:
-    """Tags of a version, with their prefix, as a database holds them."""
-    return limits.tags({tag(key): value for key, value in values.items()}, limits.VERSION_TAG)
 
 
 def _plain(version: Any) -> list[Any]:

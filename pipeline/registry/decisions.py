@@ -7,7 +7,7 @@ from pipeline.base.errors import RegistryError
 from pipeline.registry.chain import Event, Story
 from pipeline.registry.client import Registry
 from pipeline.registry.transitions import Transitions
-from pipeline.registry.version import Version, name, numbered, tag
+from pipeline.registry.version import MADE, Version, name, numbered
 
 Prove = Callable[[Version], None]
 """Loads a version from the registry and lets it answer; raises an error if it does not answer as it was judged."""
@@ -107,6 +107,6 @@ def _before(registry: Registry, story: Story, champion: int) -> Version:
 def _refuse_stranger(registry: Registry, version: Version) -> None:
     if not version.is_whole:
         raise RegistryError(
-            f"{registry.name} {name(version)} was not registered by Evergreen (no tag {tag('sources')}); expected a "
+            f"{registry.name} {name(version)} was not registered by Evergreen (no tag {MADE}); expected a "
             "version that a cycle made: later ones start from it; nothing was changed"
         )

@@ -16,7 +16,7 @@ from pipeline.base.errors import RegistryError
 from pipeline.registry import limits
 from pipeline.registry.chain import MOVES, Chain, Event, Kind, Link, Story
 from pipeline.registry.client import Registry
-from pipeline.registry.version import PREFIX, Version, numbered, tag
+from pipeline.registry.version import PREFIX, Version, created, numbered
 
 EVENT = f"{PREFIX}event"
 """Tag of a version of the history: the event."""
@@ -94,7 +94,7 @@ class Events:
         if event is None or not event.lineage:
             return None
         tags = {"lineage": event.lineage, "sources": event.data, "run_key": event.run_key}
-        return Version(number, event.run_id, {tag(key): value for key, value in tags.items()})
+        return Version(number, event.run_id, created(tags))
 
     def append(self, event: Event) -> Event | None:
         """Add an event, if the champion is the one that it names; the same key is never added twice.

@@ -17,7 +17,7 @@ from pipeline.registry.client import LINEAGE, Registry, again
 from pipeline.registry.receivers import Receiver
 from pipeline.registry.run import Run
 from pipeline.registry.transitions import Transitions
-from pipeline.registry.version import FORMAT, SHOWN, Version, numbered
+from pipeline.registry.version import FORMAT, Version, numbered
 
 
 class Promote(Section):
@@ -119,7 +119,6 @@ def register(
         **{name: f"{value:g}" for name, value in package.params.items()},
         "sources": lineage.sources_digest,
     }
-    tags = {name: value for name, value in tags.items() if value or name not in SHOWN}  # a tag of no value says nothing
     return registry.create_version(run, source, model_id, tags, card)
 
 

@@ -8,12 +8,12 @@ from typing import Any
 from pipeline.base import files, process
 from pipeline.registry.connection import EXISTS, GONE, Connection
 from pipeline.registry.run import Run
-from pipeline.registry.version import Version, former, tag
+from pipeline.registry.version import HIDDEN, Version, former
 
-OWNER = tag("owner")
+OWNER = f"{HIDDEN}owner"
 """Tag of a run: the process that works on it."""
 
-RUN_KEY = tag("run_key")
+RUN_KEY = f"{HIDDEN}run_key"
 
 FORMER = {OWNER: former("owner"), RUN_KEY: former("run_key")}
 """How they were called when all tags were shown: runs of then have them under these names."""

@@ -1,8 +1,10 @@
 """A version of the registered model, as far as a cycle needs to know it."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from pipeline.base.errors import LostError
 
@@ -10,20 +12,80 @@ PREFIX = "evergreen."
 """Of the tags that are Evergreen's."""
 
 HIDDEN = "mlflow.evergreen."
-"""Of those of them that the protocol needs and no person: MLflow's UI shows no tag that begins with `mlflow.`."""
+"""Of those of them that the protocol needs and no person: the page of a version shows no tag that begins with
+`mlflow.`."""
 
-SHOWN = ("verdict", "standing", "parent", "review", "why")
+SHOWN = ("verdict", "standing", "review", "why")
 """Tags of a version that people read, or write."""
 
+MADE, JUDGED, DECIDED = (f"{HIDDEN}{name}" for name in ("made", "judged", "decided"))
+"""Tags with all the rest, as JSON: a list of versions shows every tag, and 15 of them hid the versions. MADE is written
+with the version and never again. JUDGED is there once it was judged again; what it says takes the place of what MADE
+says. DECIDED is what came of it."""
 
-def tag(name: str) -> str:
-    """How a tag of a version is called in MLflow."""
-    return f"{PREFIX if name in SHOWN else HIDDEN}{name}"
+_DECIDED = ("verdict_digest", "is_best", "promoted", "proof")
 
 
 def former(name: str) -> str:
-    """How it was called when all tags were shown: versions of then have it under this name."""
+    """How a tag was called when each value had one: versions of then have it under this name."""
     return f"{PREFIX}{name}"
+
+
+def created(values: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a new version.
+
+    Args:
+        values: by name, without a prefix.
+    """
+    shown = {former(name): value for name, value in values.items() if name in SHOWN}
+    return shown | {MADE: _json({name: value for name, value in values.items() if name not in SHOWN})}
+
+
+def changed(values: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:
+    """The tags to be set on a version for values that are new, in the order of the values.
+
+    Args:
+        values: by name, without a prefix.
+        before: its tags.
+    """
+    tags: dict[str, str] = {}
+    for name, value in values.items():
+        if name in SHOWN:
+            # One of no value says nothing to people; it is written where it takes another one's place.
+            tags |= {former(name): value} if value or former(name) in before else {}
+        else:
+            pack = DECIDED if name in _DECIDED else JUDGED
+            tags[pack] = _json(unpacked(tags.get(pack, before.get(pack, ""))) | {name: value})
+    return tags
+
+
+def condition(name: str, value: str | None) -> tuple[str, str]:
+    """How MLflow's search is asked for versions that were made with a value: as it is written today, and as it was.
+
+    Args:
+        name: of the value.
+        value: None stands for any.
+    """
+    was = f"tag.`{former(name)}` LIKE '%'" if value is None else f"tag.`{former(name)}`='{value}'"
+    if name in SHOWN:
+        return was, was
+    wanted = f'"{name}":"' if value is None else f'"{name}":"{value}"'
+    return f"tag.`{MADE}` LIKE '%{wanted}%'", was
+
+
+def unpacked(text: str) -> dict[str, str]:
+    """The values of a tag that has several; none if it is not what `created` or `changed` wrote."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        return {}
+    return values
+
+
+def _json(values: Mapping[str, str]) -> str:
+    return json.dumps(dict(values), sort_keys=True, separators=(",", ":"))
 
 
 FORMAT = "2"
@@ -39,8 +101,15 @@ class Version:
     run_id: str
     tags: Mapping[str, str]
 
+    @cached_property
+    def _values(self) -> Mapping[str, str]:
+        """By name, what is newest."""
+        former = {name.removeprefix(PREFIX): value for name, value in self.tags.items() if name.startswith(PREFIX)}
+        packs = (unpacked(self.tags.get(name, "")) for name in (MADE, JUDGED, DECIDED))
+        return {**former, **{name: value for pack in packs for name, value in pack.items() if name not in SHOWN}}
+
     def _tag(self, name: str) -> str:
-        return self.tags.get(tag(name), self.tags.get(former(name), ""))
+        return self._values.get(name, "")
 
     def _number(self, name: str) -> int | None:
         """A version's number.
@@ -55,11 +124,13 @@ class Version:
         return int(value)
 
     def _foreign(self, name: str, expected: str) -> LostError:
-        called = next(one for one in (tag(name), former(name)) if one in self.tags)
-        where = "in the MLflow UI" if called.startswith(PREFIX) else "by MLflow's client (set_model_version_tag)"
+        packs = (name_of for name_of in (DECIDED, JUDGED, MADE) if name in unpacked(self.tags.get(name_of, "")))
+        pack = next(packs, None)
+        called = f"{name} in tag {pack}" if pack else f"tag {former(name)}"
+        where = "by MLflow's client (set_model_version_tag)" if pack else "in the MLflow UI, or delete the tag"
         return LostError(
-            f"tag {called} of v{self.number} is {self._tag(name)[:50]!r}; expected {expected}",
-            f"set it back {where}, or delete the tag",
+            f"{called} of v{self.number} is {self._tag(name)[:50]!r}; expected {expected}",
+            f"set it back {where}",
         )
 
     @property

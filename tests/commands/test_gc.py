@@ -119,7 +119,7 @@ def test_what_is_kept_can_be_pulled_and_the_next_cycle_runs(project: Project) ->
 def test_the_rule_says_whose_data_stays(project: Project) -> None:
     for rule in ("last=3", "days=1", "champion, last=3"):
         assert "; 0 others\n" in gc(project, "--keep", rule, *NOW).out
-    project.mlflow.set_model_version_tag("evergreen", "1", "mlflow.evergreen.promoted", "true")
+    project.retag(1, promoted="true")
     assert "v1 (once champion)" in gc(project, "--keep", "champions", *NOW).out
     assert "v1" not in gc(project, "--keep", "days=0", *NOW).out.splitlines()[0]
 

@@ -151,7 +151,7 @@ def test_below_the_threshold_an_image_gets_no_label(shared: Project, least: str,
 
 
 def test_the_threshold_is_that_of_the_version_unless_a_person_names_another(own: Project) -> None:
-    own.mlflow.set_model_version_tag("evergreen", "2", "mlflow.evergreen.min_probability", "1.0")
+    own.retag(2, min_probability="1.0")
     assert own.call("predict", f"{IMAGES}/cat/3.png").out.split()[0] == "-"
 
 

@@ -25,7 +25,7 @@ from pipeline.registry.client import Registry
 from pipeline.registry.connection import tracking_uri
 from pipeline.registry.metrics import UsedImages
 from pipeline.registry.run import Run
-from pipeline.registry.version import Version
+from pipeline.registry.version import DECIDED, JUDGED, MADE, Version
 from pipeline.settings import Params
 
 NUMBERS = itertools.count(1)
@@ -197,24 +197,28 @@ def test_versions_and_runs_of_when_all_tags_were_shown_are_found_beside_those_of
     assert second
     assert second.number == 2
     reg.annotate(2, {"lineage": "another", "verdict": "reject", "standing": ""})
-    assert (reg.version(2).lineage_digest, reg.version(2).verdict) == ("another", "reject"), "today's name counts"
+    assert (reg.version(2).lineage_digest, reg.version(2).verdict) == ("another", "reject"), "what is newer counts"
+    assert (reg.version(2).run_key, reg.version(2).parent) == ("b", 1), "and the rest stays"
     assert [one.number for one in reg.all(verdict="reject")] == [2]
 
 
-def test_few_tags_of_a_version_are_shown_to_people(reg: Registry) -> None:
-    """MLflow's UI shows no tag whose name begins with `mlflow.`."""
+def test_a_version_has_few_tags_for_lists_show_them_all(reg: Registry) -> None:
     register(reg, "a", sources="s", lineage="l", parent="1", rival="1")
+    reg.annotate(1, {"proof": "p"})
     reg.annotate(1, {"verdict": "promote", "standing": "champion", "verdict_digest": "d", "is_best": "true"})
-    assert sorted(name for name in reg.version(1).tags if not name.startswith("mlflow.")) == [
-        "evergreen.parent",
-        "evergreen.standing",
-        "evergreen.verdict",
-    ]
+    assert set(reg.version(1).tags) == {"evergreen.verdict", "evergreen.standing", MADE, DECIDED}
+    found = reg.version(1)
+    assert (found.parent, found.champion, found.proof_digest, found.verdict_digest) == (1, 1, "p", "d")
+    assert found.is_best
     register(reg, "b", sources="s")
-    reg.annotate(2, {"verdict": "reject", "standing": "", "parent": ""})
+    reg.annotate(2, {"verdict": "reject", "standing": "", "verdict_digest": "d"})
     assert "evergreen.standing" not in reg.version(2).tags, "one of no value says nothing"
     reg.annotate(1, {"standing": ""})
     assert reg.version(1).standing == "", "but it takes the place of another one"
+    reg.annotate(1, {"lineage": "m", "rival": "2", "parent": "1"})
+    assert set(reg.version(1).tags) == {"evergreen.verdict", "evergreen.standing", MADE, JUDGED, DECIDED}
+    assert (reg.version(1).lineage_digest, reg.version(1).champion, reg.version(1).run_key) == ("m", 2, "a")
+    assert [one.number for one in reg.all(run_key="a")] == [1]
 
 
 def test_a_run_of_a_process_that_is_gone_is_reaped_under_either_name_of_its_tag(reg: Registry) -> None:

@@ -24,7 +24,7 @@ from pipeline.base.errors import LostError, ModelError, UnreadableError
 from pipeline.learning import architecture, model
 from pipeline.learning.settings import Network, OwnNetworks
 from pipeline.registry.client import LINEAGE
-from pipeline.registry.version import Version
+from pipeline.registry.version import DECIDED, MADE, Version, created
 
 pytestmark = pytest.mark.project  # loads MLflow and TensorFlow
 
@@ -248,10 +248,16 @@ def test_a_tag_that_is_no_number_is_refused_by_name(tag: str, value: str, expect
 
 
 def test_a_foreign_value_of_a_tag_that_the_ui_hides_is_set_back_by_the_client() -> None:
-    version = Version(3, "run", {"mlflow.evergreen.rival": "x"})
-    expected = r"tag mlflow.evergreen.rival of v3 is 'x'; .*; set it back by MLflow's client \(set_model_version_tag\)"
+    version = Version(3, "run", created({"rival": "x"}))
+    expected = r"^rival in tag mlflow.evergreen.made of v3 is 'x'; .*; set it back by MLflow's client \(set_model_ver"
     with pytest.raises(LostError, match=expected):
         _ = version.champion
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"sources": 1}', "null", "[" * 100_000], ids=range(6))
+def test_a_tag_with_several_values_that_holds_something_else_says_nothing(text: str) -> None:
+    version = Version(3, "run", {MADE: text, DECIDED: text, "evergreen.run_key": "k"})
+    assert (version.is_whole, version.verdict_digest, version.run_key) == (False, "", "k")
 
 
 def test_a_lineage_that_was_registered_hostile_is_refused_by_its_version(shelf: Shelf, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pipeline.base import files
 from pipeline.base.errors import GateError, LostError, RegistryError
 from pipeline.data.store import Store
 from pipeline.registry import proof
+from pipeline.registry.version import changed
 
 pytestmark = pytest.mark.project  # loads MLflow and TensorFlow
 
@@ -44,11 +45,11 @@ def test_a_proof_is_kept_with_the_version_and_tells_what_changed_since(shelf: Sh
     assert version.proof_digest is not None
     assert proof.kept(registry, version, objects) == made
     assert (
-        proof.kept(registry, replace(version, tags={**version.tags, "mlflow.evergreen.served": "0" * 64}), objects)
+        proof.kept(registry, replace(version, tags=version.tags | changed({"served": "0" * 64}, version.tags)), objects)
         is None
     )
     assert (
-        proof.kept(registry, replace(version, tags={**version.tags, "mlflow.evergreen.proof": "0" * 64}), objects)
+        proof.kept(registry, replace(version, tags=version.tags | changed({"proof": "0" * 64}, version.tags)), objects)
         is None
     )
     assert proof.changed(registry, version, made) == ()

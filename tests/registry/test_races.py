@@ -11,6 +11,7 @@ from pipeline.base import files
 from pipeline.registry import transitions
 from pipeline.registry.client import again
 from pipeline.registry.transitions import SETTLED, Transitions
+from pipeline.registry.version import created
 
 
 def test_the_alias_moves_only_from_the_version_that_was_judged_against(reg, fresh):
@@ -156,7 +157,7 @@ def test_logged_models_that_no_version_names_are_deleted_with_what_made_them(reg
     run = reg.runs.begin("key", "cycle", tmp_path)
     left, mine, second = (logged(run.run_id) for _ in range(3))
     version = reg.create_version(run, f"models:/{mine}", mine, {"run_key": "key"}, "card")
-    made = {"mlflow.evergreen.run_key": "key"}
+    made = created({"run_key": "key"})
     reg._client.create_model_version(reg.name, f"models:/{second}", run.run_id, tags=made, model_id=second)
     reg.drop_seconds(version)
     models = {one.model_id for one in reg._client.search_logged_models([reg.runs._experiment()])}

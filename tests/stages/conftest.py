@@ -82,7 +82,7 @@ def lived(made_once: MadeOnce, empty_database: Path, tmp_path: Path) -> Project:
         project.add("more1", pictures(range(100, 112), "cat", "dog"))
         project.cycle()
         project.promote(2)
-        project.mlflow.set_model_version_tag("evergreen", "2", "mlflow.evergreen.is_best", "false")
+        project.retag(2, is_best="false")
         project.mlflow.set_registered_model_alias("evergreen", "champion-anchor", "1")
 
     return made_once("lived", make).copy(tmp_path / "clone")

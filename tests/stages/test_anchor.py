@@ -20,8 +20,7 @@ def pinned(project: Project) -> int | None:
 
 
 def tag(project: Project, version: int, name: str) -> str | None:
-    tags: dict[str, str] = project.mlflow.get_model_version("evergreen", str(version)).tags
-    return tags.get(f"mlflow.evergreen.{name}")
+    return project.tags(version).get(name)
 
 
 def grow(project: Project, number: int) -> Done:
@@ -73,7 +72,7 @@ def test_all_challengers_of_a_project_are_counted(lived: Project) -> None:
 def test_a_champion_that_is_surely_better_takes_the_anchors_place_also_if_a_person_made_it_champion(
     lived: Project,
 ) -> None:
-    lived.mlflow.set_model_version_tag("evergreen", "2", "mlflow.evergreen.is_best", "true")
+    lived.retag(2, is_best="true")
     grow(lived, 2)
     assert pinned(lived) is None
     assert lived.space.read("evaluation/verdict.json")["anchor"] == 2
@@ -125,7 +124,7 @@ def test_an_alias_on_a_version_that_is_none_of_ours_is_told(lived: Project, was_
         lived.call("reject", "2", "--why", "so that the history has the move")
     lived.promote(4)
     lived.mlflow.set_registered_model_alias("evergreen", ALIAS, "3")
-    lived.mlflow.set_model_version_tag("evergreen", "4", "mlflow.evergreen.is_best", "false")
+    lived.retag(4, is_best="false")
     done = grow(lived, 3)
     assert f"alias champion-anchor names v3, {told}" in done.out
 
@@ -135,7 +134,7 @@ def test_a_model_that_sees_other_images_can_be_the_anchor(lived: Project) -> Non
     lived.add("larger", pictures(range(900, 912), "cat", "dog"))
     lived.cycle()
     lived.promote(3)
-    lived.mlflow.set_model_version_tag("evergreen", "3", "mlflow.evergreen.is_best", "false")
+    lived.retag(3, is_best="false")
     grow(lived, 5)
     assert pinned(lived) == 1
     rows = lived.table("evaluation/predictions.parquet")
@@ -235,7 +234,7 @@ def test_weights_that_were_registered_as_no_weights_are_told_and_nothing_is_prom
 
 
 def test_an_anchor_of_before_there_were_formats_judges(lived: Project) -> None:
-    lived.mlflow.delete_model_version_tag("evergreen", "1", "mlflow.evergreen.format")
+    lived.retag(1, format="")
     lived.add("more2", pictures(range(200, 212), "cat", "dog"))
     assert lived.run("resolve").code == 0
     assert pinned(lived) == 1
@@ -244,7 +243,7 @@ def test_an_anchor_of_before_there_were_formats_judges(lived: Project) -> None:
 def test_a_champion_that_is_set_back_keeps_an_anchor_of_before_it(lived: Project) -> None:
     grow(lived, 2)
     lived.promote(3)
-    lived.mlflow.set_model_version_tag("evergreen", "3", "mlflow.evergreen.is_best", "false")
+    lived.retag(3, is_best="false")
     lived.mlflow.set_registered_model_alias("evergreen", ALIAS, "1")
     lived.promote(2)
     lived.add("more3", pictures(range(300, 312), "cat", "dog"))

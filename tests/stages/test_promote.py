@@ -11,6 +11,7 @@ from project import Done, MadeOnce, Project, pictures
 
 from pipeline.registry import promotion, transitions
 from pipeline.registry.connection import Connection
+from pipeline.registry.version import created
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_a_loser_is_judged_again_by_the_next_cycle_without_training(
         digest = upload(*arguments)
         run_id = judged.mlflow.get_model_version("evergreen", "1").run_id
         source = judged.mlflow.get_model_version("evergreen", "1").source
-        made = judged.mlflow.get_model_version("evergreen", "1").tags | {"mlflow.evergreen.run_key": "other"}
+        made = created(judged.tags(1) | {"run_key": "other"})
         other = judged.mlflow.create_model_version("evergreen", source, run_id, tags=made)
         judged.mlflow.set_registered_model_alias("evergreen", "champion", other.version)
         return digest
