@@ -46,10 +46,9 @@ def page(
     )
     cycle = CyclePart(
         judgement=review.judgement,
-        said=filed.said,
+        filed=filed,
         model=model,
         version=filed.number,
-        standing=filed.standing,
         comparison=review.comparison,
         training=review.training,
         evaluation=review.evaluation,

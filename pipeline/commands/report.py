@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from pipeline import filing
 from pipeline.artifacts import artifact
 from pipeline.artifacts.changes import Changes
 from pipeline.artifacts.comparison import COMPARISON, ModelComparison
@@ -20,9 +21,10 @@ from pipeline.base import files, project
 from pipeline.base import params as parameters
 from pipeline.base.errors import LostError, RegistryError, UnreadableError
 from pipeline.images import pictures
-from pipeline.registry import chosen
+from pipeline.registry import chosen, promotion
 from pipeline.registry.client import Registry
 from pipeline.registry.connection import shown
+from pipeline.registry.events import Events
 from pipeline.registry.version import Version
 from pipeline.settings import Params
 from pipeline.showing import report as pages
@@ -152,12 +154,12 @@ def _cycle(kept: _VersionFiles) -> CyclePart:
     Raises:
         LostError: it kept nothing.
     """
-    version = kept.version
+    version, story = kept.version, Events(kept.registry).story()
     cycle = CyclePart(
         judgement=kept.read(VERDICT, Judgement.read),
         model=kept.registry.name,
         version=version.number,
-        standing=version.standing,
+        filed=filing.filed(version, story, kept.registry.alias, promotion.told(story, version)),
         comparison=kept.read(f"data/{COMPARISON}", ModelComparison.read),
         doubts=kept.read(SUSPICIOUS, lambda path: artifact.read_list(path, Doubt)) or (),
         training=kept.read(TRAINING, Training.read),

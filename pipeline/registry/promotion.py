@@ -294,10 +294,15 @@ def record(registry: Registry, story: Story, retell: Retell) -> None:
         standing = story.standing(version.number)
         if standing == version.standing or not (version.verdict or version.standing):
             continue
-        said = by_people(story, version) or f"v{version.number} {_STANDS[standing]}"
+        said = told(story, version)
         shown = retell(registry.description(version.number), version, story, registry.alias, said)
         is_promoted = str(version.number in story.champions).lower()
         registry.annotate(version.number, {"promoted": is_promoted, "standing": standing}, shown)
+
+
+def told(story: Story, version: Version) -> str:
+    """What became of a version by now, in a sentence."""
+    return by_people(story, version) or f"v{version.number} {_STANDS[story.standing(version.number)]}"
 
 
 _STANDS: Mapping[Standing, str] = {

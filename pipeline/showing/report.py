@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.base.words import counted
-from pipeline.showing import described
+from pipeline.showing import described, wording
 from pipeline.showing.entries import KINDS, MAX_ENTRIES, MAX_PICTURES, exhibition, who
 from pipeline.showing.reported import NEW, CyclePart, DataPart
 from pipeline.showing.standouts import percent, standouts
@@ -35,6 +35,20 @@ DECISIONS = {
     "not enough evidence": ("warn", "Not enough evidence"),
     "unchanged": ("note", "Unchanged"),
 }
+"""Of a version of which nobody knows what became of it."""
+
+BECAME = {
+    "promoted": "good",
+    "approved": "good",
+    "champion again": "good",
+    "waits": "warn",
+    "undecided": "warn",
+    "not promoted": "warn",
+    "rejected": "bad",
+    "declined": "bad",
+    "rolled back": "bad",
+}
+"""How good it is, by the word of `wording.word`; all else is a note."""
 
 FINDINGS = {
     "surely fell": ("bad", "surely fell"),
@@ -62,6 +76,7 @@ def page(data: DataPart, cycle: CyclePart | None = None) -> str:
             cycle=cycle,
             comparison=cycle.comparison if cycle else None,
             outcome=_outcome(data),
+            became=_became(cycle),
             standouts=standouts(data, cycle),
             images=images,
             labels=described.label_rows(data, cycle),
@@ -99,6 +114,13 @@ def _outcome(data: DataPart) -> tuple[str, str, str]:
     if report.warnings:
         return "warn", "Passed", f"{accepted}, {counted(len(report.warnings), 'warning')}"
     return "good", "Passed", accepted
+
+
+def _became(cycle: CyclePart | None) -> tuple[str, str]:
+    """What became of the version: a level, and words."""
+    if cycle and cycle.filed:
+        return BECAME.get(wording.word(cycle.filed), "note"), wording.became(cycle.filed)
+    return DECISIONS[cycle.judgement.decision] if cycle and cycle.judgement else ("note", "")
 
 
 def _settings(cycle: CyclePart | None) -> list[tuple[str, str]]:
@@ -140,7 +162,6 @@ def _environment() -> Any:
         "KINDS": KINDS,
         "COUNTS": COUNTS,
         "OUTCOMES": OUTCOMES,
-        "DECISIONS": DECISIONS,
         "FINDINGS": FINDINGS,
         "MAX_ROWS": MAX_ROWS,
         "MAX_ENTRIES": MAX_ENTRIES,

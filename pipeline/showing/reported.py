@@ -8,6 +8,7 @@ from pipeline.artifacts.changes import Changes
 from pipeline.artifacts.comparison import ModelComparison
 from pipeline.artifacts.content import Content, Unusual
 from pipeline.artifacts.evaluation import Doubt, Evaluation, Judgement
+from pipeline.artifacts.filed import Filed
 from pipeline.artifacts.lineage import Lineage
 from pipeline.artifacts.past import PastCycle
 from pipeline.artifacts.report import Report
@@ -48,13 +49,11 @@ class CyclePart:
     """What the cycle made of it: the second half. What a version did not keep is None or empty."""
 
     judgement: Judgement | None
-    said: str = ""
-    """What was done, in a sentence."""
+    filed: Filed | None = None
+    """What became of the version; None where nobody knows."""
     model: str = ""
     """Name of the registered model."""
     version: int | None = None
-    standing: str = ""
-    """What became of the version: see `registry.chain.Standing`."""
     comparison: ModelComparison | None = None
     doubts: Sequence[Doubt] = ()
     """Suspicious labels, for a version that kept no comparison."""

@@ -243,10 +243,9 @@ def whole(text: str = "plain", **changes: object) -> tuple[DataPart, CyclePart]:
     )
     usual = {
         "judgement": samples.judgement(reasons=(text, text), doubts=(text,)),
-        "said": text,
+        "filed": samples.filed(said=text, decided=text),
         "model": text,
         "version": 7,
-        "standing": text,
         "comparison": comparison(text),
         "training": training,
         "evaluation": scores,
@@ -613,11 +612,33 @@ def test_the_table_of_both_models_has_their_numbers():
         ("unchanged", "Unchanged"),
     ],
 )
-def test_the_banner_says_the_verdict_what_was_done_and_why(decision, words):
+def test_the_banner_says_the_verdict_and_why(decision, words):
     judged = samples.judgement(decision=decision, reasons=("it is so",))
-    drawn = page(DataPart(report=None), CyclePart(judgement=judged, said="done", version=7, model="birds"))
+    drawn = page(DataPart(report=None), CyclePart(judgement=judged, version=7, model="birds"))
+    assert banner(drawn) == ["birds v7", words, "it is so"]
+
+
+def banner(drawn: str) -> list[str]:
+    """Texts at the top of a page."""
     header = drawn[drawn.index("<header>") : drawn.index("<nav")]
-    assert [one.strip() for one in Reader(header).texts if one.strip()] == ["birds v7", words, "done", "it is so"]
+    return [one.strip() for one in Reader(header).texts if one.strip()]
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "words"),
+    [
+        ({}, "good", "Promoted to champion"),
+        ({"is_person": True}, "good", "Approved by a person: it is champion"),
+        ({"standing": "waiting"}, "warn", "Good by the verdict, and waits for a person"),
+        ({"standing": "", "decision": "reject"}, "bad", "Rejected: v4 stays champion"),
+        ({"standing": "was champion"}, "note", "Was champion until a better one came"),
+    ],
+)
+def test_the_banner_says_what_became_of_the_version_where_that_is_known(changes, level, words):
+    filed = samples.filed(said="done", decided="Ann, today", **changes)
+    drawn = page(DataPart(report=None), CyclePart(judgement=samples.judgement(reasons=()), filed=filed, version=7))
+    assert banner(drawn)[1:] == [words, "done (Ann, today)"]
+    assert f'class="outcome {level}"' in drawn
 
 
 def test_predictions_on_new_images_are_counted_by_label():
