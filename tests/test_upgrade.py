@@ -41,7 +41,7 @@ def _merge_settings(space: Workspace) -> None:
     """Add the settings that came since: an upgrade by Git merges params.yaml, too."""
     theirs = yaml.safe_load((space.root / "params.yaml").read_text())
     ours = yaml.safe_load((CHECKOUT / "params.yaml").read_text())
-    space.params(**{section: keys | theirs[section] for section, keys in ours.items()})
+    space.params(**{section: keys | theirs.get(section, {}) for section, keys in ours.items()})
 
 
 def versions(space: Workspace) -> int:

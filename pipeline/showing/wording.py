@@ -23,6 +23,8 @@ def points(difference: float) -> str:
 
 def word(filed: Filed) -> str:
     """What became of a version, in one word or two: the version list begins with it."""
+    if filed.decision == "unchanged":
+        return filed.decision
     if filed.standing == "champion":
         return "champion again" if filed.is_back else "approved" if filed.is_person else "promoted"
     of_people = {

@@ -62,7 +62,7 @@ def run(paths: Paths) -> None:
     weights = files.sha256_file(paths.model / "weights.npz")
     if registered and (said := _nothing_to_do(registered, judgement, verdict_digest, weights)):
         said += _kept_threshold(registered.version, registered.min_probability, settings)
-        filed = registered.filed.model_copy(update={"said": said})
+        filed = registered.filed.model_copy(update={"said": said, "decision": judgement.decision})
     else:
         if pushed := shards.push(Store(Path()), FeatureIndex.read(paths.features / "index.parquet")):
             print(f"promote: {pushed}", flush=True)

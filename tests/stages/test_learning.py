@@ -123,7 +123,8 @@ def test_what_it_cost_and_what_it_lost_is_in_the_registry(begun: Project) -> Non
     assert float(run.data.params["kept.share"]) == training(begun)["share"]
     assert run.data.metrics["holdout/negative_flips"] == evaluation["negative_flips"]
     assert 0 <= evaluation["negative_flips"] <= 1
-    assert "passes of images, scoring counted a third." in version.description
+    passes = round(training(begun)["passes"])
+    assert f"{passes:,} passes of images; from scratch about " in version.description
 
 
 def test_relabelled_images_are_to_be_learned_again(begun: Project) -> None:
@@ -141,7 +142,7 @@ def test_relabelled_images_are_to_be_learned_again(begun: Project) -> None:
     assert {name for name, is_unlearned in rows.items() if is_unlearned} == {digest}
     assert part.is_new is not None
     assert (part.is_new == part.is_unlearned).all(), "the champion did not learn this label either"
-    assert "0 of 80 images are new, 1 have another label, 2 labels" in done.out
+    assert "0 of 80 images are new, 1 has another label, 2 labels" in done.out
 
 
 def test_a_new_label_gets_an_output_and_the_others_keep_theirs(begun: Project) -> None:
@@ -201,7 +202,8 @@ def test_settings_that_make_no_other_model_are_no_failure_of_the_champion(begun:
     assert "evaluate: unchanged against v1: the settings that changed give v1 itself, the champion" in done.out
     assert begun.space.read("promotion.json")["said"] == "nothing to do: this is v1 itself, the version to beat"
     report = (begun.root / "data/cycle/report.md").read_text()
-    assert report.startswith("## Verdict: unchanged\n")
+    assert report.startswith("unchanged: 100.0 % (v1: 100.0 %)")
+    assert "\n## Nothing new: it is the champion; " in report
     client = begun.mlflow
     assert len(client.search_model_versions("name='evergreen'")) == 1
 
