@@ -88,7 +88,7 @@ class Workspace:
         path = self.root / "params.yaml"
         content = yaml.safe_load(path.read_text())
         for section, values in changes.items():
-            content[section].update(values)
+            content.setdefault(section, {}).update(values)
         path.write_text(yaml.safe_dump(content, sort_keys=False))
 
     def clone(self, root: Path) -> "Workspace":
