@@ -582,7 +582,7 @@ def test_retrain_with_variables(team: Team, champion: Callable[[Path], registry.
     version = champion(database)
     assert version is not None
     assert (version.number, version.parent) == (1, None)
-    assert "## Verdict: promote" in first.summary
+    assert "## Promoted: the first champion" in first.summary
     assert "v1 is the new champion" in first.summary
     assert team.log()[:2] == [RECORD, "Add b1"]
     assert "train:" in team.laptop.git("show", "origin/main:dvc.lock")
@@ -594,7 +594,7 @@ def test_retrain_with_variables(team: Team, champion: Callable[[Path], registry.
     assert "Running stage 'train'" not in again.log
     assert "dvc.lock is unchanged" in again.log
     assert team.log()[:2] == [RECORD, "Add b1"]
-    assert "## Verdict: promote" in again.summary
+    assert "## Promoted: the first champion" in again.summary
     assert "nothing to do: v1 is registered with this verdict" in again.summary
     assert champion(database) == version
 

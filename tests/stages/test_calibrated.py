@@ -123,9 +123,9 @@ def test_what_is_registered_is_calibrated_and_gives_no_answer_below_the_threshol
     for who, prefix in (("champion", "champion_"), ("challenger", "")):
         assert run.data.metrics[f"holdout/{prefix}calibration_error"] == scores[who]["calibration_error"]
         assert run.data.metrics[f"holdout/{prefix}coverage"] == scores[who]["answered"]["coverage"]
-    plots = judged.mlflow.list_artifacts(run.info.run_id, "plots")
-    assert "plots/reliability.png" in {one.path for one in plots}
-    assert "| expected calibration error |" in (judged.root / "data/cycle/report.md").read_text()
+    assert "reliability.png" in {one.path for one in judged.mlflow.list_artifacts(run.info.run_id)}
+    assert "Expected calibration error " in (judged.root / "data/cycle/report.html").read_text()
+    assert "**Answers**: with evaluate.min_probability " in (judged.root / "data/cycle/report.md").read_text()
 
     mlflow.set_tracking_uri(judged.space.env["MLFLOW_TRACKING_URI"])
     try:

@@ -46,7 +46,7 @@ def first(project: Project) -> State:
 def test_copies_of_one_label_count_once(first: State) -> None:
     assert first.is_there("copies/cat/zero.png") != first.is_there("first/cat/0.png")
     assert len(first.ledger) == first.dataset["num_images"] == 68
-    assert "68 of 68 images are new" in first.done.out
+    assert "; 68 of them new" in first.done.out
 
 
 def test_an_image_under_two_labels_sets_all_copies_aside(first: State) -> None:

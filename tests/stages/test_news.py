@@ -56,7 +56,7 @@ def test_a_batch_that_was_rejected_reverted_and_put_back_is_new_to_the_judge(pro
     done = project.cycle()
     assert f"since v{third}" in done.out
     assert "detect: 40 added" in done.out
-    assert "; 40 of 160 images are new, 2 labels" in done.out
+    assert "; 40 of them new" in done.out
     assert count(project, "is_new") == count(project, "is_unlearned") == 40
     again = project.suspicious()
     assert len(doubted) > 30
@@ -78,11 +78,11 @@ def test_an_image_that_was_set_aside_and_is_mended_is_new_to_the_parent_and_the_
 
     done = project.cycle()
     assert f"no image is new since v{second}; 1 image is tried again that did not pass before" in done.out
-    assert "; 1 of 81 images are new, 2 labels" in done.out
+    assert "; 1 of them new" in done.out
     assert count(project, "is_new") == count(project, "is_unlearned") == 1
     assert project.space.read("model/training.json")["num_added"] == 1
     report = (project.root / "data/cycle/report.md").read_text()
-    assert "**Data**: 81 images, 1 of them new to v2; 0 added, 1 tried again, 0 removed" in report
+    assert "**Data since v2**: 1 tried again; 81 images in all." in report
 
 
 def test_what_trains_is_new_to_the_parent_and_what_judges_apart_is_new_to_the_champion(project: Project) -> None:
@@ -112,5 +112,5 @@ def test_copies_of_known_images_are_nothing_new(project: Project) -> None:
     project.add("copies", pictures(range(10), "cat", "dog"))
     done = project.cycle()
     assert "detect: 20 added" in done.out
-    assert "; 0 of 60 images are new, 2 labels" in done.out
+    assert "; 0 of them new" in done.out
     assert "train: nothing new to learn; epoch 0 is kept" in done.out

@@ -68,9 +68,9 @@ def test_a_challenger_that_beat_the_champion_is_promoted_once(judged: Project) -
     assert judged.space.read("promotion.json")["promoted"]
     assert kinds(judged) == [("promoted", 1), ("promoted", 2)]
     assert (tags(judged, 2)["standing"], tags(judged, 1)["standing"]) == ("champion", "was champion")
-    assert "**Outcome**: v2 is the new champion" in card(judged, 2)
-    assert "**Outcome**: v1 was champion until a better one came" in card(judged, 1)
-    assert judged.artifact(2, "card.md").read_text().startswith("## Verdict: promote")
+    assert "**Decided**: v2 is the new champion (by the verdict, " in card(judged, 2)
+    assert "**Decided**: v1 was champion until a better one came (" in card(judged, 1)
+    assert judged.artifact(2, "card.md").read_text().startswith("promoted: ")
     judged.run("resolve")
     assert "nothing to do: v2 is registered with this verdict" in promote(judged).out
 
