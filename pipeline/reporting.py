@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pipeline.artifacts.comparison import PICTURES
+from pipeline.artifacts.comparison import PICTURES, SEEN
 from pipeline.artifacts.filed import Filed
 from pipeline.base import files
 from pipeline.base.paths import Paths
@@ -11,9 +11,6 @@ from pipeline.showing import report
 from pipeline.showing.described import PICTURES as DRAWINGS
 from pipeline.showing.reported import CyclePart, DataPart
 from pipeline.showing.review import Review
-
-NEW = "new.parquet"
-"""File of evaluate: what both models say to new images, see `showing.reported.NEW`."""
 
 
 def shown(paths: Paths) -> dict[str, bytes]:
@@ -39,7 +36,7 @@ def page(
     drawn = {name: path.read_bytes() for name, path in drawings.items() if path.is_file()}
     data = DataPart(
         report=review.report,
-        new=files.read_table(paths.evaluation / NEW),
+        new=files.read_table(paths.evaluation / SEEN),
         thumbnails=shown(paths),
         content=review.content,
         unusual=review.unusual,

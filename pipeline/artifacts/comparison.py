@@ -9,6 +9,10 @@ from pipeline.artifacts.artifact import Artifact, Count, Number
 COMPARISON = "comparison.json"
 """Its file among those of evaluate."""
 
+SEEN = "new.parquet"
+"""File of evaluate: what both models say to the new images, a row each. Columns digest, path, label, split; champion,
+challenger, and both with _probability: null where a model did not answer (`learning.sightings`)."""
+
 PICTURES = "pictures.parquet"
 """File of a stage: small pictures of the images that people are shown (`images.pictures`)."""
 

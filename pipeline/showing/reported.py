@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts.changes import Changes
-from pipeline.artifacts.comparison import ModelComparison
+from pipeline.artifacts.comparison import SEEN, ModelComparison
 from pipeline.artifacts.content import Content, Unusual
 from pipeline.artifacts.evaluation import Doubt, Evaluation, Judgement
 from pipeline.artifacts.filed import Filed
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 ACCEPTED = "data/cycle/accepted/images.parquet"
 """Where all new images are while their cycle runs."""
 
-NEW = "data/new.parquet"
-"""Run artifact: what both models say to the new images, a row each: digest, path, label, split, champion,
-champion_probability, challenger, challenger_probability; null where a model did not answer."""
+NEW = f"data/{SEEN}"
+"""Run artifact: see there."""
 
 NEW_COLUMNS = ("digest", "path", "label")
 """Those of its columns that have to be there."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from pydantic import Field
 
-from pipeline.artifacts.comparison import COMPARISON, PICTURES, ModelComparison
+from pipeline.artifacts.comparison import COMPARISON, PICTURES, SEEN, ModelComparison
 from pipeline.artifacts.evaluation import Answered, ChallengerScores, ChampionScores, Evaluation, Judgement
 from pipeline.artifacts.lineage import HISTORY, WEIGHTS
 from pipeline.artifacts.model import Description
@@ -57,9 +57,6 @@ DOUBTS = "doubts.csv"
 
 PREDICTIONS = "predictions.parquet"
 """See `Predictions.table`."""
-
-SEEN = "new.parquet"
-"""What both models say to new images: columns digest, path, label, and those of `sightings.of`."""
 
 
 class Settings(Excerpt):
