@@ -8,8 +8,11 @@ from pydantic import Field
 
 from pipeline.artifacts.artifact import Artifact, Count, Number
 
-COUNTED = re.compile(r"of \d+ holdout images (with labels that the champion knows )?the challenger gets ")
-"""How those reasons of a verdict begin that only count: a table of both models says the same."""
+COUNTED = re.compile(
+    r"of \d+ holdout images (with labels that the champion knows )?the challenger gets |"
+    r"it is surely (at most [\d.]+ points|not) below v\d+, the best so far; "
+)
+"""How those reasons of a verdict begin that only count: a table of both models, or the report, says the same."""
 
 Decision = Literal["promote", "reject", "not enough evidence", "unchanged"]
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from pipeline.artifacts.evaluation import Judgement
+from pipeline.artifacts.evaluation import COUNTED, Judgement
 from pipeline.judging import gate
 from pipeline.judging.gate import Held
 from pipeline.judging.paired import Counts, Hits, lower_bound
@@ -290,6 +290,8 @@ def test_what_is_promised_is_said_when_it_is_kept(evaluate):
     )
     near = gate.decide(counts(40, 10, 1000), evaluate(risk=0.05), held=held(counts(20, 15, 1000), NONE))
     assert near.reasons[1].startswith("it is surely at most 1.6 points below v2, the best so far; 5.7 points")
+    for judged in (verdict, near):
+        assert [bool(COUNTED.match(reason)) for reason in judged.reasons] == [True, True, False], "cards tell the last"
 
 
 def test_the_promise_holds_for_labels_that_are_to_go_too(evaluate):
