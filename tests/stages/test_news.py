@@ -55,7 +55,7 @@ def test_a_batch_that_was_rejected_reverted_and_put_back_is_new_to_the_judge(pro
 
     done = project.cycle()
     assert f"since v{third}" in done.out
-    assert "detect: 40 added" in done.out
+    assert "detect: 40 images added" in done.out
     assert "; 40 of them new" in done.out
     assert count(project, "is_new") == count(project, "is_unlearned") == 40
     again = project.suspicious()
