@@ -75,7 +75,7 @@ def test_the_walk_through_with_own_images_works_to_the_letter(space: Workspace, 
     )
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
-    assert "120 added" in output
+    assert "120 images added" in output
     assert "v1 is the new champion" in output
     assert "uncommitted" not in (space.root / "data/cycle/report.md").read_text()
     assert space.read("evaluation.json")["challenger"]["accuracy"] > 0.8

@@ -181,7 +181,7 @@ def test_after_a_kill_nobody_takes_the_rest_for_images_and_the_next_call_cleans_
         assert "run `dvc add 'data/images/june'`" in looked.error, "all of it is there"
     else:
         assert looked.code == 0, looked.err
-        assert "60 added" in looked.out
+        assert "60 images added" in looked.out
     again = first.call("add", str(given))
     assert again.code == 0, again.err
     assert "takes 40 images" in again.out

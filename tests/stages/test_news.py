@@ -111,6 +111,6 @@ def test_copies_of_known_images_are_nothing_new(project: Project) -> None:
     project.promote()
     project.add("copies", pictures(range(10), "cat", "dog"))
     done = project.cycle()
-    assert "detect: 20 added" in done.out
+    assert "detect: 20 images added" in done.out
     assert "; 0 of them new" in done.out
     assert "train: nothing new to learn; epoch 0 is kept" in done.out
