@@ -177,7 +177,8 @@ def _striking(data: DataPart, cycle: CyclePart | None, names: tuple[str, str]) -
         for seen in comparison.lost[:MAX_OF_A_KIND]:
             note(_of_seen(seen, names), "flipped", "bad", "right before, wrong now")
         for doubted in comparison.doubted[:MAX_OF_A_KIND]:
-            words = f"likely {doubted.otherwise} ({doubted.probability:.0%})"
+            sure = "likely" if doubted.is_suspicious else "perhaps"
+            words = f"{sure} {doubted.otherwise} ({doubted.probability:.0%})"
             note(_of_seen(doubted.seen, names), "doubted", "warn", words)
         for pair in comparison.pairs[:MAX_OF_A_KIND]:
             other = _of_seen(pair.other, names)

@@ -169,7 +169,7 @@ def _environment() -> Any:
     }
     environment.filters |= {
         "percent": lambda share: "" if share is None else percent(share),
-        "points": lambda change: "" if change is None else f"{100 * change:+.1f}",
+        "points": lambda change: "" if change is None else wording.points(change),
         "number": lambda count: "" if count is None else f"{count:,}",
         "counted": counted,
         "png": lambda content: Markup(described.source(content, "png")),  # noqa: S704 - Base64
