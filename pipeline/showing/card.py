@@ -41,6 +41,9 @@ DECIDED = "**Decided**: "
 OUTCOME = "- **Outcome**: "
 """How the line that says what was done begins; the second one in cards of before there were pictures."""
 
+WIDE = "&emsp;"
+"""Beside the name of a column: MLflow's UI sets columns without any space between them."""
+
 WARNING = "The blue *Promote model* button promotes nothing here: it copies this version to another model."
 
 
@@ -176,9 +179,10 @@ def _difference(comparison: ModelComparison) -> Iterator[str]:
 def _table(comparison: ModelComparison, filed: Filed) -> str:
     images = counted(comparison.holdout_images, "holdout image")
     if comparison.champion is None:
-        head = [f"| {images} | {filed.name} |", "|---|---|"]
+        head = [f"| {images} | {WIDE}{filed.name}{WIDE} |", "|---|---|"]
         return "\n".join([*head, *(f"| {_named(one, None)} | {percent(one.challenger)} |" for one in comparison.parts)])
-    head = [f"| {images} | v{comparison.champion} | {filed.name} | change | at least |", "|---|---|---|---|---|"]
+    columns = (f"v{comparison.champion}", filed.name, "change", "at least")
+    head = [f"| {images} | {' | '.join(f'{WIDE}{one}{WIDE}' for one in columns)} |", "|---|---|---|---|---|"]
     return "\n".join([*head, *(_row(one, comparison) for one in comparison.parts)])
 
 
