@@ -236,5 +236,5 @@ def decide_first(score: float, num_labels: int, evaluate: Evaluate) -> Verdict:
     guessing = 1 / num_labels
     needed = max(evaluate.min_accuracy, guessing)
     why = "evaluate.min_accuracy" if evaluate.min_accuracy >= guessing else f"guessing among {num_labels} labels"
-    facts = f"no champion yet; holdout {evaluate.metric_name} {score:.4f}, at least {needed:.4f} is needed ({why})"
+    facts = f"no champion yet; holdout {evaluate.metric_name} {score:.1%}, at least {needed:.1%} is needed ({why})"
     return Verdict("promote" if score >= needed else "reject", (facts,), None, None, is_best=True)

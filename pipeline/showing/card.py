@@ -74,9 +74,10 @@ def card(review: Review, filed: Filed, addresses: Addresses | None) -> str:
         _Paragraph(0, _table(review.comparison, filed)),
         _Paragraph(0, _worse(review.comparison)),
         _Paragraph(2, _answered(review.evaluation)),
-        *(_Paragraph(1, _picture(name, what, addresses)) for name, what in PICTURES[:2]),
+        _Paragraph(1, _picture(LABELS, "how many images of each label both models get right", addresses)),
+        _Paragraph(1, _flips(review.comparison, addresses)),
         _Paragraph(0, _doubt(review, addresses)),
-        *(_Paragraph(2, _picture(name, what, addresses)) for name, what in PICTURES[2:]),
+        _Paragraph(2, _doubts(review.comparison, addresses)),
         _Paragraph(1, particulars.data(review, addresses)),
         _Paragraph(2, particulars.aside(review)),
         _Paragraph(2, particulars.training(review)),
@@ -236,16 +237,20 @@ def _worse(comparison: ModelComparison) -> str:
     return f"**Where it is worse**: {said}{surely}. {wording.flips(comparison)}."
 
 
-PICTURES = (
-    (LABELS, "how many images of each label both models get right"),
-    (FLIPS, "images that only one of both models gets right"),
-    (DOUBT, "new images whose label is doubted"),
-)
-"""On the card, in this order; the others are in the report."""
-
-
 def _picture(file: str, what: str, addresses: Addresses | None) -> str:
     return f"![{what}]({addresses.artifact(file)})" if addresses else ""
+
+
+def _flips(comparison: ModelComparison, addresses: Addresses | None) -> str:
+    """The picture of the images that flipped, if any did."""
+    any_flipped = comparison.num_lost or comparison.num_won
+    return _picture(FLIPS, "images that only one of both models gets right", addresses) if any_flipped else ""
+
+
+def _doubts(comparison: ModelComparison, addresses: Addresses | None) -> str:
+    """The picture of the labels in doubt, if any are."""
+    any_doubted = comparison.doubted or comparison.pairs
+    return _picture(DOUBT, "new images whose label is doubted", addresses) if any_doubted else ""
 
 
 def _doubt(review: Review, addresses: Addresses | None) -> str:

@@ -216,7 +216,7 @@ def test_a_first_champion_must_be_good_enough_by_itself(evaluate, accuracy, num_
     needed = max(min_accuracy, 1 / num_labels)
     why = "evaluate.min_accuracy" if min_accuracy == needed else f"guessing among {num_labels} labels"
     assert verdict.reasons == (
-        f"no champion yet; holdout accuracy {accuracy:.4f}, at least {needed:.4f} is needed ({why})",
+        f"no champion yet; holdout accuracy {accuracy:.1%}, at least {needed:.1%} is needed ({why})",
     )
 
 

@@ -97,7 +97,7 @@ def test_a_first_champion_needs_it_too(evaluate):
     assert verdict.of(given, case, evaluate).decision == "promote"
     by_label = verdict.of(given, case, evaluate.model_copy(update={"metric": "balanced_accuracy"}))
     assert by_label.decision == "reject"
-    assert "holdout balanced accuracy 0.4800, at least 0.5000 is needed" in by_label.reasons[0]
+    assert "holdout balanced accuracy 48.0%, at least 50.0% is needed" in by_label.reasons[0]
 
 
 def test_the_promise_is_of_the_images_that_count(evaluate):

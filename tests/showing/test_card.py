@@ -9,7 +9,19 @@ import samples
 from hypothesis import strategies as st
 from samples import label_score, part
 
-from pipeline.artifacts.comparison import ALIKE, ALL, KNOWN, NEW, NEW_LABELS, OLD, Doubters, Pair, Seen, SliceScore
+from pipeline.artifacts.comparison import (
+    ALIKE,
+    ALL,
+    KNOWN,
+    NEW,
+    NEW_LABELS,
+    OLD,
+    Doubted,
+    Doubters,
+    Pair,
+    Seen,
+    SliceScore,
+)
 from pipeline.artifacts.content import Content, Unusual
 from pipeline.artifacts.evaluation import Answered, ChallengerScores, ChampionScores
 from pipeline.artifacts.past import PastCycle
@@ -335,14 +347,22 @@ def test_labels_and_slices_that_lost_are_named_with_their_numbers():
 
 def test_pictures_and_links_are_those_of_the_version_and_github_gets_none():
     lineage = samples.lineage(parent=3, champion=4, anchor=2, commit="b" * 40)
-    with_links = drawn(
-        is_linked=True, lineage=lineage, comparison=samples.comparison(doubters=Doubters(right=1, images=2))
+    image = Seen(
+        digest="d",
+        path="p",
+        label="cat",
+        champion=None,
+        champion_probability=None,
+        challenger=None,
+        challenger_probability=None,
     )
-    assert re.findall(r"!\[[^]]+\]\(([^)]*)\)", with_links) == [
-        "get-artifact?path=labels.png",
-        "get-artifact?path=flips.png",
-        "get-artifact?path=doubt.png",
-    ]
+    doubted = (Doubted(seen=image, otherwise="dog", probability=0.9, doubt=0.8, is_suspicious=True),)
+    comparison = samples.comparison(doubters=Doubters(right=1, images=2), doubted=doubted)
+    with_links = drawn(is_linked=True, lineage=lineage, comparison=comparison)
+    pictures = [f"get-artifact?path={name}.png" for name in ("labels", "flips", "doubt")]
+    assert re.findall(r"!\[[^]]+\]\(([^)]*)\)", with_links) == pictures
+    calm = drawn(is_linked=True, comparison=samples.comparison(num_lost=0, num_won=0))
+    assert re.findall(r"!\[[^]]+\]\(([^)]*)\)", calm) == pictures[:1], "there is nothing to see on the others"
     assert "[All, ranked](#/artifacts/report.html)" in with_links
     assert line(with_links, "From") == (
         "**From**: trained from [v3](#/models/m/versions/3), its parent; judged against [v4](#/models/m/versions/4), "
