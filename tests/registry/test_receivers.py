@@ -20,7 +20,7 @@ class Only(Section):
 
 def load(*receivers: object) -> tuple[Webhook | Repository, ...]:
     return params.checked(
-        {"promote": {"automatic": True, "notify": list(receivers)}}, Only, "params.yaml"
+        {"promote": {"automatic": True, "notify": list(receivers), "cost_per_hour": None}}, Only, "params.yaml"
     ).promote.notify
 
 
