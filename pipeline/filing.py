@@ -22,7 +22,8 @@ def filed(version: Version, story: Story, alias: str, said: str) -> Filed:
     """
     number = version.number
     event = story.kept_out(number, version.run_key) or story.last(number)
-    is_decided = event is not None and event.kind != "nominated"
+    # What a champion became of since is another version's story.
+    is_decided = event is not None and event.kind != "nominated" and story.standing(number) != "was champion"
     is_person = event is not None and is_decided and not event.verdict and event.kind != "began"
     decided = "by the verdict" if version.verdict and not event else ""
     if event and is_decided:
@@ -62,8 +63,8 @@ def addresses(registry: Registry, run_id: str, places: Mapping[str, str]) -> Add
     """
     experiment = registry.runs.experiment() or ""
     return Addresses(
-        version=lambda number: links.version(registry.name, number),
-        run=links.run(experiment, run_id),
+        version=lambda number: links.inside(links.version(registry.name, number)),
+        run=links.inside(links.run(experiment, run_id)),
         artifact=lambda name: links.artifact(run_id, places.get(name, name)),
-        page=lambda name: links.artifacts(experiment, run_id, name),
+        page=lambda name: links.inside(links.artifacts(experiment, run_id, name)),
     )

@@ -159,6 +159,8 @@ class ModelComparison(Artifact):
 
     champion: Number | None
     """Number of its version; None without one."""
+    judged_by: str = ALL
+    """The part that the verdict is about: OLD where the labels of the new images are not trusted."""
     metric: str
     """What the verdict is about: accuracy or balanced_accuracy."""
     confidence: float
@@ -186,7 +188,7 @@ class ModelComparison(Artifact):
     doubters: Doubters | None
     """Of the labels; None where none were in question."""
     undoubted: tuple[str, ...]
-    """Labels of new images that the champion does not know, so that it cannot doubt them."""
+    """Labels that the champion does not know, and of whose new images those that train nobody can doubt."""
     confused: tuple[Confused, ...]
     """Without those that are zero for both."""
 

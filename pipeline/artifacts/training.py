@@ -140,7 +140,7 @@ def in_words(stop_reason: str) -> str:
     setting, _, rest = stop_reason.partition(": ")
     amount = int(rest) if rest.isdigit() else 0
     if setting == "patience" and (found := re.fullmatch(r"(\d+) epochs without improvement of (\w+)", rest)):
-        return f"stopped, for there was no better {found[2]} for {counted(int(found[1]), 'epoch')}"
+        return f"stopped, for {found[2]} got hardly better for {counted(int(found[1]), 'epoch')}"
     if setting == "target" and (found := re.fullmatch(r"(\w+) (\S+) reached (\S+)", rest)):
         return f"stopped at {found[1]} {found[2]}, for {found[3]} was the target"
     if setting == "passes_per_new" and (found := re.fullmatch(r"\S+, (\d+) epochs? here", rest)):

@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(version: str | None, as_if: Sequence[str], params: Path, scratch: Path) -> int:
     """Say why a version got its verdict, or would get another one; nothing is trained or changed."""
     today = parameters.load(params, Params)
-    registry, objects = Registry(today.resolve), scratch / "objects"
+    registry, objects = Registry.existing(today.resolve), scratch / "objects"
     which = _version(registry, version)
     lineage = _lineage(registry, which, objects)
     judgement = _read(registry, which, lineage, VERDICT, objects, Judgement.read)

@@ -40,13 +40,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
     parser.add_argument(
         "--port",
-        type=int,
-        choices=range(1, 65536),
+        type=_port,
         metavar="PORT",
         help=f"TCP port on {HOST} (default: the first free one from {FIRST_PORT} on)",
     )
     parser.add_argument("--open", dest="is_opened", action="store_true", help="open the versions in the browser, too")
     parser.add_argument("--params", type=project.given, default=Path("params.yaml"), help="default: params.yaml")
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; expected a number from 1 to 65535")
+    return int(text)
 
 
 def run(port: int | None, is_opened: bool, params: Path) -> int:

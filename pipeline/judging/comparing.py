@@ -53,6 +53,7 @@ def compare(
     evaluate: Evaluate,
     paths: Mapping[str, str],
     in_doubt: InDoubt,
+    is_by_old: bool = False,
 ) -> ModelComparison:
     """Both models on the same images.
 
@@ -63,6 +64,7 @@ def compare(
         evaluate: section `evaluate` of params.yaml.
         paths: of the holdout images, by digest.
         in_doubt: what is said of the new labels.
+        is_by_old: whether only images that the champion had judge.
     """
     is_right = {who: said.predicted == predictions.labels for who, said in predictions.answers.items()}
     ours = is_right[CHALLENGER]
@@ -72,6 +74,7 @@ def compare(
         lost, won = theirs & ~ours, ours & ~theirs
     return ModelComparison(
         champion=champion,
+        judged_by=OLD if is_by_old else ALL,
         metric=evaluate.metric,
         confidence=evaluate.confidence,
         holdout_images=len(predictions.labels),

@@ -45,6 +45,11 @@ class Case:
     """What is wrong with them, a sentence each."""
 
 
+def is_by_old(predictions: Predictions, case: Case) -> bool:
+    """Whether only images that the champion had judge: wrong labels praise the model that learned them."""
+    return (case.is_doubtful or not case.is_trusted) and not predictions.is_new.all()
+
+
 def of(predictions: Predictions, case: Case, evaluate: Evaluate, past: History | None = None) -> Verdict:
     """Judge the challenger.
 
@@ -59,9 +64,8 @@ def of(predictions: Predictions, case: Case, evaluate: Evaluate, past: History |
     if case.is_champion:
         return gate.unchanged(case.champion)
     on_new = predictions.hits_on_new
-    # Wrong labels praise the model that learned them.
     is_only_new = bool(predictions.is_new.all())
-    if (case.is_doubtful or not case.is_trusted) and not is_only_new:
+    if is_by_old(predictions, case):
         predictions = predictions.of(~predictions.is_new)
     fared = parts.of(predictions, evaluate, past)
     familiar, known = (predictions.is_familiar(other) for other in (CHAMPION, ANCHOR))

@@ -61,7 +61,11 @@ def in_doubt(
         if row["doubt"] >= LEAST_DOUBT and row["digest"] in seen
     )
     asked = ~evidence.is_new & doubts.known(evidence)[evidence.labels]
-    unknown = np.unique(evidence.labels[evidence.is_new & ~doubts.known(evidence)[evidence.labels]])
+    # Those whose labels no model gives an opinion on: a challenger has none of what it learned.
+    is_mute = evidence.is_new & ~doubts.known(evidence)[evidence.labels]
+    if evidence.after is not None:
+        is_mute &= np.isnan(evidence.after).any(axis=1)
+    unknown = np.unique(evidence.labels[is_mute])
     return InDoubt(
         doubted=doubted,
         num_suspicious=len(ranked.filter(is_likely)),

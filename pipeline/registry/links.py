@@ -63,6 +63,11 @@ def artifact(run_id: str, path: str) -> str:
     return f"get-artifact?path={_part(path)}&run_uuid={_part(run_id)}"
 
 
+def inside(link: str) -> str:
+    """A link from one page of the UI to another, in the mode that shows models."""
+    return f"{link}{'&' if '?' in link else '?'}{MODE}" if link.startswith("#") else link
+
+
 def at(server: str, link: str) -> str:
     """The address of a link.
 
@@ -73,9 +78,7 @@ def at(server: str, link: str) -> str:
     """
     scheme, network, path, query, _ = urlsplit(server)
     base = urlunsplit((scheme, network.rpartition("@")[2], path.rstrip("/") + "/", query, ""))
-    if not link.startswith("#"):
-        return f"{base}{link}"
-    return f"{base}{link}{'&' if '?' in link else '?'}{MODE}"
+    return f"{base}{inside(link)}"
 
 
 def _list(texts: Sequence[str]) -> str:

@@ -35,7 +35,8 @@ class Promote(Section):
         if self.cost_per_hour is None or seconds is None:
             return ""
         rate, _, currency = self.cost_per_hour.partition(" ")
-        return f"{float(rate) * seconds / 3600:.2f} {currency}"
+        price = float(rate) * seconds / 3600
+        return f"under 0.01 {currency}" if 0 < price < 0.005 else f"{price:.2f} {currency}"
 
     @field_validator("notify")
     @classmethod

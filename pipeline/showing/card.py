@@ -161,13 +161,15 @@ def _sentence(reason: str) -> str:
 
 def _difference(comparison: ModelComparison) -> Iterator[str]:
     """How sure the difference is over all, and on the labels that the champion knows, where that is not the same."""
-    everything, known = comparison.everything, comparison.part(KNOWN)
-    judged = comparison.part(ALIKE) or everything
+    everything, known, judged = comparison.everything, comparison.part(KNOWN), wording.judged(comparison)
     if judged.change is None or judged.at_least is None:
         return
-    better = "Better, which may be chance" if judged.change > 0 else "Not better"
+    better = "Better, which may be chance," if judged.change > 0 else "Not better"
     sure = "Surely better" if judged.at_least > 0 else better
-    yield f"{sure} on all labels ({wording.gained(judged, comparison.confidence)})."
+    where = f"the images that v{comparison.champion} had, which alone judge" if judged.name == OLD else "all labels"
+    yield f"{sure} on {where} ({wording.gained(judged, comparison.confidence)})."
+    if judged.name == OLD:
+        return
     if known is None or known.change is None or known.at_least is None or everything.change is None:
         return
     gain, of_known = everything.change * everything.images, known.change * known.images
@@ -266,7 +268,7 @@ def _doubt(review: Review, addresses: Addresses | None) -> str:
         said.append(f"{counted(len(comparison.pairs), 'pair')} of near-duplicates under two labels")
     if comparison.undoubted:
         unknown = few([name(one) for one in comparison.undoubted], "label")
-        said.append(f"v{comparison.champion} does not know {unknown}, so it cannot doubt that")
+        said.append(f"v{comparison.champion} does not know {unknown}: nobody can doubt those of its images that train")
     if believed := settings.get("believed", ()):
         said.append(f"a person believes {few([name(one) for one in believed])} (evaluate.believed)")
     if doubters and doubters.images:
@@ -284,10 +286,14 @@ def _to_decide(filed: Filed) -> str:
     number, before = filed.number, filed.rival
     if not number:
         return ""
-    clicks = f"the pencil beside *Aliases*: add `{escape(filed.alias)}`, Save"
+    clicks = f"*Add* or the pencil beside *Aliases*: `{escape(filed.alias)}`, *Save aliases*"
+    if filed.standing == "champion" and not before:
+        return f"{TO_DECIDE}there is no version before it to go back to. {WARNING}"
     if filed.standing == "champion":
-        back = f", or on the page of v{before} {clicks}" if before else ""
-        return f"{TO_DECIDE}go back: `python -m pipeline rollback --why REASON`{back}. {WARNING}"
-    verb = f"python -m pipeline promote {number} --why REASON"
-    reject = f"`python -m pipeline reject {number} --why REASON`, or a tag `evergreen.review` with the value `declined`"
-    return f"{TO_DECIDE}promote: `{verb}`, or {clicks}. Decline: {reject}. {WARNING}"
+        verb = "`python -m pipeline rollback --why REASON`"
+        return f"{TO_DECIDE}go back: {verb}, or on the page of v{before} {clicks}. {WARNING}"
+    tag = " or a tag `evergreen.review` with the value `{}`,".format if filed.standing == "waiting" else lambda _: ""
+    promote = f"`python -m pipeline promote {number} --why REASON`,{tag('approved')} or {clicks}"
+    reject = f"`python -m pipeline reject {number} --why REASON`{tag('declined').rstrip(',')}"
+    decline = "" if filed.standing in ("rejected", "rolled back") else f" Decline: {reject}."
+    return f"{TO_DECIDE}promote: {promote}.{decline} {WARNING}"

@@ -158,8 +158,9 @@ def _flipped(column: _Column, title: str, note: str, seen: Sequence[Seen], count
         now = charts.name(one.challenger or "-", _SIDE + 6 - length("→ ", SIZE))
         column.lines.append(Caption(was, x, y + _SIDE + 20))
         column.lines.append(Caption(f"→ {now}", x, y + _SIDE + 20 + _LINE, colour))
+        column.lines.append(Caption(charts.name(_file(one), _SIDE + 6), x, y + _SIDE + 20 + 2 * _LINE, _SOFT))
 
-    column.grid(len(shown), 5, _SIDE + 2 * _LINE + 6, put)
+    column.grid(len(shown), 5, _SIDE + 3 * _LINE + 6, put)
 
 
 def of_doubts(comparison: ModelComparison) -> Gallery:
@@ -185,7 +186,7 @@ def of_doubts(comparison: ModelComparison) -> Gallery:
         column.say(f"The models that doubt labels get {right:,} of {counted(images, 'old image')} right{share}.")
     if comparison.undoubted:
         known = f"v{comparison.champion} does not know" if comparison.champion else "No model knew"
-        column.say(f"{known} these labels, so they cannot be doubted: {_listed(comparison.undoubted)}.")
+        column.say(f"{known} {_listed(comparison.undoubted)}; those that train cannot be doubted.")
     return column.done()
 
 

@@ -123,11 +123,11 @@ def origin(review: Review, addresses: Addresses | None) -> str:
         said.append(f"trained from and judged against {against[0]}")
         said += [f"judged against {one} too" for one in against[1:]]
     else:
-        said += [f"trained from {version(parent, addresses)}, its parent"] if parent else ["trained from nothing"]
+        said += [f"trained from {version(parent, addresses)}, its parent"] if parent else ["started without a parent"]
         said += [f"judged against {listed(against)}"] if against else []
     said += [f"[its run]({addresses.run})"] if addresses else []
     changed = " with uncommitted changes" if lineage.commit.endswith("+") else ""
-    said.append(f"commit {escape(lineage.commit[:12].rstrip('+') or 'none')}{changed}")
+    said.append(f"judged at commit {escape(lineage.commit[:12].rstrip('+') or 'none')}{changed}")
     return f"**From**: {'; '.join(said)}."
 
 

@@ -58,9 +58,7 @@ def _of_comparison(comparison: ModelComparison | None) -> Iterator[Standout]:
         said = f"{counted(len(comparison.pairs), 'pair')} of near-duplicates under two labels"
         yield Standout("warn", said, "images", "pair")
     if comparison.undoubted:
-        said = (
-            f"v{comparison.champion} cannot doubt {_named(comparison.undoubted)}: it does not know what these look like"
-        )
+        said = f"v{comparison.champion} does not know {_named(comparison.undoubted)}: nobody can doubt those that train"
         yield Standout("note", said, "labels")
 
 

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 
-from pipeline.artifacts.comparison import ALL, KNOWN, LabelScore, ModelComparison, PartScore
+from pipeline.artifacts.comparison import ALIKE, ALL, KNOWN, OLD, LabelScore, ModelComparison, PartScore
+from pipeline.artifacts.evaluation import COUNTED
 from pipeline.artifacts.filed import Filed
 from pipeline.base.words import counted, duration
 from pipeline.showing.markdown import NAME
 from pipeline.showing.review import Review
 from pipeline.showing.text import middle
+
+WIDTH = 100
+"""Columns of a terminal."""
 
 
 def percent(share: float) -> str:
@@ -132,6 +136,11 @@ def weakest(comparison: ModelComparison) -> list[LabelScore]:
     return sorted(weak, key=lambda one: (one.challenger / one.images, one.label))
 
 
+def judged(comparison: ModelComparison) -> PartScore:
+    """The part of the holdout that the verdict is about."""
+    return comparison.part(comparison.judged_by if comparison.judged_by != ALL else ALIKE) or comparison.everything
+
+
 def margin_of_error(comparison: ModelComparison) -> float | None:
     """By how much accuracy may seem to change by chance, 0 to 1, one-sided at `confidence`; None without a champion."""
     everything = comparison.everything
@@ -163,16 +172,25 @@ def gained(part: PartScore, confidence: float) -> str:
 
 def summary(review: Review, filed: Filed) -> Iterator[str]:
     """What a terminal shows at the end of a cycle: five lines, of names that are not escaped."""
+    comparison, part = review.comparison, judged(review.comparison)
     yield f"{filed.name} {first_line(review, filed)}"
-    everything = review.comparison.part(ALL)
-    if everything and everything.change is not None:
-        yield f"  change   {gained(everything, review.comparison.confidence)}, {flips(review.comparison)}"
-    else:
-        images = counted(review.comparison.holdout_images, "holdout image")
+    if part.change is None:
+        images = counted(comparison.holdout_images, "holdout image")
         yield f"  change   none: there was no champion before; {images}"
+    elif part.name == OLD:
+        yield f"  change   {gained(part, comparison.confidence)}, on the {counted(part.images, 'old image')} that judge"
+    else:
+        yield f"  change   {gained(part, comparison.confidence)}, {flips(comparison)}"
     yield f"  look at  {', '.join(attention(review)) or 'nothing stands out'}"
     yield f"  cost     {cost(review)}"
-    yield f"  done     {filed.said}"
+    why = next((one for one in review.judgement.reasons if not COUNTED.match(one)), "")
+    told = ("done", filed.said) if filed.standing or not why else ("why", why)
+    yield f"  {told[0]:<8} {_cut(told[1], WIDTH - 11)}"
+
+
+def _cut(text: str, limit: int) -> str:
+    """A sentence on one line, as far as there is room."""
+    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
 
 
 def flips(comparison: ModelComparison) -> str:
@@ -183,8 +201,8 @@ def flips(comparison: ModelComparison) -> str:
 
 def cost(review: Review) -> str:
     """Time, passes, money, and what scratch would have cost."""
-    passes = f"{counted(round(review.training.passes), 'pass', 'passes')} of images"
+    passes = f"{counted(round(review.training.passes), 'pass', 'passes')} of images (forward alone is a third)"
     parts = ["" if review.seconds is None else duration(review.seconds), passes, review.price]
     said = ", ".join(part for part in parts if part)
     scratch = scratch_passes(review)
-    return said + (f"; from scratch about {scratch[0]:,.0f} passes, as v{scratch[1]} took" if scratch else "")
+    return said + (f"; from scratch about {scratch[0]:,.0f} passes, at the rate of v{scratch[1]}" if scratch else "")

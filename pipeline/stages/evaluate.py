@@ -99,7 +99,9 @@ def run(paths: Paths) -> None:
     in_doubt = _in_doubt(told, ranked, seen, images, accepted, settings.evaluate)
     breakdown = parts.of(predictions, settings.evaluate, past) if models.champion else None
     places = dict(ledger.select("digest", "path").iter_rows())
-    comparison = comparing.compare(predictions, case.champion, breakdown, settings.evaluate, places, in_doubt)
+    comparison = comparing.compare(
+        predictions, case.champion, breakdown, settings.evaluate, places, in_doubt, verdict.is_by_old(predictions, case)
+    )
     shown = _pictures(comparison, settings.validate_, paths.scratch)
 
     files.sweep(paths.evaluation)

@@ -94,7 +94,7 @@ def _where(model: str, number: int) -> Iterator[str]:
     uri, link = tracking_uri(), links.version(model, number)
     yield f"  review   {links.at(uri if uri.startswith(links.HTTP) else links.LOCAL, link)}"
     if not uri.startswith(links.HTTP):
-        yield "           while `python -m pipeline ui` runs"
+        yield "           while `python -m pipeline ui` runs; it says if it takes another port"
 
 
 def _review(paths: Paths, settings: Params) -> Review:
@@ -354,7 +354,7 @@ def _show(registry: Registry, version: Version, mlflow_run: Run, review: Review,
         mlflow_run.upload(scratch / name, name)
     files.write(Paths().page, page)
     mlflow_run.describe(shown)
-    name = logged.title(version.number, wording.word(filed), review.evaluation.challenger.accuracy)
+    name = logged.title(version.number, filed.decision, review.evaluation.challenger.accuracy)
     pages.finish(registry, version, name)
     return shown
 

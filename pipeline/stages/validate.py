@@ -137,7 +137,8 @@ def _known_set_aside(inspected: Inspection) -> list[str]:
     if aside.is_empty():
         return []
     return [
-        f"{aside['digest'].n_unique()} known images are set aside too, e.g. {aside['path'][0]!r}: {aside['reason'][0]}"
+        f"{are(aside['digest'].n_unique(), 'known image')} set aside too, e.g. {aside['path'][0]!r}: "
+        f"{aside['reason'][0]}"
     ]
 
 

@@ -8,9 +8,9 @@ from pipeline.artifacts.training import IDLE, in_words
     [
         (
             "patience: 6 epochs without improvement of val_loss",
-            "stopped, for there was no better val_loss for 6 epochs",
+            "stopped, for val_loss got hardly better for 6 epochs",
         ),
-        ("patience: 1 epochs without improvement of accuracy", "stopped, for there was no better accuracy for 1 epoch"),
+        ("patience: 1 epochs without improvement of accuracy", "stopped, for accuracy got hardly better for 1 epoch"),
         ("max_epochs: 60", "stopped after 60 epochs, the limit"),
         ("warm_epochs: 10", "stopped after 10 epochs, the limit of a warm start"),
         ("head_epochs: 100", "stopped after 100 epochs, the limit where only the head is trained"),

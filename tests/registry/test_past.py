@@ -1,5 +1,6 @@
 """What past cycles gave and cost, as cards and pictures are told of it, also of runs with the names of before."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from pipeline.registry.client import Registry
 from pipeline.registry.promotion import Promote
 
 
-def test_each_version_tells_what_it_gave_and_cost(reg: Registry, tmp_path: Path) -> None:
+def test_each_version_tells_what_it_gave_and_cost(fresh: Callable[[], Registry], tmp_path: Path) -> None:
+    reg = fresh()
     for key, tags in (("a", {"verdict": "promote", "standing": "champion"}), ("b", {"verdict": "reject"})):
         register(reg, key, tmp_path, sources="s", **tags)
     today = {

@@ -285,13 +285,20 @@ def test_without_a_champion_there_is_one_column_and_the_weakest_labels_are_named
     ("champion", "challenger", "at_least", "said"),
     [
         (0.8, 0.9, 0.05, "Surely better on all labels (+10.0 points, at least +5.0 at 90% confidence)."),
-        (0.8, 0.81, -0.02, "Better, which may be chance on all labels (+1.0 points, at least -2.0 at 90% confidence)."),
+        (
+            0.8,
+            0.81,
+            -0.02,
+            "Better, which may be chance, on all labels (+1.0 points, at least -2.0 at 90% confidence).",
+        ),
         (0.8, 0.8, -0.02, "Not better on all labels (0.0 points, at least -2.0 at 90% confidence)."),
     ],
 )
 def test_it_is_said_how_sure_the_difference_is(champion, challenger, at_least, said):
     text = drawn(comparison=samples.comparison(parts=(part(ALL, 50, champion, challenger, at_least),)))
-    assert shown(text).splitlines()[4] == f"{said} It is better."
+    why = shown(text).splitlines()[4]
+    assert why.startswith(said)
+    assert why.endswith(" It is better.")
 
 
 def test_of_a_version_that_is_not_promoted_the_reasons_come_first():
@@ -367,7 +374,7 @@ def test_pictures_and_links_are_those_of_the_version_and_github_gets_none():
     assert line(with_links, "From") == (
         "**From**: trained from [v3](#/models/m/versions/3), its parent; judged against [v4](#/models/m/versions/4), "
         "the champion then and [v2](#/models/m/versions/2), the best until then; [its run](#/experiments/1/runs/r); "
-        f"commit {'b' * 12}."
+        f"judged at commit {'b' * 12}."
     )
     assert "](" not in drawn(lineage=lineage)
 
@@ -379,10 +386,10 @@ def test_pictures_and_links_are_those_of_the_version_and_github_gets_none():
             4,
             4,
             f"{'b' * 40}+",
-            "trained from and judged against v4, the champion then; commit bbbbbbbbbbbb with",
+            "trained from and judged against v4, the champion then; judged at commit bbbbbbbbbbbb with",
         ),
-        (None, None, "", "trained from nothing; commit none."),
-        (3, None, "", "trained from v3, its parent; commit none."),
+        (None, None, "", "started without a parent; judged at commit none."),
+        (3, None, "", "trained from v3, its parent; judged at commit none."),
     ],
 )
 def test_parent_and_champion_are_told_apart(parent, champion, commit, said):
@@ -395,8 +402,8 @@ def test_how_far_the_labels_can_be_trusted_is_told_with_how_good_the_doubters_ar
         num_suspicious=1, doubters=Doubters(right=412, images=480), undoubted=("hat", "cap")
     )
     assert line(drawn(comparison=comparison), "Labels in doubt") == (
-        "**Labels in doubt**: 1 new image likely has another label; v4 does not know hat, cap, so it cannot doubt "
-        "that; the models that doubt get 412 of 480 old images right."
+        "**Labels in doubt**: 1 new image likely has another label; v4 does not know hat, cap: nobody can "
+        "doubt those of its images that train; the models that doubt get 412 of 480 old images right."
     )
     believing = samples.lineage(params={"evaluate": {"believed": ["labels-80b26c575f12"]}})
     said = line(drawn(comparison=comparison, lineage=believing), "Labels in doubt")
@@ -463,7 +470,7 @@ def test_what_an_audit_found_is_told_with_what_follows(is_better, said):
     assert "**Audit against training from scratch**: of 500 validation images" in told
     assert said in told
     assert told.endswith("The next cycle makes a shrink start.")
-    assert "1,234 passes of images; 1,000 of the passes in the audit." in line(text, "Cost")
+    assert "1,234 passes of images (forward alone is a third); 1,000 of the passes in the audit." in line(text, "Cost")
 
 
 def past(version: int, **changes: Any) -> PastCycle:
@@ -475,9 +482,10 @@ def test_the_cost_is_told_beside_that_of_scratch():
     warm = past(3, start="warm", passes=1.0)
     text = drawn(seconds=87.2, price="0.02 EUR", past=(past(1, passes=1.0), past(2), warm))
     assert line(text, "Cost") == (
-        "**Cost**: 87 s, 1,234 passes of images, 0.02 EUR; from scratch about 10,000 passes, as v2 took."
+        "**Cost**: 87 s, 1,234 passes of images (forward alone is a third), 0.02 EUR; from scratch about 10,000 passes, "
+        "at the rate of v2."
     )
-    assert line(drawn(), "Cost") == "**Cost**: 1,234 passes of images."
+    assert line(drawn(), "Cost") == "**Cost**: 1,234 passes of images (forward alone is a third)."
     cold = drawn(training=samples.training(start="cold"), past=(past(2),))
     assert "scratch" not in line(cold, "Cost")
 
@@ -495,13 +503,32 @@ def test_a_threshold_tells_how_many_images_are_left_without_an_answer():
 
 
 def test_a_person_is_told_what_to_type_and_what_to_click():
+    clicks = "*Add* or the pencil beside *Aliases*: `{}`, *Save aliases*".format
     waits = line(drawn(filed=samples.filed(standing="waiting")), "To decide")
-    assert "`python -m pipeline promote 5 --why REASON`, or the pencil beside *Aliases*: add `champion`, Save" in waits
-    assert "`python -m pipeline reject 5 --why REASON`, or a tag `evergreen.review` with the value `declined`" in waits
-    assert waits.endswith(WARNING)
+    assert waits == (
+        "**To decide**: promote: `python -m pipeline promote 5 --why REASON`, or a tag `evergreen.review` with the "
+        f"value `approved`, or {clicks('champion')}. Decline: `python -m pipeline reject 5 --why REASON` or a tag "
+        f"`evergreen.review` with the value `declined`. {WARNING}"
+    )
     champion = line(drawn(filed=samples.filed(alias="best")), "To decide")
-    assert "rollback --why REASON`, or on the page of v4 the pencil beside *Aliases*: add `best`, Save" in champion
+    back = "`python -m pipeline rollback --why REASON`"
+    assert champion == f"**To decide**: go back: {back}, or on the page of v4 {clicks('best')}. {WARNING}"
+    first = line(drawn(filed=samples.filed(rival=None)), "To decide")
+    assert first == f"**To decide**: there is no version before it to go back to. {WARNING}"
+    rejected = line(drawn(filed=samples.filed(standing="", decision="reject")), "To decide")
+    assert "evergreen.review" not in rejected, "that tag decides on a version that waits"
+    assert " Decline: `python -m pipeline reject 5 --why REASON`. " in rejected
+    assert "Decline" not in line(drawn(filed=samples.filed(standing="rejected")), "To decide")
     assert "To decide" not in drawn(filed=samples.filed(number=0))
+
+
+def test_where_only_old_images_judge_their_numbers_are_told():
+    parts = (part(ALL, 50, 0.8, 0.9, 0.05), part(OLD, 30, 0.9, 0.9, -0.01), part(NEW, 20, 0.5, 0.9, 0.2))
+    comparison = samples.comparison(parts=parts, judged_by=OLD)
+    why = shown(drawn(comparison=comparison)).splitlines()[4]
+    said = "Not better on the images that v4 had, which alone judge (0.0 points, at least -1.0 at 90% confidence)."
+    assert why.startswith(said)
+    assert "on all labels" not in why
 
 
 def test_what_the_holdout_cannot_tell_is_told():

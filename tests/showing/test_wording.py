@@ -4,7 +4,7 @@ import pytest
 import samples
 from samples import part
 
-from pipeline.artifacts.comparison import ALL, SliceScore
+from pipeline.artifacts.comparison import ALL, OLD, SliceScore
 from pipeline.artifacts.content import Content, Unusual
 from pipeline.showing import wording
 
@@ -23,10 +23,29 @@ def test_a_cycle_ends_with_five_lines_that_fit_a_terminal() -> None:
         "v5 promoted: 90.0 % (v4: 80.0 %), +10 images",
         "  change   +10.0 points, at least +5.0 at 90% confidence, 8 won and 3 lost of 50 holdout images",
         "  look at  cat",
-        "  cost     87 s, 1,234 passes of images, 0.02 EUR",
+        "  cost     87 s, 1,234 passes of images (forward alone is a third), 0.02 EUR",
         "  done     v5 is the new champion",
     ]
     assert max(map(len, lines)) <= 100
+
+
+def test_a_cycle_that_promotes_nothing_ends_with_the_reason() -> None:
+    filed = samples.filed(standing="", decision="reject", said="v5 is registered; champion stays v4")
+    counted = "of 50 holdout images the challenger gets 8 right that the champion gets wrong, and 3 the other way round"
+    for reason, told in (("it forgot", "it forgot"), ("x" * 200, "x" * 88 + "…")):
+        review = samples.review(judgement=samples.judgement(decision="reject", reasons=(counted, reason)))
+        lines = list(wording.summary(review, filed))
+        assert lines[-1] == f"  why      {told}"
+        assert max(map(len, lines)) <= 100
+    waits = samples.filed(standing="waiting", said="v5 waits for a person")
+    assert list(wording.summary(samples.review(), waits))[-1] == "  done     v5 waits for a person"
+
+
+def test_where_only_old_images_judge_the_change_is_theirs() -> None:
+    parts = (part(ALL, 50, 0.8, 0.9, 0.05), part(OLD, 30, 0.9, 0.9, -0.01))
+    review = samples.review(comparison=samples.comparison(parts=parts, judged_by=OLD))
+    line = list(wording.summary(review, samples.filed()))[1]
+    assert line == "  change   0.0 points, at least -1.0 at 90% confidence, on the 30 old images that judge"
 
 
 def test_a_first_version_is_compared_with_nothing() -> None:

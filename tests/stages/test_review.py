@@ -80,7 +80,7 @@ def test_the_card_of_a_version_shows_its_own_pictures_and_says_what_the_predicti
     assert "batch second (96)" in card
     assert "1 set aside" in card
     assert "1 pair of near-duplicates under two labels" in card
-    assert "v1 does not know owl, so it cannot doubt that" in card
+    assert "v1 does not know owl: nobody can doubt those of its images that train" in card
     assert "from scratch about " in card
     assert re.search(r"\*\*Cost\*\*: \d+ s, [\d,]+ passes of images, \d+\.\d\d EUR; from scratch", card)
 
