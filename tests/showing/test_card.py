@@ -482,8 +482,8 @@ def test_the_cost_is_told_beside_that_of_scratch():
     warm = past(3, start="warm", passes=1.0)
     text = drawn(seconds=87.2, price="0.02 EUR", past=(past(1, passes=1.0), past(2), warm))
     assert line(text, "Cost") == (
-        "**Cost**: 87 s, 1,234 passes of images (forward alone is a third), 0.02 EUR; from scratch about 10,000 passes, "
-        "at the rate of v2."
+        "**Cost**: 87 s, 1,234 passes of images (forward alone is a third), 0.02 EUR; from scratch about 10,000 "
+        "passes, at the rate of v2."
     )
     assert line(drawn(), "Cost") == "**Cost**: 1,234 passes of images (forward alone is a third)."
     cold = drawn(training=samples.training(start="cold"), past=(past(2),))

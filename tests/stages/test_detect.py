@@ -70,6 +70,7 @@ def test_without_a_parent_all_images_are_added(paths: Paths, capsys: pytest.Capt
     assert capsys.readouterr().out == ("detect: 3 images added in all\n")
     assert Changes.read(paths.delta / "summary.json").to_json() == {
         "added": 3,
+        "added_by_batch": {"data/images/first": 3},
         "added_by_label": {"cat": 2, "dog": 1},
         "relabelled": 0,
         "removed": 0,

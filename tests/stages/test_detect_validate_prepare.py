@@ -73,7 +73,7 @@ def test_an_image_too_many_set_aside_stops_the_cycle_and_the_page_says_which(
     space.push("first", "First")
     assert upto("validate") == 4
     captured = capsys.readouterr()
-    assert "expected that at most 1 images are set aside" in captured.err
+    assert "expected that at most 1 image is set aside" in captured.err
     assert "found 2; mend or remove them, `dvc add` the batch and `dvc repro`, or raise the limits" in captured.err
     assert "set aside 'data/images/first/dog/tiny.png': height is 3; expected that heights are between" in captured.out
     assert not (space.root / "data/cycle/accepted").exists(), "nothing that a later stage could take up"

@@ -53,7 +53,7 @@ def test_after_a_cold_start_without_the_removed_every_image_keeps_its_split(proj
     project.remove(leader.removeprefix("data/images/"))
     project.track("first")
     done = project.cycle()
-    assert "fresh weights, which never saw them" in done.out
+    assert "fresh weights, which never saw what is gone" in done.out
     assert "cold start" in done.out
     now = splits(project)
     assert now == {path: split for path, split in first.items() if path != leader}

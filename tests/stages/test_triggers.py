@@ -180,7 +180,7 @@ def test_after_a_removal_it_starts_from_the_newest_champion_that_never_learned_f
     removals: Project,
 ) -> None:
     done = gone(removals, "second", "train")
-    words = "1 images are gone since v3; this cycle starts from v1, which never saw them (resolve.after_removal)"
+    words = "1 image is gone since v3; this cycle starts from v1, which never saw what is gone (resolve.after_removal)"
     assert words in done.out
     assert removals.space.read("parent.json")["version"] == 1
     assert removals.space.read("champion.json")["version"] == 3
@@ -199,12 +199,12 @@ def test_after_a_removal_it_starts_from_the_newest_champion_that_never_learned_f
 def test_an_image_that_only_judged_taught_nothing(removals: Project) -> None:
     removals.promote()
     done = gone(removals, "first", "holdout")
-    assert "this cycle starts from v4, which never saw them" in done.out
+    assert "this cycle starts from v4, which never saw what is gone" in done.out
 
 
 def test_without_a_clean_version_it_starts_from_fresh_weights(removals: Project) -> None:
     done = gone(removals, "first", "train")
-    assert "this cycle starts from fresh weights, which never saw them" in done.out
+    assert "this cycle starts from fresh weights, which never saw what is gone" in done.out
     parent = removals.space.read("parent.json")
     assert parent["version"] is None
     assert parent["elder"]["version"] == 4, "it deals no split anew"

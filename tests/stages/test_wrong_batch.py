@@ -31,7 +31,7 @@ def test_the_error_offers_the_champion_that_never_saw_it_and_that_is_started_fro
     assert "set resolve.after_removal: retrain, and the cycle starts from the newest champion that" in refused.error
     reverted.space.params(resolve={"after_removal": "retrain"})
     done = reverted.cycle()
-    assert "60 images are gone since v2; this cycle starts from v1, which never saw them" in done.out
+    assert "60 images are gone since v2; this cycle starts from v1, which never saw what is gone" in done.out
     assert "detect: 40 images added" in done.out
     assert "train: warm start: from v1" in done.out
     assert reverted.space.read("evaluation/verdict.json")["rival"] == 2
@@ -54,7 +54,7 @@ def test_who_acknowledged_it_first_is_told_and_may_still_start_from_the_other(re
     reverted.promote(3)
     reverted.space.params(resolve={"after_removal": "retrain"})
     done = reverted.cycle()
-    assert "60 images are gone since v2; this cycle starts from v1, which never saw them" in done.out
+    assert "60 images are gone since v2; this cycle starts from v1, which never saw what is gone" in done.out
     assert "train: warm start: from v1" in done.out
     assert reverted.space.read("parent.json")["elder"]["version"] == 3, "splits stay"
     assert {path: row["split"] for path, row in reverted.ledger().items() if not row["removed"]} == splits
