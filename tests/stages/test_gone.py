@@ -56,7 +56,7 @@ def test_of_two_near_duplicates_under_two_labels_both_are_named(learned: Project
     project = learned.copy(tmp_path / "clone")
     project.add("likenesses", {"dog": {"0.jpg": likeness(0)}})
     said = prepared(project)
-    assert "prepare: 1 new images have near-duplicates, which share one split\n" in said
+    assert "prepare: 1 new image with near-duplicates, which share one split\n" in said
     assert (
         "prepare: warning: 'data/images/likenesses/dog/0.jpg' is labelled dog; its near-duplicate "
         "'data/images/scenes/cat/0.png' is labelled cat\n"
@@ -70,7 +70,7 @@ def test_a_near_duplicate_that_is_gone_is_not_named(learned: Project, tmp_path: 
     project.add("likenesses", {"dog": {f"{number}.jpg": likeness(number) for number in range(2)}})
     said = prepared(project)
     assert (
-        "prepare: 2 new images have near-duplicates, which share one split; those of 2 are gone or set aside\n" in said
+        "prepare: 2 new images with near-duplicates, which share one split; those of 2 are gone or set aside\n" in said
     )
     assert "data/images/scenes" not in said
     assert project.ledger()["likenesses/dog/0.jpg"]["split"] == split

@@ -41,8 +41,7 @@ def champion(project: Project) -> int:
 
 
 def tags(project: Project, number: int) -> dict[str, str]:
-    found = project.mlflow.get_model_version("evergreen", str(number)).tags
-    return {name.removeprefix("evergreen."): value for name, value in found.items()}
+    return project.tags(number)
 
 
 def card(project: Project, number: int) -> str:
@@ -69,7 +68,7 @@ def test_a_challenger_that_beat_the_champion_is_promoted_once(judged: Project) -
     assert kinds(judged) == [("promoted", 1), ("promoted", 2)]
     assert (tags(judged, 2)["standing"], tags(judged, 1)["standing"]) == ("champion", "was champion")
     assert "**Decided**: v2 is the new champion (by the verdict, " in card(judged, 2)
-    assert "**Decided**: v1 was champion until a better one came (" in card(judged, 1)
+    assert "**Decided**: v1 was champion until a better one came\n" in card(judged, 1)
     assert judged.artifact(2, "card.md").read_text().startswith("promoted: ")
     judged.run("resolve")
     assert "nothing to do: v2 is registered with this verdict" in promote(judged).out

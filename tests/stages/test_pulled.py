@@ -32,7 +32,7 @@ def pulled(project: Project) -> Done:
     return first
 
 
-ANOTHER = "files on disk are of another version of 'data/images/first', e.g. 'data/images/first/cat/3.png'; the data is"
+ANOTHER = "of another version of 'data/images/first', e.g. 'data/images/first/cat/3.png'; the data is"
 REMEDY = (
     "`dvc checkout 'data/images/first.dvc'` brings the disk up to date, `dvc add 'data/images/first'` takes them back"
 )
@@ -43,7 +43,7 @@ def test_images_that_a_colleague_removed_are_not_to_be_added_again(grown: Projec
     grown.remove("first/cat/3.png", "first/dog/4.png")
     grown.track("first")
     said = pulled(grown).out
-    assert f"resolve: warning: 2 {ANOTHER}" in said
+    assert f"resolve: warning: 2 files on disk are {ANOTHER}" in said
     assert REMEDY in said
     grown.space.dvc("checkout", "data/images/first.dvc")
     assert "warning" not in grown.run("resolve").out
@@ -55,7 +55,7 @@ def test_images_that_a_colleague_changed_are_not_to_be_changed_back(grown: Proje
     grown.write("first/cat/3.png", b"mended")
     grown.track("first")
     said = pulled(grown).out
-    assert f"resolve: warning: 1 {ANOTHER}" in said
+    assert f"resolve: warning: 1 file on disk is {ANOTHER}" in said
     assert REMEDY in said
     grown.space.dvc("checkout", "data/images/first.dvc")
     assert "warning" not in grown.run("resolve").out
@@ -64,7 +64,7 @@ def test_images_that_a_colleague_changed_are_not_to_be_changed_back(grown: Proje
 def test_what_no_version_had_is_a_change_of_this_disk(grown: Project) -> None:
     grown.write("first/cat/3.png", b"changed here")
     done = grown.run("resolve")
-    assert "were changed after `dvc add`" in done.error
+    assert "changed after `dvc add`" in done.error
     grown.write("first/cat/99.png", b"new here")
     done = grown.run("resolve")
     assert "are not tracked by DVC" in done.error
