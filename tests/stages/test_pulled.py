@@ -67,7 +67,7 @@ def test_what_no_version_had_is_a_change_of_this_disk(grown: Project) -> None:
     assert "changed after `dvc add`" in done.error
     grown.write("first/cat/99.png", b"new here")
     done = grown.run("resolve")
-    assert "are not tracked by DVC" in done.error
+    assert "is not tracked by DVC" in done.error
 
 
 def test_a_change_in_place_that_changed_dvcs_own_copy_too_is_undone(grown: Project) -> None:

@@ -93,7 +93,7 @@ def test_a_share_of_the_images_starts_a_cycle(waits: Project) -> None:
 def test_the_oldest_waiting_image_starts_a_cycle_once_it_waited_long_enough(waits: Project) -> None:
     waits.add("old", pictures([100], "cat"), date=ago(23.4))
     waits.add("young", pictures([101], "cat"), date=ago(0.1))
-    assert ", or 1 hours to pass" in waits.run("resolve").out
+    assert ", or 1 hour to pass" in waits.run("resolve").out
     waits.space.params(resolve={"start_after_hours": 23})
     assert "a cycle is due: the oldest change is 23 hours old" in waits.run("resolve").out
     waits.space.params(resolve={"start_after_hours": None})
@@ -106,7 +106,7 @@ def test_what_is_not_committed_yet_has_waited_no_time(waits: Project) -> None:
     waits.space.put("new", pictures([100], "cat"))
     waits.space.dvc("add", "--quiet", "data/images/new")
     waits.space.params(resolve={"start_after_hours": 0.5})
-    assert "waiting with 1 changed images" in waits.run("resolve").out
+    assert "waiting with 1 changed image" in waits.run("resolve").out
 
 
 def test_a_new_label_starts_a_cycle(waits: Project) -> None:
@@ -114,7 +114,7 @@ def test_a_new_label_starts_a_cycle(waits: Project) -> None:
     assert "a cycle is due: new label owl" in waits.run("resolve").out
     waits.space.params(resolve={"start_at_new_label": False})
     out = waits.run("resolve").out
-    assert "waiting with 1 changed images" in out
+    assert "waiting with 1 changed image" in out
     assert "a new label" not in out
 
 
