@@ -146,7 +146,7 @@ def test_a_misspelt_option_is_told_the_near_one_and_a_part_of_one_is_none(capsys
 def test_a_port_that_is_none_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         command.main(["ui", "--port", "99999"])
-    assert "invalid choice: 99999" in capsys.readouterr().err
+    assert "'99999' is no port; expected a number from 1 to 65535" in capsys.readouterr().err
 
 
 def test_help_names_every_stage_and_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ SETTINGS: dict[str, type[Excerpt]] = {
     "train": train.Settings,
     "evaluate": evaluate.Settings,
 }
-RERUN_NOTHING = {"budget", "checkpoint"}
+RERUN_NOTHING = {"budget", "checkpoint", "watch"}
 """Sections that change when a model is trained and not which."""
 ONLY_SAID = {"prepare": {"evaluate.metric", "evaluate.margin", "evaluate.confidence", "evaluate.risk"}}
 """Keys that a stage tells something from on the screen; what it makes does not depend on them."""
@@ -155,29 +155,29 @@ RERUNS = {
         "learning/trained.py registry/curves.py stages/train.py "
     ),
     (V,): (
-        "artifacts/report.py checking/drift.py checking/expectations.py checking/facts.py checking/findings.py "
-        "checking/inspection.py checking/quarantine.py data/names.py showing/described.py showing/entries.py "
-        "showing/report.py showing/reported.py showing/standouts.py stages/validate.py "
+        "artifacts/filed.py artifacts/report.py checking/drift.py checking/expectations.py checking/facts.py "
+        "checking/findings.py checking/inspection.py checking/quarantine.py data/names.py showing/described.py "
+        "showing/entries.py showing/markdown.py showing/report.py showing/reported.py showing/review.py "
+        "showing/standouts.py showing/wording.py stages/validate.py "
     ),
     (): (
-        "__main__.py artifacts/exported.py artifacts/filed.py artifacts/promotion.py artifacts/proof.py "
-        "artifacts/snapshot.py base/actor.py base/project.py base/terminal.py commands/add.py "
-        "commands/champion_at.py commands/checkpoints.py commands/explain.py commands/export.py commands/gc.py "
-        "commands/history.py commands/merge.py commands/notify.py commands/predict.py commands/promote.py "
-        "commands/reject.py commands/report.py commands/rollback.py commands/run.py commands/trace.py "
-        "commands/ui.py commands/verify.py commands/weights.py data/archives.py data/collection.py "
-        "data/conflicts.py data/exports.py data/layouts.py data/matching.py data/objects.py data/placing.py "
-        "data/recovery.py data/references.py data/reproduction.py data/scan.py data/tracking.py data/trigger.py "
-        "data/versions.py data/worktree.py deciding.py filing.py images/traits.py judging/kept.py "
-        "learning/advice.py learning/answers.py learning/architecture.py learning/exporting.py "
-        "learning/fitting.py learning/torch_file.py openapi.py recipe.py registry/anchor.py registry/answering.py "
-        "registry/chain.py registry/chosen.py registry/decisions.py registry/delivery.py registry/entry.py "
-        "registry/events.py registry/links.py registry/logged.py registry/messages.py registry/outbox.py "
-        "registry/packaging.py registry/pages.py registry/past.py registry/promotion.py registry/proof.py "
-        "registry/receivers.py registry/retention.py registry/setbacks.py registry/survey.py "
-        "registry/transitions.py registry/uses.py registry/verification.py registry/view.py reporting.py "
-        "serving.py settings.py showing/addresses.py showing/card.py showing/cells.py showing/manual.py "
-        "showing/markdown.py showing/particulars.py showing/review.py showing/wording.py stages/promote.py "
+        "__main__.py artifacts/exported.py artifacts/promotion.py artifacts/proof.py artifacts/snapshot.py "
+        "base/actor.py base/project.py base/terminal.py commands/add.py commands/champion_at.py "
+        "commands/checkpoints.py commands/explain.py commands/export.py commands/gc.py commands/history.py "
+        "commands/merge.py commands/notify.py commands/predict.py commands/promote.py commands/reject.py "
+        "commands/report.py commands/rollback.py commands/run.py commands/trace.py commands/ui.py "
+        "commands/verify.py commands/weights.py data/archives.py data/collection.py data/conflicts.py "
+        "data/exports.py data/layouts.py data/matching.py data/objects.py data/placing.py data/recovery.py "
+        "data/references.py data/reproduction.py data/scan.py data/tracking.py data/trigger.py data/versions.py "
+        "data/worktree.py deciding.py filing.py images/traits.py judging/kept.py learning/advice.py "
+        "learning/answers.py learning/architecture.py learning/exporting.py learning/fitting.py "
+        "learning/torch_file.py openapi.py recipe.py registry/anchor.py registry/answering.py registry/chain.py "
+        "registry/chosen.py registry/decisions.py registry/delivery.py registry/entry.py registry/events.py "
+        "registry/links.py registry/logged.py registry/messages.py registry/outbox.py registry/packaging.py "
+        "registry/pages.py registry/past.py registry/promotion.py registry/proof.py registry/receivers.py "
+        "registry/retention.py registry/setbacks.py registry/survey.py registry/transitions.py registry/uses.py "
+        "registry/verification.py registry/view.py reporting.py serving.py settings.py showing/addresses.py "
+        "showing/card.py showing/cells.py showing/manual.py showing/particulars.py stages/promote.py "
         "stages/resolve.py "
     ),
     (V, E): ("artifacts/evaluation.py artifacts/past.py showing/text.py "),
@@ -253,6 +253,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "train.threads": (P, T, E),
     "budget": (),
     "checkpoint": (),
+    "watch": (),
     "evaluate": (E,),
     "promote": (),
 }

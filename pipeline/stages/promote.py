@@ -347,12 +347,12 @@ def _show(registry: Registry, version: Version, mlflow_run: Run, review: Review,
     from pipeline import reporting  # what draws is loaded where there is something to draw
     from pipeline.showing import plots
 
-    history = plots.history(review.past, version.number)
-    page = reporting.page(review, filed, registry.name, _links(registry, version, review), Paths(), history)
+    paths, history = Paths(), plots.history(review.past, version.number)
+    page = reporting.page(review, filed, registry.name, _links(registry, version, review), paths, history)
     for name, content in {"card.md": shown.encode(), HISTORY: history, REPORT: page}.items():
         files.write(scratch / name, content)
         mlflow_run.upload(scratch / name, name)
-    files.write(Paths().page, page)
+    files.write(paths.page, page)
     mlflow_run.describe(shown)
     name = logged.title(version.number, filed.decision, review.evaluation.challenger.accuracy)
     pages.finish(registry, version, name)

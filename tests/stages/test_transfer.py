@@ -64,7 +64,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Ite
 
 def test_a_clone_with_nothing_runs_a_cycle(story: Story) -> None:
     assert story.done.code == 0, story.done.err
-    assert "new data: its parent is v1" in story.done.out
+    assert "new data: this cycle starts from v1" in story.done.out
     assert not (story.clone.root / "data/images/first").exists()
 
 
