@@ -107,7 +107,7 @@ def cost(review: Review) -> str:
     """Time, passes, money; what the audit's share was, and what scratch would have cost."""
     audit = review.training.audit
     of_it = f"; {audit.passes - audit.passes_before:,.0f} of the passes in the audit" if audit else ""
-    return f"**Cost**: {escape(wording.cost(review))}{of_it}."
+    return f"**Cost**: {escape(wording.cost(review))}{of_it}. An image that only passes forward counts as a third."
 
 
 def origin(review: Review, addresses: Addresses | None) -> str:

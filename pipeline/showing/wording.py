@@ -182,7 +182,7 @@ def summary(review: Review, filed: Filed) -> Iterator[str]:
     else:
         yield f"  change   {gained(part, comparison.confidence)}, {flips(comparison)}"
     yield f"  look at  {', '.join(attention(review)) or 'nothing stands out'}"
-    yield f"  cost     {cost(review)}"
+    yield f"  cost     {_cut(cost(review), WIDTH - 11)}"
     why = next((one for one in review.judgement.reasons if not COUNTED.match(one)), "")
     told = ("done", filed.said) if filed.standing or not why else ("why", why)
     yield f"  {told[0]:<8} {_cut(told[1], WIDTH - 11)}"
@@ -201,7 +201,7 @@ def flips(comparison: ModelComparison) -> str:
 
 def cost(review: Review) -> str:
     """Time, passes, money, and what scratch would have cost."""
-    passes = f"{counted(round(review.training.passes), 'pass', 'passes')} of images (forward alone is a third)"
+    passes = f"{counted(round(review.training.passes), 'pass', 'passes')} of images"
     parts = ["" if review.seconds is None else duration(review.seconds), passes, review.price]
     said = ", ".join(part for part in parts if part)
     scratch = scratch_passes(review)

@@ -470,7 +470,7 @@ def test_what_an_audit_found_is_told_with_what_follows(is_better, said):
     assert "**Audit against training from scratch**: of 500 validation images" in told
     assert said in told
     assert told.endswith("The next cycle makes a shrink start.")
-    assert "1,234 passes of images (forward alone is a third); 1,000 of the passes in the audit." in line(text, "Cost")
+    assert "1,234 passes of images; 1,000 of the passes in the audit." in line(text, "Cost")
 
 
 def past(version: int, **changes: Any) -> PastCycle:
@@ -482,10 +482,10 @@ def test_the_cost_is_told_beside_that_of_scratch():
     warm = past(3, start="warm", passes=1.0)
     text = drawn(seconds=87.2, price="0.02 EUR", past=(past(1, passes=1.0), past(2), warm))
     assert line(text, "Cost") == (
-        "**Cost**: 87 s, 1,234 passes of images (forward alone is a third), 0.02 EUR; from scratch about 10,000 "
-        "passes, at the rate of v2."
+        "**Cost**: 87 s, 1,234 passes of images, 0.02 EUR; from scratch about 10,000 passes, at the rate of v2. An image "
+        "that only passes forward counts as a third."
     )
-    assert line(drawn(), "Cost") == "**Cost**: 1,234 passes of images (forward alone is a third)."
+    assert line(drawn(), "Cost").startswith("**Cost**: 1,234 passes of images. An image ")
     cold = drawn(training=samples.training(start="cold"), past=(past(2),))
     assert "scratch" not in line(cold, "Cost")
 

@@ -118,7 +118,7 @@ def test_run_calls_a_pause_no_failure_and_the_next_goes_on(ready: Project) -> No
     env = dict(ready.space.env)
     done = subprocess.run(words, cwd=ready.root, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "run: training is paused, out of budget.max_epochs: 2, after epoch 2; " in done.stdout
+    assert "the state is saved, run `dvc repro` to go on from it" in done.stdout
     assert "run: this is no failure; the next run goes on" in done.stdout
     again = ready.space.repro(quiet=True)
     assert again.code == 0, again.output
