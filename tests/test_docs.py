@@ -153,7 +153,9 @@ def test_a_stray_database_of_mlflow_is_told_and_left_alone(
     assert capsys.readouterr().out == ""
 
 
-def test_make_ui_opens_the_mlflow_ui(space: Workspace) -> None:
+def test_make_ui_opens_the_mlflow_ui(space: Workspace, empty_database: Path) -> None:
+    (space.root / "store").mkdir(exist_ok=True)
+    shutil.copy(empty_database, space.root / "store/mlflow.db")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

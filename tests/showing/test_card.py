@@ -482,8 +482,8 @@ def test_the_cost_is_told_beside_that_of_scratch():
     warm = past(3, start="warm", passes=1.0)
     text = drawn(seconds=87.2, price="0.02 EUR", past=(past(1, passes=1.0), past(2), warm))
     assert line(text, "Cost") == (
-        "**Cost**: 87 s, 1,234 passes of images, 0.02 EUR; from scratch about 10,000 passes, at the rate of v2. An image "
-        "that only passes forward counts as a third."
+        "**Cost**: 87 s, 1,234 passes of images, 0.02 EUR; from scratch about 10,000 passes, at the rate of v2. An "
+        "image that only passes forward counts as a third."
     )
     assert line(drawn(), "Cost").startswith("**Cost**: 1,234 passes of images. An image ")
     cold = drawn(training=samples.training(start="cold"), past=(past(2),))
