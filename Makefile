@@ -46,7 +46,7 @@ demo: $(STAMP) ## The main job: four cycles on handwritten digits in a scratch w
 unit: $(STAMP) ## The quick tests, which need no project, no DVC and no training: a minute on two cores
 	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not project and not slow and not postgres" --hypothesis-profile quick
 
-test: $(STAMP) ## All tests but the slow ones; no network, some 35 minutes on two cores
+test: $(STAMP) ## All tests but the slow ones; no network, less than an hour on two cores
 	@$(if $(POSTGRES),,echo "make test: no PostgreSQL on this machine: the tests of the registry on it are left out; CI runs them, and so do you after: sudo apt-get install postgresql")
 	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow$(if $(POSTGRES),, and not postgres)"
 
