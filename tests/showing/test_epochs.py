@@ -112,9 +112,9 @@ def test_the_mixture_that_is_served_is_marked():
 
 
 def test_it_says_where_and_why_training_stopped():
-    assert texts(figure(of(training()))) == ["Stopped after 2 epochs of at most 40: patience"]
+    assert texts(figure(of(training()))) == ["Stopped by patience; 2 epochs of at most 40"]
     one = training(epochs=1, history=HISTORY[:2], stop_reason="$x$\n")
-    assert texts(figure(of(one))) == ["Stopped after 1 epoch of at most 40: $x$\\u000a"]
+    assert texts(figure(of(one))) == ["Stopped by $x$\\u000a; 1 epoch of at most 40"]
 
 
 def test_a_training_that_only_scored_can_be_drawn():
