@@ -35,6 +35,11 @@ def folded(line: str, width: int) -> str:
     return "\n".join(lines).replace(KEPT, " ")
 
 
+def percent(share: float, digits: int = 1) -> str:
+    """A share, 0 to 1: `59.6 %`."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def capital(text: str) -> str:
     """A text that begins a sentence."""
     return text[:1].upper() + text[1:]

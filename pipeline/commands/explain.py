@@ -57,7 +57,7 @@ def run(version: str | None, as_if: Sequence[str], params: Path, scratch: Path) 
     """Say why a version got its verdict, or would get another one; nothing is trained or changed."""
     today = parameters.load(params, Params)
     registry, objects = Registry.existing(today.resolve), scratch / "objects"
-    which = _version(registry, version)
+    which = chosen.named_or_newest(registry, version)
     lineage = _lineage(registry, which, objects)
     judgement = _read(registry, which, lineage, VERDICT, objects, Judgement.read)
     predictions = _predictions(_read(registry, which, lineage, PREDICTIONS, objects, files.read_table), lineage, which)
@@ -78,15 +78,6 @@ def run(version: str | None, as_if: Sequence[str], params: Path, scratch: Path) 
         for reason in again.reasons:
             print(f"  {reason}")
     return 0
-
-
-def _version(registry: Registry, number: str | None) -> Version:
-    if number is None:
-        newest = registry.newest_whole()
-        if newest is None:
-            raise RegistryError(f"{registry.name} has no version yet; `dvc repro` makes the first one")
-        return newest
-    return chosen.named(registry, number)
 
 
 def _lineage(registry: Registry, version: Version, objects: Path) -> Lineage:

@@ -19,7 +19,7 @@ from pipeline.artifacts.report import Report
 from pipeline.artifacts.training import Training
 from pipeline.base import files, project
 from pipeline.base import params as parameters
-from pipeline.base.errors import LostError, RegistryError, UnreadableError
+from pipeline.base.errors import LostError, UnreadableError
 from pipeline.images import pictures
 from pipeline.registry import chosen, promotion
 from pipeline.registry.client import Registry
@@ -60,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(version: str | None, out: Path | None, open: bool, params: Path, scratch: Path) -> int:  # noqa: A002 - the option
     """Make the page of a version, to look at without the MLflow UI: verdict, images, numbers; nothing is changed."""
     registry = Registry.existing(parameters.load(params, Params).resolve)
-    which = _version(registry, version)
+    which = chosen.named_or_newest(registry, version)
     kept = _VersionFiles(registry, which, _lineage(registry, which, scratch / "objects"), scratch / "objects")
     page = pages.page(_data(kept), _cycle(kept))
     path = out or scratch / "reports" / f"v{which.number}.html"
@@ -96,15 +96,6 @@ class _VersionFiles:
             fault = f"{name} is {error.what.rpartition(f'{self.lineage.files[name]}: ')[2]}"
         print(f"report: warning: {fault}; the page of v{self.version.number} does without it")
         return None
-
-
-def _version(registry: Registry, number: str | None) -> Version:
-    if number is not None:
-        return chosen.named(registry, number)
-    newest = registry.newest_whole()
-    if newest is None:
-        raise RegistryError(f"{registry.name} has no version yet; `dvc repro` makes the first one")
-    return newest
 
 
 def _lineage(registry: Registry, version: Version, objects: Path) -> Lineage:

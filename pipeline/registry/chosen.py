@@ -67,6 +67,20 @@ def champion(registry: Registry) -> Version:
     )
 
 
+def named_or_newest(registry: Registry, number: str | None) -> Version:
+    """A version that a person names, or the newest that Evergreen registered if nobody names one.
+
+    Raises:
+        RegistryError: there is no such version.
+    """
+    if number is not None:
+        return named(registry, number)
+    newest = registry.newest_whole()
+    if newest is None:
+        raise RegistryError(f"{registry.name} has no version yet; `dvc repro` makes the first one")
+    return newest
+
+
 def named(registry: Registry, number: str) -> Version:
     """A version by its number, as a person writes it.
 

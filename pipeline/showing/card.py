@@ -22,13 +22,13 @@ from pipeline.artifacts.comparison import (
 )
 from pipeline.artifacts.evaluation import COUNTED, Evaluation
 from pipeline.artifacts.filed import Filed
-from pipeline.base.words import capital, counted
+from pipeline.base.words import capital, counted, percent
 from pipeline.showing import particulars, wording
 from pipeline.showing.addresses import Addresses, link
 from pipeline.showing.markdown import FEW, escape, few, listed, name
 from pipeline.showing.review import Review
 from pipeline.showing.text import middle
-from pipeline.showing.wording import percent, points
+from pipeline.showing.wording import points
 
 LIMIT = 5000
 """Characters of a card."""

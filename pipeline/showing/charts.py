@@ -106,11 +106,6 @@ def png(figure: Any) -> bytes:
     return sink.getvalue()
 
 
-def percent(share: float, digits: int = 1) -> str:
-    """A share, 0 to 1, as the card writes it."""
-    return f"{100 * share:.{digits}f} %"
-
-
 def points(change: float) -> str:
     """A change of a share, -1 to 1, in points with its sign: +4, -9, -0.3; 0 where nothing changed."""
     value = 100 * change

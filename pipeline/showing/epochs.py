@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.artifacts.training import Mixture, Row, Training
-from pipeline.base.words import capital, counted
+from pipeline.base.words import capital, counted, percent
 from pipeline.showing import charts
 from pipeline.showing.charts import FAINT, INK, LINE, MARGIN, SOFT, TEXT
 from pipeline.showing.fonts import drawable
@@ -81,7 +81,7 @@ def _mixture(training: Training) -> Mixture | None:
 def _served(training: Training, mixture: Mixture | None) -> str:
     if not mixture:
         return ""
-    of_result = f"{charts.percent(training.share, 0)} of this training, the rest the parent's weights"
+    of_result = f"{percent(training.share, 0)} of this training, the rest the parent's weights"
     return f"served: {of_result if training.share else 'the parent as it was'}, val loss {_number(mixture.val_loss)}"
 
 

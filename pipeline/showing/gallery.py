@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.artifacts.comparison import Doubted, ModelComparison, Pair, Seen
-from pipeline.base.words import counted
+from pipeline.base.words import counted, percent
 from pipeline.showing import charts, tiles
 from pipeline.showing.charts import FELL, INK, ROSE, SIZE, WIDTH
 from pipeline.showing.fonts import length
@@ -182,7 +182,7 @@ def of_doubts(comparison: ModelComparison) -> Gallery:
     column.space(2)
     if comparison.doubters:
         right, images = comparison.doubters.right, comparison.doubters.images
-        share = f" ({charts.percent(right / images, 0)})" if images else ""
+        share = f" ({percent(right / images, 0)})" if images else ""
         column.say(f"The models that doubt labels get {right:,} of {counted(images, 'old image')} right{share}.")
     if comparison.undoubted:
         known = f"v{comparison.champion} does not know" if comparison.champion else "No model knew"
@@ -211,7 +211,7 @@ def _doubted(column: _Column, one: Doubted, x: int, y: int) -> None:
     width, top = _SMALL + 8, y + _SMALL + 20
     column.lines.append(Caption(charts.name(one.seen.label, width), x, top))
     column.lines.append(Caption(f"{charts.name(one.otherwise, width - length('?', SIZE))}?", x, top + _LINE, DOUBT))
-    column.lines.append(Caption(charts.percent(one.probability, 0), x, top + 2 * _LINE, DOUBT))
+    column.lines.append(Caption(percent(one.probability, 0), x, top + 2 * _LINE, DOUBT))
     column.lines.append(Caption(charts.name(_file(one.seen), width), x, top + 3 * _LINE, _SOFT))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.base.words import percent
 from pipeline.judging import calibration
 from pipeline.judging.calibration import Confidence
 from pipeline.showing import charts
@@ -54,7 +55,7 @@ def _reliability(axes: Any, models: Mapping[str, Confidence]) -> None:
     for (who, confidence), style in zip(models.items(), STYLES, strict=False):
         bins = calibration.reliability(confidence)
         across = [one.probability for one in bins]
-        name = f"{who}: expected calibration error {charts.percent(calibration.error(confidence))}"
+        name = f"{who}: expected calibration error {percent(calibration.error(confidence))}"
         axes.plot(across, [one.accuracy for one in bins], **style, linewidth=1.6, markersize=5, label=name)
         ends = [one.interval for one in bins]
         axes.vlines(across, [low for low, _ in ends], [high for _, high in ends], color=style["color"], alpha=0.35)

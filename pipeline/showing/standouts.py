@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.artifacts.comparison import LabelScore, ModelComparison
+from pipeline.base import words
 from pipeline.base.words import counted
 from pipeline.showing.entries import Kind, Level
 from pipeline.showing.reported import CyclePart, DataPart
@@ -33,7 +34,7 @@ def standouts(data: DataPart, cycle: CyclePart | None) -> list[Standout]:
 
 def percent(share: float) -> str:
     """`62.3 %`, on one line."""
-    return f"{100 * share:.1f}\u00a0%"
+    return words.percent(share).replace(" ", "\u00a0")
 
 
 def _of_comparison(comparison: ModelComparison | None) -> Iterator[Standout]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.artifacts.past import PastCycle
-from pipeline.base.words import duration
+from pipeline.base.words import duration, percent
 from pipeline.showing import charts
 from pipeline.showing.charts import FAINT, INK, LINE, MARGIN, SIZE, SOFT, WIDTH
 from pipeline.showing.fonts import length
@@ -109,7 +109,7 @@ def _accuracy(axes: Any, cycles: Sequence[Milestone]) -> None:
         if one.is_current and now is not None:
             above = 12 if was is None or now >= was else -12
             style = {"textcoords": "offset points", "va": "center", "fontweight": "bold", "bbox": _PAPER}
-            axes.annotate(charts.percent(now), (place, now), xytext=(0, above), ha=_side(place, cycles), **style)
+            axes.annotate(percent(now), (place, now), xytext=(0, above), ha=_side(place, cycles), **style)
     axes.margins(y=0.25)
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
     _nothing(axes, [one.past.accuracy for one in cycles])

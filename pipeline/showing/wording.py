@@ -5,18 +5,13 @@ from collections.abc import Iterator
 from pipeline.artifacts.comparison import ALIKE, ALL, KNOWN, OLD, LabelScore, ModelComparison, PartScore
 from pipeline.artifacts.evaluation import COUNTED
 from pipeline.artifacts.filed import Filed
-from pipeline.base.words import counted, duration
+from pipeline.base.words import counted, duration, percent
 from pipeline.showing.markdown import NAME
 from pipeline.showing.review import Review
 from pipeline.showing.text import middle
 
 WIDTH = 100
 """Columns of a terminal."""
-
-
-def percent(share: float) -> str:
-    """59.6 %."""
-    return f"{100 * share:.1f} %"
 
 
 def points(difference: float) -> str:

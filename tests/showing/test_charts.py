@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from compared import pixels
 
+from pipeline.base.words import percent
 from pipeline.showing import charts, dumbbells, gallery
 
 # Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB.
@@ -57,7 +58,7 @@ def test_changes_are_points_with_a_sign(change, words):
 
 
 def test_shares_are_written_as_on_the_card():
-    assert (charts.percent(0.5957), charts.percent(0.858, 0)) == ("59.6 %", "86 %")
+    assert (percent(0.5957), percent(0.858, 0)) == ("59.6 %", "86 %")
 
 
 def test_text_is_large_enough_to_be_read_at_half_the_size():
